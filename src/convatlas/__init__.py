@@ -1,0 +1,43 @@
+"""convatlas: the workbench for convolutional image classifiers.
+
+    import convatlas as ca
+
+Every number is *printed* (in a paper), *derived* (arithmetic on the layers) or *measured* (in a run here), and says
+which. Importing this package does not import torch; the first name that needs it does.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# public name -> the room it lives in; resolved on first use, so that ``import convatlas`` stays cheap
+_ROOMS = {
+    "list_models": "convatlas.models",
+    "create_model": "convatlas.models",
+    "card": "convatlas.models",
+    "summarize": "convatlas.arithmetic",
+    "open_data": "convatlas.data",
+    "Recipe": "convatlas.recipes",
+    "Run": "convatlas.recipes",
+    "train": "convatlas.recipes",
+    "evaluate": "convatlas.recipes",
+    "predict": "convatlas.recipes",
+    "compare": "convatlas.comparison",
+}
+
+__all__ = ["__version__", *_ROOMS]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'convatlas' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_ROOMS[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,78 @@
+"""The group of commands, found by name and imported on use; and what happens to an error."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from convatlas import __version__
+from convatlas.errors import ConvAtlasError, UnknownNameError
+
+# name -> the line --help shows; the file is cli/NAME.py and its command is `command`
+COMMANDS = {
+    "models": "What is in the atlas: paper, year, parameters, MACs, printed errors.",
+    "show": "The layer table of a network: shapes, parameters, MACs, memory.",
+    "data": "What was found in a data set: layout, classes, sizes, problems, split.",
+    "train": "Train a network with a recipe; writes a run directory.",
+    "evaluate": "Top-1 and top-5 of a run, with intervals, per class and confusion.",
+    "predict": "Labels for images and folders of images.",
+    "compare": "Train and measure several networks, honestly; recommend one under a budget.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and imports a command's file when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"convatlas.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise UnknownNameError("command", args[0], COMMANDS)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):  # from the table above: no command's file is imported for the list
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="convatlas")
+def app() -> None:
+    """The workbench for convolutional image classifiers.
+
+    Every number is printed (in a paper), derived (arithmetic on the layers) or measured (in a run here).
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave the process with the exit code of DESIGN section 2."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        app.main(args=arguments, prog_name="convatlas", standalone_mode=False)
+    except ConvAtlasError as error:
+        if "--debug" in arguments:
+            raise
+        click.echo(f"convatlas: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.exceptions.Abort:
+        click.echo("convatlas: interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # the reader (`| head`) went away: not our failure; keep Python from complaining while it shuts down
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(0)

@@ -1,0 +1,61 @@
+"""What several commands share: the common flags, JSON output, the console on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+SCHEMA = 1  # of every JSON document this program prints
+
+
+def json_option(command: Command) -> Command:
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")(
+        command
+    )
+
+
+def debug_option(command: Command) -> Command:
+    # read from the arguments by main(), which decides what becomes of an error
+    return click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")(command)
+
+
+def data_option(default: str | None = "digits") -> Callable[[Command], Command]:
+    return click.option(
+        "--data",
+        default=default,
+        show_default=default is not None,
+        help="A folder, archive or file whose layout is detected; 'digits' is embedded.",
+    )
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """One document on stdout, the schema first."""
+    json.dump({"schema": SCHEMA, **document}, sys.stdout, ensure_ascii=False, indent=2)
+    sys.stdout.write("\n")
+
+
+def print_json_line(document: dict[str, Any]) -> None:
+    """One line of JSON on stdout, flushed: a reader may follow along."""
+    sys.stdout.write(json.dumps({"schema": SCHEMA, **document}, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def print_table(columns: Iterable[tuple[str, str]], rows: Iterable[Iterable[object]], title: str = "") -> None:
+    """A table on stdout; ``columns`` are (heading, "left" or "right")."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    for heading, justify in columns:
+        table.add_column(heading, justify="right" if justify == "right" else "left", no_wrap=justify == "right")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    width = None if sys.stdout.isatty() else 140
+    Console(width=width, highlight=False, soft_wrap=False).print(table)

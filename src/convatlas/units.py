@@ -1,0 +1,65 @@
+"""The only place a number becomes text.
+
+Counts stay exact integers everywhere else; here they get a unit a reader knows. ``exact`` is for tables in which the
+last digit matters, ``short`` for a glance.
+"""
+
+from __future__ import annotations
+
+import math
+
+_DECIMAL = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K"))
+_BINARY = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+
+
+def exact(count: int) -> str:
+    """``138357544`` -> ``138,357,544``."""
+    return f"{count:,}"
+
+
+def short(count: float) -> str:
+    """``138357544`` -> ``138.4 M``; four significant digits at most, below a thousand as it is."""
+    for size, letter in _DECIMAL:
+        if abs(count) >= size:
+            return f"{_four(count / size)} {letter}"
+    return f"{count:g}"
+
+
+def bytes_(count: float) -> str:
+    """``44040192`` -> ``42.00 MiB``; powers of 1024."""
+    for size, letter in _BINARY:
+        if abs(count) >= size:
+            return f"{_four(count / size)} {letter}"
+    return f"{count:g} B"
+
+
+def duration(time_s: float) -> str:
+    """``0.0042`` -> ``4.20 ms``, ``75`` -> ``1 min 15 s``, ``7300`` -> ``2 h 02 min``."""
+    if not math.isfinite(time_s):
+        return "?"
+    if time_s < 1e-3:
+        return f"{_four(time_s * 1e6)} µs"
+    if time_s < 1:
+        return f"{_four(time_s * 1e3)} ms"
+    if time_s < 60:
+        return f"{time_s:.1f} s"
+    minutes, seconds = divmod(round(time_s), 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """``0.9861`` -> ``98.61 %``."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def interval(low: float, high: float, digits: int = 1) -> str:
+    """A confidence interval of shares: ``(0.9654, 0.9951)`` -> ``96.5 to 99.5 %``."""
+    return f"{100 * low:.{digits}f} to {100 * high:.{digits}f} %"
+
+
+def _four(value: float) -> str:
+    digits = 3 - min(3, max(0, math.floor(math.log10(abs(value))) if value else 0))
+    return f"{value:.{digits}f}"

@@ -1,0 +1,23 @@
+"""What every test may use: where the real data lies, and a skip with a clear reason where it does not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(os.environ.get("CONVATLAS_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+
+def shared_path(relative: str) -> Path:
+    path = SHARED / relative
+    if not path.exists():
+        pytest.skip(f"real data not on this machine: ../shared/{relative} is absent")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """``shared("data/mnist")`` is a path below ../shared, or the test is skipped and says what was missing."""
+    return shared_path
