@@ -82,7 +82,8 @@ class BadImageError(DataError):
         self.path, self.reason, self.index = str(path), reason, index
         place = "" if index is None else f" (index {index})"
         super().__init__(
-            f"image {self.path}{place} cannot be read: {reason}. Remove it, or pass --on-bad skip to leave such files out."
+            f"image {self.path}{place} cannot be read: {reason}. "
+            "Remove it, or pass --on-bad skip to leave such files out."
         )
 
 
