@@ -1,0 +1,206 @@
+"""Checkpoints: one safetensors file each, with its state as JSON in the header and a SHA-256 over every byte.
+
+No pickle is written or read. A file appears under its name only when it is whole: it is written beside, flushed to the
+disk, read back and compared, then renamed; only then are older ones removed. Whatever is killed at whatever moment,
+the previous checkpoint can still be loaded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from convatlas.errors import CheckpointError, TrainingError
+
+SCHEMA = 1
+_NO_DIGEST = "0" * 64  # stands in the header while the digest of the file is taken
+_HEADER_LIMIT = 100_000_000  # bytes; the safetensors format's own limit
+_NUMBERED = re.compile(r"checkpoint-(\d{9})\.safetensors")
+
+
+def save(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+    """Write ``tensors`` and ``state`` to ``path``, atomically and durably.
+
+    Raises:
+        TrainingError: the disk is full or the folder cannot be written; an older file of that name is untouched.
+    """
+    data = _sealed(tensors, {"schema": SCHEMA, **state})
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if temporary.read_bytes() != data:
+            raise OSError("what was read back differs from what was written")
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise TrainingError(
+            f"{path} ({len(data):,} bytes) could not be written: {error.strerror or error}. "
+            "Earlier checkpoints are intact; free some space or choose another --out, then continue with --resume."
+        ) from error
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and state of a file written by `save`, after its digest was checked.
+
+    Raises:
+        CheckpointError: the file is missing, cut short, altered, or not one of ours.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror or error}.") from error
+    header = _header(path, data)
+    try:
+        digest = header["__metadata__"]["sha256"]
+        state = json.loads(header["__metadata__"]["convatlas"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} is a safetensors file, but not one that convatlas wrote.") from error
+    if _digest(data, digest) != digest:
+        raise CheckpointError(f"{path} is damaged: its content does not match its SHA-256. Use another checkpoint.")
+    if state.get("schema") != SCHEMA:
+        raise CheckpointError(f"{path} has schema {state.get('schema')}; this version reads schema {SCHEMA}.")
+    try:
+        return safetensors.torch.load(data), state
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is damaged: {error}.") from error
+
+
+def numbered(folder: Path, step: int) -> Path:
+    return folder / f"checkpoint-{step:09d}.safetensors"
+
+
+def best(folder: Path) -> Path:
+    return folder / "checkpoint-best.safetensors"
+
+
+def saved(folder: Path) -> list[Path]:
+    """The numbered checkpoints of a run, oldest first."""
+    return sorted(path for path in folder.iterdir() if _NUMBERED.fullmatch(path.name))
+
+
+def prune(folder: Path, keep: int = 2) -> None:
+    """Remove all but the newest ``keep`` numbered checkpoints, and parts that a killed process left."""
+    for path in [*saved(folder)[:-keep], *folder.glob(".*.part")]:
+        path.unlink(missing_ok=True)
+
+
+def newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any], list[str]]:
+    """The newest checkpoint that is whole, and what was said of damaged ones passed over on the way.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    complaints: list[str] = []
+    for path in reversed(saved(folder)):
+        try:
+            tensors, state = load(path)
+        except CheckpointError as error:
+            complaints.append(str(error))
+            continue
+        return path, tensors, state, complaints
+    detail = " ".join(complaints) or "It holds no checkpoint-*.safetensors."
+    raise CheckpointError(f"nothing to resume in {folder}. {detail}")
+
+
+def pack(net: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Everything that changes during training, as flat tensors and JSON."""
+    tensors = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
+    scalars: dict[str, Any] = {}
+    for number, values in optimizer.state_dict()["state"].items():
+        for key, value in values.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer.{number}.{key}"] = value
+            else:
+                scalars[f"{number}.{key}"] = value
+    return tensors, scalars
+
+
+def unpack(
+    tensors: dict[str, Tensor], scalars: dict[str, Any], net: torch.nn.Module, optimizer: torch.optim.Optimizer
+) -> None:
+    """Put back what `pack` took, into a network and an optimizer built the same way.
+
+    Raises:
+        CheckpointError: names or shapes that do not fit this network.
+    """
+    load_network(tensors, net)
+    states: dict[int, dict[str, Any]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, number, key = name.split(".", 2)
+            states.setdefault(int(number), {})[key] = tensor
+    for name, value in scalars.items():
+        number, _, key = name.partition(".")
+        states.setdefault(int(number), {})[key] = value
+    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def load_network(tensors: dict[str, Tensor], net: torch.nn.Module, prefix: str = "net.") -> None:
+    """Give ``net`` the tensors named ``prefix`` + its own names; all of them, in its shapes, or nothing is changed."""
+    own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    expected = net.state_dict()
+    wrong = [
+        name
+        for name in sorted(own.keys() | expected.keys())
+        if name not in own or name not in expected or own[name].shape != expected[name].shape
+    ]
+    if wrong:
+        raise CheckpointError(
+            f"these weights are of another network: {len(wrong)} of {len(expected)} tensors are missing, unknown or "
+            f"of another shape, {', '.join(wrong[:4])} among them."
+        )
+    net.load_state_dict(own)
+
+
+def _sealed(tensors: dict[str, Tensor], state: dict[str, Any]) -> bytes:
+    metadata = {"convatlas": json.dumps(state, allow_nan=False), "sha256": _NO_DIGEST}
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    data = safetensors.torch.save(contiguous, metadata)
+    digest = hashlib.sha256(data).hexdigest()
+    return data.replace(_quoted(_NO_DIGEST), _quoted(digest), 1)
+
+
+def _digest(data: bytes, written: str) -> str:
+    return hashlib.sha256(data.replace(_quoted(written), _quoted(_NO_DIGEST), 1)).hexdigest()
+
+
+def _quoted(digest: str) -> bytes:
+    return f'"sha256":"{digest}"'.encode()
+
+
+def _header(path: Path, data: bytes) -> dict[str, Any]:
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > min(_HEADER_LIMIT, len(data) - 8):
+        kind = "a pickle or zip archive, which is not opened" if data[:2] in (b"PK", b"\x80\x02") else "cut short"
+        raise CheckpointError(f"{path} is not a whole safetensors file ({kind}; {len(data):,} bytes).")
+    try:
+        header = json.loads(data[8 : 8 + length])
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is damaged: its header is not JSON.") from error
+    if not isinstance(header, dict):
+        raise CheckpointError(f"{path} is damaged: its header is not a table.")
+    return header
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

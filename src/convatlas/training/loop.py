@@ -1,0 +1,246 @@
+"""The loop: epochs of updates, a validation after each, a journal, checkpoints, and a way to stop and go on.
+
+Every random number of an update is keyed by (seed, update), every batch by (seed, epoch, sample), so the state of a
+run is what `State` lists, the network and the optimizer, and nothing else: a run that was killed and resumed ends with
+the same bits as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from convatlas.errors import Interrupted, NonFiniteLossError
+from convatlas.training import checkpoint, optim
+from convatlas.training.hardware import Hardware
+from convatlas.training.journal import Journal
+from convatlas.training.losses import Loss
+from convatlas.training.schedule import Progress, Schedule
+from convatlas.training.signals import StopRequest
+from convatlas.training.step import StepResult, train_step
+
+LOOK_EVERY = 20  # updates between two looks at the running loss: a look waits for the device
+
+
+class EpochBatches(Protocol):
+    """What the loop asks of its data: the order is a function of the epoch, and any update of it can be the first."""
+
+    def __len__(self) -> int: ...
+
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]: ...
+
+
+@dataclass
+class State:
+    """All that a run must remember besides its network and optimizer."""
+
+    step: int = 0  # updates made
+    loss_sum: float = 0.0  # of the present epoch, weighted by images
+    hits: int = 0
+    images: int = 0
+    val_top1: list[float] = field(default_factory=list)  # after each finished epoch
+    best_epoch: int | None = None
+    train_s: float = 0.0  # spent in updates, over all sittings
+    journal_bytes: int = 0
+
+    @property
+    def best_top1(self) -> float:
+        return -math.inf if self.best_epoch is None else self.val_top1[self.best_epoch]
+
+    def start_epoch(self) -> None:
+        self.loss_sum, self.hits, self.images = 0.0, 0, 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `fit` is to do; the numbers of a recipe that concern the loop."""
+
+    epochs: int
+    lr: float
+    seed: int
+    max_grad_norm: float | None = None
+    checkpoint_every_s: float = 60.0
+    checkpoint_every_steps: int | None = None
+
+
+@dataclass(frozen=True)
+class Validation:
+    loss: float  # mean negative log likelihood, nats
+    top1: float  # share of hits
+
+
+class Observer:
+    """Hears how a run goes; a progress bar overrides what it wants to show."""
+
+    def on_step(self, state: State, loss: float, images_per_s: float) -> None: ...
+
+    def on_epoch(self, epoch: dict[str, Any]) -> None: ...
+
+
+def fit(
+    net: nn.Module,
+    batches: EpochBatches,
+    loss_fn: Loss,
+    optimizer: torch.optim.Optimizer,
+    schedule: Schedule,
+    plan: Plan,
+    *,
+    hardware: Hardware,
+    folder: Path,
+    validate: Callable[[nn.Module], Validation],
+    state: State | None = None,
+    observer: Observer | None = None,
+    before_epoch: Callable[[int], None] | None = None,
+) -> State:
+    """Train ``net`` in place, from ``state`` on, with journal and checkpoints in ``folder``.
+
+    Raises:
+        NonFiniteLossError: the loss became nan or inf; no checkpoint is written after that.
+        Interrupted: Ctrl-C or SIGTERM; a checkpoint of the last finished update was written.
+    """
+    state, observer = state or State(), observer or Observer()
+    journal = Journal(folder / "metrics.jsonl", state.journal_bytes)
+    steps = len(batches)
+    saved_at = time.monotonic()
+
+    def save() -> None:
+        nonlocal saved_at
+        refuse_non_finite(state, plan)
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in net.parameters()):
+            raise diverged("a weight is not finite", state, plan)
+        journal.sync()
+        state.journal_bytes = journal.length
+        save_state(folder, net, optimizer, state)
+        saved_at = time.monotonic()
+
+    with StopRequest() as stop:
+        while state.step < plan.epochs * steps:
+            epoch, first = divmod(state.step, steps)
+            if first == 0:
+                state.start_epoch()
+                if before_epoch is not None:
+                    before_epoch(epoch)
+            net.train()
+            clock = time.perf_counter()
+            waiting: list[StepResult] = []
+            for images, labels in batches.epoch(epoch, first):
+                progress = Progress(state.step, steps, plan.epochs * steps, state.val_top1)
+                optim.set_lr(optimizer, plan.lr * schedule(progress))
+                seed_update(plan.seed, state.step)
+                waiting.append(
+                    train_step(net, images, labels, loss_fn, optimizer, hardware.autocast(), plan.max_grad_norm)
+                )
+                state.step += 1
+                last = state.step % steps == 0
+                due = plan.checkpoint_every_steps is not None and state.step % plan.checkpoint_every_steps == 0
+                due |= time.monotonic() - saved_at > plan.checkpoint_every_s
+                if last or due or stop.signal_number or state.step % LOOK_EVERY == 0:
+                    loss, images_seen = take_in(state, waiting)
+                    now = time.perf_counter()
+                    state.train_s += now - clock
+                    observer.on_step(state, loss, images_seen / max(1e-9, now - clock))
+                    clock = now
+                    refuse_non_finite(state, plan)
+                    if last:
+                        break
+                    if due or stop.signal_number:
+                        save()
+                        clock = time.perf_counter()
+                    if stop.signal_number:
+                        raise interrupted(folder, state, stop.signal_number)
+            finish_epoch(net, optimizer, validate, state, journal, folder, observer, epoch)
+            late = time.monotonic() - saved_at > plan.checkpoint_every_s
+            if late or stop.signal_number or state.step == plan.epochs * steps:
+                save()
+            if stop.signal_number and state.step < plan.epochs * steps:
+                raise interrupted(folder, state, stop.signal_number)
+    journal.close()
+    return state
+
+
+def take_in(state: State, waiting: list[StepResult]) -> tuple[float, int]:
+    """Add the updates since the last look to the epoch's sums; their mean loss and number of images."""
+    losses = torch.stack([result.loss * result.images for result in waiting]).tolist()
+    images = sum(result.images for result in waiting)
+    for loss in losses:  # one by one: the sum must not depend on where a look fell
+        state.loss_sum += loss
+    state.hits += int(torch.stack([result.hits for result in waiting]).sum())
+    state.images += images
+    waiting.clear()
+    return sum(losses) / images, images
+
+
+def finish_epoch(
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    validate: Callable[[nn.Module], Validation],
+    state: State,
+    journal: Journal,
+    folder: Path,
+    observer: Observer,
+    epoch: int,
+) -> None:
+    """Validate, write the epoch's line, and keep the network if it is the best so far."""
+    validation = validate(net)
+    state.val_top1.append(validation.top1)
+    line = {
+        "epoch": epoch,
+        "step": state.step,
+        "train_loss": state.loss_sum / state.images,
+        "train_top1": state.hits / state.images,
+        "val_loss": validation.loss if math.isfinite(validation.loss) else None,
+        "val_top1": validation.top1,
+        "lr": optimizer.param_groups[0]["lr"],
+        "train_s": round(state.train_s, 3),
+    }
+    journal.write("epoch", **line)
+    if math.isfinite(validation.loss) and validation.top1 >= state.best_top1:  # of equals the later, trained longer
+        state.best_epoch = epoch
+        tensors = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
+        checkpoint.save(checkpoint.best(folder), tensors, {"epoch": epoch, "val_top1": validation.top1})
+    observer.on_epoch(line)
+
+
+def save_state(folder: Path, net: nn.Module, optimizer: torch.optim.Optimizer, state: State) -> None:
+    tensors, scalars = checkpoint.pack(net, optimizer)
+    content = {"state": asdict(state), "optimizer": scalars}
+    checkpoint.save(checkpoint.numbered(folder, state.step), tensors, content)
+    checkpoint.prune(folder)
+
+
+def resume(folder: Path, net: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[State, list[str]]:
+    """Put network and optimizer where the newest whole checkpoint was; complaints name damaged ones passed over."""
+    _, tensors, content, complaints = checkpoint.newest(folder)
+    checkpoint.unpack(tensors, content["optimizer"], net, optimizer)
+    return State(**content["state"]), complaints
+
+
+def seed_update(seed: int, step: int) -> None:
+    """Key what a network draws by itself (dropout) by (seed, update)."""
+    torch.manual_seed((seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + 1) % 2**63)
+
+
+def refuse_non_finite(state: State, plan: Plan) -> None:
+    if not math.isfinite(state.loss_sum):
+        raise diverged(f"the loss is {state.loss_sum}", state, plan)
+
+
+def diverged(what: str, state: State, plan: Plan) -> NonFiniteLossError:
+    return NonFiniteLossError(
+        f"{what} at update {state.step}; the learning rate ({plan.lr:g}) is probably too high. "
+        f"Pass a lower --lr ({plan.lr / 10:g}, say). Checkpoints written before that are intact."
+    )
+
+
+def interrupted(folder: Path, state: State, signal_number: int) -> Interrupted:
+    return Interrupted(
+        f"stopped after update {state.step}; a checkpoint was written. Continue:  convatlas train --resume {folder}",
+        signal_number,
+    )

@@ -1,0 +1,126 @@
+"""Learning-rate schedules: functions of the progress of a run, so that they can be plotted and tested alone.
+
+A schedule gives the factor on the recipe's ``lr`` before each update. It sees the update's number, the updates of an
+epoch and of the whole run, and nothing else, so a resumed run needs no schedule state. The one exception, the plateau
+rule of the 2012 to 2015 papers, looks at the validation accuracies so far, which the journal of the run keeps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from convatlas.errors import RecipeError
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands before an update; the first update has ``step`` 0."""
+
+    step: int
+    steps_per_epoch: int
+    total_steps: int
+    val_top1: Sequence[float] = ()  # after each finished epoch
+
+    @property
+    def epoch(self) -> int:
+        return self.step // self.steps_per_epoch
+
+    @property
+    def share(self) -> float:
+        """Between 0 and 1, over the whole run."""
+        return self.step / max(1, self.total_steps)
+
+
+Schedule = Callable[[Progress], float]
+
+
+def constant() -> Schedule:
+    return lambda progress: 1.0
+
+
+def one_cycle(rise: float = 0.25, start: float = 0.1, end: float = 0.0) -> Schedule:
+    """Linear from ``start`` up to 1 over the first ``rise`` of the run, then linear down to ``end`` (triangular)."""
+
+    def factor(progress: Progress) -> float:
+        if progress.share < rise:
+            return start + (1 - start) * progress.share / rise
+        return 1 + (end - 1) * (progress.share - rise) / (1 - rise)
+
+    return factor
+
+
+def cosine(warmup: float = 0.0) -> Schedule:
+    """Half a cosine from 1 to 0 after a linear warm-up over the share ``warmup`` of the run."""
+
+    def factor(progress: Progress) -> float:
+        if progress.share < warmup:
+            return (progress.share + 1 / max(1, progress.total_steps)) / warmup
+        return 0.5 * (1 + math.cos(math.pi * (progress.share - warmup) / (1 - warmup)))
+
+    return factor
+
+
+def multistep(shares: Sequence[float], gamma: float = 0.1) -> Schedule:
+    """Times ``gamma`` at each of ``shares`` of the run: 32k and 48k of 64k updates are (0.5, 0.75)."""
+    return lambda progress: gamma ** sum(progress.share >= share for share in shares)
+
+
+def per_pass(factors: Sequence[float]) -> Schedule:
+    """A factor for each epoch, as LeNet-5's list of 20; the last one holds on."""
+    return lambda progress: factors[min(progress.epoch, len(factors) - 1)]
+
+
+def exponential(gamma: float, every_epochs: float) -> Schedule:
+    """Times ``gamma`` every ``every_epochs`` epochs: GoogLeNet's 4 % every 8 epochs is (0.96, 8)."""
+    return lambda progress: gamma ** (progress.epoch // every_epochs)
+
+
+def plateau(gamma: float = 0.1, patience: int = 5, times: int = 3) -> Schedule:
+    """Times ``gamma`` when validation accuracy has not risen for ``patience`` epochs, ``times`` times at most.
+
+    The papers divided by ten by hand "when the validation error stopped improving" (AlexNet section 5, VGG section
+    3.1); this rule is our reading of it.
+    """
+
+    def factor(progress: Progress) -> float:
+        drops, best, stalled = 0, -math.inf, 0
+        for accuracy in progress.val_top1:
+            if accuracy > best:
+                best, stalled = accuracy, 0
+            else:
+                stalled += 1
+            if stalled >= patience and drops < times:
+                drops, stalled = drops + 1, 0
+        return gamma**drops
+
+    return factor
+
+
+def warmed_up(schedule: Schedule, epochs: float, factor: float) -> Schedule:
+    """``factor`` for the first ``epochs`` epochs, then ``schedule``: the 110-layer ResNet's 0.01 before 0.1."""
+    return lambda progress: factor if progress.step < epochs * progress.steps_per_epoch else schedule(progress)
+
+
+SCHEDULES: dict[str, Callable[..., Schedule]] = {
+    "constant": constant,
+    "one-cycle": one_cycle,
+    "cosine": cosine,
+    "multistep": multistep,
+    "per-pass": per_pass,
+    "exponential": exponential,
+    "plateau": plateau,
+}
+
+
+def by_name(name: str, **settings: object) -> Schedule:
+    """The schedule called ``name`` with its settings.
+
+    Raises:
+        RecipeError: settings that this schedule does not have.
+    """
+    try:
+        return SCHEDULES[name](**settings)
+    except TypeError as error:
+        raise RecipeError(f"schedule {name!r} does not take {settings}: {error}") from error
