@@ -1,0 +1,136 @@
+"""What evaluation reports, and that it leaves the network as it found it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from convatlas.errors import DataError, ShapeError, TrainingError, UnknownNameError
+from convatlas.evaluation import PROTOCOLS, averaged, evaluate, get_protocol
+
+CLASSES = ("cat", "dog", "owl")
+
+
+class Says(nn.Module):
+    """Gives the first three pixels of an image back as its logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(0.9)  # in train mode it would spoil them
+        self.frozen = nn.BatchNorm2d(1).eval()  # a part kept in eval mode, as in fine-tuning
+
+    def forward(self, images):
+        return self.dropout(images[:, 0, 0, :3])
+
+
+def batch(rows: list[list[float]], labels: list[int]):
+    return torch.tensor(rows)[:, None, None, :], torch.tensor(labels)
+
+
+BATCHES = [
+    batch([[5.0, 1.0, 0.0], [0.0, 2.0, 9.0]], [0, 1]),
+    batch([[0.0, 3.0, 1.0], [1.0, 0.0, 4.0]], [1, 2]),
+]
+
+
+def test_an_evaluation_by_hand():
+    result = evaluate(Says(), BATCHES, CLASSES, data="made", part="test")
+    assert result.predictions.tolist() == [0, 2, 1, 2]
+    assert (result.n, result.top1, result.top5) == (4, 0.75, None)  # three classes: top-5 says nothing
+    assert result.ci95 == pytest.approx((0.3006, 0.9544), abs=5e-5)
+    assert result.confusion.tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 1]]
+    assert result.most_confused == [("dog", "owl", 1)]
+    [(index, true, said, confidence)] = result.surest_mistakes()
+    assert (index, CLASSES[true], CLASSES[said]) == (1, "dog", "owl")
+    assert confidence == pytest.approx(0.998966, abs=1e-6)  # 1 / (1 + e^-7 + e^-9)
+
+
+def test_the_json_keys_others_rely_on():
+    document = evaluate(Says(), BATCHES, CLASSES, run="runs/x").to_dict()
+    assert {"run", "protocol", "n", "top1", "top5", "ci95", "per_class"} <= document.keys()
+    assert document["protocol"] == "centre"
+    assert [row["class"] for row in document["per_class"]] == list(CLASSES)
+    assert json.loads(json.dumps(document)) == document
+
+
+def test_top5_with_six_classes():
+    logits = torch.arange(6.0).repeat(2, 1)  # class 5 first, class 0 last
+    result = evaluate(nn.Flatten(), [(logits[:, None, None, :], torch.tensor([1, 0]))], "abcdef")
+    assert (result.top1, result.top5) == (0.0, 0.5)
+
+
+def test_what_follows_the_labels_in_a_batch_is_not_looked_at():
+    assert evaluate(Says(), [(*BATCHES[0], "indices", object())], CLASSES).n == 2
+
+
+def test_every_module_has_its_mode_again_even_after_an_error():
+    network = Says()
+    network.train()
+    network.frozen.eval()
+    evaluate(network, BATCHES, CLASSES)
+    assert (network.training, network.dropout.training, network.frozen.training) == (True, True, False)
+    with pytest.raises(ShapeError):
+        evaluate(network, BATCHES, ("cat", "dog"))
+    assert (network.training, network.dropout.training, network.frozen.training) == (True, True, False)
+
+
+def test_it_is_exact_even_where_the_caller_has_switched_autocast_on():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    images = torch.randn(8, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    batches = [(images, torch.zeros(8, dtype=torch.long))]
+    plain = evaluate(network, batches, CLASSES)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = evaluate(network, batches, CLASSES)
+    assert np.array_equal(plain.logits, inside.logits)
+    assert not np.array_equal(plain.logits, evaluate(network, batches, CLASSES, precision="bf16").logits)
+
+
+# --- protocols -------------------------------------------------------------------------------------------------------
+
+
+def test_flip_averages_the_probabilities_of_both_views():
+    images = torch.randn(5, 3, 6, 6, generator=torch.Generator().manual_seed(1))
+    network = nn.Sequential(nn.Flatten(), nn.Linear(108, 4)).eval()
+    logits = PROTOCOLS["flip"].logits(network, images)
+    expected = (network(images).softmax(1) + network(images.flip(3)).softmax(1)) / 2
+    assert torch.allclose(logits.softmax(1), expected, atol=1e-6)
+    assert torch.allclose(logits.exp().sum(1), torch.ones(5))  # the logarithm of a distribution: nll is its own
+
+
+def test_a_protocol_of_one_view_changes_no_decision():
+    images = torch.randn(5, 3, 6, 6, generator=torch.Generator().manual_seed(1))
+    network = nn.Sequential(nn.Flatten(), nn.Linear(108, 4)).eval()
+    once = averaged(lambda batch: [batch])(network, images)
+    assert torch.allclose(once.softmax(1), PROTOCOLS["centre"].logits(network, images).softmax(1), atol=1e-6)
+
+
+def test_an_unknown_protocol_lists_the_near_ones():
+    with pytest.raises(UnknownNameError, match="Did you mean centre"):
+        get_protocol("center")
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+
+def test_no_images():
+    with pytest.raises(DataError, match="no images to evaluate in the test part"):
+        evaluate(Says(), [], CLASSES, part="test")
+
+
+def test_a_label_that_is_no_class():
+    with pytest.raises(DataError, match="label 3 of image 1 is not one of the 3 classes"):
+        evaluate(Says(), [batch([[0.0, 1.0, 2.0]] * 2, [0, 3])], CLASSES)
+
+
+def test_a_network_with_another_number_of_classes():
+    with pytest.raises(ShapeError, match=r"shape \(2, 3\) for 2 images of 2 classes"):
+        evaluate(Says(), BATCHES, ("cat", "dog"))
+
+
+def test_a_network_that_diverged():
+    with pytest.raises(TrainingError, match=r"not finite for 1 of 2 images \(the first is image 1\)"):
+        evaluate(Says(), [batch([[0.0, 1.0, 2.0], [float("nan"), 0.0, 0.0]], [0, 1])], CLASSES)
