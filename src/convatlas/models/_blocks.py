@@ -1,0 +1,108 @@
+"""What two or more papers share, word for word; and the boundary at which every network checks its images."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from convatlas.errors import ShapeError
+
+
+class Classifier(nn.Module):
+    """Base of the atlas's networks: images (N, C, H, W) in, logits (N, K) out.
+
+    A subclass calls ``self.check(images)`` first in ``forward``. ``create_model`` writes the registered name and the
+    smallest size into the instance, so that the message can name them.
+    """
+
+    network = "this network"
+    smallest_size = 1
+    in_channels = 3
+    image_size: int | None = None  # the one legal size, where a layer reads a whole map; None: any legal size
+    fixed_by = ""  # the layer that ties the network to its size, in the message's words
+
+    def check(self, images: Tensor) -> None:
+        """Raise ShapeError where the images do not fit; the message says what would."""
+        if images.dim() != 4 or images.shape[1] != self.in_channels:
+            raise ShapeError(
+                f"{self.network} takes images of shape (N, {self.in_channels}, H, W); got {tuple(images.shape)}. "
+                f"Build it with in_channels={images.shape[1]}, or convert the images."
+                if images.dim() == 4
+                else f"{self.network} takes images of shape (N, {self.in_channels}, H, W); got "
+                f"{tuple(images.shape)}. A single image needs images.unsqueeze(0)."
+            )
+        channels, height, width = images.shape[1:]
+        least = self.smallest_size
+        if min(height, width) < least:
+            raise ShapeError(
+                f"{self.network} is too deep for {channels} x {height} x {width} images; its smallest is "
+                f"{least} x {least}. Enlarge the images, or choose a shallower network."
+            )
+        if self.image_size is not None and (height, width) != (self.image_size, self.image_size):
+            square = f"Pass image_size={height}, or resize." if height == width else "Crop or resize them to a square."
+            raise ShapeError(
+                f"{self.network} needs {self.image_size} x {self.image_size} images for {self.fixed_by}; "
+                f"got {channels} x {height} x {width}. {square}"
+            )
+
+
+class LocalResponseNorm(nn.Module):
+    """Local response normalisation by the formula of AlexNet, section 3.3, as printed.
+
+        b_i = a_i / (k + alpha * sum of a_j^2 over the n maps around i) ^ beta
+
+    ``torch.nn.LocalResponseNorm`` and Caffe divide alpha by n; the formula does not.
+    """
+
+    def __init__(self, n: int = 5, k: float = 2.0, alpha: float = 1e-4, beta: float = 0.75) -> None:
+        super().__init__()
+        self.n, self.k, self.alpha, self.beta = n, k, alpha, beta
+
+    def forward(self, a: Tensor) -> Tensor:  # (N, C, H, W), any shape from two dimensions up
+        maps, reach = a.shape[1], self.n // 2
+        squares = a.float().square()  # below float32 the sum would lose the small terms
+        padded = F.pad(squares, (0, 0) * (a.dim() - 2) + (reach, reach))
+        total = padded[:, :maps]
+        for offset in range(1, self.n):
+            total = total + padded[:, offset : offset + maps]
+        scale = self.k + self.alpha * total
+        if self.beta == 0.75:  # two square roots are several times faster than a power
+            root = scale.rsqrt()
+            return (a * (root * root.sqrt())).to(a.dtype)
+        return (a * scale.pow(-self.beta)).to(a.dtype)
+
+    def extra_repr(self) -> str:
+        return f"n={self.n}, k={self.k:g}, alpha={self.alpha:g}, beta={self.beta:g}"
+
+
+def fan_in(weight: Tensor) -> int:
+    """Inputs of one unit: k * k * c of a convolution (per group), columns of a fully connected layer."""
+    return weight[0].numel()
+
+
+@torch.no_grad()
+def he_(net: nn.Module) -> None:
+    """He et al., arXiv:1502.01852, equation 10: Gaussian with standard deviation sqrt(2 / n), n = k^2 c; biases 0.
+
+    Batch norm starts as the identity.
+    """
+    for module in net.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            nn.init.normal_(module.weight, std=math.sqrt(2 / fan_in(module.weight)))
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+
+
+@torch.no_grad()
+def gaussian_(net: nn.Module, std: float) -> None:
+    """Gaussian weights of one standard deviation, biases 0."""
+    for module in net.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            nn.init.normal_(module.weight, std=std)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -1,0 +1,197 @@
+"""What a model file says about its network besides the layers: plain frozen records, no torch.
+
+Paper       where the network was published, and which version was read
+Figure      one number printed there, kept as it is printed, with its unit, place and protocol
+Departure   one point in which the network here is not the paper's, and why
+Card        all of these for one network
+Network     the card, the input it was made for, and the function that builds it
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from convatlas.models._blocks import Classifier
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A publication; ``read`` names the version the model file was written from."""
+
+    authors: tuple[str, ...]
+    title: str
+    venue: str
+    year: int
+    arxiv: str = ""
+    read: str = ""
+
+    @property
+    def citation(self) -> str:
+        """``Simonyan and Zisserman, ICLR 2015``; more than two authors become "et al."."""
+        first = self.authors[0]
+        who = {1: first, 2: " and ".join(self.authors)}.get(len(self.authors), f"{first} et al.")
+        return f"{who}, {self.venue}"
+
+
+# how the multiplier of a printed figure is spoken
+UNIT_NAMES = {
+    1: "",
+    1_000: "thousand",
+    1_000_000: "million",
+    1_000_000_000: "billion",
+    10_000_000_000: "x 10^10",
+    250_000: "MB of float32",
+    262_144: "MiB of float32",
+    1_048_576: "x 2^20",
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A printed number.
+
+    Args:
+        quantity: ``params``, ``macs``, ``connections`` and ``neurons`` have a derived counterpart; ``top1_error``,
+            ``top5_error`` and ``error`` are percentages whose counterpart is measured.
+        printed: the digits as they stand in the source; they carry the precision.
+        unit: what the printed number is to be multiplied by.
+        where: table, figure or section.
+        source: the publication, where it is not the network's own paper.
+        protocol: for what was measured: data set, part, crops.
+        tolerance: in printed units; half of the last printed digit unless the source itself is looser ("about").
+        verified: False where the figure is recalled and its text was not found; such a figure is shown, never tested.
+        explanation: why the derived figure disagrees, where it does.
+    """
+
+    quantity: str
+    printed: str
+    unit: int = 1
+    where: str = ""
+    source: str = ""
+    protocol: str = ""
+    tolerance: float | None = None
+    verified: bool = True
+    explanation: str = ""
+
+    @property
+    def value(self) -> Decimal:
+        return Decimal(self.printed.replace(",", ""))
+
+    @property
+    def allowed(self) -> Decimal:
+        """How far a derived figure may lie from the printed one, in printed units."""
+        if self.tolerance is not None:
+            return Decimal(str(self.tolerance))
+        exponent = self.value.as_tuple().exponent
+        assert isinstance(exponent, int)
+        return Decimal(5).scaleb(exponent - 1)
+
+    @property
+    def unit_name(self) -> str:
+        return "%" if self.quantity.endswith("error") else UNIT_NAMES.get(self.unit, f"x {self.unit:,}")
+
+    @property
+    def text(self) -> str:
+        """``138 million``, ``7.3 %``."""
+        return f"{self.printed} {self.unit_name}".rstrip()
+
+    def agrees(self, derived: int) -> bool:
+        """Whether the derived count, in printed units, lies within the printed precision."""
+        return abs(Decimal(derived) / self.unit - self.value) <= self.allowed
+
+
+@dataclass(frozen=True)
+class Departure:
+    """A point in which the network here differs from the paper."""
+
+    topic: str
+    paper: str
+    here: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known about one network.
+
+    Args:
+        summary: one line that tells it from its neighbours.
+        initialisation: how ``create_model`` draws the weights, and where that is printed.
+        unstated: what the paper leaves open and what was assumed.
+    """
+
+    paper: Paper
+    summary: str
+    initialisation: str
+    figures: tuple[Figure, ...] = ()
+    departures: tuple[Departure, ...] = ()
+    unstated: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; fields that hold their default are left out."""
+        return {
+            "paper": _trimmed(self.paper),
+            "summary": self.summary,
+            "initialisation": self.initialisation,
+            "figures": [_trimmed(figure) for figure in self.figures],
+            "departures": [_trimmed(departure) for departure in self.departures],
+            "unstated": list(self.unstated),
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> Card:
+        paper = {**record["paper"], "authors": tuple(record["paper"]["authors"])}
+        return cls(
+            paper=Paper(**paper),
+            summary=record["summary"],
+            initialisation=record["initialisation"],
+            figures=tuple(Figure(**figure) for figure in record["figures"]),
+            departures=tuple(Departure(**departure) for departure in record["departures"]),
+            unstated=tuple(record["unstated"]),
+        )
+
+
+@dataclass(frozen=True)
+class Network:
+    """A line of a model file's ``NETWORKS``: everything the registry needs.
+
+    Args:
+        name: ``resnet50``, or ``resnet50@torchvision`` for a variant.
+        build: called with ``num_classes``, ``in_channels`` and ``image_size``; returns the initialised network.
+        input: (C, H, W) of the paper.
+        smallest_size: side of the smallest square image every layer still has something to work on; below it a
+            kernel would be larger than its padded input, or a stride would step over a map of one pixel.
+        fixed_size: whether the first fully connected layer ties the network to one image size.
+    """
+
+    name: str
+    build: Callable[..., Classifier]
+    card: Card
+    input: tuple[int, int, int] = (3, 224, 224)
+    num_classes: int = 1000
+    smallest_size: int = 1
+    fixed_size: bool = False
+
+
+def figures(quantity: str, *rows: tuple[str, ...], **common: Any) -> tuple[Figure, ...]:
+    """A column of a table: one figure per ``(printed, protocol)`` row."""
+    return tuple(Figure(quantity, row[0], protocol=row[1] if len(row) > 1 else "", **common) for row in rows)
+
+
+def errors(top1: str, top5: str, protocol: str, **common: Any) -> tuple[Figure, ...]:
+    """The usual pair of percentages; an empty string is a cell the source leaves empty."""
+    pairs: Iterable[tuple[str, str]] = (("top1_error", top1), ("top5_error", top5))
+    return tuple(Figure(quantity, printed, protocol=protocol, **common) for quantity, printed in pairs if printed)
+
+
+def _trimmed(record: Any) -> dict[str, Any]:
+    return {
+        field.name: value
+        for field in dataclasses.fields(record)
+        if (value := getattr(record, field.name)) != field.default
+    }

@@ -1,0 +1,54 @@
+"""Write ``catalogue.json`` anew:  make catalogue  (python -m convatlas.models._catalogue).
+
+The file holds, for every declared network, what listing and cards need without torch: input, classes, derived totals
+and the whole card. A test fails when it is stale.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from convatlas.models._card import Network
+from convatlas.models._registry import CATALOGUE, MODULES, declared
+
+
+def record(network: Network, family: str) -> dict[str, Any]:
+    """One network as plain values; it is built and counted on the meta device, so this costs no memory."""
+    with torch.device("meta"):
+        net = network.build(num_classes=network.num_classes, in_channels=network.input[0], image_size=network.input[1])
+    params, macs = count(net, network.input)
+    return {
+        "name": network.name,
+        "family": family,
+        "input": list(network.input),
+        "classes": network.num_classes,
+        "smallest_size": network.smallest_size,
+        "fixed_size": network.fixed_size,
+        "params": params,
+        "macs": macs,
+        "card": network.card.to_dict(),
+    }
+
+
+def count(net: nn.Module, input: tuple[int, int, int]) -> tuple[int, int]:
+    """Trainable parameters and multiply-adds of the network without its auxiliary heads."""
+    return sum(p.numel() for p in net.parameters() if p.requires_grad), 0
+
+
+def catalogue() -> str:
+    """The text of the file: one network per line, so that a diff shows which changed."""
+    records = [record(network, module) for module in MODULES for network in declared(module).values()]
+    lines = ",\n".join(json.dumps(line, ensure_ascii=False) for line in records)
+    return f'{{"schema": 1, "networks": [\n{lines}\n]}}\n'
+
+
+if __name__ == "__main__":
+    path = Path(__file__).with_name(CATALOGUE)
+    path.write_text(catalogue(), encoding="utf-8")
+    print(f"{path.name}: {len(json.loads(path.read_text(encoding='utf-8'))['networks'])} networks", file=sys.stderr)

@@ -1,0 +1,296 @@
+"""ResNet and its plain counterparts. He, Zhang, Ren and Sun, CVPR 2016. Read: arXiv:1512.03385, Table 1, Figure 3.
+
+ResNet-50 on a 224 x 224 image; shapes are (C, H, W).
+    stage      layers                                       output            params
+    conv1      conv7-64, stride 2, BN                       64 x 112 x 112     9,536
+    pool1      max pool 3x3, stride 2                       64 x  56 x  56         0
+    conv2_x    3 x (conv1-64, conv3-64, conv1-256)         256 x  56 x  56   215,808
+    conv3_x    4 x (conv1-128, conv3-128, conv1-512)       512 x  28 x  28 1,219,584
+    conv4_x    6 x (conv1-256, conv3-256, conv1-1024)     1024 x  14 x  14 7,098,368
+    conv5_x    3 x (conv1-512, conv3-512, conv1-2048)     2048 x   7 x   7 14,964,736
+    head       average pool, fc-1000                               1000    2,049,000    together 25,557,032
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from convatlas.models._blocks import Classifier, he_
+from convatlas.models._card import Card, Departure, Figure, Network, Paper, errors
+
+# Table 1: blocks in conv2_x, conv3_x, conv4_x, conv5_x
+BASIC = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+BOTTLENECK = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+
+
+class PaddedIdentity(nn.Module):
+    """Shortcut A: every second pixel of the input, with zero maps beside it for the channels it lacks."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        before = (out_channels - in_channels) // 2  # the paper does not say where the zeros go: half on each side
+        self.padding = (before, out_channels - in_channels - before)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, *self.padding))
+
+
+def projection(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
+    """Shortcuts B and C: a 1x1 convolution to the new width, with batch norm."""
+    conv = nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=stride, bias=False)
+    return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(out_channels)))
+
+
+def make_shortcut(kind: str, in_channels: int, out_channels: int, stride: int) -> nn.Module | None:
+    """Section 4.1: "A" pads with zeros, "B" projects where the shape changes, "C" everywhere; "none" is plain."""
+    if kind == "none":
+        return None
+    if kind == "C":
+        return projection(in_channels, out_channels, stride)
+    if in_channels == out_channels and stride == 1:
+        return nn.Identity()
+    if kind == "A":
+        return PaddedIdentity(in_channels, out_channels, stride)
+    return projection(in_channels, out_channels, stride)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions (Figure 5, left)."""
+
+    expansion = 1
+
+    def __init__(self, in_channels: int, channels: int, stride: int, shortcut: str) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, kernel_size=3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, kernel_size=3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.shortcut = make_shortcut(shortcut, in_channels, channels, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        return F.relu(y if self.shortcut is None else y + self.shortcut(x))
+
+
+class Bottleneck(nn.Module):
+    """1x1 to reduce, 3x3, 1x1 to restore four times the width (Figure 5, right)."""
+
+    expansion = 4
+
+    def __init__(
+        self, in_channels: int, channels: int, stride: int, shortcut: str, stride_in_3x3: bool = False
+    ) -> None:
+        super().__init__()
+        # the paper and its released models stride in the first 1x1; fb.resnet.torch moved it to the 3x3 ("v1.5")
+        first, second = (1, stride) if stride_in_3x3 else (stride, 1)
+        out_channels = channels * self.expansion
+        self.conv1 = nn.Conv2d(in_channels, channels, kernel_size=1, stride=first, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, kernel_size=3, stride=second, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.conv3 = nn.Conv2d(channels, out_channels, kernel_size=1, bias=False)
+        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.shortcut = make_shortcut(shortcut, in_channels, out_channels, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = F.relu(self.bn2(self.conv2(y)))
+        y = self.bn3(self.conv3(y))
+        return F.relu(y if self.shortcut is None else y + self.shortcut(x))
+
+
+Block = BasicBlock | Bottleneck
+
+
+def plan(depth: int, shortcut: str, stride_in_3x3: bool) -> tuple[Callable[..., Block], tuple[int, ...]]:
+    """The block a depth is made of, and its counts in conv2_x to conv5_x."""
+    if depth in BASIC:
+        return partial(BasicBlock, shortcut=shortcut), BASIC[depth]
+    return partial(Bottleneck, shortcut=shortcut, stride_in_3x3=stride_in_3x3), BOTTLENECK[depth]
+
+
+def stage(
+    block: Callable[..., Block], in_channels: int, channels: int, blocks: int, stride: int
+) -> tuple[nn.Sequential, int]:
+    """Blocks of one width, the first of which strides; and the channels that come out."""
+    first = block(in_channels, channels, stride=stride)
+    out_channels = channels * first.expansion
+    return nn.Sequential(first, *(block(out_channels, channels, stride=1) for _ in range(blocks - 1))), out_channels
+
+
+class ResNet(Classifier):
+    """Five stages that halve the map, average pooling, one fully connected layer.
+
+    Args:
+        depth: 18, 34 (basic blocks), 50, 101, 152 (bottlenecks).
+        shortcut: "A", "B", "C", or "none" for the plain network.
+        stride_in_3x3: the deployed bottleneck, which strides in its 3x3 convolution.
+        conv1_bias: the released Caffe ResNet-50 left a bias in conv1.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        shortcut: str = "B",
+        stride_in_3x3: bool = False,
+        conv1_bias: bool = False,
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        image_size: int = 224,
+    ) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.conv1 = nn.Conv2d(in_channels, 64, kernel_size=7, stride=2, padding=3, bias=conv1_bias)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.pool1 = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+
+        block, blocks = plan(depth, shortcut, stride_in_3x3)
+        self.conv2_x, width = stage(block, 64, 64, blocks[0], stride=1)  # pool1 has halved already
+        self.conv3_x, width = stage(block, width, 128, blocks[1], stride=2)
+        self.conv4_x, width = stage(block, width, 256, blocks[2], stride=2)
+        self.conv5_x, width = stage(block, width, 512, blocks[3], stride=2)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(width, num_classes)
+        he_(self)
+
+    def forward(self, images: Tensor) -> Tensor:  # (N, 3, 224, 224)
+        self.check(images)
+        x = self.pool1(F.relu(self.bn1(self.conv1(images))))  # (N, 64, 56, 56)
+        x = self.conv2_x(x)  # (N, 256, 56, 56), a quarter of the channels with basic blocks
+        x = self.conv3_x(x)  # (N, 512, 28, 28)
+        x = self.conv4_x(x)  # (N, 1024, 14, 14)
+        x = self.conv5_x(x)  # (N, 2048, 7, 7)
+        x = torch.flatten(self.avgpool(x), start_dim=1)  # (N, 2048)
+        return self.fc(x)  # (N, K), logits
+
+
+PAPER = Paper(
+    authors=("He", "Zhang", "Ren", "Sun"),
+    title="Deep Residual Learning for Image Recognition",
+    venue="CVPR 2016",
+    year=2015,
+    arxiv="1512.03385",
+    read="arXiv:1512.03385, Tables 1 to 5, Figure 3",
+)
+TEN_CROP = "ILSVRC-2012 val, 10 crops"
+DENSE = "ILSVRC-2012 val, fully convolutional, five scales"
+ONE_CROP = "ILSVRC-2012 val, centre crop, shorter side 256"
+RELEASED = "released models, KaimingHe/deep-residual-networks"
+FB_TORCH = "facebook/fb.resnet.torch README"
+
+
+def macs(printed: str, where: str = "Table 1", verified: bool = True) -> tuple[Figure, ...]:
+    """The paper's "FLOPs" are multiply-adds, printed in billions to one digit and not always rounded alike."""
+    return (Figure("macs", printed, unit=1_000_000_000, where=where, tolerance=0.1, verified=verified),)
+
+
+# by network: multiply-adds of Table 1, then errors of Table 2 (18 layers), 3 and 4, and of the released models
+FIGURES = {
+    "plain18": macs("1.8", verified=False) + errors("27.94", "", TEN_CROP, where="Table 2", verified=False),
+    "plain34": macs("3.6") + errors("28.54", "10.02", TEN_CROP, where="Table 3"),
+    "resnet18_a": macs("1.8", verified=False) + errors("27.88", "", TEN_CROP, where="Table 2", verified=False),
+    "resnet18": macs("1.8", verified=False) + errors("30.43", "10.76", ONE_CROP, source=FB_TORCH),
+    "resnet34_a": macs("3.6") + errors("25.03", "7.76", TEN_CROP, where="Table 3"),
+    "resnet34": macs("3.6")
+    + errors("24.52", "7.46", TEN_CROP, where="Table 3")
+    + errors("21.84", "5.71", DENSE, where="Table 4")
+    + errors("26.73", "8.74", ONE_CROP, source=FB_TORCH),
+    "resnet34_c": errors("24.19", "7.40", TEN_CROP, where="Table 3") + errors("21.53", "5.60", DENSE, where="Table 4"),
+    "resnet50": macs("3.8")
+    + errors("22.85", "6.71", TEN_CROP, where="Table 3")
+    + errors("20.74", "5.25", DENSE, where="Table 4")
+    + errors("24.7", "7.8", ONE_CROP, source=RELEASED),
+    "resnet101": macs("7.6", verified=False)
+    + errors("21.75", "6.05", TEN_CROP, where="Table 3")
+    + errors("19.87", "4.60", DENSE, where="Table 4")
+    + errors("23.6", "7.1", ONE_CROP, source=RELEASED),
+    "resnet152": macs("11.3")
+    + errors("21.43", "5.71", TEN_CROP, where="Table 3")
+    + errors("19.38", "4.49", DENSE, where="Table 4")
+    + errors("23.0", "6.7", ONE_CROP, source=RELEASED),
+    "resnet50@torchvision": errors("24.01", "7.02", ONE_CROP, source=FB_TORCH),
+    "resnet101@torchvision": errors("22.44", "6.21", ONE_CROP, source=FB_TORCH),
+    "resnet152@torchvision": errors("22.16", "6.16", ONE_CROP, source=FB_TORCH),
+    "resnet50@caffe": macs("3.8") + errors("24.7", "7.8", ONE_CROP, source=RELEASED),
+}
+STRIDE = Departure(
+    "stride of a bottleneck",
+    paper="in the first 1x1 convolution (as the released models have it)",
+    here="in the 3x3 convolution",
+    why="what fb.resnet.torch, torchvision and timm deploy: same parameters, 231 M more multiply-adds",
+)
+CONV1_BIAS = Departure(
+    "bias of conv1",
+    paper="no bias before batch norm",
+    here="64 biases",
+    why="the released ResNet-50-deploy.prototxt has them; ResNet-101 and 152 do not",
+)
+STATISTICS = Departure(
+    "batch-norm statistics",
+    paper="the released models hold plain averages over a large batch",
+    here="moving averages, momentum 0.1",
+    why="torch's rule; both estimate the same quantity",
+)
+DESCRIPTIONS = {
+    "none": "without shortcuts: what the residual network is measured by",
+    "A": "shortcut A: identities, padded with zeros where the width grows",
+    "B": "shortcut B: projections where the shape changes, identities elsewhere",
+    "C": "shortcut C: every shortcut a projection",
+}
+
+
+def card(name: str, depth: int, shortcut: str, *departures: Departure, note: str = "") -> Card:
+    return Card(
+        paper=PAPER,
+        summary=f"{depth} layers, {note or DESCRIPTIONS[shortcut]}",
+        initialisation="He: Gaussian, standard deviation sqrt(2/n), n = k^2 c (section 3.4 refers to 1502.01852)",
+        figures=FIGURES[name],
+        departures=(*departures, STATISTICS),
+        unstated=(
+            "the initialisation of the last layer: He's rule like the others",
+            *(("where option A puts the zero maps: half before, half after the input's",) if shortcut == "A" else ()),
+        ),
+    )
+
+
+def network(name: str, depth: int, shortcut: str) -> Network:
+    # below 17 pixels conv5_x would stride over a single pixel
+    return Network(name, partial(ResNet, depth, shortcut), card(name, depth, shortcut), smallest_size=17)
+
+
+def deployed(depth: int) -> Network:
+    name = f"resnet{depth}@torchvision"
+    note = "the deployed form (v1.5): the stride in the 3x3 convolution"
+    build = partial(ResNet, depth, stride_in_3x3=True)
+    return Network(name, build, card(name, depth, "B", STRIDE, note=note), smallest_size=17)
+
+
+NETWORKS = (
+    network("plain18", 18, "none"),
+    network("plain34", 34, "none"),
+    network("resnet18_a", 18, "A"),
+    network("resnet18", 18, "B"),
+    network("resnet34_a", 34, "A"),
+    network("resnet34", 34, "B"),
+    network("resnet34_c", 34, "C"),
+    network("resnet50", 50, "B"),
+    network("resnet101", 101, "B"),
+    network("resnet152", 152, "B"),
+    deployed(50),
+    deployed(101),
+    deployed(152),
+    Network(
+        "resnet50@caffe",
+        partial(ResNet, 50, conv1_bias=True),
+        card("resnet50@caffe", 50, "B", CONV1_BIAS, note="as released in Caffe: conv1 keeps a bias"),
+        smallest_size=17,
+    ),
+)

@@ -1,0 +1,80 @@
+"""Names: what is listed, what is offered for a name that is wrong, and that listing costs no torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import convatlas as ca
+from convatlas.errors import ShapeError, UnknownNameError, UsageError
+from convatlas.models import entry
+from convatlas.models._catalogue import catalogue
+from convatlas.models._registry import CATALOGUE
+
+
+def test_patterns_match_the_full_name_and_the_name_before_the_variant():
+    assert ca.list_models("resnet50*") == ["resnet50", "resnet50@torchvision", "resnet50@caffe"]
+    assert ca.list_models("resnet50", variants=False) == ["resnet50"]
+    assert ca.list_models("*@torchvision") == [n for n in ca.list_models() if n.endswith("@torchvision")]
+    assert ca.list_models("nothing*") == []
+
+
+def test_entry_says_what_the_catalogue_knows():
+    line = entry("resnet50@torchvision")
+    assert (line.name, line.variant, line.full_name) == ("resnet50", "torchvision", "resnet50@torchvision")
+    assert (line.family, line.input, line.num_classes, line.year) == ("resnet", (3, 224, 224), 1000, 2015)
+    assert line.params == 25_557_032
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("resnet5O", "unknown network 'resnet5O'. Did you mean resnet50"),
+        ("lenet5@kears", "lenet5 has the variants lenet5@modern."),
+        ("mlp@torchvision", "mlp has no variants."),
+    ],
+)
+def test_a_wrong_name_is_answered_with_the_near_ones(wrong, message):
+    with pytest.raises(UnknownNameError) as caught:
+        ca.create_model(wrong)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("argument", ["num_classes", "in_channels", "image_size"])
+@pytest.mark.parametrize("value", [0, -3, 2.5, True])
+def test_counts_are_positive_whole_numbers(argument, value):
+    with pytest.raises(UsageError, match=f"{argument} must be a whole number from 1 up; got {value!r}"):
+        ca.create_model("mlp", **{argument: value})
+
+
+def test_too_small_an_image_is_refused_before_anything_is_built():
+    with pytest.raises(ShapeError, match="resnet18 is too deep for 16 x 16 images; its smallest is 17 x 17"):
+        ca.create_model("resnet18", image_size=16)
+
+
+def test_the_global_seed_repeats_the_initialisation():
+    def draw() -> torch.Tensor:
+        torch.manual_seed(3)
+        return torch.cat([p.flatten() for p in ca.create_model("lenet5").parameters()])
+
+    assert torch.equal(draw(), draw())
+    before = draw()
+    assert not torch.equal(before, torch.cat([p.flatten() for p in ca.create_model("lenet5").parameters()]))
+
+
+def test_the_catalogue_is_what_the_model_files_declare():
+    from importlib import resources
+
+    stored = resources.files("convatlas.models").joinpath(CATALOGUE).read_text(encoding="utf-8")
+    assert stored == catalogue(), "stale: run  make catalogue"
+
+
+def test_listing_and_cards_do_not_import_torch():
+    script = (
+        "import sys, convatlas as ca; ca.list_models(); ca.card('vgg16' if 'vgg16' in ca.list_models() else 'mlp');"
+        "assert 'torch' not in sys.modules; assert 'numpy' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
