@@ -20,19 +20,9 @@ def parameter_groups(net: nn.Module, weight_decay: float, decay_all: bool = Fals
     trainable = [parameter for parameter in net.parameters() if parameter.requires_grad]
     if decay_all or weight_decay == 0:
         return [{"params": trainable, "weight_decay": weight_decay}]
-    decayed = [parameter for parameter in trainable if parameter.ndim > 1 or _is_flat_kernel(net, parameter)]
-    names = {id(parameter) for parameter in decayed}
-    rest = [parameter for parameter in trainable if id(parameter) not in names]
+    decayed = [parameter for parameter in trainable if parameter.ndim > 1]
+    rest = [parameter for parameter in trainable if parameter.ndim <= 1]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
-
-
-def _is_flat_kernel(net: nn.Module, parameter: nn.Parameter) -> bool:
-    """A kernel kept as a flat list (LeNet-5's C3 holds only its live connections) says so by ``flat_kernels``."""
-    return any(
-        parameter is getattr(module, name, None)
-        for module in net.modules()
-        for name in getattr(module, "flat_kernels", ())
-    )
 
 
 def build(

@@ -1,0 +1,207 @@
+"""The stochastic diagonal Levenberg-Marquardt rule of 1998: a step for each weight, by its own curvature.
+
+LeCun, Bottou, Bengio and Haffner 1998, appendix C: w_k moves by -eta / (mu + h_kk) times its gradient, where h_kk is
+the second derivative of the loss with respect to w_k, averaged over 500 patterns and estimated anew before each pass.
+The second derivatives are propagated backwards like gradients, with every factor squared (equations 28 to 34): through
+y = f(x) they go as h_x = f'(x)^2 h_y, so they are positive; for a weight that many connections share, the connections'
+second derivatives are added. At the output, where the loss is a function of the distances to the codes, the second
+derivative by F6 is taken exactly; it is positive by itself.
+
+Here the squared propagation is autograd with other backward rules: `SquaredFactors` replaces each operator of the
+network by one whose backward squares its factors. Operators that only move or add numbers need no replacement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.grad import conv2d_input, conv2d_weight
+from torch.overrides import TorchFunctionMode
+
+from convatlas.errors import RecipeError
+from convatlas.training.losses import Loss
+
+
+class StochasticDiagonalLM(torch.optim.Optimizer):
+    """w_k <- w_k - lr / (mu + h_kk) dE/dw_k, with `estimate` called before each pass.
+
+    Args:
+        lr: eta, a number for each pass.
+        mu: keeps a step finite where the curvature is small (appendix C: 0.02).
+    """
+
+    def __init__(self, params: Iterable[nn.Parameter], lr: float, mu: float = 0.02) -> None:
+        super().__init__(params, {"lr": lr, "mu": mu})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            steps = [self.state[p]["step_size"] for p in params]
+            torch._foreach_addcmul_(params, [p.grad for p in params], steps, -group["lr"])
+
+    def estimate(self, net: nn.Module, images: Tensor, labels: Tensor, loss_fn: Loss) -> None:
+        """Set every weight's step to 1 / (mu + h_kk), its curvature averaged over these patterns."""
+        curvatures = diagonal_curvature(net, images, labels, loss_fn)
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                self.state[parameter]["step_size"] = 1 / (group["mu"] + curvatures[parameter])
+
+
+def diagonal_curvature(net: nn.Module, images: Tensor, labels: Tensor, loss_fn: Loss) -> dict[nn.Parameter, Tensor]:
+    """Second derivative of the mean loss by each parameter, by squared backpropagation.
+
+    Raises:
+        RecipeError: an operator whose squared rule is not written here.
+    """
+    parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    *_, output_layer = net.children()
+    if any(True for _ in output_layer.parameters()):
+        raise RecipeError("the rule sdlm is written for LeNet-5 of 1998, whose output layer has nothing to train.")
+    seen: list[Tensor] = []
+    handle = output_layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    try:
+        with torch.enable_grad(), SquaredFactors():
+            net(images)
+    finally:
+        handle.remove()
+    (features,) = seen  # (N, 84)
+    seed = second_derivative(lambda x: loss_fn(output_layer(x), labels), features.detach())
+    found = torch.autograd.grad(features, parameters, seed)
+    return dict(zip(parameters, found, strict=True))
+
+
+def second_derivative(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Diagonal of the Hessian of a mean over patterns by each pattern's x (N, D), exact: D backward passes."""
+    x = x.requires_grad_()
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(function(x), x, create_graph=True)
+        columns = [torch.autograd.grad(gradient[:, d].sum(), x, retain_graph=True)[0][:, d] for d in range(x.shape[1])]
+    return torch.stack(columns, dim=1)
+
+
+class _Conv2d(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return F.conv2d(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        h_x = conv2d_input(x.shape, weight.square(), h)
+        return h_x, conv2d_weight(x.square(), weight.shape, h), h.sum((0, 2, 3))
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return F.linear(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        return h @ weight.square(), h.T @ x.square(), h.sum(0)
+
+
+class _Multiply(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
+        ctx.save_for_backward(x, y)
+        return x * y
+
+    @staticmethod
+    def backward(ctx: Any, h: Tensor) -> tuple[Tensor, Tensor]:
+        x, y = ctx.saved_tensors
+        return (h * y.square()).sum_to_size(x.shape), (h * x.square()).sum_to_size(y.shape)
+
+
+class _Elementwise(torch.autograd.Function):
+    """y = f(x) with its derivative given."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, derivative: Tensor) -> Tensor:
+        ctx.save_for_backward(derivative)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, h: Tensor) -> tuple[Tensor, None, None]:
+        (derivative,) = ctx.saved_tensors
+        return h * derivative.square(), None, None
+
+
+class _AveragePool(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel_size: int) -> Tensor:
+        ctx.kernel_size = kernel_size
+        return F.avg_pool2d(x, kernel_size)
+
+    @staticmethod
+    def backward(ctx: Any, h: Tensor) -> tuple[Tensor, None]:
+        share = 1 / ctx.kernel_size**2
+        spread = h.repeat_interleave(ctx.kernel_size, 2).repeat_interleave(ctx.kernel_size, 3)
+        return spread * share**2, None
+
+
+def _multiply(x: Any, y: Any) -> Tensor:
+    if isinstance(x, Tensor) and isinstance(y, Tensor):
+        return _Multiply.apply(x, y)
+    x, factor = (x, y) if isinstance(x, Tensor) else (y, x)
+    return _Elementwise.apply(x, x.detach() * factor, torch.full_like(x, factor))
+
+
+def _conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+            dilation: Any = 1, groups: int = 1) -> Tensor:  # fmt: skip
+    if (tuple(_pair(stride)), tuple(_pair(padding)), tuple(_pair(dilation)), groups) != ((1, 1), (0, 0), (1, 1), 1):
+        raise RecipeError("the rule sdlm is written for LeNet-5: its convolutions have stride 1 and no padding.")
+    return _Conv2d.apply(x, weight, bias)
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else tuple(value)
+
+
+def _elementwise(function: Callable[[Tensor], Tensor], derivative: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    def squared(x: Tensor) -> Tensor:
+        inner = x.detach()
+        return _Elementwise.apply(x, function(inner), derivative(inner))
+
+    return squared
+
+
+_tanh = _elementwise(torch.tanh, lambda x: 1 - torch.tanh(x).square())
+
+
+class SquaredFactors(TorchFunctionMode):
+    """While it is on, the backward pass of what runs squares every factor."""
+
+    RULES: ClassVar[dict[Any, Callable[..., Tensor]]] = {
+        F.conv2d: _conv2d,
+        torch.conv2d: _conv2d,
+        F.linear: lambda x, weight, bias=None: _Linear.apply(x, weight, bias),
+        torch.tanh: _tanh,
+        Tensor.tanh: _tanh,
+        Tensor.mul: _multiply,
+        Tensor.__mul__: _multiply,
+        Tensor.__rmul__: _multiply,
+        F.avg_pool2d: lambda x, kernel_size: _AveragePool.apply(x, kernel_size),
+    }
+    # these move, add or look, and leave second derivatives as they are; square and neg occur in the output layer only,
+    # through which `second_derivative` goes by itself
+    PASSIVE: ClassVar[tuple[str, ...]] = (
+        *("flatten", "pad", "__getitem__", "__get__", "size", "dim", "requires_grad_"),
+        *("add", "__add__", "__radd__", "sub", "__sub__", "sum", "square", "neg", "__neg__"),
+    )
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        rule = self.RULES.get(func)
+        name = getattr(func, "__name__", str(func))
+        if rule is None and name not in self.PASSIVE:
+            raise RecipeError(f"the rule sdlm is written for LeNet-5 of 1998; it does not know the operator {name}.")
+        with torch._C.DisableTorchFunction():  # inside a rule the plain operators are meant
+            return (rule or func)(*args, **(kwargs or {}))
