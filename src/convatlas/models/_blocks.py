@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from convatlas.arithmetic.formulas import output_size
 from convatlas.errors import ShapeError
 
 
@@ -76,6 +77,13 @@ class LocalResponseNorm(nn.Module):
 
     def extra_repr(self) -> str:
         return f"n={self.n}, k={self.k:g}, alpha={self.alpha:g}, beta={self.beta:g}"
+
+
+def side_after(size: int, *windows: tuple[int, int, int]) -> int:
+    """Side of a map after windows of (kernel, stride, padding) one upon the other, rounded down each time."""
+    for kernel, stride, padding in windows:
+        size = output_size(size, kernel, stride, padding)
+    return size
 
 
 def fan_in(weight: Tensor) -> int:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MODULES = (
     "lenet",
     "mlp",
+    "alexnet",
+    "vgg",
     "resnet",
     "resnet_cifar",
 )

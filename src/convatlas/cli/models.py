@@ -1,0 +1,91 @@
+"""convatlas models [PATTERN]: what is in the atlas, from the catalogue alone; no torch."""
+
+from __future__ import annotations
+
+import click
+
+from convatlas import units
+from convatlas.cli._common import debug_option, json_option, print_json, print_table
+from convatlas.errors import UnknownNameError
+from convatlas.models import Entry, Figure, entry, list_models
+
+ERRORS = ("top1_error", "top5_error", "error")
+
+
+@click.command("models")
+@click.argument("pattern", default="*")
+@click.option("--no-variants", is_flag=True, help="Only the papers' own networks, not those others deploy.")
+@json_option
+@debug_option
+def command(pattern: str, no_variants: bool, as_json: bool) -> None:
+    """What is in the atlas: paper, year, parameters, MACs, printed errors.
+
+    PATTERN has shell wildcards: 'resnet*', '*_cifar', '*@torchvision'.
+    """
+    names = list_models(pattern, variants=not no_variants)
+    if not names:
+        raise UnknownNameError("network", pattern, list_models(), "PATTERN may hold the wildcards * and ?.")
+    entries = [entry(name) for name in names]
+    if as_json:
+        print_json({"models": [as_record(line) for line in entries]})
+        return
+    columns = (
+        ("network", "left"),
+        ("paper", "left"),
+        ("year", "right"),
+        ("input", "left"),
+        ("params", "right"),
+        ("MACs", "right"),
+        ("printed error %, top-1 / top-5", "left"),
+    )
+    print_table(columns, (row(line) for line in entries))
+
+
+def row(line: Entry) -> tuple[str, ...]:
+    return (
+        line.full_name,
+        line.card.paper.citation.partition(",")[0],
+        str(line.year),
+        "x".join(map(str, line.input)),
+        units.short(line.params),
+        units.short(line.macs),
+        printed_error(line.card.figures),
+    )
+
+
+def printed_error(figures: tuple[Figure, ...]) -> str:
+    """The first error of the card with its protocol; a recalled figure, whose text was not found, is marked."""
+    measured = [figure for figure in figures if figure.quantity in ERRORS]
+    if not measured:
+        return ""
+    first = measured[0]
+    pair = [figure for figure in measured if (figure.protocol, figure.source) == (first.protocol, first.source)][:2]
+    text = " / ".join(figure.printed for figure in pair)
+    return f"{text}{'' if first.verified else ' (recalled)'}  {first.protocol}"
+
+
+def as_record(line: Entry) -> dict[str, object]:
+    return {
+        "model": line.name,
+        "variant": line.variant,
+        "name": line.full_name,
+        "paper": line.card.paper.citation,
+        "title": line.card.paper.title,
+        "year": line.year,
+        "summary": line.card.summary,
+        "input": list(line.input),
+        "classes": line.num_classes,
+        "params": line.params,
+        "macs": line.macs,
+        "errors": [
+            {
+                "quantity": figure.quantity,
+                "printed": figure.printed,
+                "protocol": figure.protocol,
+                "source": figure.source or line.card.paper.citation,
+                "verified": figure.verified,
+            }
+            for figure in line.card.figures
+            if figure.quantity in ERRORS
+        ],
+    }
