@@ -1,0 +1,138 @@
+"""``latency<=20ms,size<=20MB``: what a network may cost, as the user writes it.
+
+    Budget.parse("latency<=20ms, params<=1M").broken_by(row)  ->  [] or what is exceeded, in words
+
+A limit is a promise, so ``latency`` is held against the 95th percentile; ``latency_p50`` asks for the median.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from convatlas import units
+from convatlas.errors import UnknownNameError, UsageError
+
+_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
+_BYTES = {
+    "B": 1.0, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 1024.0, "MiB": 1024.0**2, "GiB": 1024.0**3,
+}  # fmt: skip
+_COUNTS = {"": 1.0, "K": 1e3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Something that can be limited: its name, its units, and how its values are written."""
+
+    name: str
+    what: str
+    units: Mapping[str, float]
+    example: str
+    write: Callable[[float], str]
+
+
+def _bytes_as_asked(value: float) -> str:
+    """Sizes in powers of ten, as most budgets are written: ``1.08 MB``."""
+    for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if value >= size:
+            return f"{value / size:.4g} {unit}"
+    return f"{value:g} B"
+
+
+def _count(value: float) -> str:
+    return units.short(value)
+
+
+QUANTITIES = {
+    quantity.name: quantity
+    for quantity in (
+        Quantity("latency", "95th percentile at batch 1", _SECONDS, "latency<=20ms", units.duration),
+        Quantity("latency_p50", "median at batch 1", _SECONDS, "latency_p50<=20ms", units.duration),
+        Quantity("size", "the weights' file", _BYTES, "size<=20MB", _bytes_as_asked),
+        Quantity("memory", "peak of inference at batch 1", _BYTES, "memory<=200MB", _bytes_as_asked),
+        Quantity("params", "trainable parameters", _COUNTS, "params<=1M", _count),
+        Quantity("macs", "multiply-adds of one image", _COUNTS, "macs<=300M", _count),
+    )
+}
+
+_LIMIT = re.compile(
+    r"^(?P<name>\w+)\s*(?P<sign><=|≤|<|>=|≥|>|=+)\s*(?P<number>[\d._]+(?:e[+-]?\d+)?)\s*(?P<unit>[^\W\d]*)$"
+)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One limit: ``at_most`` in seconds, bytes or counts."""
+
+    quantity: Quantity
+    at_most: float
+
+    def __str__(self) -> str:
+        return f"{self.quantity.name} <= {self.quantity.write(self.at_most)}"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """All limits at once; an empty budget is met by everything."""
+
+    limits: tuple[Limit, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str | Budget | None) -> Budget:
+        """From ``latency<=20ms,size<=20MB``.
+
+        Raises:
+            UnknownNameError: a quantity that cannot be limited.
+            UsageError: anything else that does not read as a limit; the message shows one that does.
+        """
+        if isinstance(text, Budget):
+            return text
+        limits = [_parse_limit(part.strip()) for part in (text or "").split(",") if part.strip()]
+        for limit in limits:
+            if sum(other.quantity.name == limit.quantity.name for other in limits) > 1:
+                raise UsageError(f"the budget limits {limit.quantity.name} more than once. Give one limit for it.")
+        return cls(tuple(limits))
+
+    def broken_by(self, costs: Mapping[str, float | None]) -> list[str]:
+        """Each limit that ``costs`` (quantity -> seconds, bytes or count) exceeds, in words; empty if all are met.
+
+        A cost that could not be measured breaks its limit: nobody can promise it.
+        """
+        broken = []
+        for limit in self.limits:
+            value = costs.get(limit.quantity.name)
+            if value is None:
+                broken.append(f"{limit.quantity.name} could not be measured here")
+            elif value > limit.at_most:
+                broken.append(f"{limit.quantity.name} {limit.quantity.write(value)}")
+        return broken
+
+    def __bool__(self) -> bool:
+        return bool(self.limits)
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.limits))
+
+
+def _parse_limit(text: str) -> Limit:
+    match = _LIMIT.match(text)
+    if match is None:
+        raise UsageError(f"the budget {text!r} cannot be read. Write, for example, latency<=20ms,size<=20MB.")
+    name, sign, number, unit = match["name"].lower(), match["sign"], match["number"], match["unit"]
+    if name not in QUANTITIES:
+        raise UnknownNameError("budget quantity", name, QUANTITIES)
+    quantity = QUANTITIES[name]
+    if sign not in ("<=", "<", "≤"):
+        raise UsageError(f"the budget {text!r} asks for at least; a budget is at most. Write {quantity.example}.")
+    if unit not in quantity.units:
+        known = ", ".join(unit or "no unit" for unit in quantity.units)
+        wrong = f"has the unit {unit!r}" if unit else "has no unit"
+        raise UsageError(f"the budget {text!r} {wrong}; {name} is in {known}. Write, for example, {quantity.example}.")
+    try:
+        value = float(number) * quantity.units[unit]
+    except ValueError:
+        raise UsageError(f"the budget {text!r}: {number!r} is not a number. Write {quantity.example}.") from None
+    if value <= 0:
+        raise UsageError(f"the budget {text!r} leaves nothing; a limit above zero is expected.")
+    return Limit(quantity, value)

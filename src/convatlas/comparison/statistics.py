@@ -1,0 +1,214 @@
+"""How sure an accuracy is, and whether two networks can be told apart on the same test images.
+
+Two kinds of chance stand between a measured accuracy and the next one. Another handful of images would have given
+another figure; so would another seed, because training starts elsewhere and sees the images in another order. One run
+shows only the first kind. Several runs show both, and the intervals here then cover both; each says in words which.
+
+Legend: S seeds (runs of one network), N test images. ``hits`` is (S, N) bool: was run s right about image i.
+
+The tests:
+- one run each: McNemar's test (Psychometrika 12, 1947, 153-157), exact, as Dietterich recommends for networks that are
+  too slow to train many times (Neural Computation 10, 1998, 1895-1923);
+- several runs each: its generalisation, the exact sign-flip test on each image's difference (Pitman, Supplement to
+  JRSS 4, 1937), which still treats images as the sample and the runs as given; and beside it Welch's test with the
+  variances of images and of seeds added (Bouthillier et al., MLSys 2021, on why both belong). The larger p counts:
+  a difference is claimed only when neither kind of chance explains it.
+- one network against several others: Holm's correction (Scandinavian Journal of Statistics 6, 1979, 65-70).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtr, stdtrit  # Student's t: its distribution and its quantiles
+
+from convatlas.evaluation import Interval, wilson
+
+SIGNIFICANCE = 0.05
+Z95 = NormalDist().inv_cdf(0.975)
+
+Hits = NDArray[np.bool_]
+
+IMAGES_ONLY = "which images were drawn for the test, not which seed the training had (one run)"
+IMAGES_AND_SEEDS = "which images were drawn for the test and which seed the training had"
+
+
+# --- one network ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Test top-1 of one network: the mean over its runs, its interval, and what the interval covers."""
+
+    top1: float
+    ci95: Interval
+    n: int
+    by_seed: tuple[float, ...]
+    covers: str
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over the seeds; None for one run."""
+        return float(np.std(self.by_seed, ddof=1)) if len(self.by_seed) > 1 else None
+
+
+def accuracy(hits: Hits) -> Accuracy:
+    """Mean top-1 with a 95 % interval.
+
+    One run: Wilson's interval over the images. Several: Wilson's interval of the mean on N images, and Student's
+    interval of the mean over the seeds, their half-widths added in quadrature on either side (square-and-add: Newcombe,
+    Statistics in Medicine 17, 1998, 873-890; Zou and Donner, Statistics in Medicine 27, 2008, 1693-1702). The image
+    part is that of a single run and so a little wide: averaging runs cannot make N images into more.
+    """
+    by_seed = hits.mean(axis=1)
+    n, seeds, mean = hits.shape[1], hits.shape[0], float(hits.mean())
+    images = wilson(mean * n, n)
+    if seeds == 1:
+        return Accuracy(mean, images, n, (mean,), IMAGES_ONLY)
+    half = float(stdtrit(seeds - 1, 0.975) * np.std(by_seed, ddof=1) / math.sqrt(seeds))
+    low = max(0.0, mean - math.hypot(mean - images.low, half))
+    high = min(1.0, mean + math.hypot(images.high - mean, half))
+    return Accuracy(mean, Interval(low, high), n, tuple(map(float, by_seed)), IMAGES_AND_SEEDS)
+
+
+# --- two networks on the same images ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Accuracy of the first network minus that of the second, on the same N images.
+
+    ``only_first`` and ``only_second`` count the images (summed over pairs of runs, where there are several) that only
+    one of the two gets right: all that a paired test looks at. ``p`` is the chance of a difference at least as large
+    between networks that are equally good. ``adjusted_p`` is p after Holm's correction, once it has been applied.
+    """
+
+    first: str
+    second: str
+    difference: float
+    ci95: Interval
+    p: float
+    adjusted_p: float
+    only_first: int
+    only_second: int
+    n: int
+    runs: tuple[int, int]
+    images_needed: int | None
+
+    @property
+    def told_apart(self) -> bool:
+        return self.adjusted_p < SIGNIFICANCE
+
+    @property
+    def test(self) -> str:
+        """The name of the test, for tables."""
+        return "exact McNemar" if self.runs == (1, 1) else "sign-flip and Welch"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "first": self.first,
+            "second": self.second,
+            "difference": self.difference,
+            "ci95": list(self.ci95),
+            "p": self.p,
+            "adjusted_p": self.adjusted_p,
+            "only_first": self.only_first,
+            "only_second": self.only_second,
+            "n": self.n,
+            "test": self.test,
+            "told_apart": self.told_apart,
+        }
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Two-sided exact p of McNemar's test.
+
+    If both networks are equally good, each image that only one of them gets right is a fair coin.
+    """
+    discordant = only_first + only_second
+    tail = sum(math.comb(discordant, k) for k in range(min(only_first, only_second) + 1))
+    return min(1.0, 2 * tail / 2**discordant)
+
+
+def sign_flip(differences: NDArray[np.int64]) -> float:
+    """Two-sided exact p that the sum of ``differences`` is this far from 0 if every sign were a fair coin.
+
+    With differences of -1, 0 and 1 this is McNemar's test.
+    """
+    sizes = np.abs(differences[differences != 0])
+    probability = np.zeros(sizes.sum() + 1)  # of the sum of those sizes whose coin shows a plus
+    probability[0] = 1.0
+    for size in sizes:
+        shifted = probability[:-size].copy()
+        probability *= 0.5
+        probability[size:] += 0.5 * shifted
+    sums = 2 * np.arange(len(probability)) - sizes.sum()
+    return min(1.0, float(probability[np.abs(sums) >= abs(differences.sum())].sum()))
+
+
+def difference(first: str, hits_first: Hits, second: str, hits_second: Hits) -> Difference:
+    """Compare two networks image by image.
+
+    The interval adds half an image to each of the four cells of agreement (Agresti and Min, Statistics in Medicine 24,
+    2005, 729-740), so that two runs which never disagree still leave some room. With several runs the variance between
+    seeds is added, with Welch and Satterthwaite's degrees of freedom; it is counted a little twice, since runs that
+    waver do so on particular images: on the safe side.
+    """
+    assert hits_first.shape[1] == hits_second.shape[1], "a paired test needs the same images"
+    n, runs = hits_first.shape[1], (len(hits_first), len(hits_second))
+    right_first, right_second = hits_first.sum(axis=0), hits_second.sum(axis=0)  # (N,) runs that were right
+    by_image = right_first / runs[0] - right_second / runs[1]  # (N,) from -1 to 1
+
+    centre = by_image.sum() / (n + 2)
+    image_variance = ((by_image**2).sum() + 1) / (n + 2) - centre**2
+    seed_parts = [  # variance of each network's mean over seeds, with its degrees of freedom
+        (float(np.var(hits.mean(axis=1), ddof=1)) / len(hits), len(hits) - 1)
+        for hits in (hits_first, hits_second)
+        if len(hits) > 1
+    ]
+    variance = image_variance / (n + 2) + sum(part for part, _ in seed_parts)
+    wobble = sum(part**2 / freedom for part, freedom in seed_parts)
+    freedom = variance**2 / wobble if wobble else math.inf
+    half = (float(stdtrit(freedom, 0.975)) if wobble else Z95) * math.sqrt(variance)
+
+    p = sign_flip(right_first.astype(np.int64) * runs[1] - right_second.astype(np.int64) * runs[0])
+    if wobble:
+        p = max(p, 2 * float(stdtr(freedom, -abs(centre) / math.sqrt(variance))))
+
+    observed = float(by_image.mean())
+    return Difference(
+        first=first,
+        second=second,
+        difference=observed,
+        ci95=Interval(max(-1.0, float(centre) - half), min(1.0, float(centre) + half)),
+        p=p,
+        adjusted_p=p,
+        only_first=int((right_first * (runs[1] - right_second)).sum()),
+        only_second=int((right_second * (runs[0] - right_first)).sum()),
+        n=n,
+        runs=runs,
+        images_needed=_images_needed(observed, float(by_image.var())),
+    )
+
+
+def _images_needed(observed: float, image_variance: float) -> int | None:
+    """Test images with which a difference of this size would be noticed four times in five; None if there is none."""
+    if observed == 0:
+        return None
+    power80 = NormalDist().inv_cdf(0.8)
+    return math.ceil((Z95 + power80) ** 2 * image_variance / observed**2)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p of each, so that the chance of one false alarm among all of them stays below the level."""
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for place, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted

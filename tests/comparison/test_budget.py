@@ -1,0 +1,77 @@
+"""What a budget may look like, and what is said of one that cannot be read."""
+
+from __future__ import annotations
+
+import pytest
+
+from convatlas.comparison.budget import QUANTITIES, Budget
+from convatlas.errors import UnknownNameError, UsageError
+
+
+def limits(text: str) -> dict[str, float]:
+    return {limit.quantity.name: limit.at_most for limit in Budget.parse(text).limits}
+
+
+def test_the_budget_of_the_issue():
+    assert limits("latency<=20ms,size<=20MB") == pytest.approx({"latency": 0.020, "size": 20e6})
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "at_most"),
+    [
+        ("latency <= 0.5 s", "latency", 0.5),
+        ("latency_p50≤300µs", "latency_p50", 300e-6),
+        ("Size<1.5MiB", "size", 1.5 * 1024**2),
+        ("memory<=200MB", "memory", 200e6),
+        ("params<=1M", "params", 1e6),
+        ("params<=272474", "params", 272474),
+        ("macs<=1.8G", "macs", 1.8e9),
+        ("macs<=3e8", "macs", 3e8),
+    ],
+)
+def test_one_limit(text, name, at_most):
+    assert limits(text) == pytest.approx({name: at_most})
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES.values(), ids=lambda quantity: quantity.name)
+def test_every_example_in_a_message_can_be_read(quantity):
+    assert list(limits(quantity.example)) == [quantity.name]
+
+
+def test_no_budget_is_met_by_everything():
+    for text in (None, "", " , "):
+        budget = Budget.parse(text)
+        assert not budget
+        assert budget.broken_by({}) == []
+
+
+def test_what_is_exceeded_is_said_with_its_value():
+    budget = Budget.parse("latency<=20ms,size<=20MB,memory<=200MB")
+    costs = {"latency": 0.0312, "size": 44.7e6, "memory": 100e6}
+    assert budget.broken_by(costs) == ["latency 31.20 ms", "size 44.7 MB"]
+    assert budget.broken_by({"latency": 0.02, "size": 20e6, "memory": 200e6}) == []  # the limit itself is allowed
+    assert budget.broken_by({"latency": 0.01, "size": 1e6, "memory": None}) == ["memory could not be measured here"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fast", "'fast' cannot be read. Write, for example, latency<=20ms,size<=20MB"),
+        ("latency<=", "cannot be read"),
+        ("latency<=20", "has no unit; latency is in s, ms, us, µs. Write, for example, latency<=20ms"),
+        ("size<=20ms", "has the unit 'ms'; size is in B, kB, KB, MB"),
+        ("latency>=20ms", "asks for at least; a budget is at most"),
+        ("latency<=0ms", "leaves nothing"),
+        ("latency<=1.2.3ms", "'1.2.3' is not a number"),
+        ("size<=1MB,size<=2MB", "limits size more than once"),
+    ],
+)
+def test_a_budget_that_cannot_be_read(text, message):
+    with pytest.raises(UsageError) as error:
+        Budget.parse(text)
+    assert message in str(error.value)
+
+
+def test_an_unknown_quantity_lists_the_near_ones():
+    with pytest.raises(UnknownNameError, match=r"unknown budget quantity 'latancy'\. Did you mean latency"):
+        Budget.parse("latancy<=20ms")
