@@ -1,1 +1,39 @@
-"""Being built."""
+"""Arithmetic: any ``nn.Module`` -> rows -> totals, with the working shown. It knows no network of ours.
+
+    summarize(net, (C, H, W))   one watched pass on the meta device -> Summary
+    Summary, Row, Totals        the layer table and graph, no torch
+    formulas                    the arithmetic of one layer, no torch
+    LayerCount                  what a module's own ``__arithmetic__`` returns (protocol.py)
+
+Names that need torch are resolved on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from convatlas.arithmetic.network import ForwardError, summarize
+    from convatlas.arithmetic.protocol import LayerCount, StatesItsArithmetic
+    from convatlas.arithmetic.summary import Row, Summary, Totals
+
+_FILES = {
+    "summarize": "network",
+    "ForwardError": "network",
+    "Summary": "summary",
+    "Row": "summary",
+    "Totals": "summary",
+    "LayerCount": "protocol",
+    "StatesItsArithmetic": "protocol",
+}
+
+__all__ = ["summarize", "Summary", "Row", "Totals", "ForwardError", "LayerCount", "StatesItsArithmetic"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FILES:
+        raise AttributeError(f"module 'convatlas.arithmetic' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"convatlas.arithmetic.{_FILES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,139 @@
+"""The arithmetic of one layer: functions of integers, no torch.
+
+Everything counts one image. A spatial size is a tuple with one entry per axis, usually (height, width); an argument of
+a layer may be given once for all axes, as in torch. ``macs``, ``connections`` and ``params`` are the conventions of
+DESIGN section 2: every kernel tap is counted at every output position, padded border included.
+
+Sources: Dumoulin and Visin, arXiv:1603.07285, chapters 2 and 4, for the sizes; LeCun et al. 1998, section II.B, for
+connections.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+from convatlas.errors import ShapeError, UsageError
+
+Sides = tuple[int, ...]
+
+
+def per_axis(value: int | Sides, axes: int, name: str = "value") -> Sides:
+    """``3`` -> ``(3, 3)``; a tuple must have one entry per axis."""
+    if isinstance(value, int):
+        return (value,) * axes
+    if len(value) == 1:
+        return tuple(value) * axes
+    if len(value) != axes:
+        raise UsageError(f"{name} has {len(value)} entries for {axes} axes: {tuple(value)}.")
+    return tuple(value)
+
+
+def reach(kernel: int, dilation: int = 1) -> int:
+    """Side of the square a dilated kernel spans: 3 taps with dilation 2 span 5."""
+    return dilation * (kernel - 1) + 1
+
+
+def output_size(
+    size: int,
+    kernel: int,
+    stride: int = 1,
+    padding: int = 0,
+    dilation: int = 1,
+    ceil_mode: bool = False,
+    padding_end: int | None = None,
+) -> int:
+    """Length of one spatial side after a convolution or a pooling.
+
+    Args:
+        size: input side, in pixels, before padding.
+        padding: pixels added at the beginning, and at the end too unless ``padding_end`` says otherwise.
+        ceil_mode: round up instead of down, but never let the last window begin in the padding after the input, as
+            ``torch.nn.MaxPool2d`` and Caffe do.
+    Raises:
+        ShapeError: the dilated kernel is longer than the padded input.
+        UsageError: a size, kernel, stride or dilation below 1, or a negative padding.
+    Source: Dumoulin and Visin, arXiv:1603.07285, relationship 15; agrees with torch.nn.Conv2d and MaxPool2d.
+    """
+    for name, value in (("size", size), ("kernel", kernel), ("stride", stride), ("dilation", dilation)):
+        if value < 1:
+            raise UsageError(f"{name} must be a whole number from 1 up; got {value}.")
+    end = padding if padding_end is None else padding_end
+    if padding < 0 or end < 0:
+        raise UsageError(f"padding must not be negative; got {min(padding, end)}.")
+    free = size + padding + end - reach(kernel, dilation)
+    if free < 0:
+        raise ShapeError(
+            f"a kernel that spans {reach(kernel, dilation)} pixels does not fit on {size} + {padding} + {end} padded "
+            f"pixels. Pad by {-free} more in all, enlarge the input, or take a smaller kernel."
+        )
+    if not ceil_mode:
+        return free // stride + 1
+    rounded_up = -(-free // stride) + 1
+    return rounded_up - 1 if (rounded_up - 1) * stride >= size + padding else rounded_up
+
+
+def transposed_output_size(
+    size: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1, output_padding: int = 0
+) -> int:
+    """Length of one spatial side after a transposed convolution.
+
+    Raises:
+        ShapeError: the padding cuts away the whole output.
+        UsageError: ``output_padding`` not smaller than stride or dilation, as torch demands.
+    Source: Dumoulin and Visin, arXiv:1603.07285, relationship 14; agrees with torch.nn.ConvTranspose2d.
+    """
+    if output_padding >= max(stride, dilation):
+        raise UsageError(
+            f"output_padding must be smaller than stride or dilation; got {output_padding} with stride {stride} and "
+            f"dilation {dilation}."
+        )
+    result = (size - 1) * stride - 2 * padding + reach(kernel, dilation) + output_padding
+    if result < 1:
+        raise ShapeError(f"padding {padding} leaves nothing of a transposed convolution of {size} pixels.")
+    return result
+
+
+def same_padding(kernel: int, dilation: int = 1) -> tuple[int, int]:
+    """Padding (before, after) that keeps the side at stride 1; the odd pixel of an even kernel goes to the end."""
+    total = reach(kernel, dilation) - 1
+    return total // 2, total - total // 2
+
+
+def conv_params(in_channels: int, out_channels: int, kernel: Sides, groups: int = 1, bias: bool = True) -> int:
+    """Weights and biases of a convolution: a filter per output map, each over ``in_channels / groups`` maps.
+
+    Raises:
+        UsageError: channels that the groups do not divide.
+    """
+    return fan_in(in_channels, kernel, groups) * check_groups(out_channels, groups) + (out_channels if bias else 0)
+
+
+def fan_in(in_channels: int, kernel: Sides, groups: int = 1) -> int:
+    """Inputs of one neuron of a convolution, its bias not counted."""
+    return check_groups(in_channels, groups) // groups * prod(kernel)
+
+
+def check_groups(channels: int, groups: int) -> int:
+    if groups < 1 or channels % groups:
+        raise UsageError(f"{channels} channels do not divide into {groups} groups.")
+    return channels
+
+
+def conv_macs(in_channels: int, out_channels: int, kernel: Sides, output: Sides, groups: int = 1) -> int:
+    """Multiply-adds of a convolution with ``output`` positions; of a transposed one, give its input's sides."""
+    return fan_in(in_channels, kernel, groups) * out_channels * prod(output)
+
+
+def fc_params(in_features: int, out_features: int, bias: bool = True) -> int:
+    """Weights and biases of a fully connected layer."""
+    return in_features * out_features + (out_features if bias else 0)
+
+
+def fc_macs(in_features: int, out_features: int) -> int:
+    """Multiply-adds of a fully connected layer applied once."""
+    return in_features * out_features
+
+
+def connections(macs: int, neurons: int, bias: bool = True) -> int:
+    """LeCun's count: every link of every neuron to an input, and one to its bias."""
+    return macs + (neurons if bias else 0)

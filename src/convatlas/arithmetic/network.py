@@ -1,0 +1,206 @@
+"""``summarize``: the door of this room. A module and a shape in, a Summary out, or an error that names the layer."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convatlas.arithmetic.protocol import Shape
+from convatlas.arithmetic.rows import rows_from
+from convatlas.arithmetic.summary import Summary, blocks_of, times
+from convatlas.arithmetic.trace import DataDependent, Trace, trace, without_batch
+from convatlas.errors import ConvAtlasError, ShapeError, UsageError
+
+InputShape = Sequence[int] | Sequence[Sequence[int]] | Tensor | Sequence[Tensor]
+
+
+class ForwardError(ShapeError):
+    """The forward stopped.
+
+    Attributes:
+        layer: path of the innermost module that was running; "" for the network itself.
+        input_shapes: what that module was given, without the batch.
+        summary: the rows up to there; what the failing layer had already run is among them.
+    """
+
+    def __init__(self, message: str, layer: str, input_shapes: tuple[Shape, ...], summary: Summary) -> None:
+        super().__init__(message)
+        self.layer, self.input_shapes, self.summary = layer, input_shapes, summary
+
+
+def summarize(
+    net: nn.Module,
+    input_shape: InputShape | dict[str, Any],
+    *,
+    dtype: torch.dtype | None = None,
+    training: bool = False,
+    model: str = "",
+) -> Summary:
+    """Count every layer of a network in one pass without arithmetic.
+
+    Args:
+        net: any module, on any device, ours or not. It is neither copied nor changed.
+        input_shape: ``(C, H, W)`` of one image, without the batch; a sequence of shapes for a network with several
+            inputs; tensors with the batch in front, whose values are not looked at; or a dict from argument names to
+            any of these, for a forward that wants keywords.
+        dtype: of the inputs given as shapes; the network's own first floating-point parameter decides where None.
+        training: count the network in training mode (auxiliary heads run, dropout drops) instead of evaluation mode.
+        model: a name to be carried along.
+    Returns:
+        rows, totals and graph; ``print`` it for the table, ``to_dict()`` for JSON, ``to_csv()`` for a spreadsheet.
+    Raises:
+        ForwardError: the forward stopped; it names the layer, holds the rows up to there, and says what was expected.
+        UsageError: the inputs cannot be shapes, or the forward wants arguments it was not given.
+    """
+    batch = 2 if training else 1  # one image; two where batch statistics need more than one value
+    args, kwargs = _inputs(net, input_shape, dtype, batch)
+    _check_arguments(net, args, kwargs)
+    seen = trace(net, args, kwargs, batch, training)
+    summary = _summary(net, seen, model)
+    if seen.failure is not None:
+        raise _readable(seen, summary) from seen.failure
+    return summary
+
+
+def _summary(net: nn.Module, seen: Trace, model: str) -> Summary:
+    sizes = {path: parameter.numel() for path, parameter in net.named_parameters()}
+    rows = rows_from(seen, sizes)
+    used = {path for operation in seen.operations for path in operation.params}
+    names = _output_names(seen, rows)
+    return Summary(
+        inputs=tuple(without_batch(t, seen.batch) for t in seen.inputs),
+        rows=rows,
+        outputs=names,
+        blocks=blocks_of(net),
+        aside=_aside(net, used) if seen.failure is None else {},
+        buffers=sum(b.numel() for b in net.buffers() if b.is_floating_point()),
+        frozen_params=sum(p.numel() for path, p in net.named_parameters() if path in used and not p.requires_grad),
+        param_bytes=sum(p.numel() * p.element_size() for path, p in net.named_parameters() if path in used),
+        model=model or type(net).__name__,
+        notes=tuple(_notes(seen, rows)),
+    )
+
+
+def _output_names(seen: Trace, rows: Any) -> tuple[str, ...]:
+    if not seen.output_sources:
+        return ()
+    read = {source for row in rows for source in row.inputs}
+    ends = [row.name for row in rows if row.name not in read]
+    return tuple(ends[-len(seen.output_sources) :])
+
+
+def _aside(net: nn.Module, used: set[str]) -> dict[str, int]:
+    """Parameters that no operator read, gathered at the highest module of which nothing was read."""
+    idle = {path: p.numel() for path, p in net.named_parameters() if path not in used}
+    gathered: dict[str, int] = {}
+    for path, count in idle.items():
+        parts = path.split(".")
+        prefixes = [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
+        whole = next(p for p in prefixes if not any(u == p or u.startswith(f"{p}.") for u in used))
+        gathered[whole] = gathered.get(whole, 0) + count
+    return gathered
+
+
+def _notes(seen: Trace, rows: Any) -> list[str]:
+    notes = []
+    unknown = sorted({op for row in rows if row.macs is None for op in row.operators})
+    if unknown:
+        notes.append(f"operators not known here, their work is missing from the totals: {', '.join(unknown)}")
+    odd = [t for t in seen.outputs if t.dim() and t.shape[0] != seen.batch]
+    if odd:
+        notes.append(
+            f"one image went in and {odd[0].shape[0]} results came out ({times(odd[0].shape)}): a reshape has moved "
+            "pixels into the batch, so the input size is probably not the one the network was made for"
+        )
+    return notes
+
+
+# ------------------------------------------------------------------ what goes in
+
+
+def _inputs(
+    net: nn.Module, given: InputShape | dict[str, Any], dtype: torch.dtype | None, batch: int
+) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+    kind = dtype or next((p.dtype for p in net.parameters() if p.is_floating_point()), torch.get_default_dtype())
+    if isinstance(given, dict):
+        return (), {name: _one(value, kind, batch) for name, value in given.items()}
+    if isinstance(given, Tensor) or all(isinstance(side, int) for side in given):
+        return (_one(given, kind, batch),), {}
+    return tuple(_one(value, kind, batch) for value in given), {}
+
+
+def _one(given: Any, dtype: torch.dtype, batch: int) -> Tensor:
+    if isinstance(given, Tensor):
+        if given.dim() == 0:
+            raise UsageError("an input tensor has no batch dimension: its shape is ().")
+        return torch.empty((batch, *given.shape[1:]), dtype=given.dtype, device="meta")
+    whole = isinstance(given, Sequence) and all(isinstance(s, int) and not isinstance(s, bool) for s in given)
+    if not whole or not given or min(given) < 1:
+        raise UsageError(f"an input shape is a tuple of whole numbers from 1 up, such as (3, 224, 224); got {given!r}.")
+    return torch.empty((batch, *given), dtype=dtype, device="meta")
+
+
+def _check_arguments(net: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
+    try:
+        signature = inspect.signature(net.forward)
+    except (TypeError, ValueError):  # a compiled or scripted forward has none
+        return
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise UsageError(
+            f"{type(net).__name__}.forward{signature} cannot be called with {len(args) + len(kwargs)} input"
+            f"{'' if len(args) + len(kwargs) == 1 else 's'}: {error}. Give a shape for each: "
+            "a list of shapes, or a dict from argument name to shape."
+        ) from None
+
+
+# ------------------------------------------------------------------ what went wrong
+
+
+def _readable(seen: Trace, summary: Summary) -> ForwardError | UsageError:
+    failure = seen.failure
+    assert failure is not None
+    if not seen.open_calls:
+        return UsageError(str(failure))
+    call = seen.calls[seen.open_calls[-1]]
+    where = f"{call.path} ({type(call.module).__name__})" if call.path else type(call.module).__name__
+    got = " and ".join(times(shape) for shape in call.inputs) or "nothing"
+    reason = _expectation(call.module, call.inputs) or str(failure).split("\n")[0].rstrip(".") + "."
+    message = f"{where} was given {got} and stopped: {reason}"
+    if isinstance(failure, ConvAtlasError) and not isinstance(failure, DataDependent):
+        message = str(failure)  # the network explains itself
+    return ForwardError(message, call.path, call.inputs, summary)
+
+
+def _expectation(module: nn.Module, inputs: tuple[Shape, ...]) -> str:
+    """What a common layer wanted, in the words of the person who must repair the network; "" if we cannot tell."""
+    if not inputs:
+        return ""
+    shape = inputs[0]
+    if isinstance(module, nn.Linear) and shape and shape[-1] != module.in_features:
+        found = shape[-1] if len(shape) == 1 else f"{shape[-1]} in the last axis of {times(shape)}"
+        hint = "Change the input size, or in_features" if len(shape) == 1 else "Flatten first, or change in_features"
+        return f"it takes {module.in_features} features, and got {found}. {hint}."
+    if isinstance(module, nn.modules.conv._ConvNd) and not isinstance(module, nn.modules.conv._ConvTransposeNd):
+        axes = len(module.kernel_size)
+        if len(shape) != axes + 1:
+            return f"it takes (channels, {', '.join('side' for _ in range(axes))}), {axes + 1} axes; got {len(shape)}."
+        if shape[0] != module.in_channels:
+            return f"it takes {module.in_channels} channels, and got {shape[0]}. Change the input, or in_channels."
+        if isinstance(module.padding, tuple):
+            for side, kernel, padding, dilation in zip(
+                shape[1:], module.kernel_size, module.padding, module.dilation, strict=True
+            ):
+                if side + 2 * padding < dilation * (kernel - 1) + 1:
+                    return (
+                        f"its kernel spans {dilation * (kernel - 1) + 1} pixels, the padded input only "
+                        f"{side + 2 * padding}. The network is too deep for this input: enlarge the image."
+                    )
+    if isinstance(module, nn.modules.batchnorm._BatchNorm) and shape and shape[0] != module.num_features:
+        return f"it normalises {module.num_features} channels, and got {shape[0]}. Change num_features."
+    return ""

@@ -1,0 +1,255 @@
+"""The operators of a trace, gathered into rows."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from convatlas.arithmetic.operators import Work
+from convatlas.arithmetic.protocol import Shape
+from convatlas.arithmetic.summary import INPUT, Row
+from convatlas.arithmetic.trace import Operation, Trace, image_bytes, without_batch
+
+# kinds that make an operator a layer by itself; a module with two of them is not one layer
+_LAYERS = frozenset(
+    {"conv", "conv_transposed", "fc", "matmul", "attention", "unknown", "embedding", "upsample"}
+    | {"maxpool", "avgpool", "adaptive_avgpool", "adaptive_maxpool"}
+    | {"batch_norm", "layer_norm", "group_norm", "rms_norm"}
+)
+# what the tables call a module of torch that is made of several operators
+_MODULE_KINDS = {
+    "LocalResponseNorm": "lrn",
+    "Linear": "fc",
+    "NonDynamicallyQuantizableLinear": "fc",
+    "Bilinear": "fc",
+    "Flatten": "flatten",
+    "Unflatten": "reshape",
+    "PReLU": "prelu",
+    "Softmax": "softmax",
+    "LogSoftmax": "log_softmax",
+}
+
+
+@dataclass
+class _Group:
+    """Operators that make one row."""
+
+    path: str
+    name: str
+    layer: int | None = None  # the call, where the row is a layer
+    members: list[int] = field(default_factory=list)
+
+
+def rows_from(trace: Trace, param_sizes: dict[str, int]) -> tuple[Row, ...]:
+    """One row per layer, and one per operator outside the layers; chains of reshapes share a row."""
+    layers = _layers(trace)
+    groups: list[_Group] = []
+    place: dict[int, _Group] = {}  # operation -> its row
+    last_of_layer: dict[int, _Group] = {}
+    readers = Counter(source for operation in trace.operations for source in operation.sources)
+    for index, operation in enumerate(trace.operations):
+        layer = layers.get(operation.call)
+        if layer is not None:
+            group = last_of_layer.get(layer)
+            if group is None:
+                path = trace.calls[layer].path
+                group = last_of_layer[layer] = _Group(path, path or _root_name(trace, layer), layer)
+                groups.append(group)
+        else:
+            group = _continued_reshape(trace, operation, place, readers)
+            if group is None:
+                group = _own_row(trace, operation)
+                groups.append(group)
+        group.members.append(index)
+        place[index] = group
+    named = _unique_names(trace, groups)
+    names = {index: named[id(group)] for index, group in place.items()}
+    counted: set[str] = set()
+    return tuple(_row(trace, group, named[id(group)], names, param_sizes, counted) for group in groups)
+
+
+def row_names(trace: Trace, sources: Iterable[int], names: dict[int, str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(INPUT if source < 0 else names[source] for source in sources))
+
+
+# ------------------------------------------------------------------ which operators belong together
+
+
+def _layers(trace: Trace) -> dict[int, int]:
+    """Call -> the call that is its layer. A layer is a module without parts, or one that states its arithmetic."""
+    heavy = Counter(operation.call for operation in trace.operations if operation.work.kind in _LAYERS)
+    layers: dict[int, int] = {}
+    for index, call in enumerate(trace.calls):
+        above = layers.get(call.parent)
+        if above is not None:
+            layers[index] = above
+        elif call.stated is not None:
+            layers[index] = index
+        elif not call.has_children and not any(True for _ in call.module.children()):
+            whole = type(call.module).__module__.startswith("torch.nn") or heavy[index] <= 1
+            if whole and (call.parent >= 0 or heavy[index] <= 1):
+                layers[index] = index
+    return layers
+
+
+def _continued_reshape(
+    trace: Trace, operation: Operation, place: dict[int, _Group], readers: Counter[int]
+) -> _Group | None:
+    """The row of the reshape this one goes on from, where nothing else reads that."""
+    if not operation.work.shape_only or len(operation.sources) != 1 or operation.params:
+        return None
+    source = operation.sources[0]
+    if source < 0 or readers[source] != 1:
+        return None
+    before = trace.operations[source]
+    together = before.work.shape_only and before.call == operation.call and place[source].layer is None
+    return place[source] if together else None
+
+
+def _own_row(trace: Trace, operation: Operation) -> _Group:
+    """A functional call: under the module that ran it, or the one whose weights it used."""
+    path = trace.calls[operation.call].path if operation.call >= 0 else ""
+    owners = {parameter.rpartition(".")[0] for parameter in operation.params}
+    if len(owners) == 1:
+        owner = owners.pop()
+        if owner != path and owner.startswith(f"{path}." if path else ""):
+            return _Group(owner, owner)
+    return _Group(path, f"{path}." if path else "")
+
+
+def _root_name(trace: Trace, layer: int) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z][a-z])", "_", type(trace.calls[layer].module).__name__).lower()
+
+
+def _unique_names(trace: Trace, groups: list[_Group]) -> dict[int, str]:
+    used: Counter[str] = Counter()
+    names = {}
+    for group in groups:
+        name = group.name
+        if not name or name.endswith("."):
+            name += _kind(trace, group)
+        used[name] += 1
+        names[id(group)] = name if used[name] == 1 else f"{name}:{used[name]}"
+    return names
+
+
+# ------------------------------------------------------------------ one row
+
+
+def _row(
+    trace: Trace, group: _Group, name: str, names: dict[int, str], param_sizes: dict[str, int], counted: set[str]
+) -> Row:
+    operations = [trace.operations[index] for index in group.members]
+    inside = set(group.members)
+    sources = [s for operation in operations for s in operation.sources if s not in inside]
+    params = list(dict.fromkeys(p for operation in operations for p in operation.params))
+    first_use = [p for p in params if p not in counted]
+    counted.update(first_use)
+    main = _main(operations)
+    window = main.work.window if main is not None and _shows_window(trace, group, operations) else None
+    stated = trace.calls[group.layer].stated if group.layer is not None else None
+    macs, connections, bias = _work(trace, operations, params, param_sizes)
+    if stated is not None:
+        macs, connections = stated.macs, stated.connections
+    last = operations[-1]
+    kept = last.outputs[: last.work.kept_outputs]
+    return Row(
+        name=name,
+        path=group.path,
+        kind=_kind(trace, group),
+        inputs=row_names(trace, sources, names),
+        output=without_batch(kept[0], trace.batch),
+        kernel=(stated and stated.kernel) or (window.kernel if window else None),
+        stride=(stated and stated.stride) or (window.stride if window else None),
+        padding=(stated and stated.padding) or (window.padding if window else None),
+        dilation=window.dilation if window else None,
+        groups=(stated and stated.groups) or (window.groups if window and main and "conv" in main.work.kind else None),
+        transposed=bool(window and window.transposed),
+        ceil_mode=bool(window and window.ceil_mode),
+        bias=bias,
+        params=sum(param_sizes[p] for p in first_use),
+        macs=macs,
+        connections=connections,
+        activation_bytes=_new_bytes(trace, operations, kept),
+        input_shapes=_input_shapes(trace, operations, inside),
+        operators=tuple(operation.operator for operation in operations),
+        shared=len(first_use) < len(params),
+        stated=stated is not None,
+        working=stated.working if stated else (),
+    )
+
+
+def _main(operations: list[Operation]) -> Operation | None:
+    """The operator a layer is known by: its heaviest, else its first window."""
+    heavy = [operation for operation in operations if operation.work.kind in _LAYERS]
+    return heavy[0] if heavy else (operations[0] if len(operations) == 1 else None)
+
+
+def _shows_window(trace: Trace, group: _Group, operations: list[Operation]) -> bool:
+    """LRN pools over channels inside: that window is no window on the image."""
+    if group.layer is None:
+        return True
+    return type(trace.calls[group.layer].module).__name__ != "LocalResponseNorm"
+
+
+def _kind(trace: Trace, group: _Group) -> str:
+    operations = [trace.operations[index] for index in group.members]
+    if group.layer is not None:
+        call = trace.calls[group.layer]
+        if call.stated is not None:
+            return call.stated.kind
+        known = _MODULE_KINDS.get(type(call.module).__name__)
+        if known and type(call.module).__module__.startswith("torch.nn"):
+            return known
+    if all(operation.work.shape_only for operation in operations):
+        before, after = operations[0].inputs, operations[-1].outputs
+        was = without_batch(before[0], trace.batch) if before else ()
+        if len(without_batch(after[0], trace.batch)) == 1 < len(was):
+            return "flatten"
+        kinds = {operation.work.kind for operation in operations}
+        return kinds.pop() if len(kinds) == 1 else "reshape"
+    main = _main([operation for operation in operations if not operation.work.shape_only])
+    if main is not None:
+        return main.work.kind
+    if group.layer is not None:
+        name = type(trace.calls[group.layer].module).__name__
+        return _MODULE_KINDS.get(name, name.lower())
+    return operations[0].work.kind
+
+
+def _work(
+    trace: Trace, operations: list[Operation], params: list[str], param_sizes: dict[str, int]
+) -> tuple[int | None, int | None, bool]:
+    """Multiply-adds and connections of one image, and whether there is a bias."""
+    works: list[Work] = [operation.work for operation in operations]
+    if any(work.macs is None for work in works):
+        return None, None, False
+    macs = sum(work.macs or 0 for work in works)
+    bias_uses = sum(work.bias_uses for work in works)
+    if macs and not bias_uses:  # a fully connected layer over many positions adds its bias afterwards
+        bias_uses = sum(
+            operation.outputs[0].numel()
+            for operation in operations
+            if operation.work.kind == "add" and operation.params
+        )
+    macs, bias_uses = -(-macs // trace.batch), -(-bias_uses // trace.batch)
+    return macs, macs + bias_uses if macs else 0, bias_uses > 0
+
+
+def _new_bytes(trace: Trace, operations: list[Operation], kept: tuple[Tensor, ...]) -> int:
+    """Bytes of the row's result, unless it is a view of, or written into, memory that was there before the row."""
+    if not any(operation.new_bytes for operation in operations):
+        return 0
+    fresh = {t.untyped_storage()._cdata for o in operations if o.new_bytes for t in o.outputs}
+    results = {t.untyped_storage()._cdata: t for t in kept if t.untyped_storage()._cdata in fresh}
+    return sum(image_bytes(t, trace.batch) for t in results.values())
+
+
+def _input_shapes(trace: Trace, operations: list[Operation], inside: set[int]) -> tuple[Shape, ...]:
+    produced = {id(t) for operation in operations for t in operation.outputs}
+    read = {id(t): t for operation in operations for t in operation.inputs if id(t) not in produced}
+    return tuple(without_batch(t, trace.batch) for t in read.values())

@@ -1,0 +1,287 @@
+"""From what was seen to what is printed: operators -> rows -> totals.
+
+A row is a layer as its author cut it: one call of a module without parts, however many operators that took; an operator
+that ran outside such a module (``F.relu``, ``x + y``, ``torch.cat``) is a row of its own under the path of the module
+that ran it. Rows know which rows they read, so together they are the graph of the network; there is no other.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from convatlas import units
+from convatlas.arithmetic.protocol import Shape
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from torch import nn
+
+CONVENTION = "macs"
+INPUT = "input"
+WEIGHTED = ("conv", "conv_transposed", "fc")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer, for one image.
+
+    Attributes:
+        name: the path of its module; an operator outside one adds its kind, a second call adds ``:2``.
+        path: the module that ran it; of a layer, the layer itself.
+        kind: "conv", "fc", "maxpool", "batch_norm", "add", ..., or "unknown".
+        inputs: names of the rows it reads, "input" for what the caller gave.
+        output: shape without the batch.
+        kernel, stride, padding, dilation: (height, width) where it has a window, else None.
+        params: parameters first used here; a weight shared with an earlier row is counted there.
+        macs, connections: DESIGN section 2; None for an operator that is not known.
+        activation_bytes: memory its output newly takes; a view and an in-place operator take none.
+        receptive_field, jump, start: (height, width) in input pixels; see receptive_field.py. None where there is none.
+        smallest_field: the receptive field along the shortest path, where paths join.
+        operators: what torch ran.
+        stated: the figures are the module's own ``__arithmetic__``.
+        working: lines of arithmetic the module stated with them.
+    """
+
+    name: str
+    path: str
+    kind: str
+    inputs: tuple[str, ...]
+    output: Shape
+    kernel: tuple[int, ...] | None = None
+    stride: tuple[int, ...] | None = None
+    padding: tuple[int, ...] | None = None
+    dilation: tuple[int, ...] | None = None
+    groups: int | None = None
+    transposed: bool = False
+    ceil_mode: bool = False
+    bias: bool = False
+    params: int = 0
+    macs: int | None = 0
+    connections: int | None = 0
+    activation_bytes: int = 0
+    receptive_field: tuple[int, ...] | None = None
+    jump: tuple[Fraction, ...] | None = None
+    start: tuple[int, ...] | None = None
+    smallest_field: tuple[int, ...] | None = None
+    input_shapes: tuple[Shape, ...] = ()
+    operators: tuple[str, ...] = ()
+    shared: bool = False
+    stated: bool = False
+    working: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over the rows. An unknown operator makes ``macs`` and ``connections`` lower bounds."""
+
+    params: int
+    macs: int
+    connections: int
+    activation_bytes: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """One module: where it stands and what it is; blocks nest by their paths."""
+
+    path: str
+    type: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The layer table of a network, and its graph.
+
+    Attributes:
+        inputs: shapes of what the network was given, without the batch.
+        rows: in the order they ran.
+        outputs: names of the rows the result comes from.
+        aside: what ``totals.params`` leaves out, by the path that holds it: parameters no operator read (the auxiliary
+            heads of a network in evaluation mode).
+        buffers: elements of running statistics and fixed codes, which are not trained; counters and index tables,
+            which are no real numbers, are left out.
+        frozen_params: those of ``totals.params`` that have ``requires_grad`` off.
+        notes: what a reader must know before trusting the totals; empty for most networks.
+    """
+
+    inputs: tuple[Shape, ...]
+    rows: tuple[Row, ...]
+    outputs: tuple[str, ...] = ()
+    blocks: tuple[Block, ...] = ()
+    aside: dict[str, int] = field(default_factory=dict)
+    buffers: int = 0
+    frozen_params: int = 0
+    param_bytes: int = 0
+    model: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def totals(self) -> Totals:
+        return Totals(
+            params=sum(row.params for row in self.rows),
+            macs=sum(row.macs or 0 for row in self.rows),
+            connections=sum(row.connections or 0 for row in self.rows),
+            activation_bytes=sum(row.activation_bytes for row in self.rows),
+        )
+
+    @property
+    def neurons(self) -> int:
+        """Outputs of the convolutions and fully connected layers, as the papers count neurons."""
+        return sum(prod(row.output) for row in self.rows if row.macs and row.kind in WEIGHTED)
+
+    @property
+    def unknown(self) -> tuple[Row, ...]:
+        """Rows of operators nobody taught us: what they cost is missing from the totals."""
+        return tuple(row for row in self.rows if row.macs is None)
+
+    @property
+    def edges(self) -> tuple[tuple[str, str], ...]:
+        """(from, to), by row names; "input" is the caller's."""
+        return tuple((source, row.name) for row in self.rows for source in row.inputs)
+
+    def __getitem__(self, name: str) -> Row:
+        """The row of that name.
+
+        Raises:
+            UnknownNameError: there is none; the message lists the near ones.
+        """
+        from convatlas.errors import UnknownNameError
+
+        for row in self.rows:
+            if row.name == name:
+                return row
+        raise UnknownNameError("layer", name, [row.name for row in self.rows])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document of ``show --json``: plain values only."""
+        return {
+            "model": self.model,
+            "input": list(self.inputs[0]) if len(self.inputs) == 1 else [list(shape) for shape in self.inputs],
+            "convention": CONVENTION,
+            "rows": [_plain_row(row) for row in self.rows],
+            "totals": asdict(self.totals),
+            "unknown": [row.name for row in self.unknown],
+            "aside": dict(self.aside),
+            "buffers": self.buffers,
+            "frozen_params": self.frozen_params,
+            "param_bytes": self.param_bytes,
+            "outputs": list(self.outputs),
+            "blocks": [asdict(block) for block in self.blocks],
+            "notes": list(self.notes),
+        }
+
+    def to_csv(self) -> str:
+        """The rows as CSV, one line of headings first; tuples are written 3x3."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        for row in self.rows:
+            writer.writerow({key: _cell(value) for key, value in _plain_row(row).items()})
+        return text.getvalue()
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def lines(self) -> Iterator[str]:
+        """The table as text, and its totals below."""
+        table = [HEADINGS, *(cells(row) for row in self.rows)]
+        widths = [max(len(line[column]) for line in table) for column in range(len(HEADINGS))]
+        for number, line in enumerate(table):
+            padded = [
+                cell.ljust(width) if column < TEXT_COLUMNS else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ]
+            yield "  ".join(padded).rstrip()
+            if number == 0:
+                yield "  ".join("-" * width for width in widths)
+        yield ""
+        yield from self.footer()
+
+    def footer(self) -> Iterator[str]:
+        """Totals in words, then whatever they leave out."""
+        totals = self.totals
+        least = "at least " if self.unknown else ""
+        yield f"params            {units.exact(totals.params)}   ({units.bytes_(self.param_bytes)})"
+        yield f"macs              {least}{units.exact(totals.macs)}"
+        yield f"connections       {least}{units.exact(totals.connections)}"
+        yield f"activations       {units.bytes_(totals.activation_bytes)} for one image"
+        if self.buffers:
+            yield f"not trained       {units.exact(self.buffers)} running statistics and fixed codes"
+        for path, count in self.aside.items():
+            yield f"beside            {units.exact(count)} parameters of {path}, which did not run"
+        if self.frozen_params:
+            yield f"frozen            {units.exact(self.frozen_params)} of the parameters"
+        for note in self.notes:
+            yield f"note              {note}"
+
+
+HEADINGS = ("layer", "kind", "output", "kernel", "stride", "params", "macs", "connections", "memory", "field", "jump")
+TEXT_COLUMNS = 5  # the first columns are text, the rest numbers
+CSV_COLUMNS: tuple[str, ...] = (
+    "name",
+    "kind",
+    "output",
+    "kernel",
+    "stride",
+    "padding",
+    "groups",
+    "params",
+    "macs",
+    "connections",
+)
+CSV_COLUMNS += ("activation_bytes", "receptive_field", "jump", "start")
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """One row of the table, a string per heading; an unknown count is a question mark, never a zero."""
+    return (
+        row.name,
+        row.kind + ("*" if row.stated else ""),
+        times(row.output),
+        _short(row.kernel),
+        _short(row.stride),
+        units.exact(row.params),
+        "?" if row.macs is None else units.exact(row.macs),
+        "?" if row.connections is None else units.exact(row.connections),
+        units.bytes_(row.activation_bytes),
+        _short(row.receptive_field),
+        _short(row.jump),
+    )
+
+
+def times(shape: Iterable[object]) -> str:
+    """``(96, 55, 55)`` -> ``96 x 55 x 55``."""
+    return " x ".join(str(side) for side in shape)
+
+
+def _short(values: Sequence[object] | None) -> str:
+    """``(3, 3)`` -> ``3``, ``(1, 7)`` -> ``1x7``, None -> nothing."""
+    if not values:
+        return ""
+    return str(values[0]) if len(set(values)) == 1 else "x".join(str(value) for value in values)
+
+
+def _cell(value: Any) -> Any:
+    return "x".join(str(item) for item in value) if isinstance(value, list) else value
+
+
+def _plain_row(row: Row) -> dict[str, Any]:
+    """A row of JSON: lists for tuples; a jump is a whole number, or "1/2"."""
+    record = asdict(row)
+    if row.jump is not None:
+        record["jump"] = [int(jump) if jump.denominator == 1 else str(jump) for jump in row.jump]
+    return {key: _lists(value) for key, value in record.items()}
+
+
+def _lists(value: Any) -> Any:
+    return [_lists(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def blocks_of(net: nn.Module) -> tuple[Block, ...]:
+    return tuple(Block(path, type(module).__name__) for path, module in net.named_modules())

@@ -1,0 +1,346 @@
+"""One watched forward pass: any ``nn.Module`` -> the operators it ran, with where and on what.
+
+The pass runs on the meta device, on which tensors have shapes and no values, so it does no arithmetic and holds no
+memory; a network that lives on the CPU with its weights is watched as it is, its tensors being replaced one by one as
+they reach an operator. Watching is done below autograd, at the operators themselves (``TorchDispatchMode``): functional
+calls, ``+``, ``torch.cat``, reshapes and user code with control flow are seen like any layer. Hooks on the modules,
+removed afterwards, only say which module was running. docs/decisions/0001-tracer.md holds what was weighed.
+
+Nothing of the network is changed: mode, attributes, buffers and hooks are as before, also after an error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from convatlas.arithmetic.operators import Work, describe
+from convatlas.arithmetic.protocol import LayerCount, Shape, StatesItsArithmetic
+from convatlas.errors import ConvAtlasError, UsageError
+
+INPUT = -1  # the source of what the caller gave, beside the operators 0, 1, 2, ...
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a tensor comes from: the operators that wrote it, and the parameters it is made of if none did."""
+
+    sources: tuple[int, ...] = ()
+    params: tuple[str, ...] = ()
+
+    @property
+    def is_activation(self) -> bool:
+        return bool(self.sources)
+
+
+@dataclass
+class Call:
+    """One call of one module."""
+
+    path: str
+    module: nn.Module
+    parent: int
+    inputs: tuple[Shape, ...]
+    output: Shape | None = None
+    stated: LayerCount | None = None
+    has_children: bool = False
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operator that ran, inside the module call ``call``."""
+
+    operator: str
+    call: int
+    work: Work
+    sources: tuple[int, ...]
+    params: tuple[str, ...]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    new_bytes: int  # of storage that did not exist before
+
+
+@dataclass
+class Trace:
+    """What one pass saw. ``failure`` is what stopped it, ``open_calls`` the calls it had not left then."""
+
+    batch: int
+    inputs: tuple[Tensor, ...] = ()
+    calls: list[Call] = field(default_factory=list)
+    operations: list[Operation] = field(default_factory=list)
+    outputs: tuple[Tensor, ...] = ()
+    output_sources: tuple[int, ...] = ()
+    failure: Exception | None = None
+    open_calls: tuple[int, ...] = ()
+
+
+class DataDependent(ConvAtlasError):
+    """The forward asked for a value, and on the meta device there are none."""
+
+
+def trace(net: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], batch: int, training: bool) -> Trace:
+    """Run ``net(*args, **kwargs)`` on meta tensors and write down what happens.
+
+    Raises:
+        UsageError: a lazy module that has no sizes yet.
+    """
+    for path, parameter in net.named_parameters():
+        if isinstance(parameter, nn.UninitializedParameter):
+            raise UsageError(f"the lazy layer {path.rpartition('.')[0]!r} has no sizes yet: run it once on real input.")
+    seen = Trace(batch, tuple(tree_leaves((args, kwargs))))
+    with left_as_it_was(net):
+        for module in net.modules():
+            module.training = training
+        watch = _Watch(net, seen)
+        handles = watch.hook(net)
+        try:
+            with torch.no_grad(), watch:
+                result = net(*args, **kwargs)
+        except Exception as error:
+            seen.failure, seen.open_calls = error, tuple(watch.stack)
+        else:
+            seen.outputs = tuple(leaf for leaf in tree_leaves(_plain(result)) if isinstance(leaf, Tensor))
+            seen.output_sources = _merged(watch.origin(t).sources for t in seen.outputs)
+            if not seen.outputs:
+                seen.failure = UsageError(f"forward returned {type(result).__name__}, in which there is no tensor.")
+        finally:
+            for handle in handles:
+                handle.remove()
+    return seen
+
+
+@contextmanager
+def left_as_it_was(net: nn.Module) -> Iterator[None]:
+    """Put back every attribute, buffer and mode of every module, whatever the forward assigned."""
+    kept = []
+    for module in net.modules():
+        attributes = dict(module.__dict__)
+        tables = {name: dict(attributes[name]) for name in ("_parameters", "_buffers", "_modules")}
+        kept.append((module, attributes, tables))
+    try:
+        yield
+    finally:
+        for module, attributes, tables in kept:
+            for name, table in tables.items():
+                attributes[name].clear()
+                attributes[name].update(table)
+            module.__dict__.clear()
+            module.__dict__.update(attributes)
+
+
+class _Watch(TorchDispatchMode):
+    """Sees each operator just before a backend would run it, and runs it on the meta device."""
+
+    def __init__(self, net: nn.Module, seen: Trace) -> None:
+        super().__init__()
+        self.seen = seen
+        self.stack: list[int] = []
+        self.parameters = {id(p): path for path, p in net.named_parameters()}
+        self.state = {t.untyped_storage()._cdata for t in _tensors_of(net)}
+        self.stand_ins: dict[int, Tensor] = {}  # on the meta device, for what lives elsewhere
+        self.copies: dict[int, Tensor] = {}  # of the network's own tensors that its forward writes into
+        self.origins: dict[int, Origin] = {id(t): Origin(sources=(INPUT,)) for t in seen.inputs}
+        self.storages = {t.untyped_storage()._cdata for t in seen.inputs}
+        self.written: dict[int, tuple[int, Origin]] = {}  # storage -> the last write into part of it
+        self.born: dict[int, int] = {}  # tensor -> how many operators had run when it was made
+        self.alive: list[Any] = list(seen.inputs)  # identities are only good while their owners live
+
+    # ------------------------------------------------------------------ modules
+
+    def hook(self, net: nn.Module) -> list[Any]:
+        paths = {module: path for path, module in net.named_modules()}
+        handles: list[Any] = []
+        for module, path in paths.items():
+            handles.append(module.register_forward_pre_hook(self._entering(path), with_kwargs=True))
+            handles.append(module.register_forward_hook(self._leaving, with_kwargs=True))
+        return handles
+
+    def _entering(self, path: str) -> Any:
+        def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
+            shapes = tuple(self.shape(t) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor))
+            parent = self.stack[-1] if self.stack else -1
+            if parent >= 0:
+                self.seen.calls[parent].has_children = True
+            self.stack.append(len(self.seen.calls))
+            self.seen.calls.append(Call(path, module, parent, shapes))
+
+        return enter
+
+    def _leaving(self, module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
+        while self.stack and self.seen.calls[self.stack[-1]].module is not module:
+            self.stack.pop()  # left by an exception that the forward caught
+        index = self.stack.pop()
+        call = self.seen.calls[index]
+        tensors = [t for t in tree_leaves(_plain(result)) if isinstance(t, Tensor)]
+        if not tensors:
+            return
+        call.output = self.shape(tensors[0])
+        if isinstance(module, StatesItsArithmetic):
+            call.stated = module.__arithmetic__(call.inputs, call.output)
+        idle = not any(operation.call == index for operation in self.seen.operations[-3:])
+        if idle and isinstance(module, nn.modules.dropout._DropoutNd):  # it passed its input on; keep its row
+            self._note("dropout", index, Work("dropout"), (tensors[0],), (tensors[0],), 0)
+
+    # ---------------------------------------------------------------- operators
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        if not any(t.is_meta or id(t) in self.parameters for t in tensors):
+            return self._constant(func, args, kwargs)
+        name = func._schema.name.partition("::")[2]
+        if name in _NEEDS_VALUES:
+            raise DataDependent(
+                f"the forward asks for a value of a tensor ({name}), and a pass without arithmetic has none. "
+                "Summarize the part of the network before it, or let the branch depend on shapes only."
+            )
+        meta_args, meta_kwargs = tree_map_only(Tensor, self._on_meta, self._without_masks(name, args, kwargs))
+        result = func(*meta_args, **meta_kwargs)
+        self._write_down(func, name, args, kwargs, tensors, result)
+        return result
+
+    def _constant(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """An operator on constants (an index table, ``torch.arange``) is run as it is: control flow may need it."""
+        if func._schema.is_mutable:  # but never into what belongs to the network
+            args, kwargs = tree_map_only(Tensor, self._own_copy, (args, kwargs))
+        return func(*args, **kwargs)
+
+    def _own_copy(self, t: Tensor) -> Tensor:
+        if t.untyped_storage()._cdata not in self.state:
+            return t
+        if id(t) not in self.copies:
+            self.alive.append(t)
+            self.copies[id(t)] = t.clone()
+        return self.copies[id(t)]
+
+    def _on_meta(self, t: Tensor) -> Tensor:
+        if t.is_meta:
+            return t
+        if id(t) not in self.stand_ins:
+            self.alive.append(t)
+            self.stand_ins[id(t)] = torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device="meta")
+        return self.stand_ins[id(t)]
+
+    def _without_masks(self, name: str, args: Any, kwargs: Any) -> Any:
+        """``x[mask]`` with a mask whose values are known becomes ``x[i, j]``: then its shape is known too."""
+        if name != "index" or not any(t is not None and t.dtype == torch.bool and not t.is_meta for t in args[1]):
+            return args, kwargs
+        indices: list[Tensor | None] = []
+        for index in args[1]:
+            known_mask = index is not None and index.dtype == torch.bool and not index.is_meta
+            indices.extend(index.nonzero(as_tuple=True) if known_mask else [index])
+        return (args[0], indices, *args[2:]), kwargs
+
+    def _write_down(self, func: Any, name: str, args: Any, kwargs: Any, tensors: list[Tensor], result: Any) -> None:
+        outputs = tuple(t for t in tree_leaves(result) if isinstance(t, Tensor))
+        if not outputs:
+            return
+        origins = [self.origin(t) for t in tensors]
+        sources = _merged(origin.sources for origin in origins)
+        params = tuple(dict.fromkeys(p for origin in origins if not origin.is_activation for p in origin.params))
+        self.alive.extend(outputs)
+        if name in _PASSES_ON:
+            self.origins[id(outputs[0])] = origins[0]
+            return
+        work = describe(func, args, kwargs, outputs)
+        if not sources and not work.macs:  # an operator on weights alone that multiplies nothing: no layer of its own
+            for t in outputs:
+                self._remember(t, Origin(params=params), func._schema.is_mutable)
+            return
+        new = {t.untyped_storage()._cdata: t for t in outputs[: work.kept_outputs]}
+        fresh = [t for storage, t in new.items() if storage not in self.storages]
+        self.storages.update(t.untyped_storage()._cdata for t in outputs)
+        read = tuple(t for t, origin in zip(tensors, origins, strict=True) if origin.is_activation)
+        self._note(
+            name.rstrip("_"),
+            self.stack[-1] if self.stack else -1,
+            work,
+            read,
+            outputs,
+            sum(t.numel() * t.element_size() for t in fresh),
+            sources,
+            params,
+            func._schema.is_mutable,
+        )
+
+    def _note(
+        self,
+        operator: str,
+        call: int,
+        work: Work,
+        inputs: tuple[Tensor, ...],
+        outputs: tuple[Tensor, ...],
+        new_bytes: int,
+        sources: tuple[int, ...] | None = None,
+        params: tuple[str, ...] = (),
+        mutates: bool = False,
+    ) -> None:
+        if sources is None:
+            sources = _merged(self.origin(t).sources for t in inputs)
+        index = len(self.seen.operations)
+        self.seen.operations.append(Operation(operator, call, work, sources, params, inputs, outputs, new_bytes))
+        for t in outputs:
+            self._remember(t, Origin(sources=(index,)), mutates)
+
+    # ------------------------------------------------------------------ tensors
+
+    def origin(self, t: Tensor) -> Origin:
+        known = self.origins.get(id(t))
+        if known is None:
+            path = self.parameters.get(id(t))
+            return Origin(params=(path,)) if path else Origin()
+        later = self.written.get(t.untyped_storage()._cdata)
+        if later is not None and later[0] > self.born.get(id(t), -1):
+            # part of the memory of this tensor was written through another view of it
+            sources = _merged((known.sources, later[1].sources))
+            return Origin(sources, tuple(dict.fromkeys((*known.params, *later[1].params))))
+        return known
+
+    def _remember(self, t: Tensor, origin: Origin, written: bool) -> None:
+        now = len(self.seen.operations)
+        self.origins[id(t)], self.born[id(t)] = origin, now
+        if written:
+            self.written[t.untyped_storage()._cdata] = (now, origin)
+
+    def shape(self, t: Tensor) -> Shape:
+        return without_batch(t, self.seen.batch)
+
+
+_PASSES_ON = frozenset({"detach", "alias", "lift_fresh", "lift"})  # the same tensor, under another name
+_NEEDS_VALUES = frozenset({"_local_scalar_dense", "nonzero", "_unique2", "unique_dim", "masked_select", "equal"})
+
+
+def without_batch(t: Tensor, batch: int) -> Shape:
+    """(N, C, H, W) -> (C, H, W); a tensor without the batch in front is left whole."""
+    shape = tuple(t.shape)
+    return shape[1:] if shape and shape[0] == batch else shape
+
+
+def image_bytes(t: Tensor, batch: int) -> int:
+    return math.prod(without_batch(t, batch)) * t.element_size()
+
+
+def _merged(sources: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(index for several in sources for index in several))
+
+
+def _tensors_of(net: nn.Module) -> Iterator[Tensor]:
+    yield from net.parameters()
+    yield from net.buffers()
+    for module in net.modules():
+        yield from (value for value in module.__dict__.values() if isinstance(value, Tensor))
+
+
+def _plain(result: Any) -> Any:
+    """Named tuples and dataclass outputs (of transformers, say) as containers that tree_leaves opens."""
+    if hasattr(result, "__dataclass_fields__") and not isinstance(result, dict):
+        return [getattr(result, name) for name in result.__dataclass_fields__]
+    return result
