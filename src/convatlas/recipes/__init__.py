@@ -1,1 +1,53 @@
-"""Being built."""
+"""Recipes: the one place where a network, data and the loop meet.
+
+Names are resolved on first use: the command line reads the settings of `Recipe` for its ``--help`` without torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from convatlas.recipes._names import PAPER_RECIPES, recipe_for
+    from convatlas.recipes._recipe import Recipe
+    from convatlas.recipes._evaluate import Prediction, evaluate, predict
+    from convatlas.recipes._material import Material
+    from convatlas.recipes._run import Run
+    from convatlas.recipes._train import Watcher, resume, train
+
+_FILES = {
+    "PAPER_RECIPES": "_names",
+    "recipe_for": "_names",
+    "Recipe": "_recipe",
+    "Prediction": "_evaluate",
+    "evaluate": "_evaluate",
+    "predict": "_evaluate",
+    "Material": "_material",
+    "Run": "_run",
+    "Watcher": "_train",
+    "resume": "_train",
+    "train": "_train",
+}
+
+__all__ = [
+    "PAPER_RECIPES",
+    "Material",
+    "Prediction",
+    "Recipe",
+    "Run",
+    "Watcher",
+    "evaluate",
+    "predict",
+    "recipe_for",
+    "resume",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FILES:
+        raise AttributeError(f"module 'convatlas.recipes' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"convatlas.recipes.{_FILES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,97 @@
+"""How a training shows itself: a header and a bar on stderr, or JSON lines on stdout."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from convatlas import units
+from convatlas.cli._common import print_json_line
+from convatlas.recipes._train import Watcher
+from convatlas.training import State
+
+
+class ProgressWatcher(Watcher):
+    """The header once, then a bar with loss, images/s and time left; a line for every epoch."""
+
+    def __init__(self, header: bool = True, label: str = "") -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._header, self._label = header, label
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._rate = 0.0
+
+    def __enter__(self) -> ProgressWatcher:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._stop()
+
+    def on_start(self, header: Mapping[str, str], epochs: int, updates_per_epoch: int) -> None:
+        if self._header:
+            for name, value in header.items():
+                self._console.print(f"[dim]{name:>12}[/dim]  {value}", soft_wrap=True)
+        self._epochs, self._steps = epochs, updates_per_epoch
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[detail]}"),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._bar.add_task(self._label, total=epochs * updates_per_epoch, detail="")
+        self._bar.start()
+        self._started: tuple[float, int] | None = None
+
+    def on_note(self, text: str) -> None:
+        self._console.print(f"[yellow]note[/yellow]  {text}", soft_wrap=True)
+
+    def on_step(self, state: State, loss: float, images_per_s: float) -> None:
+        assert self._bar is not None
+        now = time.monotonic()
+        if self._started is None:
+            self._started = (now, state.step)
+        since, first = self._started
+        done, total = state.step - first, self._epochs * self._steps
+        left = (now - since) / done * (total - state.step) if done else float("nan")
+        self._bar.update(
+            self._task,
+            completed=state.step,
+            description=f"{self._label}epoch {min(state.step // self._steps + 1, self._epochs)}/{self._epochs}",
+            detail=f"loss {loss:.3f}  {images_per_s:,.0f} images/s  {units.duration(left)} left",
+        )
+
+    def on_epoch(self, epoch: dict[str, Any]) -> None:
+        if self._header:
+            self._console.print(
+                f"[dim]epoch {epoch['epoch'] + 1:>3}[/dim]  train loss {epoch['train_loss']:.4f}  "
+                f"top-1 {units.percent(epoch['train_top1'])}   validation top-1 {units.percent(epoch['val_top1'])}  "
+                f"lr {epoch['lr']:.3g}"
+            )
+
+    def _stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+class JsonWatcher(Watcher):
+    """One line of JSON for the start and for every epoch."""
+
+    def __enter__(self) -> JsonWatcher:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None: ...
+
+    def on_start(self, header: Mapping[str, str], epochs: int, updates_per_epoch: int) -> None:
+        print_json_line({"event": "start", **header, "epochs": epochs, "updates_per_epoch": updates_per_epoch})
+
+    def on_note(self, text: str) -> None:
+        print_json_line({"event": "note", "text": text})
+
+    def on_epoch(self, epoch: dict[str, Any]) -> None:
+        print_json_line({"event": "epoch", **epoch})

@@ -1,0 +1,135 @@
+"""convatlas train: a network, a data set, a recipe; a run directory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from convatlas.cli._common import data_option, debug_option, json_option, print_json_line
+from convatlas.errors import UsageError
+
+
+def settings_options(*only: str) -> Callable[[Any], Any]:
+    """An option for each setting of `Recipe` (or for those named), with its help; not given means not changed."""
+    from convatlas.recipes._recipe import SETTINGS, kind
+
+    def decorate(command: Any) -> Any:
+        for name in reversed(only or tuple(SETTINGS)):
+            each, (wanted, _) = SETTINGS[name], kind(name)
+            if name == "schedule_settings":
+                continue  # a table: --config only
+            flag = "--" + name.replace("_", "-")
+            if wanted is bool:
+                option = click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=each.metadata["help"])
+            else:
+                choices = each.metadata["choices"]
+                option = click.option(
+                    flag, name, type=click.Choice(choices) if choices else wanted, help=each.metadata["help"]
+                )
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@click.command("train", context_settings={"max_content_width": 110})
+@click.argument("model", required=False)
+@data_option()
+@click.option("--recipe", default="modern", show_default=True, help="modern, paper, or a recipe's own name.")
+@click.option("--config", type=click.Path(path_type=Path), help="A TOML file of settings.")
+@click.option("--seed", default=0, show_default=True, help="Of the split, the weights, the order and the augmentation.")
+@click.option("--out", default="runs", show_default=True, type=click.Path(path_type=Path), help="Parent of the run.")
+@click.option("--split", type=click.Path(path_type=Path), help="A split file to reuse.")
+@click.option("--on-bad", default="fail", type=click.Choice(["fail", "skip"]), show_default=True,
+              help="What a file that cannot be read does.")  # fmt: skip
+@click.option("--time", "minutes", type=float, help="Train for about so many minutes; sets the epochs.")
+@click.option("--resume", "resume_from", type=click.Path(path_type=Path), help="Continue the run in this directory.")
+@click.option("--print-config", is_flag=True, help="Print every setting and where it came from, and stop.")
+@click.option("--dry-run", is_flag=True, help="Check everything, train nothing, write nothing.")
+@settings_options()
+@json_option
+@debug_option
+def command(
+    model: str | None,
+    data: str,
+    recipe: str,
+    config: Path | None,
+    seed: int,
+    out: Path,
+    split: Path | None,
+    on_bad: str,
+    minutes: float | None,
+    resume_from: Path | None,
+    print_config: bool,
+    dry_run: bool,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Train a network of the atlas with a recipe; writes a run directory.
+
+    \b
+    convatlas train lenet5 --data ../mnist
+    convatlas train resnet20_cifar --data CIFAR --epochs 15
+    convatlas train --resume runs/lenet5-mnist-001
+    """
+    from convatlas.recipes import resume, train
+    from convatlas.recipes._names import recipe_for
+    from convatlas.recipes._recipe import resolve
+    from convatlas.recipes._train import Material, describe, prepare
+
+    if (model is None) == (resume_from is None):
+        raise UsageError("name a network, or pass --resume RUN: one of the two.  convatlas models  lists the networks.")
+    if resume_from is not None:
+        with _watcher(as_json) as watcher:
+            run = resume(resume_from, watcher=watcher)
+    else:
+        assert model is not None
+        chosen, origins = resolve(recipe_for(model, recipe), flags, config)
+        if print_config:
+            click.echo(f"# {chosen.name}: {chosen.source}\n{describe(chosen, origins)}")
+            return
+        if dry_run:
+            material = Material(data, seed=seed, split=split, on_bad=on_bad)
+            for name, value in prepare(model, material, chosen, seed, None).header().items():
+                click.echo(f"{name:>12}  {value}")
+            return
+        with _watcher(as_json) as watcher:
+            run = train(
+                model,
+                data,
+                chosen,
+                seed=seed,
+                out=out,
+                split=split,
+                on_bad=on_bad,
+                time_s=None if minutes is None else 60 * minutes,
+                watcher=watcher,
+            )
+    result = run.result
+    assert result is not None  # a run that came back is finished
+    if as_json:
+        print_json_line(result)
+    else:
+        _print_result(result, run.path)
+
+
+def _watcher(as_json: bool) -> Any:
+    from convatlas.cli._progress import JsonWatcher, ProgressWatcher
+
+    return JsonWatcher() if as_json else ProgressWatcher()
+
+
+def _print_result(result: dict[str, Any], path: Path) -> None:
+    from convatlas import units
+
+    low, high = result["test_ci95"]
+    click.echo(
+        f"{result['model']}: test top-1 {units.percent(result['test_top1'])} "
+        f"(95 % interval {units.interval(low, high)}, {result['test_n']} images, protocol {result['protocol']}), "
+        f"validation {units.percent(result['val_top1'])}, "
+        f"{result['epochs']} epochs in {units.duration(result['train_s'])}"
+    )
+    click.echo(f"run: {path}   report: {path / 'report.html'}")

@@ -1,0 +1,46 @@
+"""Which recipes there are, and which are a network's own."""
+
+from __future__ import annotations
+
+from convatlas import models
+from convatlas.errors import UnknownNameError
+from convatlas.recipes._recipe import Recipe
+from convatlas.recipes.alexnet import ALEXNET_2012
+from convatlas.recipes.lenet import LENET5_1998
+from convatlas.recipes.modern import MODERN, MODERN_UNNORMALISED
+from convatlas.recipes.resnet import RESNET110_CIFAR_2015, RESNET_2015, RESNET_CIFAR_2015
+from convatlas.recipes.vgg import VGG_2014
+
+PAPER_RECIPES = {
+    recipe.name: recipe
+    for recipe in (LENET5_1998, ALEXNET_2012, VGG_2014, RESNET_2015, RESNET_CIFAR_2015, RESNET110_CIFAR_2015)
+}
+
+# family -> (its paper's recipe, its short recipe of today)
+_OF_FAMILY = {
+    "mlp": (None, MODERN_UNNORMALISED),
+    "lenet": (LENET5_1998, MODERN_UNNORMALISED),
+    "alexnet": (ALEXNET_2012, MODERN_UNNORMALISED.change(lr=3e-4)),
+    "vgg": (VGG_2014, MODERN_UNNORMALISED.change(lr=3e-4)),
+    "resnet": (RESNET_2015, MODERN),
+    "resnet_cifar": (RESNET_CIFAR_2015, MODERN),
+}
+# networks that differ from their family
+_OF_NETWORK = {
+    "resnet110_cifar": (RESNET110_CIFAR_2015, MODERN),
+    "resnet1202_cifar": (RESNET110_CIFAR_2015, MODERN),
+}
+
+
+def recipe_for(model: str, name: str = "modern") -> Recipe:
+    """The recipe called ``name`` for a network: ``modern``, ``paper``, or a paper recipe by its own name.
+
+    Raises:
+        UnknownNameError: no such recipe, or the network's paper has none.
+    """
+    entry = models.entry(model)
+    paper, modern = _OF_NETWORK.get(entry.name) or _OF_FAMILY.get(entry.family, (None, MODERN))
+    known = {"modern": modern} | ({"paper": paper} if paper else {}) | PAPER_RECIPES
+    if name not in known:
+        raise UnknownNameError("recipe", name, known, hint=f"(for {model})")
+    return known[name]

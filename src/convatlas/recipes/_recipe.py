@@ -1,0 +1,221 @@
+"""`Recipe`: every setting of a training, once; the library, the command line and the TOML file all read it here."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from convatlas.errors import RecipeError, UnknownNameError
+
+
+def setting(default: Any, help: str, group: str, choices: tuple[str, ...] = (), **limits: float) -> Any:
+    """A field of `Recipe` with its help; ``limits`` are ``above`` (exclusive), ``least`` and ``most``."""
+    return field(default=default, metadata={"help": help, "group": group, "choices": choices, "limits": limits})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The settings of one training. Immutable: a change is a new recipe (`change`).
+
+    Raises:
+        RecipeError: a value out of range, or two that contradict each other.
+    """
+
+    name: str = setting("", "Name of the recipe.", "recipe")
+    source: str = setting("", "Where it is described.", "recipe")
+
+    epochs: int = setting(15, "Passes over the training part.", "length", least=1)
+    min_updates: int = setting(
+        0, "Small data sets get more passes, until there are this many updates; 0 switches this off.", "length", least=0
+    )
+    batch_size: int = setting(128, "Images per update.", "length", least=1)
+
+    optimizer: str = setting("sgd", "The rule of the update.", "update", ("sgd", "adamw", "rmsprop", "sdlm"))
+    lr: float = setting(0.1, "Learning rate; the schedule multiplies it.", "update", above=0)
+    momentum: float = setting(0.9, "Momentum (first beta of AdamW).", "update", least=0, most=0.9999)
+    nesterov: bool = setting(False, "Nesterov's form of the momentum.", "update")
+    weight_decay: float = setting(0.0, "Weight decay.", "update", least=0)
+    decay_all: bool = setting(False, "Decay biases and norms too, as the papers did.", "update")
+    max_grad_norm: float | None = setting(None, "Clip the gradients to this L2 norm.", "update", above=0)
+
+    schedule: str = setting(
+        "constant",
+        "How the learning rate moves.",
+        "schedule",
+        ("constant", "one-cycle", "cosine", "multistep", "per-pass", "exponential", "plateau"),
+    )
+    schedule_settings: Mapping[str, Any] = setting(
+        types.MappingProxyType({}), "Settings of the schedule, by its own names.", "schedule"
+    )
+    warmup_epochs: float = setting(0.0, "Epochs at the beginning at lr times warmup_factor.", "schedule", least=0)
+    warmup_factor: float = setting(0.1, "See warmup_epochs.", "schedule", above=0)
+
+    loss: str = setting("cross-entropy", "What is minimised.", "loss", ("cross-entropy", "map-1998"))
+    label_smoothing: float = setting(0.0, "Share of the target spread over all classes.", "loss", least=0, most=0.9)
+
+    image_size: int | None = setting(None, "Side of the square image; the paper's where not given.", "images", least=1)
+    pad: str = setting("auto", "Random crop out of an image padded by so many pixels: auto, or a number.", "images")
+    flip: str = setting(
+        "auto",
+        "Mirror half of the images; auto: colour images only, for a mirrored digit is no digit.",
+        "images",
+        ("auto", "on", "off"),
+    )
+    pixels: str = setting(
+        "standard",
+        "standard: mean 0 and deviation 1 per channel of the training part; lenet-1998: background -0.1, ink 1.175.",
+        "images",
+        ("standard", "lenet-1998"),
+    )
+
+    keep: str = setting(
+        "best", "Which weights the run ends with: of the best validation, or the last.", "run", ("best", "last")
+    )
+    checkpoint_every_s: float = setting(60.0, "Seconds between two checkpoints.", "run", above=0)
+    checkpoint_every_steps: int | None = setting(None, "Also a checkpoint every so many updates.", "run", least=1)
+
+    device: str = setting("auto", "auto, cpu, cuda or cuda:N.", "machine")
+    threads: int | None = setting(None, "Threads of the CPU; all where not given.", "machine", least=1)
+    workers: int = setting(0, "Processes that decode image files; 0 chooses.", "machine", least=0)
+    precision: str = setting(
+        "auto", "auto asks the processor whether bf16 is fast.", "machine", ("auto", "bf16", "fp32")
+    )
+    channels_last: bool = setting(True, "Keep channels innermost in memory.", "machine")
+    allocator: bool = setting(True, "Keep freed memory in the process (glibc).", "machine")
+
+    def __post_init__(self) -> None:
+        for each in dataclasses.fields(self):
+            check(each, getattr(self, each.name))
+        object.__setattr__(self, "schedule_settings", types.MappingProxyType(dict(self.schedule_settings)))
+        if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
+            raise RecipeError("nesterov needs the optimizer sgd with a momentum above 0; drop --nesterov.")
+        if self.loss == "map-1998" and self.label_smoothing:
+            raise RecipeError("label_smoothing has no meaning for the loss map-1998; set it to 0.")
+        if self.optimizer == "sdlm" and self.weight_decay:
+            raise RecipeError("the optimizer sdlm has no weight decay; set weight_decay to 0.")
+        if self.pad != "auto" and not self.pad.isdecimal():
+            raise RecipeError(f"pad {self.pad!r} is neither auto nor a number of pixels.")
+
+    def change(self, **changes: Any) -> Recipe:
+        """A new recipe with other values.
+
+        Raises:
+            UnknownNameError: a field that does not exist; the near ones are offered.
+        """
+        for name in changes:
+            if name not in FIELDS:
+                raise UnknownNameError("setting", name, FIELDS)
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        values = {name: getattr(self, name) for name in FIELDS}
+        return values | {"schedule_settings": dict(self.schedule_settings)}
+
+
+FIELDS: dict[str, dataclasses.Field[Any]] = {each.name: each for each in dataclasses.fields(Recipe)}
+# what a user may set: all but the recipe's own name
+SETTINGS = {name: each for name, each in FIELDS.items() if each.metadata["group"] != "recipe"}
+_TYPES = typing.get_type_hints(Recipe)
+
+
+def kind(name: str) -> tuple[type, bool]:
+    """The type of a field, and whether None is a value of it."""
+    options = typing.get_args(_TYPES[name])
+    if type(None) in options:
+        return next(option for option in options if option is not type(None)), True
+    return typing.get_origin(_TYPES[name]) or _TYPES[name], False
+
+
+def check(each: dataclasses.Field[Any], value: Any) -> None:
+    """Refuse a value of the wrong type or out of its range, by name."""
+    wanted, optional = kind(each.name)
+    if value is None and optional:
+        return
+    good = isinstance(value, (int, float) if wanted is float else wanted)
+    if not good or (isinstance(value, bool) and wanted is not bool):
+        raise RecipeError(f"{each.name} = {value!r}: a value of type {wanted.__name__} was expected.")
+    choices, limits = each.metadata["choices"], each.metadata["limits"]
+    if choices and value not in choices:
+        raise RecipeError(f"{each.name} = {value!r} is not known. Known: {', '.join(choices)}.")
+    if "above" in limits and not value > limits["above"]:
+        raise RecipeError(f"{each.name} = {value!r}: it must be above {limits['above']:g}.")
+    if "least" in limits and not value >= limits["least"]:
+        raise RecipeError(f"{each.name} = {value!r}: at least {limits['least']:g} is needed.")
+    if "most" in limits and not value <= limits["most"]:
+        raise RecipeError(f"{each.name} = {value!r}: at most {limits['most']:g} is allowed.")
+
+
+def from_text(name: str, text: str) -> Any:
+    """The value of a field written as text, as in an environment variable.
+
+    Raises:
+        RecipeError: the text is no such value.
+    """
+    wanted, optional = kind(name)
+    if optional and text.lower() in ("", "none"):
+        return None
+    if wanted is bool:
+        if text.lower() in ("1", "true", "yes", "on"):
+            return True
+        if text.lower() in ("0", "false", "no", "off"):
+            return False
+        raise RecipeError(f"{name} = {text!r}: on or off was expected.")
+    try:
+        return wanted(text)
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"{name} = {text!r}: a value of type {wanted.__name__} was expected.") from error
+
+
+def settings_of_environment(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """``CONVATLAS_LR=0.05`` and its like."""
+    found = {name: f"CONVATLAS_{name.upper()}" for name in SETTINGS}
+    return {name: from_text(name, environment[variable]) for name, variable in found.items() if variable in environment}
+
+
+def settings_of_file(path: Path) -> dict[str, Any]:
+    """The settings of a TOML file, at its top level or under ``[recipe]``.
+
+    Raises:
+        RecipeError: not TOML, or not to be read.
+        UnknownNameError: a setting that does not exist.
+    """
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"--config {path} cannot be read: {error}.") from error
+    table = content.get("recipe", content)
+    for name in table:
+        if name not in FIELDS:
+            raise UnknownNameError("setting", name, SETTINGS, hint=f"(in {path})")
+    return {name: value for name, value in table.items() if name in SETTINGS}
+
+
+def resolve(
+    recipe: Recipe,
+    flags: Mapping[str, Any] | None = None,
+    config: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> tuple[Recipe, dict[str, str]]:
+    """The recipe as it will be run, and where each value came from.
+
+    A setting wins in this order: flag, environment, file, recipe, default.
+    """
+    defaults = Recipe()
+    origins = {name: "default" if getattr(recipe, name) == getattr(defaults, name) else "recipe" for name in SETTINGS}
+    values: dict[str, Any] = {}
+    layers = (
+        ("file", settings_of_file(config) if config else {}),
+        ("environment", settings_of_environment(environment)),
+        ("flag", {name: value for name, value in (flags or {}).items() if value is not None}),
+    )
+    for origin, layer in layers:
+        values |= layer
+        origins |= dict.fromkeys(layer, origin)
+    return recipe.change(**values), origins

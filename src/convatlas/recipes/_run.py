@@ -1,0 +1,132 @@
+"""`Run`: a finished or interrupted training, read back from its directory."""
+
+from __future__ import annotations
+
+import functools
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from convatlas import models
+from convatlas.data import Dataset, Preprocessing, Split, open_data, read_split
+from convatlas.errors import CheckpointError, DataError
+from convatlas.recipes._recipe import Recipe
+from convatlas.training import checkpoint, journal
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.toml"
+METRICS = "metrics.jsonl"
+ENVIRONMENT = "env.json"
+SPLIT = "split.csv"
+REPORT = "report.html"
+
+
+class Run:
+    """The directory of a training.
+
+    Raises:
+        DataError: the directory is not there or holds no run.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not (self.path / CONFIG).is_file():
+            raise DataError(
+                f"{self.path} is not a run directory: it holds no {CONFIG}. Runs are made by  convatlas train."
+            )
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @functools.cached_property
+    def config(self) -> dict[str, Any]:
+        """The tables of config.toml: run, data, recipe, preprocessing."""
+        try:
+            return tomllib.loads((self.path / CONFIG).read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise DataError(f"{self.path / CONFIG} cannot be read: {error}.") from error
+
+    @property
+    def model(self) -> str:
+        return str(self.config["run"]["model"])
+
+    @property
+    def seed(self) -> int:
+        return int(self.config["run"]["seed"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.config["data"]["classes"])
+
+    @property
+    def recipe(self) -> Recipe:
+        return Recipe(**self.config["recipe"])
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return Preprocessing.from_dict(self.config["preprocessing"])
+
+    @property
+    def split_path(self) -> Path:
+        return self.path / SPLIT
+
+    @property
+    def finished(self) -> bool:
+        return (self.path / WEIGHTS).is_file()
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the file of weights."""
+        return (self.path / WEIGHTS).stat().st_size
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl."""
+        return journal.read(self.path / METRICS)
+
+    def epochs(self) -> list[dict[str, Any]]:
+        return [line for line in self.metrics() if line["event"] == "epoch"]
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """The last line of a finished run: its accuracies, on what, in what time."""
+        return next((line for line in reversed(self.metrics()) if line["event"] == "done"), None)
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        return dict(json.loads((self.path / ENVIRONMENT).read_text("utf-8")))
+
+    def untrained_network(self) -> nn.Module:
+        run = self.config["run"]
+        return models.create_model(
+            self.model,
+            num_classes=len(self.classes),
+            in_channels=run["in_channels"],
+            image_size=run["image_size"],
+        )
+
+    def network(self) -> nn.Module:
+        """The network with the weights the run chose, in eval mode, on the CPU.
+
+        Raises:
+            CheckpointError: the weights are not there yet, damaged, or of another network.
+        """
+        if not self.finished:
+            raise CheckpointError(
+                f"{self.path} has no {WEIGHTS}: the training did not finish. "
+                f"Continue it:  convatlas train --resume {self.path}"
+            )
+        tensors, _ = checkpoint.load(self.path / WEIGHTS)
+        net = self.untrained_network()
+        checkpoint.load_network(tensors, net, prefix="")
+        return net.eval()
+
+    def dataset(self) -> Dataset:
+        """The data the run was trained on, opened anew."""
+        data = self.config["data"]
+        return open_data(data["source"], on_bad=data["on_bad"])
+
+    def split(self, dataset: Dataset) -> Split:
+        return read_split(self.split_path, dataset)

@@ -1,0 +1,78 @@
+"""`Recipe`: one place for every setting; which value wins, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from convatlas import models
+from convatlas.errors import RecipeError, UnknownNameError
+from convatlas.recipes import PAPER_RECIPES, Recipe, recipe_for
+from convatlas.recipes._recipe import SETTINGS, resolve
+
+
+def test_flag_beats_environment_beats_file_beats_recipe_beats_default(tmp_path):
+    config = tmp_path / "mine.toml"
+    config.write_text("lr = 0.3\nmomentum = 0.5\nepochs = 7\n")
+    recipe, origins = resolve(
+        Recipe(lr=0.4, weight_decay=1e-4),
+        flags={"lr": 0.1, "epochs": None},
+        config=config,
+        environment={"CONVATLAS_LR": "0.2", "CONVATLAS_MOMENTUM": "0.6", "CONVATLAS_NESTEROV": "on"},
+    )
+    assert (recipe.lr, recipe.momentum, recipe.epochs, recipe.weight_decay) == (0.1, 0.6, 7, 1e-4)
+    assert recipe.nesterov
+    wanted = {"lr": "flag", "momentum": "environment", "epochs": "file", "weight_decay": "recipe", "batch_size": "default"}
+    assert {name: origins[name] for name in wanted} == wanted
+
+
+def test_a_setting_that_does_not_exist_offers_the_near_ones(tmp_path):
+    with pytest.raises(UnknownNameError, match=r"unknown setting 'weight_dekay'. Did you mean weight_decay"):
+        Recipe().change(weight_dekay=1)
+    config = tmp_path / "mine.toml"
+    config.write_text("[recipe]\nlearning_rate = 1\n")
+    with pytest.raises(UnknownNameError, match="learning_rate"):
+        resolve(Recipe(), config=config, environment={})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"epochs": 0}, "epochs = 0: at least 1"),
+        ({"lr": -1.0}, "lr = -1.0: it must be above 0"),
+        ({"lr": "fast"}, "type float"),
+        ({"epochs": True}, "type int"),
+        ({"optimizer": "adam"}, "Known: sgd, adamw"),
+        ({"nesterov": True, "optimizer": "adamw"}, "nesterov needs"),
+        ({"loss": "map-1998", "label_smoothing": 0.1}, "label_smoothing has no meaning"),
+        ({"pad": "four"}, "neither auto nor a number"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(changes, words):
+    with pytest.raises(RecipeError, match=words):
+        Recipe().change(**changes)
+
+
+def test_an_environment_variable_that_is_no_number_is_named():
+    with pytest.raises(RecipeError, match="epochs = 'many'"):
+        resolve(Recipe(), environment={"CONVATLAS_EPOCHS": "many"})
+
+
+def test_every_setting_has_help():
+    assert all(each.metadata["help"].endswith(".") for each in SETTINGS.values())
+
+
+@pytest.mark.parametrize("name", models.list_models())
+def test_every_network_has_a_modern_recipe(name):
+    assert recipe_for(name).name == "modern"
+
+
+def test_the_papers_recipes_say_where_they_are_printed():
+    assert all(recipe.source for recipe in PAPER_RECIPES.values())
+    with pytest.raises(UnknownNameError, match="unknown recipe 'papper'"):
+        recipe_for("lenet5", "papper")
+
+
+def test_the_cifar_recipe_makes_64000_updates_of_45000_or_50000_images():
+    """Section 4.2: 64k updates of 128; 164 epochs of the 391 updates that 50,000 images make."""
+    recipe = recipe_for("resnet20_cifar", "paper")
+    assert recipe.epochs * -(-50_000 // recipe.batch_size) == pytest.approx(64_000, rel=0.003)
