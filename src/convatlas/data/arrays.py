@@ -1,0 +1,288 @@
+"""The data sets that are arrays: scikit-learn's digits, IDX files (MNIST and its kin), CIFAR's binary batches.
+
+Each file's size is compared with what its header declares before anything is allocated, so a damaged header costs
+nothing; python pickles are not opened.
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import io
+import re
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from convatlas.data.dataset import ArrayImages, Dataset, numbered
+from convatlas.data.tree import Tree
+from convatlas.errors import DataError
+
+IDX_NAME = re.compile(
+    r"(?P<stem>.*?)(?P<part>train|t10k|test|val)-(?P<what>images|labels)[-.]idx[13]-ubyte(?P<gz>\.gz)?$"
+)
+_PART_OF_IDX = {"train": "train", "t10k": "test", "test": "test", "val": "val"}
+IDX_IMAGES, IDX_LABELS = 2051, 2049  # 0x08 unsigned byte, and 3 or 1 dimensions
+DEFLATE_MAX_RATIO = 1032  # no more bytes than this come out of one byte of deflate (zlib's own technical note)
+
+CIFAR_SIDE, CIFAR_PIXELS = 32, 3 * 32 * 32
+CIFAR10_NAME = re.compile(r"(data_batch_\d+|test_batch).*\.bin$")
+CIFAR100_NAME = re.compile(r"(train|test)\.bin$")
+CIFAR_PICKLE_NAME = re.compile(r"(data_batch_\d+|test_batch|batches\.meta)$")
+CIFAR10_CLASSES = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())  # noqa: SIM905
+CIFAR100_CLASSES = tuple(
+    """apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
+    caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant
+    flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree
+    motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate
+    poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider
+    squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle
+    wardrobe whale willow_tree wolf woman worm""".split()  # noqa: SIM905
+)
+
+
+IndexOf = Callable[[np.ndarray], np.ndarray]  # labels as in the file -> indices into the classes
+
+
+@dataclass(frozen=True)
+class _Part:
+    part: str
+    pixels: np.ndarray  # (n, H, W, C) uint8
+    labels: np.ndarray  # (n,) uint8, as in the file
+
+
+def digits() -> Dataset:
+    """scikit-learn's 1,797 handwritten digits, 8 x 8, real: the test part of Alpaydin and Kaynak's UCI set (1998).
+
+    The 17 grey levels 0..16 are stretched to 0..255. The table is read from scikit-learn's own file, without the
+    second that importing scikit-learn takes.
+    """
+    spec = importlib.util.find_spec("sklearn")
+    assert spec is not None  # a dependency of this package
+    assert spec.origin is not None
+    table = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    if table.exists():
+        with gzip.open(table, "rt", encoding="ascii") as file:
+            values = np.loadtxt(file, delimiter=",", dtype=np.int64)
+        levels, labels = values[:, :64], values[:, 64]
+    else:
+        from sklearn.datasets import load_digits
+
+        bunch = load_digits()
+        levels, labels = bunch.data.astype(np.int64), bunch.target.astype(np.int64)
+    pixels = ((levels * 255 + 8) // 16).astype(np.uint8).reshape(-1, 8, 8, 1)
+    return Dataset(
+        source="digits",
+        layout="digits",
+        classes=tuple("0123456789"),
+        labels=labels,
+        names=tuple(f"digits:{index}" for index in range(len(labels))),
+        parts=np.full(len(labels), "", dtype="<U5"),
+        images=ArrayImages(pixels),
+        notes=["scikit-learn's handwritten digits; the set names no test part, so one is drawn"],
+    )
+
+
+# --- IDX ----------------------------------------------------------------------------------------------------------
+
+
+def open_idx(source: str, tree: Tree, names: list[str]) -> Dataset:
+    """The IDX files ``names`` of a tree as one data set; images and labels belong together by name.
+
+    Raises:
+        DataError: a file is cut short, of another kind, or without its partner.
+    """
+    files: dict[tuple[str, str], str] = {}
+    stems = set()
+    for name in names:
+        match = IDX_NAME.match(Path(name).name)
+        assert match is not None  # the caller chose the names by this pattern
+        stems.add(match["stem"])
+        files.setdefault((_PART_OF_IDX[match["part"]], match["what"]), name)  # the plain file, listed first, before gz
+    if len(stems) > 1:
+        raise DataError(
+            f"{source} holds several IDX data sets ({', '.join(sorted(stems))}); keep each in its own folder"
+        )
+    parts = []
+    for part in ("train", "val", "test"):
+        images, labels = files.get((part, "images")), files.get((part, "labels"))
+        if images is None and labels is None:
+            continue
+        if images is None or labels is None:
+            raise DataError(
+                f"{tree.display(images or labels or '')} has no {'labels' if images else 'images'} file beside it; "
+                f"an IDX data set needs both {part}-images-idx3-ubyte and {part}-labels-idx1-ubyte"
+            )
+        parts.append(_idx_part(tree, part, images, labels))
+    _need_training_part(source, parts)
+    if len({part.pixels.shape[1:] for part in parts}) > 1:
+        found = ", ".join(f"{part.part} {part.pixels.shape[1]} x {part.pixels.shape[2]}" for part in parts)
+        raise DataError(f"the parts of {source} have images of different sizes: {found}")
+    # letters of EMNIST are numbered from 1: the classes are the labels that the training part uses
+    used = np.unique(parts[0].labels)
+    for other in parts[1:]:
+        _check_labels(tree.display(files[(other.part, "labels")]), other.labels, used)
+    classes = tuple(str(label) for label in used)
+    return _dataset(source, "idx", classes, parts, lambda labels: np.searchsorted(used, labels))
+
+
+def _idx_part(tree: Tree, part: str, images_name: str, labels_name: str) -> _Part:
+    images = read_idx(tree, images_name, IDX_IMAGES)
+    labels = read_idx(tree, labels_name, IDX_LABELS)
+    if len(images) != len(labels):
+        raise DataError(
+            f"{tree.display(images_name)} holds {len(images)} images and {tree.display(labels_name)} "
+            f"{len(labels)} labels; they must be as many"
+        )
+    return _Part(part, images[:, :, :, None], labels)
+
+
+def read_idx(tree: Tree, name: str, magic: int) -> np.ndarray:
+    """One IDX file of unsigned bytes, plain or gzipped: uint8, (n, H, W) for magic 2051, (n,) for 2049.
+
+    Raises:
+        DataError: the magic is another, or the file has not exactly the bytes its header declares.
+    Source: the format section of yann.lecun.com/exdb/mnist.
+    """
+    place = tree.display(name)
+    stored = _read(tree, name)
+    zipped = stored[:2] == b"\x1f\x8b"
+    stream: io.BufferedIOBase = gzip.GzipFile(fileobj=io.BytesIO(stored)) if zipped else io.BytesIO(stored)
+    dimensions = 3 if magic == IDX_IMAGES else 1
+    header_bytes = 4 + 4 * dimensions
+    header = _read_up_to(stream, header_bytes, place)
+    if len(header) < 4 or struct.unpack(">I", header[:4])[0] != magic:
+        found = f"magic {struct.unpack('>I', header[:4])[0]}" if len(header) >= 4 else f"{len(header)} bytes"
+        kind = "images" if magic == IDX_IMAGES else "labels"
+        raise DataError(f"{place} is no IDX file of {kind}: expected magic {magic}, found {found}")
+    if len(header) < header_bytes:
+        raise DataError(f"{place} is cut short: its header has {len(header)} bytes, expected {header_bytes}")
+    shape = struct.unpack(f">{dimensions}I", header[4:])
+    if min(shape) < 1:
+        raise DataError(f"{place} declares {' x '.join(map(str, shape))} values: there is nothing in it")
+    expected = int(np.prod([int(side) for side in shape], dtype=object))
+    most = len(stored) * (DEFLATE_MAX_RATIO if zipped else 1)
+    if expected > most:
+        raise DataError(
+            f"{place} is cut short or damaged: its header declares {' x '.join(map(str, shape))} values, "
+            f"{expected:,} bytes; the file's {len(stored):,} bytes cannot hold that. Fetch it again."
+        )
+    body = _read_up_to(stream, expected + 1, place)
+    if len(body) != expected:
+        found = f"{len(body):,}" if len(body) < expected else "more"
+        raise DataError(
+            f"{place} is damaged: expected {expected:,} bytes after the header, found {found}. Fetch it again."
+        )
+    return np.frombuffer(body, dtype=np.uint8).reshape(shape)
+
+
+def _read_up_to(stream: io.BufferedIOBase, size: int, place: str) -> bytes:
+    """At most ``size`` bytes, grown as they arrive: a declared size alone never allocates anything."""
+    pieces = bytearray()
+    try:
+        while len(pieces) < size:
+            piece = stream.read(min(1 << 20, size - len(pieces)))
+            if not piece:
+                break
+            pieces += piece
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{place} is damaged after {len(pieces):,} bytes: {error}. Fetch it again.") from error
+    return bytes(pieces)
+
+
+# --- CIFAR --------------------------------------------------------------------------------------------------------
+
+
+def open_cifar10(source: str, tree: Tree, names: list[str]) -> Dataset:
+    """CIFAR-10's binary version: ``data_batch_*.bin`` and ``test_batch.bin``, records of 1 + 3072 bytes."""
+    classes = _class_names(tree, names[0], "batches.meta.txt", CIFAR10_CLASSES)
+    parts = []
+    for part, start in (("train", "data_batch"), ("test", "test_batch")):
+        mine = [name for name in names if Path(name).name.startswith(start)]
+        if mine:
+            read = [_cifar_records(tree, name, (len(classes),)) for name in mine]
+            parts.append(_Part(part, np.concatenate([p for p, _ in read]), np.concatenate([y for _, y in read])))
+    _need_training_part(source, parts)
+    return _dataset(source, "cifar-10 binary", classes, parts, lambda labels: labels)
+
+
+def open_cifar100(source: str, tree: Tree, names: list[str]) -> Dataset:
+    """CIFAR-100's binary version: ``train.bin`` and ``test.bin``, records of 2 + 3072 bytes; the fine labels."""
+    classes = _class_names(tree, names[0], "fine_label_names.txt", CIFAR100_CLASSES)
+    parts = []
+    for name in sorted(names, key=lambda name: Path(name).name != "train.bin"):
+        pixels, labels = _cifar_records(tree, name, (20, len(classes)))
+        parts.append(_Part(Path(name).stem, pixels, labels))
+    _need_training_part(source, parts)
+    return _dataset(source, "cifar-100 binary", classes, parts, lambda labels: labels)
+
+
+def _cifar_records(tree: Tree, name: str, label_counts: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels (n, 32, 32, 3) and the last label byte (n,) of a file of records: labels, then 1024 R, 1024 G, 1024 B."""
+    place = tree.display(name)
+    content = np.frombuffer(_read(tree, name), dtype=np.uint8)
+    record = len(label_counts) + CIFAR_PIXELS
+    if len(content) == 0 or len(content) % record:
+        raise DataError(
+            f"{place} is cut short or no CIFAR batch: expected a multiple of {record:,} bytes (one record), "
+            f"found {len(content):,}, which is {len(content) // record:,} records and {len(content) % record:,} bytes. "
+            "Fetch it again."
+        )
+    records = content.reshape(-1, record)
+    for column, count in enumerate(label_counts):
+        _check_labels(place, records[:, column], np.arange(count))
+    planes = records[:, len(label_counts) :].reshape(-1, 3, CIFAR_SIDE, CIFAR_SIDE)
+    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), records[:, len(label_counts) - 1]
+
+
+def _class_names(tree: Tree, beside: str, name: str, published: tuple[str, ...]) -> tuple[str, ...]:
+    path = str(Path(beside).parent / name)
+    if path not in tree.files:
+        return published
+    lines = tuple(line.strip() for line in _read(tree, path).decode("utf-8", "replace").splitlines() if line.strip())
+    if len(lines) != len(published):
+        raise DataError(f"{tree.display(path)} names {len(lines)} classes, expected {len(published)}")
+    return lines
+
+
+# --- what they share ------------------------------------------------------------------------------------------------
+
+
+def _read(tree: Tree, name: str) -> bytes:
+    try:
+        return tree.read(name)
+    except OSError as error:
+        raise DataError(f"{tree.display(name)} cannot be read: {error.strerror or error}") from error
+
+
+def _check_labels(place: str, labels: np.ndarray, allowed: np.ndarray) -> None:
+    wrong = np.flatnonzero(~np.isin(labels, allowed))
+    if len(wrong):
+        first = int(wrong[0])
+        raise DataError(
+            f"{place}: label {labels[first]} of record {first} is out of range; expected one of the "
+            f"{len(allowed)} labels {allowed[0]} to {allowed[-1]} ({len(wrong)} such records). The file is damaged."
+        )
+
+
+def _need_training_part(source: str, parts: list[_Part]) -> None:
+    if not parts or parts[0].part != "train":
+        raise DataError(f"{source} has no training images, only {' and '.join(part.part for part in parts)}")
+
+
+def _dataset(source: str, layout: str, classes: tuple[str, ...], parts: list[_Part], index_of: IndexOf) -> Dataset:
+    if len(classes) < 2:
+        raise DataError(f"{source} has one class only ({classes[0]}); a classifier needs two or more")
+    return Dataset(
+        source=source,
+        layout=layout,
+        classes=classes,
+        labels=np.concatenate([index_of(part.labels) for part in parts]).astype(np.int64),
+        names=tuple(name for part in parts for name in numbered(part.part, len(part.labels))),
+        parts=np.concatenate([np.full(len(part.labels), part.part, dtype="<U5") for part in parts]),
+        images=ArrayImages(np.concatenate([part.pixels for part in parts])),
+    )

@@ -1,0 +1,334 @@
+"""Augmentation of whole batches of tensors, keyed by (seed, epoch, sample).
+
+Every random number comes from ``keyed`` and belongs to one image in one epoch, so a batch may be cut anywhere, by any
+number of workers, and each image still looks the same. Only mixup and cutmix know the batch: an image is mixed with
+its mirror in the batch's order.
+
+In the order applied:
+
+    crop, flip             one gather on the uint8 pixels; or, with shift, rotate, scale or random_resized,
+                           one affine sampling (bilinear) that does all of them
+    colour                 on pixel/255: brightness, contrast, saturation, hue, PCA noise
+    normalisation          (pixel/255 - mean) / std
+    cutout                 a square set to 0, the mean
+    mixup, cutmix          labels become (N, K) shares
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from convatlas.data import keyed
+from convatlas.errors import UsageError
+
+# luma of ITU-R 601, as Pillow's "L"
+_LUMA = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True)
+class Augment:
+    """What is done to training images; the default does nothing but a random crop where the stored image is larger.
+
+    Attributes:
+        pad: pixels of background added on each side before the random crop; 4 in the CIFAR recipes.
+        flip: mirror left and right with probability 1/2.
+        alternating_flip: mirror each image in every second epoch, a random half of them first; instead of ``flip``.
+            Source: Jordan, arXiv:2404.00498, section 3.6.
+        shift: up to this share of the side, both ways, along both axes.
+        rotate: up to this many degrees, both ways.
+        scale: enlarge by a factor drawn log-uniformly from this range.
+        random_resized: cut out a box of this share of the area (low, high), of aspect 3:4 to 4:3, and fit it to the
+            input. Source: Szegedy and others, arXiv:1409.4842, section 6.
+        brightness, contrast, saturation: multiply by a factor from 1 - x to 1 + x; as Pillow's ImageEnhance.
+        hue: turn by up to this share of the colour circle, both ways; at most 0.5.
+        pca_noise: standard deviation of the noise along the principal components of the training pixels' colours.
+            Source: Krizhevsky, Sutskever and Hinton, NIPS 2012, section 4.1 (0.1 there).
+        cutout: side in pixels of a square set to the mean. Source: DeVries and Taylor, arXiv:1708.04552.
+        mixup: alpha of Beta(alpha, alpha). Source: Zhang and others, arXiv:1710.09412.
+        cutmix: alpha likewise. Source: Yun and others, arXiv:1905.04899. With mixup too, each batch takes either.
+    """
+
+    pad: int = 0
+    flip: bool = False
+    alternating_flip: bool = False
+    shift: float = 0.0
+    rotate: float = 0.0
+    scale: tuple[float, float] = (1.0, 1.0)
+    random_resized: tuple[float, float] | None = None
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    pca_noise: float = 0.0
+    cutout: int = 0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("pad", "shift", "rotate", "brightness", "contrast", "saturation", "hue", "pca_noise", "cutout"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"augmentation {name} is {getattr(self, name)}; expected at least 0")
+        for name in ("mixup", "cutmix"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"augmentation {name} is {getattr(self, name)}; expected an alpha of at least 0")
+        if self.flip and self.alternating_flip:
+            raise UsageError("flip and alternating_flip exclude each other; choose one")
+        if self.hue > 0.5:
+            raise UsageError(f"hue is {self.hue}; half of the colour circle, 0.5, is the most there is")
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise UsageError(f"scale is {self.scale}; expected (low, high) with 0 < low <= high")
+        if self.random_resized is not None and not 0 < self.random_resized[0] <= self.random_resized[1] <= 1:
+            raise UsageError(f"random_resized is {self.random_resized}; expected (low, high) with 0 < low <= high <= 1")
+
+    @property
+    def affine(self) -> bool:
+        """Whether the geometry needs sampling between the pixels."""
+        return bool(self.shift or self.rotate or self.scale != (1.0, 1.0) or self.random_resized)
+
+    @property
+    def colour(self) -> bool:
+        return bool(self.brightness or self.contrast or self.saturation or self.hue or self.pca_noise)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The uniform numbers of one batch, by use: each use has its own stream, so adding one changes no other."""
+
+    seed: int
+    epoch: int
+    samples: Tensor  # (N,) int64, on the device the numbers are wanted
+
+    def uniform(self, use: str, draws: int = 1) -> Tensor:
+        """(N, draws) float32 in [0, 1)."""
+        return keyed.uniform(keyed.key(self.seed, self.epoch, use), self.samples, draws)
+
+    def symmetric(self, use: str, limit: float) -> Tensor:
+        """(N,) float32 in [-limit, limit)."""
+        return (2 * self.uniform(use)[:, 0] - 1) * limit
+
+    def integers(self, use: str, below: int) -> Tensor:
+        """(N,) int64 in [0, below)."""
+        return (self.uniform(use)[:, 0] * below).long()
+
+
+def flips(augment: Augment, draws: Draws) -> Tensor:
+    """(N,) bool: which images are mirrored in this epoch."""
+    if augment.alternating_flip:
+        first_epoch = Draws(draws.seed, 0, draws.samples).uniform("alternating flip")[:, 0] < 0.5
+        return first_epoch if draws.epoch % 2 == 0 else ~first_epoch
+    if augment.flip:
+        return draws.uniform("flip")[:, 0] < 0.5
+    return torch.zeros(len(draws.samples), dtype=torch.bool, device=draws.samples.device)
+
+
+def crop_and_flip(
+    pixels: Tensor, size: tuple[int, int], top: Tensor, left: Tensor, mirrored: Tensor, pad: int, background: Tensor
+) -> Tensor:
+    """One gather: image i becomes its ``size`` window at (top[i], left[i]) of the padded image, mirrored or not.
+
+    Args:
+        pixels: uint8 (N, H, W, C).
+        top, left: int64 (N,), from 0 to H + 2 * pad - size[0] (W likewise).
+        mirrored: bool (N,).
+        background: uint8 (C,), what the padding is filled with.
+    Returns:
+        uint8 (N, *size, C), contiguous.
+    """
+    if pad:
+        n, height, width, channels = pixels.shape
+        canvas = pixels.new_empty((n, height + 2 * pad, width + 2 * pad, channels))
+        canvas.view(n, -1, width + 2 * pad, channels)[:] = background
+        canvas[:, pad : pad + height, pad : pad + width] = pixels
+        pixels = canvas
+    # (N, tops, lefts, H, W, C): every window there is, as a view
+    windows = pixels.unfold(1, size[0], 1).unfold(2, size[1], 1).permute(0, 1, 2, 4, 5, 3)
+    chosen = windows[torch.arange(len(pixels), device=pixels.device), top, left]
+    where = mirrored.nonzero()[:, 0]
+    chosen[where] = chosen[where].flip(2)
+    return chosen
+
+
+def random_crop(pixels: Tensor, size: tuple[int, int], augment: Augment, draws: Draws, background: Tensor) -> Tensor:
+    """uint8 (N, H, W, C) -> uint8 (N, *size, C): a random window of the padded image, mirrored or not."""
+    top = draws.integers("crop top", pixels.shape[1] + 2 * augment.pad - size[0] + 1)
+    left = draws.integers("crop left", pixels.shape[2] + 2 * augment.pad - size[1] + 1)
+    return crop_and_flip(pixels, size, top, left, flips(augment, draws), augment.pad, background)
+
+
+def centre_crop(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+    """uint8 (N, H, W, C) -> a view (N, *size, C)."""
+    top, left = (pixels.shape[1] - size[0]) // 2, (pixels.shape[2] - size[1]) // 2
+    return pixels[:, top : top + size[0], left : left + size[1]]
+
+
+def affine_boxes(augment: Augment, draws: Draws, stored: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """(N, 2, 3) float32: for each image the map from output to input, both from -1 to 1 (x first), as grid_sample's.
+
+    A box of the stored image (a random-resized one, or a random window of ``size`` in the padded image), then shift,
+    scale and rotation about its centre, then the mirror.
+    """
+    n, device = len(draws.samples), draws.samples.device
+    stored_h, stored_w = stored
+    if augment.random_resized is not None:
+        height, width = _random_box(augment.random_resized, draws, stored)
+        top = draws.uniform("crop top")[:, 0] * (stored_h - height)
+        left = draws.uniform("crop left")[:, 0] * (stored_w - width)
+    else:
+        height, width = torch.full((n,), float(size[0])), torch.full((n,), float(size[1]))
+        height, width = height.to(device), width.to(device)
+        top = (draws.integers("crop top", stored_h + 2 * augment.pad - size[0] + 1) - augment.pad).float()
+        left = (draws.integers("crop left", stored_w + 2 * augment.pad - size[1] + 1) - augment.pad).float()
+    low, high = (math.log(factor) for factor in augment.scale)
+    zoom = torch.exp(low + (high - low) * draws.uniform("scale")[:, 0])
+    angle = torch.deg2rad(draws.symmetric("rotate", augment.rotate))
+    # in pixels: input = centre + R(angle) / zoom * (half box * output)
+    centre_y = top + height / 2 - draws.symmetric("shift down", augment.shift) * size[0]
+    centre_x = left + width / 2 - draws.symmetric("shift right", augment.shift) * size[1]
+    mirror = 1 - 2 * flips(augment, draws).float()
+    cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
+    matrix = torch.empty((n, 2, 3), device=device)
+    matrix[:, 0, 0] = cos * width * mirror / stored_w
+    matrix[:, 0, 1] = sin * height / stored_w
+    matrix[:, 0, 2] = 2 * centre_x / stored_w - 1
+    matrix[:, 1, 0] = -sin * width * mirror / stored_h
+    matrix[:, 1, 1] = cos * height / stored_h
+    matrix[:, 1, 2] = 2 * centre_y / stored_h - 1
+    return matrix
+
+
+def _random_box(area: tuple[float, float], draws: Draws, stored: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Height and width (N,) float32 of a box of random area and aspect, no larger than the stored image."""
+    share = area[0] + (area[1] - area[0]) * draws.uniform("box area")[:, 0]
+    aspect = torch.exp(draws.symmetric("box aspect", math.log(4 / 3)))  # width / height
+    whole = float(stored[0] * stored[1])
+    width = torch.sqrt(share * whole * aspect).clamp(max=stored[1])
+    height = torch.sqrt(share * whole / aspect).clamp(max=stored[0])
+    return height, width
+
+
+def sample_affine(images: Tensor, matrix: Tensor, size: tuple[int, int], background: Tensor) -> Tensor:
+    """float (N, C, H, W) -> (N, C, *size) by ``affine_boxes``' maps, bilinear; outside is ``background`` (C,)."""
+    fill = background.view(1, -1, 1, 1)
+    grid = F.affine_grid(matrix, [len(images), images.shape[1], *size], align_corners=False)
+    return F.grid_sample(images - fill, grid, mode="bilinear", padding_mode="zeros", align_corners=False) + fill
+
+
+def jitter_colour(images: Tensor, augment: Augment, draws: Draws, components: Tensor | None = None) -> Tensor:
+    """float (N, C, H, W) of pixel/255 -> the same, clipped to 0..1 after every change, as 8-bit images would be.
+
+    Args:
+        components: (3, 3) rows of eigenvalue-scaled principal colours, for ``pca_noise``.
+    """
+    if augment.brightness:
+        images = brightness(images, 1 + draws.symmetric("brightness", augment.brightness))
+    if augment.contrast:
+        images = contrast(images, 1 + draws.symmetric("contrast", augment.contrast))
+    if augment.saturation:
+        images = saturation(images, 1 + draws.symmetric("saturation", augment.saturation))
+    if augment.hue:
+        images = turn_hue(images, draws.symmetric("hue", augment.hue))
+    if augment.pca_noise and components is not None:
+        images = (images + _colour_noise(augment, draws, components)[:, :, None, None]).clamp(0, 1)
+    return images
+
+
+def brightness(images: Tensor, factor: Tensor) -> Tensor:
+    return (images * _per_image(factor)).clamp(0, 1)
+
+
+def contrast(images: Tensor, factor: Tensor) -> Tensor:
+    """Away from, or towards, the image's mean luma."""
+    mean = luma(images).mean(dim=(1, 2, 3), keepdim=True)
+    return (mean + _per_image(factor) * (images - mean)).clamp(0, 1)
+
+
+def saturation(images: Tensor, factor: Tensor) -> Tensor:
+    """Away from, or towards, each pixel's luma; a grey image stays as it is."""
+    grey = luma(images)
+    return (grey + _per_image(factor) * (images - grey)).clamp(0, 1)
+
+
+def turn_hue(images: Tensor, turn: Tensor) -> Tensor:
+    """Turn the hue of HSV by a share of the circle, saturation and value kept; a grey image stays as it is.
+
+    Source: Smith, SIGGRAPH 1978, in the form f(n) = v - v s max(0, min(k, 4 - k, 1)), k = (n + 6 h) mod 6.
+    """
+    if images.shape[1] == 1:
+        return images
+    red, green, blue = images.unbind(1)
+    value, chroma = images.amax(1), images.amax(1) - images.amin(1)
+    divisor = torch.where(chroma > 0, chroma, 1)
+    hue = torch.where(
+        value == red,
+        (green - blue) / divisor,
+        torch.where(value == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
+    )
+    hue = hue + 6 * turn[:, None, None]
+    channels = []
+    for n in (5, 3, 1):
+        k = (n + hue) % 6
+        channels.append(value - chroma * torch.minimum(torch.minimum(k, 4 - k), torch.ones_like(k)).clamp(min=0))
+    return torch.stack(channels, dim=1).contiguous(memory_format=torch.channels_last)
+
+
+def luma(images: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, 1, H, W)."""
+    if images.shape[1] == 1:
+        return images
+    red, green, blue = images.split(1, dim=1)
+    return _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
+
+
+def _colour_noise(augment: Augment, draws: Draws, components: Tensor) -> Tensor:
+    """(N, 3): normal amounts, by Box and Muller, of each principal colour."""
+    u = draws.uniform("pca noise", 6)
+    normal = torch.sqrt(-2 * torch.log(1 - u[:, :3])) * torch.cos(2 * math.pi * u[:, 3:])
+    return augment.pca_noise * normal @ components
+
+
+def _per_image(factor: Tensor) -> Tensor:
+    return factor[:, None, None, None]
+
+
+def cut_out(images: Tensor, side: int, draws: Draws) -> Tensor:
+    """Set a square of ``side`` to 0 in each normalised image, in place; its centre is anywhere, as in the paper."""
+    height, width = images.shape[2:]
+    centre_y = draws.integers("cutout y", height)[:, None]
+    centre_x = draws.integers("cutout x", width)[:, None]
+    ys, xs = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
+    first = side // 2
+    rows = (ys >= centre_y - first) & (ys < centre_y - first + side)
+    columns = (xs >= centre_x - first) & (xs < centre_x - first + side)
+    return images.masked_fill_((rows[:, :, None] & columns[:, None, :])[:, None], 0)
+
+
+def mix(images: Tensor, labels: Tensor, augment: Augment, classes: int, stream: int) -> tuple[Tensor, Tensor]:
+    """Mixup or cutmix of each image with its mirror in the batch; labels become float (N, K), rows adding up to 1.
+
+    Args:
+        stream: a key of (seed, epoch, step): share and box are one per batch.
+    """
+    generator = np.random.default_rng(stream % (1 << 63))
+    use_cutmix = augment.cutmix > 0 and (augment.mixup == 0 or generator.random() < 0.5)
+    alpha = augment.cutmix if use_cutmix else augment.mixup
+    share = float(generator.beta(alpha, alpha))
+    partner = images.flip(0)
+    if use_cutmix:
+        height, width = images.shape[2:]
+        box_h, box_w = height * math.sqrt(1 - share), width * math.sqrt(1 - share)
+        centre_y, centre_x = generator.integers(height), generator.integers(width)
+        top, bottom = max(0, round(centre_y - box_h / 2)), min(height, round(centre_y + box_h / 2))
+        left, right = max(0, round(centre_x - box_w / 2)), min(width, round(centre_x + box_w / 2))
+        images = images.clone()
+        images[:, :, top:bottom, left:right] = partner[:, :, top:bottom, left:right]
+        share = 1 - (bottom - top) * (right - left) / (height * width)  # of what was really cut
+    else:
+        images = images * share + partner * (1 - share)
+    one_hot = F.one_hot(labels, classes).float()
+    return images, one_hot * share + one_hot.flip(0) * (1 - share)

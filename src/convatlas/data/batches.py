@@ -1,0 +1,165 @@
+"""Batches from a resident store: the order is a function of (seed, epoch), the looks of (seed, epoch, sample)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convatlas.data import augment as changes
+from convatlas.data import keyed
+from convatlas.data.augment import Augment, Draws
+from convatlas.data.preprocessing import Preprocessing
+from convatlas.data.store import ImageStore
+from convatlas.errors import ShapeError, UsageError
+
+_MIXES = "mix"
+
+
+class Batches:
+    """Training or evaluation batches over images ``indices`` of a store.
+
+    ``epoch(e)`` yields ``(images, labels)``: images float32 (N, C, H, W), channels_last, normalised by the rule; labels
+    int64 (N,), or float32 (N, K) under mixup or cutmix. ``epoch(e, start_step=s)`` is exactly ``epoch(e)`` from its
+    step s on, and costs nothing to reach.
+
+    Args:
+        store: the decoded images.
+        labels: (len(store),) int64, of all images of the store.
+        indices: which images these batches are over; their order counts when ``shuffle`` is off.
+        rule: its ``size`` is the crop, its ``mean`` and ``std`` the normalisation; by default the store's own.
+        augment: None takes the centre crop, as evaluation does.
+        shuffle: a new order every epoch.
+        drop_last: leave out the last batch when it is smaller.
+        device: where the batches are made; the resident pixels are copied there once.
+    """
+
+    def __init__(
+        self,
+        store: ImageStore,
+        labels: np.ndarray,
+        indices: np.ndarray,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        rule: Preprocessing | None = None,
+        augment: Augment | None = None,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        rule = store.rule if rule is None else rule
+        if batch_size < 1:
+            raise UsageError(f"batch_size is {batch_size}; expected at least 1")
+        if len(labels) != len(store):
+            raise UsageError(f"{len(labels)} labels for a store of {len(store)} images; expected one for each")
+        if rule.size[0] > store.pixels.shape[1] or rule.size[1] > store.pixels.shape[2]:
+            kept = f"{store.pixels.shape[1]} x {store.pixels.shape[2]}"
+            raise ShapeError(f"crops of {rule.size[0]} x {rule.size[1]} do not fit in the stored images of {kept}")
+        if rule.channels != store.pixels.shape[3]:
+            raise ShapeError(f"the rule has {rule.channels} channels, the stored images {store.pixels.shape[3]}")
+        self.store, self.rule, self.augment, self.seed = store, rule, augment, seed
+        self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
+        self.device = torch.device(device)
+        self.indices = torch.from_numpy(np.array(indices, dtype=np.int64))
+        self.classes = int(labels.max()) + 1 if len(labels) else 0
+        self.labels = torch.from_numpy(np.array(labels, dtype=np.int64)).to(self.device)
+        self._normalisation = _Normalisation(rule, self.device)
+
+    def __len__(self) -> int:
+        """Steps per epoch."""
+        whole, rest = divmod(len(self.indices), self.batch_size)
+        return whole + (1 if rest and not self.drop_last else 0)
+
+    def order(self, epoch: int) -> Tensor:
+        """The images of an epoch in their order: (n,) int64 indices into the store."""
+        if not self.shuffle:
+            return self.indices
+        return self.indices[keyed.permutation(keyed.key(self.seed, epoch, "order"), len(self.indices))]
+
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of an epoch from ``start_step`` on."""
+        order = self.order(epoch)
+        for step in range(start_step, len(self)):
+            samples = order[step * self.batch_size : (step + 1) * self.batch_size]
+            yield self.batch(samples, epoch, step)
+
+    def batch(self, samples: Tensor, epoch: int = 0, step: int = 0) -> tuple[Tensor, Tensor]:
+        """One batch of the given images (int64 indices into the store), as they look in ``epoch``."""
+        pixels = self.store.on(self.device)
+        # a mapped file stays in main memory: its rows travel batch by batch
+        pixels = pixels[samples.to(pixels.device)].to(self.device, non_blocking=True)
+        samples = samples.to(self.device)
+        labels = self.labels[samples]
+        if self.augment is None:
+            return self._normalisation(changes.centre_crop(pixels, self.rule.size)), labels
+        images = self._augmented(pixels, self.augment, Draws(self.seed, epoch, samples))
+        if self.augment.mixup or self.augment.cutmix:
+            stream = keyed.key(self.seed, epoch, _MIXES, step)
+            return changes.mix(images, labels, self.augment, self.classes, stream)
+        return images, labels
+
+    def _augmented(self, pixels: Tensor, augment: Augment, draws: Draws) -> Tensor:
+        normalise, size = self._normalisation, self.rule.size
+        if augment.affine:
+            stored = (pixels.shape[1], pixels.shape[2])
+            matrix = changes.affine_boxes(augment, draws, stored, size)
+            whole = pixels.permute(0, 3, 1, 2).float()
+            images = changes.sample_affine(whole, matrix, size, normalise.background.float()).div_(255)
+        else:
+            crops = changes.random_crop(pixels, size, augment, draws, normalise.background)
+            if not augment.colour:
+                return self._cut_out(normalise(crops), augment, draws)
+            images = crops.permute(0, 3, 1, 2).float().div_(255)
+        if augment.colour:
+            images = changes.jitter_colour(images, augment, draws, self._principal_colours)
+        return self._cut_out(normalise.of_unit(images), augment, draws)
+
+    @staticmethod
+    def _cut_out(images: Tensor, augment: Augment, draws: Draws) -> Tensor:
+        return changes.cut_out(images, augment.cutout, draws) if augment.cutout else images
+
+    @cached_property
+    def _principal_colours(self) -> Tensor | None:
+        """(3, 3): eigenvalue times eigenvector of the colours of up to 10,000 of these images; None for grey ones."""
+        if self.rule.channels != 3 or self.augment is None or not self.augment.pca_noise:
+            return None
+        spread = self.indices[torch.linspace(0, len(self.indices) - 1, min(10_000, len(self.indices))).long()]
+        sums, products, count = torch.zeros(3, dtype=torch.float64), torch.zeros(3, 3, dtype=torch.float64), 0
+        for chunk in spread.split(500):
+            colours = self.store.pixels[chunk].reshape(-1, 3).double() / 255
+            sums, products, count = sums + colours.sum(0), products + colours.T @ colours, count + len(colours)
+        mean = sums / count
+        values, vectors = torch.linalg.eigh(products / count - torch.outer(mean, mean))
+        return (vectors * values.clamp(min=0)).T.float().to(self.device)
+
+
+class _Normalisation:
+    """(pixel/255 - mean) / std, as one multiply-add per value."""
+
+    def __init__(self, rule: Preprocessing, device: torch.device) -> None:
+        mean, std = torch.tensor(rule.mean, device=device), torch.tensor(rule.std, device=device)
+        self.background = torch.tensor(rule.background, dtype=torch.uint8, device=device)
+        self.scale, self.shift = 1 / std, -mean / std
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """uint8 (N, H, W, C) -> float32 (N, C, H, W), channels_last without a copy."""
+        n, height, width, channels = pixels.shape
+        # whole rows of W * C values: the three channels alone are too short a row to be computed quickly
+        rows = pixels.reshape(n, height, width * channels).float()
+        rows.mul_((self.scale / 255).repeat(width)).add_(self.shift.repeat(width))
+        return rows.view(n, height, width, channels).permute(0, 3, 1, 2)
+
+    def of_unit(self, images: Tensor) -> Tensor:
+        """float32 (N, C, H, W) of pixel/255 -> normalised, in place where it may be, channels_last."""
+        images = images.mul_(self.scale.view(1, -1, 1, 1)).add_(self.shift.view(1, -1, 1, 1))
+        return images.contiguous(memory_format=torch.channels_last)
+
+
+def prepare(images: Sequence[np.ndarray], rule: Preprocessing) -> Tensor:
+    """Images as ``rule.apply`` or ``load_file`` gave them -> the batch evaluation would see: float32 (N, C, H, W)."""
+    pixels = torch.from_numpy(np.stack(images))
+    return _Normalisation(rule, torch.device("cpu"))(changes.centre_crop(pixels, rule.size))

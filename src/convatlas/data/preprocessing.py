@@ -1,0 +1,212 @@
+"""From an image of any size to the pixels a network takes, by one written-down rule: training, evaluation and predict
+use the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from convatlas.data.dataset import Dataset, with_channels
+from convatlas.data.decode import read_image
+from convatlas.errors import UsageError
+
+Resize = Literal["squash", "shorter-crop", "pad"]
+# the classic margin of ImageNet evaluation: the shorter side to 256, then the centre 224 x 224
+CLASSIC_MARGIN = 256 / 224
+PHOTO_SIDE = 64  # networks of at least this input size get the margin
+PAD_SHARE = 0.15  # an image this much smaller than the input is padded: MNIST's 28 in LeNet's 32
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes a network's input.
+
+    ``apply`` gives uint8 of ``store_size``: what is kept resident, ``margin`` times the input, so that training has
+    room for random crops. Evaluation and predict take the centre ``size`` of it. ``mean`` and ``std`` (of pixel/255,
+    per channel) are taken away last.
+
+    Attributes:
+        size: (H, W) of the network's input, pixels.
+        channels: 1 or 3; grey is repeated, colour becomes luma.
+        resize: ``squash`` to the size whatever the shape; ``shorter-crop``: the shorter side is fitted and the centre
+            kept; ``pad``: an image that fits inside is centred on the background, one that does not is fitted first.
+        margin: how much larger than ``size`` the kept image is.
+        background: what padding is filled with, 0 to 255, one per channel.
+        why: the choice in words, for reports.
+    """
+
+    size: tuple[int, int]
+    channels: int
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    resize: Resize = "squash"
+    margin: float = 1.0
+    background: tuple[int, ...] = ()
+    why: str = ""
+
+    def __post_init__(self) -> None:
+        if self.channels not in (1, 3):
+            raise UsageError(f"channels is {self.channels}; expected 1 or 3")
+        if min(self.size) < 1 or len(self.size) != 2:
+            raise UsageError(f"size is {self.size}; expected height and width, at least 1 each")
+        if self.resize not in ("squash", "shorter-crop", "pad"):
+            raise UsageError(f"resize is {self.resize!r}; expected squash, shorter-crop or pad")
+        if not self.margin >= 1:
+            raise UsageError(f"margin is {self.margin}; expected at least 1")
+        for name, neutral in (("mean", 0.0), ("std", 1.0), ("background", 0)):
+            value = tuple(getattr(self, name)) or (neutral,) * self.channels
+            if len(value) != self.channels:
+                raise UsageError(f"{name} has {len(value)} values for {self.channels} channels")
+            object.__setattr__(self, name, value)
+        if not all(value > 0 for value in self.std):
+            raise UsageError(f"std is {self.std}; expected numbers above 0")
+        if not all(0 <= value <= 255 for value in self.background):
+            raise UsageError(f"background is {self.background}; expected values from 0 to 255")
+
+    @property
+    def store_size(self) -> tuple[int, int]:
+        """(H, W) of the kept image: ``size`` times ``margin``, rounded."""
+        return round(self.size[0] * self.margin), round(self.size[1] * self.margin)
+
+    @property
+    def at_least(self) -> int:
+        """The shorter side a JPEG must keep when it is decoded smaller: twice the target, so nothing is seen of it."""
+        return 2 * max(self.store_size)
+
+    def with_stats(self, mean: tuple[float, ...], std: tuple[float, ...]) -> Preprocessing:
+        """The same rule with these channel statistics; a channel that never varies keeps its scale."""
+        return replace(self, mean=tuple(mean), std=tuple(value if value > 0 else 1.0 for value in std))
+
+    def apply(self, pixels: np.ndarray) -> np.ndarray:
+        """uint8 (h, w, 1 or 3) -> uint8 (*store_size, channels); bilinear, antialiased when it shrinks."""
+        pixels = with_channels(pixels, self.channels)
+        height, width = self.store_size
+        if pixels.shape[:2] == (height, width):
+            return pixels
+        if self.resize == "squash":
+            return _resized(pixels, height, width)
+        if self.resize == "shorter-crop":
+            scale = max(height / pixels.shape[0], width / pixels.shape[1])
+            return _centre(_scaled(pixels, scale, at_least=(height, width)), height, width)
+        scale = min(1.0, height / pixels.shape[0], width / pixels.shape[1])
+        fitted = pixels if scale == 1 else _scaled(pixels, scale, at_most=(height, width))
+        return self._padded(fitted, height, width)
+
+    def _padded(self, pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+        canvas = np.empty((height, width, self.channels), dtype=np.uint8)
+        canvas[:] = self.background
+        top, left = (height - pixels.shape[0]) // 2, (width - pixels.shape[1]) // 2
+        canvas[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+        return canvas
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON or TOML; ``from_dict`` gives the same rule back."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
+        """The rule that ``to_dict`` wrote.
+
+        Raises:
+            UsageError: a field is unknown, missing or out of range.
+        """
+        known = {field.name for field in fields(cls)}
+        unknown = set(values) - known
+        if unknown or not {"size", "channels"} <= set(values):
+            raise UsageError(f"a preprocessing rule has the fields {', '.join(sorted(known))}; got {', '.join(values)}")
+        plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        try:
+            return cls(**plain)
+        except TypeError as error:
+            raise UsageError(f"a preprocessing rule has a field of the wrong type: {error}") from error
+
+
+def preprocessing_for(data: Dataset, input_size: int | tuple[int, int], channels: int | None = None) -> Preprocessing:
+    """The rule that fits these images to a network's input, without statistics yet; ``why`` says why.
+
+    Args:
+        input_size: the network's input side, or (H, W).
+        channels: what the network takes; by default what the images have.
+    """
+    size = (input_size, input_size) if isinstance(input_size, int) else (input_size[0], input_size[1])
+    channels = data.channels if channels is None else channels
+    resize, margin, why = _choice(data, size)
+    if data.channels != channels:
+        why += "; grey is repeated in three channels" if channels == 3 else "; colour becomes grey"
+    background = _background(data, channels) if resize == "pad" else ()
+    return Preprocessing(size, channels, resize=resize, margin=margin, background=background, why=why)
+
+
+def load_file(path: str | Path, rule: Preprocessing) -> np.ndarray:
+    """One image file as training saw its kind: uint8 (*rule.store_size, channels).
+
+    Raises:
+        BadImageError: the file is missing, damaged or no image.
+    """
+    return rule.apply(read_image(path, rule.at_least))
+
+
+def _choice(data: Dataset, size: tuple[int, int]) -> tuple[Resize, float, str]:
+    height, width = size
+    wanted = f"{height} x {width}"
+    if data.uniform_size is not None:
+        h, w = data.uniform_size
+        if (h, w) == size:
+            return "squash", 1.0, f"the images are {wanted} already"
+        if h <= height and w <= width and min(h / height, w / width) >= 1 - PAD_SHARE:
+            return "pad", 1.0, f"{h} x {w} images are centred in {wanted} on their background"
+        if h <= height and w <= width and h * width == w * height:
+            return "squash", 1.0, f"{h} x {w} images are enlarged to {wanted}"
+    if min(size) >= PHOTO_SIDE:
+        shorter = round(min(size) * CLASSIC_MARGIN)
+        return (
+            "shorter-crop",
+            CLASSIC_MARGIN,
+            f"the shorter side is fitted to {shorter} and the centre kept; evaluation takes the centre {wanted}",
+        )
+    return "shorter-crop", 1.0, f"the shorter side is fitted and the centre {wanted} kept"
+
+
+def _background(data: Dataset, channels: int) -> tuple[int, ...]:
+    """The median of the border pixels of up to 100 images, spread over the data set."""
+    chosen = np.linspace(0, len(data) - 1, num=min(100, len(data)), dtype=np.int64)
+    borders = []
+    for index in chosen.tolist():
+        pixels = with_channels(data.read(index), channels)
+        borders += [pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]
+    return tuple(int(value) for value in np.median(np.concatenate(borders), axis=0))
+
+
+def _scaled(
+    pixels: np.ndarray, scale: float, *, at_least: tuple[int, int] = (1, 1), at_most: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Both sides times ``scale``, rounded to the nearest pixel within the bounds."""
+    sides = [max(low, round(side * scale)) for side, low in zip(pixels.shape[:2], at_least, strict=True)]
+    if at_most is not None:
+        sides = [min(high, side) for side, high in zip(sides, at_most, strict=True)]
+    return _resized(pixels, *sides)
+
+
+def _resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    from PIL import Image
+
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    flat = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
+    resized = np.asarray(Image.fromarray(flat).resize((width, height), Image.Resampling.BILINEAR))
+    return resized if resized.ndim == 3 else resized[:, :, None]
+
+
+def _centre(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
+    return pixels[top : top + height, left : left + width]
+
+
+def memory_of(count: int, rule: Preprocessing) -> int:
+    """Bytes that ``count`` images take when kept by this rule."""
+    return count * math.prod(rule.store_size) * rule.channels

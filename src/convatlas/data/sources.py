@@ -1,0 +1,507 @@
+"""What does this folder hold? ``open_data`` looks, says what it found, and never moves or renames anything."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+
+from convatlas.data import arrays
+from convatlas.data.dataset import Dataset, FileImages, Problem, nfc, printable
+from convatlas.data.decode import Header, UnreadableImage, decode, is_image_name, read_header
+from convatlas.data.tree import FolderTree, Tree, ZipTree
+from convatlas.errors import BadImageError, DataError, UsageError
+
+OnBad = Literal["fail", "skip"]
+Progress = Callable[[int, int], None]  # (done, total)
+
+PART_OF_FOLDER = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+FILE_COLUMNS = ("file", "file_name", "filename", "path", "image", "image_id", "id", "img")
+LABEL_COLUMNS = ("label", "class", "class_name", "category", "target", "breed")
+PART_COLUMNS = ("split", "part", "set", "subset")
+LAYOUTS_IN_WORDS = (
+    "one folder per class; train/, val/, test/ of such folders; a CSV of file,label[,split]; IDX files as of MNIST; "
+    "CIFAR's binary batches; or a zip of any of these"
+)
+
+
+def open_data(
+    source: str | Path,
+    *,
+    on_bad: OnBad = "fail",
+    max_bad: float = 0.05,
+    download: bool = False,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Open a data set: ``"digits"``, a path whose layout is detected, or ``"hf:ID"``.
+
+    Args:
+        on_bad: what a damaged image does. ``fail`` stops and names it. ``skip`` decodes every image once now, leaves
+            the damaged ones out and lists them in ``problems``.
+        max_bad: the largest share of images that ``skip`` may leave out.
+        download: whether the network may be used; only ``hf:`` would.
+        progress: called with (done, total) while the images are looked at.
+    Raises:
+        DataError: nothing there, no layout recognised, an empty class, one class only, a damaged file.
+    """
+    if on_bad not in ("fail", "skip"):
+        raise UsageError(f"on_bad is {on_bad!r}; expected 'fail' or 'skip'")
+    if not 0 <= max_bad <= 1:
+        raise UsageError(f"max_bad is {max_bad}; expected a share from 0 to 1")
+    if str(source) == "digits" and not Path("digits").exists():
+        return arrays.digits()
+    if str(source).startswith("hf:"):
+        raise DataError(
+            f"{source}: Hugging Face data sets are not read yet. Save it as one folder per class and pass that."
+        )
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise DataError(
+            f"there is no {path}. Pass a folder or file that exists ({LAYOUTS_IN_WORDS}), "
+            "or 'digits', which is embedded."
+        )
+    reader = _Reader(str(source), on_bad, max_bad, progress)
+    if path.is_dir():
+        return reader.detect(FolderTree(path))
+    if path.suffix.lower() == ".zip":
+        return reader.detect(ZipTree(path), "zip of ")
+    if path.suffix.lower() in (".csv", ".tsv"):
+        return reader.table(FolderTree(path.parent), path.name)
+    if arrays.IDX_NAME.match(path.name) or path.suffix == ".bin":
+        raise DataError(f"{path} is one file of a data set; pass its folder, {path.parent}")
+    raise DataError(f"{path} is not a data set that is read here: {LAYOUTS_IN_WORDS}")
+
+
+class _Reader:
+    """One reading of one source: finds the layout, lists the images, applies the policy for damaged ones."""
+
+    def __init__(self, source: str, on_bad: OnBad, max_bad: float, progress: Progress | None) -> None:
+        self.source, self.on_bad, self.max_bad, self.progress = source, on_bad, max_bad, progress
+        self.notes: list[str] = []
+
+    # --- which layout is it? ------------------------------------------------------------------------------------
+
+    def detect(self, tree: Tree, prefix: str = "") -> Dataset:
+        """The data set in ``tree``; ``prefix`` goes before the layout's name, for archives."""
+        base = ""
+        while True:
+            level = _Level(tree, base)
+            data = self._detect_here(level, prefix)
+            if data is not None:
+                return data
+            # a wrapper, as archives have: one folder that holds everything
+            wrapper = level.only_folder()
+            if wrapper is None:
+                raise self._nothing_recognised(tree, level)
+            base = f"{base}{wrapper}/"
+
+    def _detect_here(self, level: _Level, prefix: str) -> Dataset | None:
+        tree = level.tree
+        for pattern, open_arrays in (
+            (arrays.IDX_NAME, arrays.open_idx),
+            (arrays.CIFAR10_NAME, arrays.open_cifar10),
+            (arrays.CIFAR100_NAME, arrays.open_cifar100),
+        ):
+            names = [level.base + name for name in level.direct if pattern.match(name)]
+            if names:
+                data = open_arrays(self.source, tree, names)
+                return dataclasses.replace(data, layout=prefix + data.layout)
+        if any(arrays.CIFAR_PICKLE_NAME.match(name) for name in level.direct):
+            raise DataError(
+                f"{self.source} holds CIFAR's python batches, which are pickles: a pickle can run code, "
+                "so none is opened. "
+                "Get the binary version (cifar-10-binary.tar.gz, cifar-100-binary.tar.gz) and pass its folder."
+            )
+        if level.has_split_folders():
+            return self._split_folders(level, prefix)
+        tables = self._tables(level)
+        if level.has_class_folders():
+            if tables:
+                self.notes.append(
+                    f"{tables[0]} was not used: the folders name the classes. Pass the file itself to use it."
+                )
+            return self._class_folders(level, prefix)
+        if len(tables) > 1:
+            raise DataError(f"{self.source} has several tables of labels ({', '.join(tables)}); pass the one you mean")
+        return self.table(tree, level.base + tables[0], prefix) if tables else None
+
+    def _nothing_recognised(self, tree: Tree, level: _Level) -> DataError:
+        images = sum(is_image_name(name) for name in tree.files)
+        if not tree.files:
+            return DataError(f"{self.source} is empty. Layouts that are read: {LAYOUTS_IN_WORDS}.")
+        if not images:
+            return DataError(
+                f"{self.source} holds {len(tree.files)} files and none of them is an image by its extension "
+                f"({_extensions(tree.files)}). Layouts that are read: {LAYOUTS_IN_WORDS}."
+            )
+        unlabelled = [folder for folder in level.top_folders if folder.casefold() in PART_OF_FOLDER]
+        if unlabelled:
+            return DataError(
+                f"{self.source}: {unlabelled[0]}/ holds images without class folders, and there is no table of labels. "
+                f"Layouts that are read: {LAYOUTS_IN_WORDS}."
+            )
+        return DataError(
+            f"{self.source} holds {images} images and nothing that says their classes. "
+            f"Layouts that are read: {LAYOUTS_IN_WORDS}."
+        )
+
+    # --- folders --------------------------------------------------------------------------------------------------
+
+    def _class_folders(self, level: _Level, prefix: str) -> Dataset:
+        listing = [_Listed(name, level.top(name), "") for name in level.images if "/" in level.relative(name)]
+        stray = sum("/" not in level.relative(name) for name in level.images)
+        if stray:
+            self.notes.append(f"{stray} images lie beside the class folders and belong to no class: left out")
+        return self._from_listing(level, prefix + "class folders", listing, level.top_folders)
+
+    def _split_folders(self, level: _Level, prefix: str) -> Dataset:
+        listing, folders, unlabelled = [], set(), Counter[str]()
+        for name in level.images:
+            top, *middle, _ = level.relative(name).split("/") if "/" in level.relative(name) else ("", "")
+            part = PART_OF_FOLDER.get(top.casefold())
+            if part and middle:
+                listing.append(_Listed(name, middle[0], part))
+            elif part:
+                unlabelled[top] += 1
+        for folder in level.folders:
+            top, *rest = folder.split("/")
+            if top.casefold() in PART_OF_FOLDER and len(rest) == 1:
+                folders.add(rest[0])
+        for top, count in unlabelled.items():
+            self.notes.append(f"{top}/ holds {count} images outside of any class folder: left out")
+        others = [folder for folder in level.top_folders if folder.casefold() not in PART_OF_FOLDER]
+        if others:
+            self.notes.append(
+                f"folders that are no part of the split were left out: {', '.join(map(printable, others))}"
+            )
+        return self._from_listing(level, prefix + "split folders", listing, sorted(folders))
+
+    # --- tables -----------------------------------------------------------------------------------------------------
+
+    def _tables(self, level: _Level) -> list[str]:
+        return [
+            name
+            for name in level.direct
+            if Path(name).suffix.lower() in (".csv", ".tsv")
+            and _Table.has_labels(_Table.rows_of(level.tree, level.base + name, first_only=True)[0])
+        ]
+
+    def table(self, tree: Tree, name: str, prefix: str = "") -> Dataset:
+        """The data set of a table of file, label and perhaps split; files are looked for below the table's folder."""
+        table = _Table(tree, name)
+        if table.encoding != "utf-8":
+            self.notes.append(f"{name} is encoded in {table.encoding}")
+        missing, listing = table.listing()
+        for row, cell in missing[:1] if self.on_bad == "fail" else ():
+            raise DataError(
+                f"{tree.display(name)}, row {row}: there is no image {cell!r} below {tree.root}. "
+                "Correct the row, or pass --on-bad skip to leave such rows out."
+            )
+        gone = [
+            Problem(None, cell, f"row {row} of {name} names it, and there is no such image") for row, cell in missing
+        ]
+        if table.repeated:
+            self.notes.append(f"{table.repeated} rows repeat an earlier one: counted once")
+        return self._from_listing(_Level(tree, ""), prefix + "csv", listing, [], gone)
+
+    # --- from a listing to a data set -----------------------------------------------------------------------------
+
+    def _from_listing(
+        self, level: _Level, layout: str, listing: list[_Listed], folders: Iterable[str], gone: Iterable[Problem] = ()
+    ) -> Dataset:
+        tree = level.tree
+        problems = [*gone, *self._refused(tree)]
+        sizes, grey, kept = [], True, []
+        for index, (listed, found) in enumerate(zip(listing, self._looked_at(tree, listing), strict=True)):
+            if isinstance(found, str):
+                if self.on_bad == "fail":
+                    raise BadImageError(tree.display(listed.name), found, index)
+                problems.append(Problem(index, listed.name, found))
+                continue
+            kept.append(listed)
+            sizes.append((found.height, found.width))
+            grey = grey and found.grey
+        self._stop_above_limit(problems, len(listing) + len(problems) - sum(p.index is not None for p in problems))
+        classes = self._classes(level, listing, kept, folders)
+        place = {name: k for k, name in enumerate(classes)}
+        left_out = [name for name in tree.files if name.startswith(level.base) and not is_image_name(name)]
+        if layout != "csv" and left_out:
+            self.notes.append(
+                f"{len(left_out)} files are no images by their extension ({_extensions(left_out)}): left out"
+            )
+        return Dataset(
+            source=self.source,
+            layout=layout,
+            classes=classes,
+            labels=np.array([place[nfc(listed.label)] for listed in kept], dtype=np.int64),
+            names=tuple(listed.name for listed in kept),
+            parts=np.array([listed.part for listed in kept], dtype="<U5"),
+            images=FileImages(
+                tree, [listed.name for listed in kept], np.array(sizes, dtype=np.int32), 1 if grey else 3
+            ),
+            problems=problems,
+            notes=self.notes,
+        )
+
+    def _looked_at(self, tree: Tree, listing: list[_Listed]) -> Iterable[Header | str]:
+        """Each image's header, or why it has none; under ``skip`` the whole image was decoded to find out."""
+        for index, listed in enumerate(listing):
+            try:
+                with tree.open(listed.name) as file:
+                    header = read_header(file)
+                if self.on_bad == "skip":
+                    decode(tree.read(listed.name))
+                yield header
+            except OSError as error:
+                yield error.strerror or str(error)
+            except UnreadableImage as error:
+                yield str(error)
+            if self.progress is not None:
+                self.progress(index + 1, len(listing))
+
+    def _refused(self, tree: Tree) -> list[Problem]:
+        refused = [Problem(None, name, reason) for name, reason in tree.refused.items()]
+        if refused and self.on_bad == "fail":
+            raise BadImageError(tree.display(refused[0].name), refused[0].reason)
+        return refused
+
+    def _stop_above_limit(self, problems: list[Problem], total: int) -> None:
+        if len(problems) > self.max_bad * total:
+            first = problems[0]
+            raise DataError(
+                f"{self.source}: {len(problems)} of {total} images cannot be read, more than the limit of "
+                f"{self.max_bad:.0%}. The first is {printable(first.name)}: {first.reason}. "
+                "Repair the data, or raise the limit with --max-bad."
+            )
+
+    def _classes(
+        self, level: _Level, listing: list[_Listed], kept: list[_Listed], folders: Iterable[str]
+    ) -> tuple[str, ...]:
+        found = {nfc(listed.label) for listed in kept}
+        empty = sorted({nfc(folder) for folder in folders} - found)
+        if empty:
+            place = level.tree.display(level.base.rstrip("/"))
+            had = sum(nfc(listed.label) == empty[0] for listed in listing)
+            why = f"none of its {had} images can be read" if had else "no image in it by its extension"
+            raise DataError(
+                f"class {printable(empty[0])!r} of {place} is empty: {why}. Put images there, or remove the folder."
+            )
+        untrained = found - {nfc(listed.label) for listed in kept if listed.part in ("train", "")}
+        if untrained:
+            raise DataError(
+                f"class {printable(min(untrained))!r} of {self.source} has no training image, only others. "
+                "Give it some, or remove it."
+            )
+        if len(found) < 2:
+            only = printable(next(iter(found))) if found else "none"
+            raise DataError(
+                f"{self.source} has one class only ({only}); a classifier needs two or more. "
+                "Pass the folder that holds one folder per class."
+            )
+        for part in sorted({listed.part for listed in kept} - {"train", ""}):
+            absent = sorted(found - {nfc(listed.label) for listed in kept if listed.part == part})
+            if absent:
+                self.notes.append(f"{part} has no image of {', '.join(map(printable, absent))}")
+        return tuple(sorted(found, key=_class_order(found)))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Listed:
+    """An image as the layout lists it: its path in the tree, the class as written, the part or ""."""
+
+    name: str
+    label: str
+    part: str
+
+
+class _Level:
+    """A tree seen from one of its folders; ``base`` ends with a slash, or is empty at the root."""
+
+    def __init__(self, tree: Tree, base: str) -> None:
+        self.tree, self.base = tree, base
+        below = [name for name in tree.files if name.startswith(base)]
+        self.direct = [self.relative(name) for name in below if "/" not in self.relative(name)]
+        self.images = [name for name in below if is_image_name(name)]
+        self.folders = [self.relative(folder) for folder in tree.folders if folder.startswith(base)]
+        self.top_folders = [folder for folder in self.folders if "/" not in folder]
+        self._with_images = {self.top(name) for name in self.images if "/" in self.relative(name)}
+
+    def relative(self, name: str) -> str:
+        return name[len(self.base) :]
+
+    def top(self, name: str) -> str:
+        return self.relative(name).split("/", 1)[0]
+
+    def _holds_images_itself(self, folder: str) -> bool:
+        start = f"{self.base}{folder}/"
+        return any(name.startswith(start) and "/" not in name[len(start) :] for name in self.images)
+
+    def _has_folders(self, folder: str) -> bool:
+        return any(other.startswith(folder + "/") for other in self.folders)
+
+    def has_split_folders(self) -> bool:
+        """A train folder made of class folders: a class that is called "train" holds images itself."""
+        return any(
+            PART_OF_FOLDER.get(folder.casefold()) == "train"
+            and self._has_folders(folder)
+            and not self._holds_images_itself(folder)
+            for folder in self.top_folders
+        )
+
+    def has_class_folders(self) -> bool:
+        """Folders with images, not all of them called as the parts of a split are, and no mere wrapper."""
+        if all(folder.casefold() in PART_OF_FOLDER for folder in self._with_images):
+            return False
+        return self.only_folder() is None
+
+    def only_folder(self) -> str | None:
+        """The one folder that holds everything there is, if it has folders or no images of its own."""
+        if len(self.top_folders) != 1 or any("/" not in self.relative(name) for name in self.images):
+            return None
+        folder = self.top_folders[0]
+        return None if self._holds_images_itself(folder) and not self._has_folders(folder) else folder
+
+
+class _Table:
+    """A CSV or TSV of labels; utf-8 with or without a byte-order mark, or cp949 as Korean Excel writes it."""
+
+    def __init__(self, tree: Tree, name: str) -> None:
+        self.tree, self.name = tree, name
+        self.place = tree.display(name)
+        self.header, self.rows, self.encoding = self.rows_of(tree, name)
+        self.repeated = 0
+        if not self.has_labels(self.header):
+            raise DataError(
+                f"{self.place} has the columns {', '.join(self.header) or '(none)'}; expected one of "
+                f"{', '.join(FILE_COLUMNS)} for the image and one of {', '.join(LABEL_COLUMNS)} for its class"
+            )
+        if not self.rows:
+            raise DataError(f"{self.place} has a heading and no rows")
+
+    @staticmethod
+    def rows_of(tree: Tree, name: str, first_only: bool = False) -> tuple[list[str], list[tuple[int, list[str]]], str]:
+        """The heading in lower case, the rows with their line numbers, and the encoding."""
+        place = tree.display(name)
+        try:
+            content = tree.read(name)
+        except OSError as error:
+            raise DataError(f"{place} cannot be read: {error.strerror or error}") from error
+        for encoding in ("utf-8-sig", "cp949"):
+            try:
+                text = content.decode(encoding)
+                break
+            except UnicodeDecodeError:
+                continue
+        else:
+            raise DataError(f"{place} is neither UTF-8 nor cp949 text; save it as UTF-8")
+        first_line = text.split("\n", 1)[0]
+        delimiter = max(",\t;", key=first_line.count)
+        reader = csv.reader(io.StringIO(first_line if first_only else text, newline=""), delimiter=delimiter)
+        try:
+            lines = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+        except csv.Error as error:
+            raise DataError(f"{place}, line {reader.line_num}: {error}") from error
+        header = [cell.strip().lower() for cell in lines[0][1]] if lines else []
+        return header, lines[1:], "utf-8" if encoding == "utf-8-sig" else encoding
+
+    @staticmethod
+    def has_labels(header: list[str]) -> bool:
+        return any(name in header for name in FILE_COLUMNS) and any(name in header for name in LABEL_COLUMNS)
+
+    def _column(self, known: tuple[str, ...]) -> int | None:
+        return next((self.header.index(name) for name in known if name in self.header), None)
+
+    def listing(self) -> tuple[list[tuple[int, str]], list[_Listed]]:
+        """Rows whose image is not there, as (line, cell); and the others as a listing in the order of the rows."""
+        file_column, label_column, part_column = map(self._column, (FILE_COLUMNS, LABEL_COLUMNS, PART_COLUMNS))
+        assert file_column is not None
+        assert label_column is not None
+        finder = _Finder(self.tree, str(PurePosixPath(self.name).parent))
+        missing: list[tuple[int, str]] = []
+        listed: dict[str, _Listed] = {}
+        for line, row in self.rows:
+            if len(row) <= max(file_column, label_column, part_column or 0):
+                raise DataError(f"{self.place}, line {line}: {len(row)} cells, expected {len(self.header)}")
+            cell, label = row[file_column].strip(), row[label_column].strip()
+            if not label:
+                raise DataError(f"{self.place}, line {line}: no label for {cell!r}")
+            name = finder.find(cell, f"{self.place}, line {line}")
+            if name is None:
+                missing.append((line, cell))
+                continue
+            entry = _Listed(name, label, self._part(row[part_column], line) if part_column is not None else "")
+            if name in listed and listed[name] != entry:
+                raise DataError(f"{self.place}, line {line}: {cell!r} was listed before with another label or part")
+            self.repeated += name in listed
+            listed[name] = entry
+        parts = Counter(entry.part for entry in listed.values())
+        if parts[""] and len(parts) > 1:
+            raise DataError(f"{self.place}: {parts['']} rows have no part, the others do; fill in all of them or none")
+        return missing, list(listed.values())
+
+    def _part(self, cell: str, line: int) -> str:
+        word = cell.strip().casefold()
+        if word and word not in PART_OF_FOLDER:
+            raise DataError(f"{self.place}, line {line}: {cell!r} is no part; expected train, val or test")
+        return PART_OF_FOLDER.get(word, "")
+
+
+class _Finder:
+    """From what a table calls an image to its path: as written, or without the extension, or without the folders."""
+
+    def __init__(self, tree: Tree, folder: str) -> None:
+        self.tree, self.folder = tree, folder
+        self.by_path: dict[str, list[str]] = {}
+        self.by_name: dict[str, list[str]] = {}
+        for name in filter(is_image_name, tree.files):
+            path = PurePosixPath(nfc(name))
+            for index, key in ((self.by_path, path), (self.by_name, PurePosixPath(path.name))):
+                index.setdefault(str(key), []).append(name)
+                index.setdefault(str(key.with_suffix("")), []).append(name)
+
+    def find(self, cell: str, where: str) -> str | None:
+        """The path of the image in the tree, or None.
+
+        Raises:
+            DataError: the cell leads outside of the tree, or fits several images.
+        """
+        wanted = nfc(cell.replace("\\", "/"))
+        root = nfc(self.tree.root.resolve().as_posix()) + "/"
+        wanted = wanted.removeprefix(root)
+        path = PurePosixPath(wanted)
+        if path.is_absolute() or ".." in path.parts or wanted[1:2] == ":":
+            raise DataError(f"{where}: {cell!r} lies outside of {self.tree.root}; only images below it are read")
+        keys = (
+            (self.by_path, str(PurePosixPath(self.folder) / path)),
+            (self.by_path, str(path)),
+            (self.by_name, path.name),
+        )
+        for index, key in keys if len(path.parts) == 1 else keys[:2]:
+            found = index.get(key, [])
+            if len(found) > 1:
+                raise DataError(f"{where}: {cell!r} fits several images ({', '.join(map(printable, found[:3]))})")
+            if found:
+                return found[0]
+        return None
+
+
+def _class_order(names: Iterable[str]) -> Callable[[str], tuple[int, str]]:
+    """Whole numbers in their order, other names alphabetically."""
+    if all(name.isascii() and name.isdigit() for name in names):
+        return lambda name: (int(name), name)
+    return lambda name: (0, name)
+
+
+def _extensions(names: Iterable[str]) -> str:
+    counts = Counter(Path(name).suffix.lower() or "none" for name in names)
+    return ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(5))

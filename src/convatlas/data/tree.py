@@ -1,0 +1,239 @@
+"""A place that holds files: a folder, or a zip read member by member. Nothing outside it is ever opened.
+
+Both list their regular files once, by relative POSIX path, and read one of them by that path. Nothing is extracted,
+so no name in an archive ever becomes a name on the disk.
+"""
+
+from __future__ import annotations
+
+import lzma
+import os
+import stat
+import zipfile
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Protocol, cast
+
+from convatlas import units
+from convatlas.errors import DataError
+
+# What one archive may hold. The ratio of deflate is at most 1032, of real image sets at most about 10; a member is
+# refused when it is both large and hardly compressible to so little (Keras refuses on the same two conditions).
+MAX_MEMBERS = 4_000_000
+MAX_MEMBER_BYTES = 4 << 30
+LARGE_MEMBER_BYTES = 64 << 20
+MAX_RATIO = 100
+
+IGNORED_FOLDERS = {"__MACOSX"}
+# what zipfile raises on a damaged member
+_DAMAGED = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, zlib.error, lzma.LZMAError)
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """What the listing knows of one file without opening it; ``stamp`` changes when the file does."""
+
+    size: int
+    stamp: int
+
+
+class Tree(Protocol):
+    """``files`` by relative path, sorted; ``folders`` likewise, the empty ones too.
+
+    ``refused`` are entries that are no regular file inside the root, with the reason.
+    """
+
+    root: Path
+
+    @property
+    def files(self) -> dict[str, FileEntry]: ...
+
+    @property
+    def folders(self) -> tuple[str, ...]: ...
+
+    @property
+    def refused(self) -> dict[str, str]: ...
+
+    def open(self, name: str) -> BinaryIO: ...
+
+    def read(self, name: str) -> bytes: ...
+
+    def display(self, name: str) -> str: ...
+
+    def to_dict(self) -> dict[str, str]: ...
+
+
+class FolderTree:
+    """The regular files below a folder. Hidden files are left out; links are followed only to files inside."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def files(self) -> dict[str, FileEntry]:
+        return self._listing[0]
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        return self._listing[1]
+
+    @property
+    def refused(self) -> dict[str, str]:
+        return self._listing[2]
+
+    @cached_property
+    def _listing(self) -> tuple[dict[str, FileEntry], tuple[str, ...], dict[str, str]]:
+        files: dict[str, FileEntry] = {}
+        folders: list[str] = []
+        refused: dict[str, str] = {}
+        inside = os.path.realpath(self.root) + os.sep
+        waiting = [""]
+        while waiting:
+            folder = waiting.pop()
+            try:
+                with os.scandir(self.root / folder) as entries:
+                    found = sorted(entries, key=lambda entry: entry.name)
+            except OSError as error:
+                raise DataError(f"folder {self.root / folder} cannot be listed: {error.strerror}") from error
+            for entry in found:
+                name = f"{folder}/{entry.name}" if folder else entry.name
+                if entry.name.startswith(".") or entry.name in IGNORED_FOLDERS:
+                    continue
+                if entry.is_symlink() and not os.path.realpath(entry.path).startswith(inside):
+                    refused[name] = f"it is a link that leads outside of {self.root}, or to nothing"
+                elif entry.is_symlink() and entry.is_dir():
+                    refused[name] = "it is a link to a folder, and those are not followed"
+                elif entry.is_dir():
+                    waiting.append(name)
+                    folders.append(name)
+                else:
+                    try:
+                        status = entry.stat()
+                    except OSError as error:
+                        refused[name] = error.strerror or str(error)
+                        continue
+                    if stat.S_ISREG(status.st_mode):
+                        files[name] = FileEntry(status.st_size, status.st_mtime_ns)
+                    else:
+                        refused[name] = "it is not a regular file"
+        return dict(sorted(files.items())), tuple(sorted(folders)), refused
+
+    def open(self, name: str) -> BinaryIO:
+        return (self.root / name).open("rb")
+
+    def read(self, name: str) -> bytes:
+        """All bytes of one file of the listing.
+
+        Raises:
+            OSError: it is gone or cannot be read.
+        """
+        return (self.root / name).read_bytes()
+
+    def display(self, name: str) -> str:
+        return str(self.root / name)
+
+    def to_dict(self) -> dict[str, str]:
+        return {"folder": str(self.root)}
+
+
+class ZipTree:
+    """The regular members of a zip archive; refused as a whole when its directory is that of a bomb or a trap."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        try:
+            self._archive = zipfile.ZipFile(root)
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            raise DataError(f"{root} is not a zip archive that can be read: {error}") from error
+        self.refused: dict[str, str] = {}
+        self._folders: set[str] = set()
+        self._members = self._checked(self._archive.infolist())
+        self.files = {name: FileEntry(info.file_size, info.CRC) for name, info in sorted(self._members.items())}
+        parents = {str(parent) for name in self.files for parent in PurePosixPath(name).parents}
+        self.folders = tuple(sorted((parents | self._folders) - {"."}))
+
+    def _checked(self, infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+        if len(infos) > MAX_MEMBERS:
+            raise DataError(f"{self.root} lists {units.exact(len(infos))} members; at most {MAX_MEMBERS} are read")
+        members: dict[str, zipfile.ZipInfo] = {}
+        end_of_last, last = 0, ""
+        for info in sorted(infos, key=lambda info: info.header_offset):
+            name = _member_name(info)
+            if info.header_offset < end_of_last:
+                raise DataError(f"{self.root}: members {last!r} and {name!r} overlap, as in a zip bomb; it is not read")
+            # the local header is at least 30 bytes and the name; the true data begin there or later
+            end_of_last, last = info.header_offset + 30 + info.compress_size, name
+            if info.is_dir():
+                self._folders.add(name.rstrip("/"))
+                continue
+            reason = _why_refused(info, name)
+            if reason:
+                raise DataError(f"{self.root}: member {name!r} {reason}; the archive is not read")
+            parts = name.split("/")
+            if any(part.startswith(".") or part in IGNORED_FOLDERS for part in parts):
+                continue
+            if name in members:
+                raise DataError(f"{self.root}: two members are called {name!r}; the archive is not read")
+            members[name] = info
+        return members
+
+    def open(self, name: str) -> BinaryIO:
+        try:
+            return cast(BinaryIO, self._archive.open(self._members[name]))
+        except _DAMAGED as error:
+            raise OSError(f"damaged archive member: {error}") from error
+
+    def read(self, name: str) -> bytes:
+        """All bytes of one member, checked against its CRC; never more than the directory declared.
+
+        Raises:
+            OSError: the member is damaged.
+        """
+        info = self._members[name]
+        try:
+            with self._archive.open(info) as member:
+                return member.read(info.file_size + 1)
+        except _DAMAGED as error:
+            raise OSError(f"damaged archive member: {error}") from error
+
+    def display(self, name: str) -> str:
+        return f"{self.root}!{name}"
+
+    def to_dict(self) -> dict[str, str]:
+        return {"zip": str(self.root)}
+
+
+def open_tree(spec: dict[str, str]) -> Tree:
+    """The tree that ``Tree.to_dict`` described: how a decoding process opens the same place."""
+    return ZipTree(Path(spec["zip"])) if "zip" in spec else FolderTree(Path(spec["folder"]))
+
+
+def _member_name(info: zipfile.ZipInfo) -> str:
+    """The member's name; without the UTF-8 flag, Korean Windows wrote cp949 and older macOS plain UTF-8."""
+    if info.flag_bits & 0x800 or info.orig_filename.isascii():
+        return info.filename
+    raw = info.filename.encode("cp437")
+    for encoding in ("utf-8", "cp949"):
+        try:
+            return raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return info.filename
+
+
+def _why_refused(info: zipfile.ZipInfo, name: str) -> str:
+    if "\0" in info.orig_filename or "\\" in info.orig_filename:
+        return "has a NUL or a backslash in its name"
+    if name.startswith("/") or ".." in name.split("/") or name[1:2] == ":":
+        return "has a name that leads outside of the archive"
+    if stat.S_ISLNK(info.external_attr >> 16):
+        return "is a link"
+    if info.flag_bits & 0x1:
+        return "is encrypted"
+    if info.file_size > MAX_MEMBER_BYTES:
+        return f"unpacks to {units.bytes_(info.file_size)}, more than {units.bytes_(MAX_MEMBER_BYTES)}"
+    if info.file_size > LARGE_MEMBER_BYTES and info.file_size > MAX_RATIO * max(1, info.compress_size):
+        return f"unpacks to {units.bytes_(info.file_size)}, over {MAX_RATIO} times what is stored, as in a zip bomb"
+    return ""
