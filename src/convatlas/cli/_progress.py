@@ -71,7 +71,8 @@ class ProgressWatcher(Watcher):
             self._console.print(
                 f"[dim]epoch {epoch['epoch'] + 1:>3}[/dim]  train loss {epoch['train_loss']:.4f}  "
                 f"top-1 {units.percent(epoch['train_top1'])}   validation top-1 {units.percent(epoch['val_top1'])}  "
-                f"lr {epoch['lr']:.3g}"
+                f"lr {epoch['lr']:.3g}",
+                soft_wrap=True,
             )
 
     def _stop(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -60,7 +60,7 @@ def command(
     seed: int,
     out: Path,
     split: Path | None,
-    on_bad: str,
+    on_bad: Literal["fail", "skip"],
     minutes: float | None,
     resume_from: Path | None,
     print_config: bool,

@@ -9,10 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from convatlas.recipes._names import PAPER_RECIPES, recipe_for
-    from convatlas.recipes._recipe import Recipe
     from convatlas.recipes._evaluate import Prediction, evaluate, predict
     from convatlas.recipes._material import Material
+    from convatlas.recipes._names import PAPER_RECIPES, recipe_for
+    from convatlas.recipes._recipe import Recipe
     from convatlas.recipes._run import Run
     from convatlas.recipes._train import Watcher, resume, train
 

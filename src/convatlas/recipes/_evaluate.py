@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from convatlas import data as room
 from convatlas import evaluation
+from convatlas.data.decode import is_image_name
 from convatlas.errors import BadImageError, DataError, UsageError
 from convatlas.evaluation import Evaluation
 from convatlas.recipes._run import Run
@@ -59,7 +61,7 @@ def evaluate(
         store, labels, indices, batch_size=256, seed=0, rule=run.preprocessing, augment=None, shuffle=False
     )
     found = evaluation.evaluate(
-        net, batches, run.classes, protocol, names=tuple(dataset.names[int(i)] for i in indices)
+        net, batches.epoch(0), run.classes, protocol, names=tuple(dataset.names[int(i)] for i in indices)
     )
     return replace(found, run=str(run.path), data=str(data or dataset.source), part=part)
 
@@ -101,17 +103,17 @@ def predict(
 def _predict_batch(
     net: torch.nn.Module, rule: room.Preprocessing, classes: tuple[str, ...], files: list[Path], top: int
 ) -> Iterator[Prediction]:
-    images: dict[Path, torch.Tensor] = {}
+    images: dict[Path, np.ndarray] = {}
     errors: dict[Path, BadImageError] = {}
     for path in files:
         try:
-            images[path] = rule.tensor(room.read_image(path))
+            images[path] = room.load_file(path, rule)
         except BadImageError as error:
             errors[path] = error
     answers: dict[Path, tuple[tuple[str, float], ...]] = {}
     if images:
         with torch.inference_mode():
-            probabilities = net(torch.stack(list(images.values()))).float().softmax(dim=1)
+            probabilities = net(room.prepare(list(images.values()), rule)).float().softmax(dim=1)
         values, places = probabilities.topk(min(top, len(classes)), dim=1)
         for path, row, indices in zip(images, values.tolist(), places.tolist(), strict=True):
             answers[path] = tuple((classes[i], value) for i, value in zip(indices, row, strict=True))
@@ -128,7 +130,7 @@ def image_files(paths: Iterable[str | Path]) -> Iterator[Path]:
     for given in paths:
         path = Path(given)
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in room.IMAGE_SUFFIXES)
+            found = sorted(file for file in path.rglob("*") if is_image_name(file.name))
             if not found:
                 raise DataError(f"{path} holds no image files.")
             yield from found

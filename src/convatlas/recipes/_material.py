@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -12,6 +12,10 @@ from convatlas import data as room
 from convatlas.data import Augment, Batches, Dataset, ImageStore, Preprocessing, Split
 from convatlas.models import Entry
 from convatlas.recipes._recipe import Recipe
+
+
+VALIDATION_SHARE = 0.15  # of what is not the test part, and
+VALIDATION_IMAGES = 5_000  # at most: the 45,000 / 5,000 of the papers on CIFAR-10; more would only shorten the training
 
 
 class Material:
@@ -23,15 +27,13 @@ class Material:
         *,
         seed: int = 0,
         split: Path | None = None,
-        on_bad: str = "fail",
-        workers: int = 0,
+        on_bad: Literal["fail", "skip"] = "fail",
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.dataset = source if isinstance(source, Dataset) else room.open_data(str(source), on_bad=on_bad)
         self.on_bad = on_bad
         self.split: Split = room.read_split(split, self.dataset) if split else room.make_split(self.dataset, seed=seed)
         self._progress = progress
-        self._workers = workers
         self._stores: dict[Preprocessing, ImageStore] = {}
 
     @property
@@ -44,17 +46,15 @@ class Material:
         channels = self.dataset.channels
         rule = room.preprocessing_for(self.dataset, size, channels)
         if rule not in self._stores:
-            self._stores[rule] = room.load_images(
-                self.dataset, rule, progress=self._progress, workers=self._workers or None
-            )
+            self._stores[rule] = room.load_images(self.dataset, rule, progress=self._progress)
         store = self._stores[rule]
         if recipe.pixels == "lenet-1998":  # ink 1.175 on -0.1: p / 255 * 1.275 - 0.1
-            mean, std = (0.1 / 1.275,) * channels, (1 / 1.275,) * channels
-        else:
-            mean, std = room.channel_stats(store, self.split.train)
-        return replace(rule, mean=mean, std=std), store
+            return rule.with_stats((0.1 / 1.275,) * channels, (1 / 1.275,) * channels), store
+        return rule.with_stats(*room.channel_stats(store, self.split.train)), store
 
-    def training_batches(self, rule: Preprocessing, store: ImageStore, recipe: Recipe, seed: int) -> Batches:
+    def training_batches(
+        self, rule: Preprocessing, store: ImageStore, recipe: Recipe, seed: int, device: str
+    ) -> Batches:
         return Batches(
             store,
             self.labels,
@@ -63,9 +63,12 @@ class Material:
             seed=seed,
             rule=rule,
             augment=augmentation(recipe, rule),
+            device=device,
         )
 
-    def batches(self, part: str, rule: Preprocessing, store: ImageStore, batch_size: int = 256) -> Batches:
+    def batches(
+        self, part: str, rule: Preprocessing, store: ImageStore, device: str = "cpu", batch_size: int = 256
+    ) -> Batches:
         """The images of a part in order, one central view each."""
         return Batches(
             store,
@@ -76,7 +79,14 @@ class Material:
             rule=rule,
             augment=None,
             shuffle=False,
+            device=device,
         )
+
+
+def validation_share(data: Dataset) -> float:
+    """The share of the training images that validation takes where the data give none."""
+    pool = int((data.parts != "test").sum())
+    return min(VALIDATION_SHARE, VALIDATION_IMAGES / max(1, pool))
 
 
 def augmentation(recipe: Recipe, rule: Preprocessing) -> Augment:

@@ -17,7 +17,10 @@ from convatlas.errors import RecipeError, UnknownNameError
 
 def setting(default: Any, help: str, group: str, choices: tuple[str, ...] = (), **limits: float) -> Any:
     """A field of `Recipe` with its help; ``limits`` are ``above`` (exclusive), ``least`` and ``most``."""
-    return field(default=default, metadata={"help": help, "group": group, "choices": choices, "limits": limits})
+    metadata = {"help": help, "group": group, "choices": choices, "limits": limits}
+    if isinstance(default, dict):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +54,7 @@ class Recipe:
         "schedule",
         ("constant", "one-cycle", "cosine", "multistep", "per-pass", "exponential", "plateau"),
     )
-    schedule_settings: Mapping[str, Any] = setting(
-        types.MappingProxyType({}), "Settings of the schedule, by its own names.", "schedule"
-    )
+    schedule_settings: Mapping[str, Any] = setting({}, "Settings of the schedule, by its own names.", "schedule")
     warmup_epochs: float = setting(0.0, "Epochs at the beginning at lr times warmup_factor.", "schedule", least=0)
     warmup_factor: float = setting(0.1, "See warmup_epochs.", "schedule", above=0)
 
@@ -83,7 +84,6 @@ class Recipe:
 
     device: str = setting("auto", "auto, cpu, cuda or cuda:N.", "machine")
     threads: int | None = setting(None, "Threads of the CPU; all where not given.", "machine", least=1)
-    workers: int = setting(0, "Processes that decode image files; 0 chooses.", "machine", least=0)
     precision: str = setting(
         "auto", "auto asks the processor whether bf16 is fast.", "machine", ("auto", "bf16", "fp32")
     )
@@ -112,6 +112,8 @@ class Recipe:
         for name in changes:
             if name not in FIELDS:
                 raise UnknownNameError("setting", name, FIELDS)
+        if changes.get("epochs") is not None:
+            changes.setdefault("min_updates", 0)  # who asks for a number of epochs gets that number
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from convatlas import models, training
-from convatlas.data import Batches, Dataset, Preprocessing, write_split
+from convatlas.data import Augment, Batches, Dataset, Preprocessing, write_split
 from convatlas.errors import DataError, UsageError
 from convatlas.evaluation import evaluate
 from convatlas.recipes import _folder
+from convatlas.recipes._material import Material
 from convatlas.recipes._names import recipe_for
 from convatlas.recipes._recipe import Recipe
-from convatlas.recipes._material import Material
 from convatlas.recipes._run import CONFIG, ENVIRONMENT, REPORT, SPLIT, WEIGHTS, Run
 from convatlas.training import Hardware, Plan, Validation, checkpoint, journal, losses, optim, schedule
 from convatlas.training.curvature import StochasticDiagonalLM
-from convatlas.visualization import run_report
 
 
 class Watcher(training.Observer):
@@ -62,7 +62,7 @@ class Setup:
             f"{len(split.train)} train, {len(split.val)} validation, {len(split.test)} test",
             "split": split.rule,
             "images": f"{self.rule.size[0]} x {self.rule.size[1]} x {self.rule.channels}, {self.rule.why}",
-            "augmentation": str(augment) if augment is not None else "none",
+            "augmentation": in_words(augment),
             "recipe": f"{self.recipe.name}: {self.recipe.epochs} epochs of {len(self.batches)} updates of "
             f"{self.recipe.batch_size} images, {self.recipe.optimizer}, lr {self.recipe.lr:g} {self.recipe.schedule}",
             "machine": f"{self.hardware.device}, {self.hardware.threads} threads, {self.hardware.precision} "
@@ -80,7 +80,7 @@ def train(
     seed: int = 0,
     out: str | Path = "runs",
     split: str | Path | None = None,
-    on_bad: str = "fail",
+    on_bad: Literal["fail", "skip"] = "fail",
     time_s: float | None = None,
     watcher: Watcher | None = None,
     **settings: Any,
@@ -107,7 +107,7 @@ def train(
     watcher = watcher or Watcher()
     chosen = recipe_for(model, recipe) if isinstance(recipe, str) else recipe
     material = data if isinstance(data, Material) else Material(
-        data, seed=seed, split=Path(split) if split else None, on_bad=on_bad, workers=chosen.workers
+        data, seed=seed, split=Path(split) if split else None, on_bad=on_bad,
     )  # fmt: skip
     setup = prepare(model, material, chosen.change(**settings), seed, time_s)
     folder = _folder.make(Path(out), setup.entry.full_name, material.dataset.source)
@@ -168,7 +168,7 @@ def prepare(model: str, material: Material, recipe: Recipe, seed: int, time_s: f
         image_size=recipe.image_size or entry.input[1],
     )
     rule, store = material.prepared(entry, recipe)
-    batches = material.training_batches(rule, store, recipe, seed)
+    batches = material.training_batches(rule, store, recipe, seed, hardware.device)
     if len(batches) == 0:
         raise DataError("the training part holds no image; give more images, or another split.")
     net = hardware.place(net)
@@ -181,8 +181,8 @@ def prepare(model: str, material: Material, recipe: Recipe, seed: int, time_s: f
         net=net,
         rule=rule,
         batches=batches,
-        validation=material.batches("val", rule, store),
-        test=material.batches("test", rule, store),
+        validation=material.batches("val", rule, store, hardware.device),
+        test=material.batches("test", rule, store, hardware.device),
         seed=seed,
     )
     if time_s is not None:
@@ -217,7 +217,7 @@ def write_beginning(folder: Path, setup: Setup) -> None:
     data = setup.material.dataset
     write_split(folder / SPLIT, data, setup.material.split)
     _folder.write_json(folder / ENVIRONMENT, training.environment())
-    tables = {
+    tables: dict[str, dict[str, Any]] = {
         "run": {
             "model": setup.entry.full_name,
             "seed": setup.seed,
@@ -286,7 +286,7 @@ def finish(folder: Path, setup: Setup, state: training.State) -> None:
     else:
         epoch = setup.recipe.epochs - 1
     assert epoch is not None  # a finished run has at least one validation
-    evaluation = evaluate(setup.net, setup.test, setup.material.dataset.classes)
+    evaluation = evaluate(setup.net, setup.test.epoch(0), setup.material.dataset.classes)
     seen = setup.recipe.epochs * len(setup.material.split.train)
     result = {
         "run": str(folder),
@@ -314,6 +314,8 @@ def finish(folder: Path, setup: Setup, state: training.State) -> None:
         "chosen_epoch": epoch,
     }
     checkpoint.save(folder / WEIGHTS, dict(setup.net.state_dict()), identity)
+    from convatlas.visualization import run_report
+
     run = Run(folder)
     _folder.write_text(folder / REPORT, run_report(setup.header(), run.epochs(), result, evaluation))
 
@@ -345,8 +347,7 @@ def before_epoch(setup: Setup, optimizer: torch.optim.Optimizer) -> Callable[[in
         return None
 
     def estimate(epoch: int) -> None:
-        order = setup.batches.order(epoch)[:500]
-        images, labels = setup.batches.gather(order)
+        images, labels = setup.batches.batch(setup.batches.order(epoch)[:500], epoch)
         optimizer.estimate(setup.net, images, labels, build_loss(setup.recipe))
 
     return estimate
@@ -367,6 +368,18 @@ def validator(setup: Setup) -> Callable[[nn.Module], Validation]:
         return Validation(loss / count, hits / count) if count else Validation(math.nan, math.nan)
 
     return validate
+
+
+def in_words(augment: Augment | None) -> str:
+    """What an augmentation does, the parts that do nothing left out."""
+    if augment is None:
+        return "none"
+    changed = [
+        f"{each.name} {getattr(augment, each.name)}" if getattr(augment, each.name) is not True else each.name
+        for each in dataclasses.fields(augment)
+        if getattr(augment, each.name) != each.default
+    ]
+    return ", ".join(changed) or "random crop where the stored image is larger"
 
 
 def describe(recipe: Recipe, origins: Mapping[str, str]) -> str:

@@ -31,7 +31,7 @@ def train_step(
     autocast: AbstractContextManager[Any] | None = None,
     max_grad_norm: float | None = None,
 ) -> StepResult:
-    """Make one update of ``net`` on images (N, C, H, W) float32 and labels (N,) int64."""
+    """Make one update of ``net`` on images (N, C, H, W) float32 and labels (N,) int64, or (N, K) shares."""
     with autocast or nullcontext():
         logits = net(images)  # (N, K)
     logits = logits.float()  # the loss is computed in fp32 whatever the network was
@@ -42,5 +42,6 @@ def train_step(
     if max_grad_norm is not None:
         grad_norm = nn.utils.clip_grad_norm_(net.parameters(), max_grad_norm)
     optimizer.step()
-    hits = (logits.detach().argmax(dim=1) == labels).sum()
+    classes = labels if labels.ndim == 1 else labels.argmax(dim=1)  # of mixed labels the larger share
+    hits = (logits.detach().argmax(dim=1) == classes).sum()
     return StepResult(loss.detach(), hits, len(labels), grad_norm)
