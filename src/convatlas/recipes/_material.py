@@ -13,7 +13,6 @@ from convatlas.data import Augment, Batches, Dataset, ImageStore, Preprocessing,
 from convatlas.models import Entry
 from convatlas.recipes._recipe import Recipe
 
-
 VALIDATION_SHARE = 0.15  # of what is not the test part, and
 VALIDATION_IMAGES = 5_000  # at most: the 45,000 / 5,000 of the papers on CIFAR-10; more would only shorten the training
 
@@ -32,7 +31,11 @@ class Material:
     ) -> None:
         self.dataset = source if isinstance(source, Dataset) else room.open_data(str(source), on_bad=on_bad)
         self.on_bad = on_bad
-        self.split: Split = room.read_split(split, self.dataset) if split else room.make_split(self.dataset, seed=seed)
+        self.split: Split = (
+            room.read_split(split, self.dataset)
+            if split
+            else room.make_split(self.dataset, seed=seed, val=validation_share(self.dataset))
+        )
         self._progress = progress
         self._stores: dict[Preprocessing, ImageStore] = {}
 
