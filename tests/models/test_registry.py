@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from importlib import resources
 
 import pytest
 import torch
@@ -11,8 +13,8 @@ import torch
 import convatlas as ca
 from convatlas.errors import ShapeError, UnknownNameError, UsageError
 from convatlas.models import entry
-from convatlas.models._catalogue import catalogue
-from convatlas.models._registry import CATALOGUE
+from convatlas.models._catalogue import catalogue, record
+from convatlas.models._registry import CATALOGUE, MODULES, declared
 
 
 def test_patterns_match_the_full_name_and_the_name_before_the_variant():
@@ -65,11 +67,28 @@ def test_the_global_seed_repeats_the_initialisation():
     assert not torch.equal(before, torch.cat([p.flatten() for p in ca.create_model("lenet5").parameters()]))
 
 
-def test_the_catalogue_is_what_the_model_files_declare():
-    from importlib import resources
+def stored_catalogue() -> str:
+    return resources.files("convatlas.models").joinpath(CATALOGUE).read_text(encoding="utf-8")
 
-    stored = resources.files("convatlas.models").joinpath(CATALOGUE).read_text(encoding="utf-8")
-    assert stored == catalogue(), "stale: run  make catalogue"
+
+def test_the_catalogue_lists_what_the_model_files_declare():
+    stored = {record["name"]: record for record in json.loads(stored_catalogue())["networks"]}
+    fresh = {network.name: network for module in MODULES for network in declared(module).values()}
+    assert list(stored) == list(fresh), "stale: run  make catalogue"
+    for name, network in fresh.items():
+        assert ca.card(name) == network.card, "stale: run  make catalogue"
+        assert stored[name]["smallest_size"] == network.smallest_size, "stale: run  make catalogue"
+
+
+@pytest.mark.parametrize("name", ["lenet5", "alexnet", "resnet20_cifar", "squeezenet1_1"])
+def test_the_catalogue_holds_the_traced_totals(name):
+    stored = {record["name"]: record for record in json.loads(stored_catalogue())["networks"]}
+    assert record(declared(entry(name).family)[name], entry(name).family) == stored[name], "stale: run  make catalogue"
+
+
+@pytest.mark.slow
+def test_the_catalogue_is_fresh():
+    assert stored_catalogue() == catalogue(), "stale: run  make catalogue"
 
 
 def test_listing_and_cards_do_not_import_torch():

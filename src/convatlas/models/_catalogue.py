@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
+from convatlas.arithmetic import summarize
 from convatlas.models._card import Network
 from convatlas.models._registry import CATALOGUE, MODULES, declared
 
@@ -22,7 +22,7 @@ def record(network: Network, family: str) -> dict[str, Any]:
     """One network as plain values; it is built and counted on the meta device, so this costs no memory."""
     with torch.device("meta"):
         net = network.build(num_classes=network.num_classes, in_channels=network.input[0], image_size=network.input[1])
-    params, macs = count(net, network.input)
+    totals = summarize(net, network.input).totals
     return {
         "name": network.name,
         "family": family,
@@ -30,15 +30,10 @@ def record(network: Network, family: str) -> dict[str, Any]:
         "classes": network.num_classes,
         "smallest_size": network.smallest_size,
         "fixed_size": network.fixed_size,
-        "params": params,
-        "macs": macs,
+        "params": totals.params,
+        "macs": totals.macs,
         "card": network.card.to_dict(),
     }
-
-
-def count(net: nn.Module, input: tuple[int, int, int]) -> tuple[int, int]:
-    """Trainable parameters and multiply-adds of the network without its auxiliary heads."""
-    return sum(p.numel() for p in net.parameters() if p.requires_grad), 0
 
 
 def catalogue() -> str:

@@ -25,9 +25,15 @@ MODULES = (
     "lenet",
     "mlp",
     "alexnet",
+    "zfnet",
+    "nin",
     "vgg",
+    "prelu_net",
     "resnet",
     "resnet_cifar",
+    "squeezenet",
+    "densenet",
+    "densenet_cifar",
 )
 
 CATALOGUE = "catalogue.json"
