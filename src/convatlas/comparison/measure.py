@@ -1,0 +1,131 @@
+"""What a network costs on this machine: latency at batch 1, and the memory of an inference. Measured.
+
+Latency. The networks take turns in short blocks, so that a neighbour who loads the machine for a while slows all of them
+and not the one that happened to be measured then. Each block begins with a call that is not counted: it brings back the
+caches that the other networks have taken. Before the first block every network is warmed up.
+
+Memory. A process of its own loads the run, and only it: the memory of a process that has trained others says nothing.
+What counts is the highest resident set during inference above the one before the network was loaded, so weights,
+activations and scratch memory are in it; Python, torch and its thread pool are not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import convatlas
+from convatlas.evaluation import eval_mode
+
+WARM_UP = 3  # calls of each network before anything is timed
+BLOCK = 10  # timed calls in a row, after one that is not counted
+BLOCKS_AT_LEAST, BLOCKS_AT_MOST = 3, 20
+MEMORY_TIMEOUT_S = 300
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Wall time of single calls, one image each, in seconds, in the order they were made."""
+
+    samples_s: tuple[float, ...]
+    threads: int
+    device: str
+
+    @property
+    def p50_s(self) -> float:
+        return float(np.percentile(self.samples_s, 50))
+
+    @property
+    def p95_s(self) -> float:
+        return float(np.percentile(self.samples_s, 95))
+
+    @property
+    def calls(self) -> int:
+        return len(self.samples_s)
+
+    def to_dict(self) -> dict[str, float]:
+        """In milliseconds: the key of DESIGN section 2 is ``latency_ms``."""
+        return {"p50": self.p50_s * 1e3, "p95": self.p95_s * 1e3}
+
+
+def latencies(
+    networks: Mapping[str, tuple[nn.Module, Tensor]],
+    *,
+    limit_s: float = 20.0,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Latency]:
+    """Time every network on its own example, taking turns.
+
+    Args:
+        networks: name -> (network, one image (1, C, H, W) on the network's device).
+        limit_s: no new round of blocks begins after that many seconds for all networks together; three rounds are
+            made in any case, so that a slow network has 30 calls behind its 95th percentile.
+
+    Threads are torch's present number, and are kept with the result.
+    """
+    samples: dict[str, list[float]] = {name: [] for name in networks}
+    with torch.inference_mode():
+        for network, example in networks.values():
+            with eval_mode(network):
+                for _ in range(WARM_UP):
+                    _call(network, example, clock)
+        start = clock()
+        for block in range(BLOCKS_AT_MOST):
+            if block >= BLOCKS_AT_LEAST and clock() - start > limit_s:
+                break
+            for name, (network, example) in networks.items():
+                with eval_mode(network):
+                    _call(network, example, clock)
+                    samples[name] += [_call(network, example, clock) for _ in range(BLOCK)]
+    return {
+        name: Latency(tuple(samples[name]), torch.get_num_threads(), example.device.type)
+        for name, (_, example) in networks.items()
+    }
+
+
+def _call(network: nn.Module, example: Tensor, clock: Callable[[], float]) -> float:
+    """One forward pass; its wall time in seconds, until the result is there."""
+    if example.device.type == "cuda":
+        torch.cuda.synchronize(example.device)
+    start = clock()
+    network(example)
+    if example.device.type == "cuda":
+        torch.cuda.synchronize(example.device)
+    return clock() - start
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Peak memory of an inference at batch 1; ``peak_bytes`` is None where it cannot be measured, and ``how`` says so."""
+
+    peak_bytes: int | None
+    how: str
+
+
+def peak_memory(run: Path, input_shape: tuple[int, int, int], threads: int) -> Memory:
+    """Load ``run`` in a process of its own, infer one image of ``input_shape`` (C, H, W), and report its peak."""
+    shape = "x".join(map(str, input_shape))
+    command = [sys.executable, "-P", "-m", "convatlas.comparison.memory_probe", str(run), shape, str(threads)]
+    package = str(Path(convatlas.__file__).parents[1])
+    paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": paths}
+    try:
+        probe = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=MEMORY_TIMEOUT_S, check=True
+        )
+        document: dict[str, Any] = json.loads(probe.stdout)
+    except (OSError, subprocess.SubprocessError, json.JSONDecodeError) as error:
+        lines = (getattr(error, "stderr", "") or "").strip().splitlines()
+        return Memory(None, f"the measuring process failed: {lines[-1] if lines else error}")
+    return Memory(document["peak_bytes"], document["how"])

@@ -1,0 +1,186 @@
+"""Building blocks of a report: plain functions from values to HTML. One file, no script, nothing from the network.
+
+Text is escaped unless it is already ``Html``; so a class called ``<b>`` is shown and not obeyed.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from io import BytesIO
+
+import numpy as np
+
+from convatlas.visualization.style import SeriesStyle
+
+
+class Html(str):
+    """Text that is markup already."""
+
+    __slots__ = ()
+
+
+def text(value: object) -> Html:
+    """A value as markup: escaped, unless it is markup. A percent sign stays on the line of its number."""
+    return value if isinstance(value, Html) else Html(html.escape(str(value), quote=True).replace(" %", "\u00a0%"))
+
+
+def join(*parts: object) -> Html:
+    return Html("".join(text(part) for part in parts))
+
+
+# the browser itself refuses to load anything, should a mistake of ours ask it to
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+def page(title: str, *body: Html, lang: str = "en") -> str:
+    """A whole document."""
+    css = resources.files("convatlas.visualization").joinpath("page.css").read_text("utf-8")
+    return (
+        f'<!DOCTYPE html>\n<html lang="{text(lang)}">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{text(_POLICY)}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>{text(title)}</title>\n<style>\n{css}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(body)
+        + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def header(title: str, lead: object, note: object = "") -> Html:
+    """The head of a report: title, the answer in one paragraph, a quieter line."""
+    quiet = f'<p class="note">{text(note)}</p>' if note else ""
+    return Html(f'<header><h1>{text(title)}</h1><p class="lead">{text(lead)}</p>{quiet}</header>')
+
+
+def section(heading: str, *content: Html) -> Html:
+    return Html(f"<section><h2>{text(heading)}</h2>\n" + "\n".join(content) + "</section>")
+
+
+def block(*content: Html) -> Html:
+    """Several things as one, for a place among ``figures``."""
+    return Html(f"<div>{''.join(content)}</div>")
+
+
+def paragraph(*parts: object) -> Html:
+    return Html(f"<p>{join(*parts)}</p>")
+
+
+def note(*parts: object) -> Html:
+    return Html(f'<p class="note">{join(*parts)}</p>')
+
+
+def strong(value: object) -> Html:
+    return Html(f"<strong>{text(value)}</strong>")
+
+
+def code(value: object) -> Html:
+    return Html(f"<code>{text(value)}</code>")
+
+
+def kind(word: str) -> Html:
+    """The mark of a figure's kind: printed, derived or measured."""
+    assert word in ("printed", "derived", "measured"), word
+    return Html(f'<span class="kind {word}">{word}</span>')
+
+
+def name(label: str, style: SeriesStyle | None = None) -> Html:
+    """A network's name, with the shape and colour it has in the pictures."""
+    if style is None:
+        return code(label)
+    place = PALETTE_VARIABLE.format(style.number % 6 + 1)
+    glyph = f'<span class="glyph" style="color: {place}" aria-hidden="true">{style.glyph}</span>'
+    return Html(f'<span class="model">{glyph}{code(label)}</span>')
+
+
+PALETTE_VARIABLE = "var(--series-{})"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its heading, the kind of its figures, and whether they are numbers."""
+
+    heading: str
+    kind: str = ""
+    number: bool = True
+
+
+def table(columns: Sequence[Column], rows: Iterable[Sequence[object]], caption: str, marked: int | None = None) -> Html:
+    """A table whose first column names its rows; row ``marked`` is set off."""
+    head = "".join(
+        f'<th scope="col"{_number(column)}>{text(column.heading)}{kind(column.kind) if column.kind else ""}</th>'
+        for column in columns
+    )
+    body = []
+    for place, row in enumerate(rows):
+        first, *rest = row
+        cells = "".join(
+            f"<td{_number(column)}>{text(cell)}</td>" for column, cell in zip(columns[1:], rest, strict=True)
+        )
+        mark = ' class="marked"' if place == marked else ""
+        body.append(f'<tr{mark}><th scope="row">{text(first)}</th>{cells}</tr>')
+    return Html(
+        f'<div class="wide"><table><caption>{text(caption)}</caption><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div>"
+    )
+
+
+def _number(column: Column) -> str:
+    return ' class="number"' if column.number else ""
+
+
+def figure(svg: str, caption: object) -> Html:
+    """A picture (SVG of our own making) with its caption."""
+    return Html(f'<figure><div class="wide">{svg}</div><figcaption>{text(caption)}</figcaption></figure>')
+
+
+def figures(*items: Html) -> Html:
+    """Pictures beside each other where there is room."""
+    return Html(f'<div class="figures">{"".join(items)}</div>')
+
+
+def facts(pairs: Iterable[tuple[object, object]]) -> Html:
+    """Names and values: how something was done."""
+    rows = "".join(f"<div><dt>{text(term)}</dt><dd>{text(value)}</dd></div>" for term, value in pairs)
+    return Html(f'<dl class="facts">{rows}</dl>')
+
+
+def bullets(items: Iterable[object]) -> Html:
+    return Html(f"<ul>{''.join(f'<li>{text(item)}</li>' for item in items)}</ul>")
+
+
+def pre(value: object) -> Html:
+    """A line to be copied into a terminal."""
+    return Html(f"<pre><code>{text(value)}</code></pre>")
+
+
+def thumbnails(images: Sequence[np.ndarray], captions: Sequence[object], labels: Sequence[str]) -> Html:
+    """Small images with a caption in words below each.
+
+    Args:
+        images: uint8 (h, w) or (h, w, 1 or 3).
+        labels: what each shows, for those who do not see it.
+    """
+    items = "".join(
+        f'<figure><img src="data:image/png;base64,{_png(image)}" alt="{text(label)}">'
+        f"<figcaption>{text(caption)}</figcaption></figure>"
+        for image, caption, label in zip(images, captions, labels, strict=True)
+    )
+    return Html(f'<div class="thumbnails">{items}</div>')
+
+
+THUMBNAIL_SIDE = 160  # pixels; a report with a dozen photos stays below a megabyte
+
+
+def _png(image: np.ndarray) -> str:
+    from PIL import Image
+
+    pixels = np.asarray(image, dtype=np.uint8)
+    picture = Image.fromarray(pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels)
+    picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    file = BytesIO()
+    picture.save(file, format="PNG", optimize=True)
+    return base64.b64encode(file.getvalue()).decode("ascii")

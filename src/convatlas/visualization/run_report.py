@@ -1,0 +1,229 @@
+"""The report of one training: one page, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from convatlas import units
+from convatlas.visualization import html, plots
+from convatlas.visualization.html import Column, Html
+from convatlas.visualization.plots import Curve
+from convatlas.visualization.style import SeriesStyle, look, new_axes, svg
+
+TRAIN, VALIDATION = SeriesStyle(1), SeriesStyle(0)
+
+
+class Judged(Protocol):
+    """What is asked of an evaluation: the room of that name gives more."""
+
+    classes: tuple[str, ...]
+    protocol: str
+    names: tuple[str, ...]
+
+    @property
+    def n(self) -> int: ...
+    @property
+    def top1(self) -> float: ...
+    @property
+    def top5(self) -> float | None: ...
+    @property
+    def ci95(self) -> tuple[float, float]: ...
+    @property
+    def confusion(self) -> Any: ...
+    @property
+    def per_class(self) -> Sequence[Any]: ...
+    @property
+    def most_confused(self) -> Sequence[tuple[str, str, int]]: ...
+    @property
+    def nll(self) -> float: ...
+    @property
+    def calibration_error(self) -> float: ...
+
+    def surest_mistakes(self, limit: int = 12) -> Sequence[tuple[int, int, int, float]]: ...
+
+
+def run_report(
+    header: Mapping[str, str],
+    epochs: Sequence[Mapping[str, Any]],
+    result: Mapping[str, Any],
+    evaluation: Judged,
+    image: Callable[[int], np.ndarray] | None = None,
+) -> str:
+    """The page of a finished run.
+
+    Args:
+        header: how it was trained, in words: name of a choice -> the choice.
+        epochs: the journal's lines of epochs: epoch, train_loss, train_top1, val_loss, val_top1.
+        result: the journal's last line: model, epochs, train_s, images_per_s, val_top1, chosen_epoch, seed, run.
+        evaluation: of the chosen weights on the test part.
+        image: gives the pixels of test image i, uint8 (h, w, c); without it the surest mistakes are told by name only.
+    """
+    model = str(result["model"])
+    lead = html.join(
+        html.strong(f"{units.percent(evaluation.top1, 1)} of {units.exact(evaluation.n)} test images"),
+        f" are labelled right (95 % interval {units.interval(*evaluation.ci95)}; protocol: {evaluation.protocol}). ",
+        "The weights were chosen by validation; the test images were looked at once, afterwards.",
+    )
+    return html.page(
+        f"{model}: one training",
+        html.header(f"{model}", lead, f"seed {result.get('seed', '?')} · {result.get('run', '')}"),
+        html.section("Result", _result_table(result, evaluation)),
+        html.section("Learning curves", _curves(epochs, result)),
+        html.section(
+            "What is confused with what",
+            html.figures(confusion_figure(model, evaluation, VALIDATION), mistakes_list(evaluation)),
+        ),
+        html.section("Class by class", _per_class_figure(model, evaluation)),
+        surest_mistakes_section(evaluation, image),
+        html.section("How it was trained", html.facts(header.items())),
+    )
+
+
+def _result_table(result: Mapping[str, Any], evaluation: Judged) -> Html:
+    rows = [
+        ("test top-1", units.percent(evaluation.top1), f"95 % interval {units.interval(*evaluation.ci95)} (Wilson)"),
+        ("test top-5", "n/a" if evaluation.top5 is None else units.percent(evaluation.top5),
+         "fewer than six classes" if evaluation.top5 is None else f"of {units.exact(evaluation.n)} images"),
+        ("validation top-1", units.percent(result["val_top1"]) if result.get("val_top1") is not None else "n/a",
+         f"epoch {result['chosen_epoch'] + 1} of {result['epochs']}, the one that was kept"),
+        ("negative log likelihood", f"{evaluation.nll:.3f} nats", "mean over the test images"),
+        ("calibration error", units.percent(evaluation.calibration_error, 1), "expected, 15 bins"),
+        ("training time", units.duration(result["train_s"]),
+         f"{units.exact(round(result['images_per_s']))} images/s" if result.get("images_per_s") else ""),
+    ]  # fmt: skip
+    columns = [Column("figure", number=False), Column("value", "measured"), Column("", number=False)]
+    return html.table(columns, rows, f"Protocol {evaluation.protocol}. Everything here was measured in this run.")
+
+
+def _curves(epochs: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> Html:
+    x = [line["epoch"] + 1 for line in epochs]
+    chosen = next((i for i, line in enumerate(epochs) if line["epoch"] == result["chosen_epoch"]), None)
+
+    def errors(part: str) -> list[float]:
+        return [1 - line[f"{part}_top1"] for line in epochs]
+
+    def losses(part: str) -> list[float]:
+        return [line[f"{part}_loss"] for line in epochs]
+
+    with look():
+        ax = new_axes()
+        plots.error_curves(
+            ax,
+            [Curve("training", x, errors("train"), TRAIN), Curve("validation", x, errors("val"), VALIDATION, chosen)],
+            "Error",
+        )
+        ax.set_ylabel("top-1 error")
+        error = svg(ax, "Top-1 error of training and validation by epoch")
+        ax = new_axes()
+        plots.loss_curves(
+            ax,
+            [Curve("training", x, losses("train"), TRAIN), Curve("validation", x, losses("val"), VALIDATION, chosen)],
+            "Loss",
+            "loss, nats",
+        )
+        loss = svg(ax, "Loss of training and validation by epoch")
+    return html.figures(
+        html.figure(
+            error,
+            "Top-1 error in percent, linear up to 1 %. Training error is that of the augmented images, taken while "
+            "the weights moved. The mark is the epoch whose weights were kept.",
+        ),
+        html.figure(loss, "Loss. With label smoothing the training loss does not fall to zero."),
+    )
+
+
+# --- shared with the report of a comparison -----------------------------------------------------------------------
+
+
+def confusion_figure(model: str, evaluation: Judged, style: SeriesStyle) -> Html:
+    """The confusion matrix of one network on the test part."""
+    k = len(evaluation.classes)
+    side = min(7.0, max(3.2, 1.3 + 0.24 * k))
+    with look():
+        ax = new_axes(side, side)
+        plots.confusion(ax, evaluation.confusion, evaluation.classes, style.colour, model)
+        wrong = evaluation.n - round(evaluation.top1 * evaluation.n)
+        picture = svg(
+            ax,
+            f"Confusion matrix of {model}: {wrong} of {evaluation.n} test images are wrong"
+            + "".join(f"; {true} taken for {said} {count} times" for true, said, count in evaluation.most_confused[:3]),
+        )
+    return html.figure(picture, html.join(html.name(model, style), f": {wrong} of {units.exact(evaluation.n)} wrong"))
+
+
+def mistakes_list(evaluation: Judged) -> Html:
+    """The commonest mistakes, in words."""
+    pairs = evaluation.most_confused
+    if not pairs:
+        return html.note("Not one mistake.")
+    return html.block(
+        html.paragraph("The commonest mistakes:"),
+        html.bullets(
+            html.join(html.code(true), " taken for ", html.code(said), f": {count} {'time' if count == 1 else 'times'}")
+            for true, said, count in pairs
+        ),
+    )
+
+
+def _per_class_figure(model: str, evaluation: Judged) -> Html:
+    scores = evaluation.per_class
+    shown = min(len(scores), plots.BARS_UP_TO)
+    with look():
+        ax = new_axes(5.4, 0.9 + 0.22 * shown)
+        plots.per_class(
+            ax, evaluation.classes, [s.recall for s in scores], [s.recall_ci95 for s in scores], VALIDATION.colour
+        )
+        picture = svg(ax, f"Recall of {model} for each class with 95 % intervals")
+    some = f"The {shown} worst of {len(scores)} classes. " if shown < len(scores) else ""
+    few = min(score.n for score in scores)
+    return html.join(
+        html.figure(picture, f"{some}Lines are Wilson's 95 % intervals: the smallest class has {few} test images."),
+        _per_class_table(evaluation) if len(scores) <= plots.BARS_UP_TO else Html(""),
+    )
+
+
+def _per_class_table(evaluation: Judged) -> Html:
+    columns = [Column("class", number=False), Column("images")] + [
+        Column(word, "measured") for word in ("precision", "recall", "F1")
+    ]
+    rows = [
+        (score.name, units.exact(score.n), *(_share(v) for v in (score.precision, score.recall, score.f1)))
+        for score in evaluation.per_class
+    ]
+    return html.table(columns, rows, "The same in figures. A class that was never predicted has no precision.")
+
+
+def _share(value: float | None) -> str:
+    return "n/a" if value is None else units.percent(value, 1)
+
+
+def surest_mistakes_section(evaluation: Judged, image: Callable[[int], np.ndarray] | None, of: str = "") -> Html:
+    """Wrong and sure of it: where labels are doubtful or the network has learned something else."""
+    mistakes = evaluation.surest_mistakes(12)
+    heading = "Wrong, and sure of it"
+    if not mistakes:
+        return html.section(heading, html.paragraph("There is no mistake to show."))
+    said = [
+        (f"{evaluation.classes[true]} taken for {evaluation.classes[predicted]}", confidence)
+        for _, true, predicted, confidence in mistakes
+    ]
+    names = [evaluation.names[index] if evaluation.names else f"test image {index}" for index, *_ in mistakes]
+    introduction = html.note(
+        f"The mistakes {of + ' ' if of else ''}made with most confidence. "
+        "Look here first: a wrong label shows itself, or what the network has looked at instead."
+    )
+    if image is None:
+        rows = [
+            (name, what, units.percent(confidence, 1)) for name, (what, confidence) in zip(names, said, strict=True)
+        ]
+        columns = [Column("image", number=False), Column("mistake", number=False), Column("confidence", "measured")]
+        return html.section(heading, introduction, html.table(columns, rows, "Confidence is the softmax's maximum."))
+    captions = [
+        html.join(html.strong(what), Html("<br>"), units.percent(confidence, 1), Html("<br>"), name)
+        for name, (what, confidence) in zip(names, said, strict=True)
+    ]
+    pixels = [image(index) for index, *_ in mistakes]
+    return html.section(heading, introduction, html.thumbnails(pixels, captions, [what for what, _ in said]))
