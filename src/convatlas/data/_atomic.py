@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from convatlas.errors import ConvAtlasError
+
+_number = itertools.count()
 
 
 @contextmanager
@@ -19,16 +21,14 @@ def written_atomically(path: Path) -> Iterator[BinaryIO]:
     Raises:
         ConvAtlasError: the folder cannot be written to, or the disk is full.
     """
-    temporary: str | None = None
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{next(_number)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        temporary = None
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConvAtlasError(
@@ -36,6 +36,5 @@ def written_atomically(path: Path) -> Iterator[BinaryIO]:
             "choose another folder, or make room."
         ) from error
     finally:
-        if temporary is not None:
-            with suppress(OSError):
-                os.unlink(temporary)
+        with suppress(OSError):  # gone already when all went well
+            temporary.unlink()

@@ -91,7 +91,7 @@ class Batches:
         """One batch of the given images (int64 indices into the store), as they look in ``epoch``."""
         pixels = self.store.on(self.device)
         # a mapped file stays in main memory: its rows travel batch by batch
-        pixels = pixels[samples.to(pixels.device)].to(self.device, non_blocking=True)
+        pixels = pixels.index_select(0, samples.to(pixels.device)).to(self.device, non_blocking=True)
         samples = samples.to(self.device)
         labels = self.labels[samples]
         if self.augment is None:
@@ -150,7 +150,7 @@ class _Normalisation:
         n, height, width, channels = pixels.shape
         # whole rows of W * C values: the three channels alone are too short a row to be computed quickly
         rows = pixels.reshape(n, height, width * channels).float()
-        rows.mul_((self.scale / 255).repeat(width)).add_(self.shift.repeat(width))
+        rows = torch.addcmul(self.shift.repeat(width), rows, (self.scale / 255).repeat(width))
         return rows.view(n, height, width, channels).permute(0, 3, 1, 2)
 
     def of_unit(self, images: Tensor) -> Tensor:

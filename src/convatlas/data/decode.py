@@ -6,7 +6,7 @@ What is decided here, once, for training and for predict alike:
     palette, CMYK, YCbCr, Lab   converted to RGB
     alpha                       laid over white
     16 bits                     divided by 257, so 65535 becomes 255; 32-bit integers likewise, clipped to 16 bits
-    float                       0..1 is stretched to 0..255, values within 0..255 are rounded, others stretched min to max
+    float                       0..1 becomes 0..255, values within 0..255 are rounded, others are stretched, min to max
     animation, several pages    the first frame
     truncated or damaged        an error, never half a picture
 

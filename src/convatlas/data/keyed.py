@@ -9,6 +9,8 @@ the constants of variant 13 by Stafford).
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -35,6 +37,7 @@ def mix64(words: torch.Tensor) -> torch.Tensor:
     return words ^ _shifted(words, 31)
 
 
+@lru_cache(maxsize=1024)
 def key(*parts: int | str) -> int:
     """One 64-bit key from a seed, an epoch and the name of a use, so that uses never share numbers."""
     state = 0

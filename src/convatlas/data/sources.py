@@ -14,8 +14,9 @@ import numpy as np
 
 from convatlas.data import arrays
 from convatlas.data.dataset import Dataset, FileImages, Problem, nfc, printable
-from convatlas.data.decode import Header, UnreadableImage, decode, is_image_name, read_header
+from convatlas.data.decode import Header, UnreadableImage, is_image_name, read_header
 from convatlas.data.tree import FolderTree, Tree, ZipTree
+from convatlas.data.workers import Result, decode_files
 from convatlas.errors import BadImageError, DataError, UsageError
 
 OnBad = Literal["fail", "skip"]
@@ -255,19 +256,17 @@ class _Reader:
 
     def _looked_at(self, tree: Tree, listing: list[_Listed]) -> Iterable[Header | str]:
         """Each image's header, or why it has none; under ``skip`` the whole image was decoded to find out."""
-        for index, listed in enumerate(listing):
-            try:
-                with tree.open(listed.name) as file:
-                    header = read_header(file)
-                if self.on_bad == "skip":
-                    decode(tree.read(listed.name))
-                yield header
-            except OSError as error:
-                yield error.strerror or str(error)
-            except UnreadableImage as error:
-                yield str(error)
+        found: list[Header | str] = [""] * len(listing)
+        if self.on_bad == "skip":
+            results = decode_files(tree, [listed.name for listed in listing], None)
+        else:
+            results = ((index, _header(tree, listed.name)) for index, listed in enumerate(listing))
+        for done, (index, result) in enumerate(results, start=1):
+            assert isinstance(result, Header | str)
+            found[index] = result
             if self.progress is not None:
-                self.progress(index + 1, len(listing))
+                self.progress(done, len(listing))
+        return found
 
     def _refused(self, tree: Tree) -> list[Problem]:
         refused = [Problem(None, name, reason) for name, reason in tree.refused.items()]
@@ -493,6 +492,16 @@ class _Finder:
             if found:
                 return found[0]
         return None
+
+
+def _header(tree: Tree, name: str) -> Result:
+    try:
+        with tree.open(name) as file:
+            return read_header(file)
+    except OSError as error:
+        return error.strerror or str(error)
+    except UnreadableImage as error:
+        return str(error)
 
 
 def _class_order(names: Iterable[str]) -> Callable[[str], tuple[int, str]]:

@@ -1,22 +1,39 @@
 """All images of a data set, decoded once: one uint8 tensor, resident, or a file mapped into memory when too large.
 
-The file (the decode-once cache) is keyed by the data set's fingerprint and the rule, written whole or not at all, and
-checked against its SHA-256 before it is used; a damaged or outdated one is made again.
+The file is the decode-once cache. Its name belongs to (source, rule), so there is one per use of a data set; its first
+page says what it holds, with the data set's fingerprint and a SHA-256. It is written whole or not at all, checked
+before it is used, and made again when it is damaged or an image changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from convatlas.data.dataset import ArrayImages, Dataset
-from convatlas.data.preprocessing import Preprocessing
+from convatlas import units
+from convatlas.data._atomic import written_atomically
+from convatlas.data.dataset import ArrayImages, Dataset, FileImages
+from convatlas.data.preprocessing import Preprocessing, memory_of
+from convatlas.data.workers import cores, decode_files
+from convatlas.errors import BadImageError, ConvAtlasError
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int], None]  # (done, total)
+
+_MAGIC = "convatlas images 1"  # a change of what decoding gives is a new number
+_PAGE = 4096  # the pixels begin here
+_BLOCK = 64 << 20  # bytes hashed at a time, several threads at once
 
 
 @dataclass(eq=False)
@@ -24,11 +41,13 @@ class ImageStore:
     """``pixels`` is uint8 (N, H, W, C), H and W by ``rule.store_size``; image i is image i of the data set.
 
     ``resident`` is False when the pixels are a mapped file: rows are read from the disk as they are used.
+    ``origin`` says in words where they came from: decoded, or which cache, and why one was made again.
     """
 
     pixels: torch.Tensor
     rule: Preprocessing
     resident: bool = True
+    origin: str = "decoded"
     _elsewhere: dict[torch.device, torch.Tensor] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
@@ -50,26 +69,148 @@ def load_images(
     progress: Progress | None = None,
     memory_share: float = 0.25,
     cache_dir: str | Path | None = None,
+    workers: int | None = None,
 ) -> ImageStore:
     """Decode and resize every image of ``data`` by ``rule``.
 
     Args:
         progress: called with (done, total).
         memory_share: above this share of the machine's memory the pixels become a mapped file.
-        cache_dir: where that file lies; by default the user's cache folder. If given, files are cached there even
-            when they fit, so that the next run starts at once.
+        cache_dir: where that file lies; by default the user's cache folder. If given, it is made there even when the
+            pixels fit in memory, so that the next run starts at once.
+        workers: decoding processes; by default one per core where there are many files.
     Raises:
         BadImageError: a file is gone or damaged; the message names it and its index.
+        ConvAtlasError: the cache cannot be written, or there is no room for it.
     """
     if isinstance(data.images, ArrayImages) and data.images.pixels.shape[1:] == (*rule.store_size, rule.channels):
-        return ImageStore(torch.from_numpy(data.images.pixels), rule)
-    shape = (len(data), *rule.store_size, rule.channels)
-    pixels = np.empty(shape, dtype=np.uint8)
-    for index in range(len(data)):
-        pixels[index] = rule.apply(data.read(index, rule.at_least))
+        return ImageStore(torch.from_numpy(data.images.pixels), rule, origin="as they are")
+    fits = memory_of(len(data), rule) <= memory_share * machine_memory_bytes()
+    if fits and cache_dir is None:
+        pixels = np.empty((len(data), *rule.store_size, rule.channels), dtype=np.uint8)
+        for index, image in _decoded(data, rule, progress, workers):
+            pixels[index] = image
+        return ImageStore(torch.from_numpy(pixels), rule)
+    cache = _Cache(data, rule, default_cache_dir() if cache_dir is None else Path(cache_dir))
+    why_not = cache.why_not_usable()
+    if why_not:
+        cache.write(_decoded(data, rule, progress, workers))
+    origin = f"cache {cache.path}" + (f", made now: {why_not}" if why_not else "")
+    return ImageStore(cache.pixels(resident=fits), rule, resident=fits, origin=origin)
+
+
+def _decoded(
+    data: Dataset, rule: Preprocessing, progress: Progress | None, workers: int | None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(index, uint8 pixels by the rule) of every image, in any order."""
+    if isinstance(data.images, FileImages):
+        files = data.images
+        results = decode_files(files.tree, files.names, rule, workers)
+    else:
+        results = ((index, rule.apply(data.read(index))) for index in range(len(data)))
+    for done, (index, result) in enumerate(results, start=1):
+        if not isinstance(result, np.ndarray):
+            assert isinstance(data.images, FileImages)
+            raise BadImageError(data.images.tree.display(data.names[index]), str(result), index)
+        yield index, result
         if progress is not None:
-            progress(index + 1, len(data))
-    return ImageStore(torch.from_numpy(pixels), rule)
+            progress(done, len(data))
+
+
+class _Cache:
+    """One file: a page of JSON, then the pixels."""
+
+    def __init__(self, data: Dataset, rule: Preprocessing, folder: Path) -> None:
+        shape = [len(data), *rule.store_size, rule.channels]
+        pixel_rule = {name: rule.to_dict()[name] for name in ("size", "channels", "resize", "margin", "background")}
+        name = hashlib.sha256(f"{_MAGIC}\0{Path(data.source).resolve()}\0{json.dumps(pixel_rule)}".encode()).hexdigest()
+        self.path = folder / f"{name[:32]}.images"
+        self.shape = shape
+        self.bytes = int(np.prod(shape, dtype=np.int64))
+        self._wanted = {"magic": _MAGIC, "shape": shape, "rule": pixel_rule, "fingerprint": data.fingerprint}
+
+    def why_not_usable(self) -> str:
+        """Empty when the file is there, whole, and of these images; else what is wrong with it."""
+        try:
+            with self.path.open("rb") as file:
+                page = file.read(_PAGE)
+                size = file.seek(0, os.SEEK_END)
+        except OSError:
+            return "there was none yet"
+        try:
+            found: dict[str, Any] = json.loads(page.rstrip(b"\0"))
+        except ValueError:
+            return "its first page is damaged"
+        if {name: found.get(name) for name in self._wanted} != self._wanted:
+            return "the images or the rule changed"
+        if size != _PAGE + self.bytes:
+            return f"it has {size:,} bytes, expected {_PAGE + self.bytes:,}"
+        if found.get("sha256") != self._digest(self.path):
+            return "its pixels are damaged"
+        return ""
+
+    def write(self, images: Iterator[tuple[int, np.ndarray]]) -> None:
+        self._check_room()
+        row = self.bytes // self.shape[0]
+        with written_atomically(self.path) as file:
+            file.truncate(_PAGE + self.bytes)
+            for index, pixels in images:
+                file.seek(_PAGE + index * row)
+                file.write(pixels.tobytes())
+            file.flush()
+            page = json.dumps({**self._wanted, "sha256": self._digest(Path(file.name))}).encode()
+            assert len(page) < _PAGE
+            file.seek(0)
+            file.write(page)
+
+    def _check_room(self) -> None:
+        with suppress(OSError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(self.path.parent).free
+            if free < self.bytes + _PAGE:
+                raise ConvAtlasError(
+                    f"the decoded images need {units.bytes_(self.bytes)} in {self.path.parent}, which has "
+                    f"{units.bytes_(free)} left. Make room, or name another folder by CONVATLAS_CACHE."
+                )
+
+    def _digest(self, path: Path) -> str:
+        """SHA-256 over the SHA-256s of the blocks of pixels, so that every core can hash."""
+
+        def of_block(start: int) -> bytes:
+            with path.open("rb") as file:
+                file.seek(_PAGE + start)
+                return hashlib.sha256(file.read(min(_BLOCK, self.bytes - start))).digest()
+
+        with ThreadPoolExecutor(cores()) as pool:
+            return hashlib.sha256(b"".join(pool.map(of_block, range(0, self.bytes, _BLOCK)))).hexdigest()
+
+    def pixels(self, resident: bool) -> torch.Tensor:
+        if resident:
+            pixels = np.fromfile(self.path, dtype=np.uint8, count=self.bytes, offset=_PAGE)
+        else:
+            # copy on write: torch wants memory it may write to, and the file must stay as it is
+            pixels = np.memmap(self.path, dtype=np.uint8, mode="c", offset=_PAGE, shape=(self.bytes,))
+        return torch.from_numpy(pixels.reshape(self.shape))
+
+
+def machine_memory_bytes() -> int:
+    """Memory this process may use: the machine's, or less where a container's limit says so."""
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # no sysconf on Windows: what any machine has that trains
+        total = 8 << 30
+    with suppress(OSError, ValueError):
+        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return total
+
+
+def default_cache_dir() -> Path:
+    """``CONVATLAS_CACHE``, else the user's cache folder by the custom of the system."""
+    if "CONVATLAS_CACHE" in os.environ:
+        return Path(os.environ["CONVATLAS_CACHE"])
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "convatlas" / "cache"
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "convatlas"
 
 
 def channel_stats(store: ImageStore, indices: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
