@@ -68,10 +68,12 @@ class ProgressWatcher(Watcher):
 
     def on_epoch(self, epoch: dict[str, Any]) -> None:
         if self._header:
+            validation = ""
+            if epoch["val_top1"] is not None:
+                validation = f"validation top-1 {units.percent(epoch['val_top1'])}  "
             self._console.print(
                 f"[dim]epoch {epoch['epoch'] + 1:>3}[/dim]  train loss {epoch['train_loss']:.4f}  "
-                f"top-1 {units.percent(epoch['train_top1'])}   validation top-1 {units.percent(epoch['val_top1'])}  "
-                f"lr {epoch['lr']:.3g}",
+                f"top-1 {units.percent(epoch['train_top1'])}   {validation}lr {epoch['lr']:.3g}",
                 soft_wrap=True,
             )
 

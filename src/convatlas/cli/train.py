@@ -92,7 +92,7 @@ def command(
             click.echo(f"# {chosen.name}: {chosen.source}\n{describe(chosen, origins)}")
             return
         if dry_run:
-            material = Material(data, seed=seed, split=split, on_bad=on_bad)
+            material = Material(data, seed=seed, split=split, on_bad=on_bad, validation_images=chosen.validation_images)
             for name, value in prepare(model, material, chosen, seed, None).header().items():
                 click.echo(f"{name:>12}  {value}")
             return
@@ -129,7 +129,7 @@ def _print_result(result: dict[str, Any], path: Path) -> None:
     click.echo(
         f"{result['model']}: test top-1 {units.percent(result['test_top1'])} "
         f"(95 % interval {units.interval(low, high)}, {result['test_n']} images, protocol {result['protocol']}), "
-        f"validation {units.percent(result['val_top1'])}, "
-        f"{result['epochs']} epochs in {units.duration(result['train_s'])}"
+        + (f"validation {units.percent(result['val_top1'])}, " if result["val_top1"] is not None else "")
+        + f"{result['epochs']} epochs in {units.duration(result['train_s'])}"
     )
     click.echo(f"run: {path}   report: {path / 'report.html'}")

@@ -13,8 +13,7 @@ from convatlas.data import Augment, Batches, Dataset, ImageStore, Preprocessing,
 from convatlas.models import Entry
 from convatlas.recipes._recipe import Recipe
 
-VALIDATION_SHARE = 0.15  # of what is not the test part, and
-VALIDATION_IMAGES = 5_000  # at most: the 45,000 / 5,000 of the papers on CIFAR-10; more would only shorten the training
+VALIDATION_SHARE = 0.15  # of what is not the test part, where the data give no validation part
 
 
 class Material:
@@ -27,6 +26,7 @@ class Material:
         seed: int = 0,
         split: Path | None = None,
         on_bad: Literal["fail", "skip"] = "fail",
+        validation_images: int = 5000,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.dataset = source if isinstance(source, Dataset) else room.open_data(str(source), on_bad=on_bad)
@@ -34,7 +34,7 @@ class Material:
         self.split: Split = (
             room.read_split(split, self.dataset)
             if split
-            else room.make_split(self.dataset, seed=seed, val=validation_share(self.dataset))
+            else room.make_split(self.dataset, seed=seed, val=validation_share(self.dataset, validation_images))
         )
         self._progress = progress
         self._stores: dict[Preprocessing, ImageStore] = {}
@@ -86,10 +86,10 @@ class Material:
         )
 
 
-def validation_share(data: Dataset) -> float:
-    """The share of the training images that validation takes where the data give none."""
+def validation_share(data: Dataset, at_most: int) -> float:
+    """The share of the training images that validation takes where the data give none, ``at_most`` so many images."""
     pool = int((data.parts != "test").sum())
-    return min(VALIDATION_SHARE, VALIDATION_IMAGES / max(1, pool))
+    return min(VALIDATION_SHARE, at_most / max(1, pool))
 
 
 def augmentation(recipe: Recipe, rule: Preprocessing) -> Augment:

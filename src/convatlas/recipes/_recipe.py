@@ -76,6 +76,12 @@ class Recipe:
         ("standard", "lenet-1998"),
     )
 
+    validation_images: int = setting(
+        5000,
+        "Images held out for validation at most (15 % of the training images at most); 0: train on all of them.",
+        "run",
+        least=0,
+    )
     keep: str = setting(
         "best", "Which weights the run ends with: of the best validation, or the last.", "run", ("best", "last")
     )
@@ -100,6 +106,10 @@ class Recipe:
             raise RecipeError("label_smoothing has no meaning for the loss map-1998; set it to 0.")
         if self.optimizer == "sdlm" and self.weight_decay:
             raise RecipeError("the optimizer sdlm has no weight decay; set weight_decay to 0.")
+        if self.validation_images == 0 and (self.keep == "best" or self.schedule == "plateau"):
+            raise RecipeError(
+                "without validation_images nothing can be chosen by them: set keep to last, and no plateau."
+            )
         if self.pad != "auto" and not self.pad.isdecimal():
             raise RecipeError(f"pad {self.pad!r} is neither auto nor a number of pixels.")
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -27,6 +28,7 @@ from convatlas.recipes._recipe import Recipe
 from convatlas.recipes._run import CONFIG, ENVIRONMENT, REPORT, SPLIT, WEIGHTS, Run
 from convatlas.training import Hardware, Plan, Validation, checkpoint, journal, losses, optim, schedule
 from convatlas.training.curvature import StochasticDiagonalLM
+from convatlas.visualization import run_report
 
 
 class Watcher(training.Observer):
@@ -51,6 +53,10 @@ class Setup:
     validation: Batches
     test: Batches
     seed: int
+
+    def test_image(self, index: int) -> np.ndarray:
+        """Pixels of test image ``index``, uint8 (h, w, c), as they were read."""
+        return self.material.dataset.read(int(self.material.split.test[index]))
 
     def header(self) -> dict[str, str]:
         """What is printed before the first update: every choice that bears on speed or accuracy."""
@@ -105,11 +111,15 @@ def train(
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was written.
     """
     watcher = watcher or Watcher()
-    chosen = recipe_for(model, recipe) if isinstance(recipe, str) else recipe
+    chosen = (recipe_for(model, recipe) if isinstance(recipe, str) else recipe).change(**settings)
     material = data if isinstance(data, Material) else Material(
-        data, seed=seed, split=Path(split) if split else None, on_bad=on_bad,
+        data,
+        seed=seed,
+        split=Path(split) if split else None,
+        on_bad=on_bad,
+        validation_images=chosen.validation_images,
     )  # fmt: skip
-    setup = prepare(model, material, chosen.change(**settings), seed, time_s)
+    setup = prepare(model, material, chosen, seed, time_s)
     folder = _folder.make(Path(out), setup.entry.full_name, material.dataset.source)
     write_beginning(folder, setup)
     return carry_out(folder, setup, training.State(), watcher)
@@ -285,8 +295,10 @@ def finish(folder: Path, setup: Setup, state: training.State) -> None:
         epoch = state.best_epoch
     else:
         epoch = setup.recipe.epochs - 1
-    assert epoch is not None  # a finished run has at least one validation
-    evaluation = evaluate(setup.net, setup.test.epoch(0), setup.material.dataset.classes)
+    assert epoch is not None  # keep = "best" has validations to choose by
+    data = setup.material.dataset
+    names = tuple(data.names[int(index)] for index in setup.material.split.test)
+    evaluation = evaluate(setup.net, setup.test.epoch(0), setup.material.dataset.classes, names=names)
     seen = setup.recipe.epochs * len(setup.material.split.train)
     result = {
         "run": str(folder),
@@ -294,7 +306,7 @@ def finish(folder: Path, setup: Setup, state: training.State) -> None:
         "epochs": setup.recipe.epochs,
         "train_s": round(state.train_s, 3),
         "images_per_s": round(seen / state.train_s, 1) if state.train_s else None,
-        "val_top1": state.val_top1[epoch],
+        "val_top1": state.val_top1[epoch] if state.val_top1 else None,
         "test_top1": evaluation.top1,
         "test_top5": evaluation.top5,
         "test_n": evaluation.n,
@@ -314,10 +326,8 @@ def finish(folder: Path, setup: Setup, state: training.State) -> None:
         "chosen_epoch": epoch,
     }
     checkpoint.save(folder / WEIGHTS, dict(setup.net.state_dict()), identity)
-    from convatlas.visualization import run_report
-
-    run = Run(folder)
-    _folder.write_text(folder / REPORT, run_report(setup.header(), run.epochs(), result, evaluation))
+    report = run_report(setup.header(), Run(folder).epochs(), result, evaluation, setup.test_image)
+    _folder.write_text(folder / REPORT, report)
 
 
 def build_loss(recipe: Recipe) -> losses.Loss:
@@ -353,8 +363,10 @@ def before_epoch(setup: Setup, optimizer: torch.optim.Optimizer) -> Callable[[in
     return estimate
 
 
-def validator(setup: Setup) -> Callable[[nn.Module], Validation]:
-    """Mean loss and top-1 on the validation part, computed as in training but without augmentation."""
+def validator(setup: Setup) -> Callable[[nn.Module], Validation] | None:
+    """Mean loss and top-1 on the validation part, computed as in training but unaugmented; None without one."""
+    if len(setup.validation) == 0:
+        return None
 
     def validate(net: nn.Module) -> Validation:
         net.eval()
@@ -365,7 +377,7 @@ def validator(setup: Setup) -> Callable[[nn.Module], Validation]:
                 loss += float(F.cross_entropy(logits, labels, reduction="sum"))
                 hits += int((logits.argmax(dim=1) == labels).sum())
                 count += len(labels)
-        return Validation(loss / count, hits / count) if count else Validation(math.nan, math.nan)
+        return Validation(loss / count, hits / count)
 
     return validate
 

@@ -94,7 +94,7 @@ def fit(
     *,
     hardware: Hardware,
     folder: Path,
-    validate: Callable[[nn.Module], Validation],
+    validate: Callable[[nn.Module], Validation] | None,
     state: State | None = None,
     observer: Observer | None = None,
     before_epoch: Callable[[int], None] | None = None,
@@ -155,6 +155,7 @@ def fit(
                         clock = time.perf_counter()
                     if stop.signal_number:
                         raise interrupted(folder, state, stop.signal_number)
+            refuse_non_finite(state, plan)
             finish_epoch(net, optimizer, validate, state, journal, folder, observer, epoch)
             late = time.monotonic() - saved_at > plan.checkpoint_every_s
             if late or stop.signal_number or state.step == plan.epochs * steps:
@@ -180,7 +181,7 @@ def take_in(state: State, waiting: list[StepResult]) -> tuple[float, int]:
 def finish_epoch(
     net: nn.Module,
     optimizer: torch.optim.Optimizer,
-    validate: Callable[[nn.Module], Validation],
+    validate: Callable[[nn.Module], Validation] | None,
     state: State,
     journal: Journal,
     folder: Path,
@@ -188,23 +189,26 @@ def finish_epoch(
     epoch: int,
 ) -> None:
     """Validate, write the epoch's line, and keep the network if it is the best so far."""
-    validation = validate(net)
-    state.val_top1.append(validation.top1)
-    line = {
+    line: dict[str, Any] = {
         "epoch": epoch,
         "step": state.step,
         "train_loss": state.loss_sum / state.images,
         "train_top1": state.hits / state.images,
-        "val_loss": validation.loss if math.isfinite(validation.loss) else None,
-        "val_top1": validation.top1,
+        "val_loss": None,
+        "val_top1": None,
         "lr": optimizer.param_groups[0]["lr"],
         "train_s": round(state.train_s, 3),
     }
+    if validate is not None:
+        validation = validate(net)
+        state.val_top1.append(validation.top1)
+        finite = math.isfinite(validation.loss)
+        line |= {"val_loss": validation.loss if finite else None, "val_top1": validation.top1}
+        if finite and validation.top1 >= state.best_top1:  # of equals the later, trained longer
+            state.best_epoch = epoch
+            tensors = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
+            checkpoint.save(checkpoint.best(folder), tensors, {"epoch": epoch, "val_top1": validation.top1})
     journal.write("epoch", **line)
-    if math.isfinite(validation.loss) and validation.top1 >= state.best_top1:  # of equals the later, trained longer
-        state.best_epoch = epoch
-        tensors = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
-        checkpoint.save(checkpoint.best(folder), tensors, {"epoch": epoch, "val_top1": validation.top1})
     observer.on_epoch(line)
 
 
