@@ -41,6 +41,7 @@ def open_data(
     *,
     on_bad: OnBad = "fail",
     max_bad: float = 0.05,
+    verify: bool = False,
     download: bool = False,
     progress: Progress | None = None,
 ) -> Dataset:
@@ -50,6 +51,7 @@ def open_data(
         on_bad: what a damaged image does. ``fail`` stops and names it. ``skip`` decodes every image once now, leaves
             the damaged ones out and lists them in ``problems``.
         max_bad: the largest share of images that ``skip`` may leave out.
+        verify: decode every image once under ``fail`` too, so that a file cut short is found now and not later.
         download: whether the network may be used; only ``hf:`` would.
         progress: called with (done, total) while the images are looked at.
     Raises:
@@ -71,7 +73,7 @@ def open_data(
             f"there is no {path}. Pass a folder or file that exists ({LAYOUTS_IN_WORDS}), "
             "or 'digits', which is embedded."
         )
-    reader = _Reader(str(source), on_bad, max_bad, progress)
+    reader = _Reader(str(source), on_bad, max_bad, verify or on_bad == "skip", progress)
     if path.is_dir():
         return reader.detect(FolderTree(path))
     if path.suffix.lower() == ".zip":
@@ -86,8 +88,9 @@ def open_data(
 class _Reader:
     """One reading of one source: finds the layout, lists the images, applies the policy for damaged ones."""
 
-    def __init__(self, source: str, on_bad: OnBad, max_bad: float, progress: Progress | None) -> None:
-        self.source, self.on_bad, self.max_bad, self.progress = source, on_bad, max_bad, progress
+    def __init__(self, source: str, on_bad: OnBad, max_bad: float, verify: bool, progress: Progress | None) -> None:
+        self.source, self.on_bad, self.max_bad = source, on_bad, max_bad
+        self.verify, self.progress = verify, progress
         self.notes: list[str] = []
 
     # --- which layout is it? ------------------------------------------------------------------------------------
@@ -255,9 +258,9 @@ class _Reader:
         )
 
     def _looked_at(self, tree: Tree, listing: list[_Listed]) -> Iterable[Header | str]:
-        """Each image's header, or why it has none; under ``skip`` the whole image was decoded to find out."""
+        """Each image's header, or why it has none; to verify, the whole image is decoded to find out."""
         found: list[Header | str] = [""] * len(listing)
-        if self.on_bad == "skip":
+        if self.verify:
             results = decode_files(tree, [listed.name for listed in listing], None)
         else:
             results = ((index, _header(tree, listed.name)) for index, listed in enumerate(listing))
