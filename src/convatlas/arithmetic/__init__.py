@@ -1,6 +1,7 @@
 """Arithmetic: any ``nn.Module`` -> rows -> totals, with the working shown. It knows no network of ours.
 
     summarize(net, (C, H, W))   one watched pass on the meta device -> Summary
+    seen_by(net, shape, layer, position)   the pixels one position of a layer sees
     Summary, Row, Totals        the layer table and graph, no torch
     formulas                    the arithmetic of one layer, no torch
     LayerCount                  what a module's own ``__arithmetic__`` returns (protocol.py)
@@ -14,12 +15,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from convatlas.arithmetic.network import ForwardError, summarize
+    from convatlas.arithmetic.network import ForwardError, Seen, seen_by, summarize
     from convatlas.arithmetic.protocol import LayerCount, StatesItsArithmetic
     from convatlas.arithmetic.summary import Row, Summary, Totals
 
 _FILES = {
     "summarize": "network",
+    "seen_by": "network",
+    "Seen": "network",
     "ForwardError": "network",
     "Summary": "summary",
     "Row": "summary",
@@ -28,7 +31,17 @@ _FILES = {
     "StatesItsArithmetic": "protocol",
 }
 
-__all__ = ["summarize", "Summary", "Row", "Totals", "ForwardError", "LayerCount", "StatesItsArithmetic"]
+__all__ = [
+    "summarize",
+    "seen_by",
+    "Seen",
+    "Summary",
+    "Row",
+    "Totals",
+    "ForwardError",
+    "LayerCount",
+    "StatesItsArithmetic",
+]
 
 
 def __getattr__(name: str) -> Any:

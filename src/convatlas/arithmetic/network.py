@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from convatlas.arithmetic.fields import Field, image_field
 from convatlas.arithmetic.protocol import Shape
-from convatlas.arithmetic.rows import rows_from
+from convatlas.arithmetic.rows import last_operations, rows_from
 from convatlas.arithmetic.summary import Summary, blocks_of, times
 from convatlas.arithmetic.trace import DataDependent, Trace, trace, without_batch
-from convatlas.errors import ConvAtlasError, ShapeError, UsageError
+from convatlas.errors import ConvAtlasError, ShapeError, UnknownNameError, UsageError
 
 InputShape = Sequence[int] | Sequence[Sequence[int]] | Tensor | Sequence[Tensor]
 
@@ -64,6 +66,58 @@ def summarize(
     if seen.failure is not None:
         raise _readable(seen, summary) from seen.failure
     return summary
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The pixels one position of a layer sees, per axis of the image, both ends included.
+
+    Attributes:
+        theory: the receptive field, padding counted as pixels; it may reach outside the image.
+        image: the pixels of this image that really reach the position; None where none does.
+    """
+
+    theory: tuple[tuple[int, int], ...]
+    image: tuple[tuple[int, int] | None, ...]
+
+
+def seen_by(net: nn.Module, input_shape: Sequence[int], layer: str, position: Sequence[int]) -> Seen:
+    """Which pixels does one position of a layer see?
+
+    Args:
+        layer: a row's name.
+        position: (row, column) in the layer's map; anything for an axis the layer no longer has.
+    Raises:
+        UnknownNameError: no such layer.
+        UsageError: a position outside the map, or a layer whose receptive field is not known.
+    """
+    field = field_of(net, input_shape, layer)
+    if field is None:
+        raise UsageError(f"the receptive field of {layer} is not known: it moves pixels in a way not described here.")
+    theory, image = [], []
+    for axis, place in zip(field.view.axes, position, strict=True):
+        place = place if axis.size > 1 else 0
+        if not 0 <= place < axis.size:
+            raise UsageError(f"{layer} has positions 0 to {axis.size - 1} along this axis; got {place}.")
+        theory.append(axis.at(place))
+        low, high = axis.support[place]
+        image.append((low, high) if low <= high else None)
+    return Seen(tuple(theory), tuple(image))
+
+
+def field_of(net: nn.Module, input_shape: Sequence[int], layer: str | None = None) -> Field | None:
+    """The Field of a layer's output, or of the network's; None where it is not known."""
+    args, kwargs = _inputs(net, input_shape, None, 1)
+    seen = trace(net, args, kwargs, 1, training=False)
+    if seen.failure is not None:
+        raise _readable(seen, _summary(net, seen, "")) from seen.failure
+    if layer is None:
+        last = [source for source in seen.output_sources if source >= 0]
+        return seen.operations[last[-1]].field if last else image_field(args[0])
+    operations = last_operations(seen)
+    if layer not in operations:
+        raise UnknownNameError("layer", layer, operations)
+    return operations[layer].field
 
 
 def _summary(net: nn.Module, seen: Trace, model: str) -> Summary:

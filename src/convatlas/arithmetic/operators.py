@@ -42,6 +42,7 @@ class Work:
         macs: multiply-adds of a convolution or matrix product, for the whole batch; None where they are not known.
         bias_uses: how often a bias was added.
         shape_only: no value is changed or moved between images: views, copies, slices.
+        pointwise: every output depends on the input at its own place only.
         kept_outputs: how many of the outputs a user sees; the indices of a max pooling are not one.
     """
 
@@ -50,6 +51,7 @@ class Work:
     bias_uses: int = 0
     window: Window | None = None
     shape_only: bool = False
+    pointwise: bool = False
     kept_outputs: int = 1
 
 
@@ -59,17 +61,19 @@ def describe(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: 
     name = name.rstrip("_") if not name.endswith("__") else name
     rule = _RULES.get(name)
     if rule is not None:
-        return rule(_named(func, args, kwargs), outputs)
+        return rule(named_arguments(func, args, kwargs), outputs)
     if name in _KINDS:
-        return Work(_KINDS[name])
+        return Work(_KINDS[name], pointwise=_KINDS[name] in ("batch_norm", "prelu", "dropout", "rrelu"))
     if name in _SHAPE_ONLY or func.is_view:
         return Work(_SHAPE_ONLY.get(name, "reshape"), shape_only=True, kept_outputs=len(outputs))
-    if torch.Tag.pointwise in func.tags or torch.Tag.reduction in func.tags:
+    if torch.Tag.pointwise in func.tags:
+        return Work(name, pointwise=True)
+    if torch.Tag.reduction in func.tags:
         return Work(name)
     return Work("unknown", macs=None, kept_outputs=len(outputs))
 
 
-def _named(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def named_arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Arguments by the names of the operator's schema, defaults filled in."""
     found = {}
     for place, argument in enumerate(func._schema.arguments):

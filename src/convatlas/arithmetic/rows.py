@@ -46,30 +46,38 @@ class _Group:
 
 def rows_from(trace: Trace, param_sizes: dict[str, int]) -> tuple[Row, ...]:
     """One row per layer, and one per operator outside the layers; chains of reshapes share a row."""
+    groups = _groups(trace)
+    named = _unique_names(trace, groups)
+    names = {index: named[id(group)] for group in groups for index in group.members}
+    counted: set[str] = set()
+    return tuple(_row(trace, group, named[id(group)], names, param_sizes, counted) for group in groups)
+
+
+def last_operations(trace: Trace) -> dict[str, Operation]:
+    """Row name -> the operator that made the row's output."""
+    groups = _groups(trace)
+    named = _unique_names(trace, groups)
+    return {named[id(group)]: trace.operations[group.members[-1]] for group in groups}
+
+
+def _groups(trace: Trace) -> list[_Group]:
     layers = _layers(trace)
     groups: list[_Group] = []
     place: dict[int, _Group] = {}  # operation -> its row
-    last_of_layer: dict[int, _Group] = {}
+    of_layer: dict[int, _Group] = {}
     readers = Counter(source for operation in trace.operations for source in operation.sources)
     for index, operation in enumerate(trace.operations):
         layer = layers.get(operation.call)
-        if layer is not None:
-            group = last_of_layer.get(layer)
-            if group is None:
+        group = _continued_reshape(trace, operation, place, readers) if layer is None else of_layer.get(layer)
+        if group is None:
+            group = _own_row(trace, operation)
+            if layer is not None:
                 path = trace.calls[layer].path
-                group = last_of_layer[layer] = _Group(path, path or _root_name(trace, layer), layer)
-                groups.append(group)
-        else:
-            group = _continued_reshape(trace, operation, place, readers)
-            if group is None:
-                group = _own_row(trace, operation)
-                groups.append(group)
+                group = of_layer[layer] = _Group(path, path or _root_name(trace, layer), layer)
+            groups.append(group)
         group.members.append(index)
         place[index] = group
-    named = _unique_names(trace, groups)
-    names = {index: named[id(group)] for index, group in place.items()}
-    counted: set[str] = set()
-    return tuple(_row(trace, group, named[id(group)], names, param_sizes, counted) for group in groups)
+    return groups
 
 
 def row_names(trace: Trace, sources: Iterable[int], names: dict[int, str]) -> tuple[str, ...]:
@@ -157,6 +165,7 @@ def _row(
         macs, connections = stated.macs, stated.connections
     last = operations[-1]
     kept = last.outputs[: last.work.kept_outputs]
+    field, jump, start, smallest = last.field.figures if last.field is not None else (None, None, None, None)
     return Row(
         name=name,
         path=group.path,
@@ -175,6 +184,10 @@ def _row(
         macs=macs,
         connections=connections,
         activation_bytes=_new_bytes(trace, operations, kept),
+        receptive_field=field,
+        jump=jump,
+        start=start,
+        smallest_field=smallest,
         input_shapes=_input_shapes(trace, operations, inside),
         operators=tuple(operation.operator for operation in operations),
         shared=len(first_use) < len(params),

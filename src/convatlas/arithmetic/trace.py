@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from convatlas.arithmetic.operators import Work, describe
+from convatlas.arithmetic.fields import Field, Fields
+from convatlas.arithmetic.operators import Work, describe, named_arguments
 from convatlas.arithmetic.protocol import LayerCount, Shape, StatesItsArithmetic
 from convatlas.errors import ConvAtlasError, UsageError
 
@@ -66,6 +67,7 @@ class Operation:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     new_bytes: int  # of storage that did not exist before
+    field: Field | None = None  # what the first output sees of the first input
 
 
 @dataclass
@@ -151,6 +153,7 @@ class _Watch(TorchDispatchMode):
         self.storages = {t.untyped_storage()._cdata for t in seen.inputs}
         self.written: dict[int, tuple[int, Origin]] = {}  # storage -> the last write into part of it
         self.born: dict[int, int] = {}  # tensor -> how many operators had run when it was made
+        self.fields = Fields(next((t for t in seen.inputs if t.dim() > 2 and t.is_floating_point()), None))
         self.alive: list[Any] = list(seen.inputs)  # identities are only good while their owners live
 
     # ------------------------------------------------------------------ modules
@@ -203,7 +206,8 @@ class _Watch(TorchDispatchMode):
                 "Summarize the part of the network before it, or let the branch depend on shapes only."
             )
         meta_args, meta_kwargs = tree_map_only(Tensor, self._on_meta, self._without_masks(name, args, kwargs))
-        result = func(*meta_args, **meta_kwargs)
+        quick = _batch_norm_shapes(meta_args) if name == "native_batch_norm" else None
+        result = func(*meta_args, **meta_kwargs) if quick is None else quick
         self._write_down(func, name, args, kwargs, tensors, result)
         return result
 
@@ -249,6 +253,7 @@ class _Watch(TorchDispatchMode):
         self.alive.extend(outputs)
         if name in _PASSES_ON:
             self.origins[id(outputs[0])] = origins[0]
+            self.fields.same(tensors[0], outputs[0])
             return
         work = describe(func, args, kwargs, outputs)
         if not sources and not work.macs:  # an operator on weights alone that multiplies nothing: no layer of its own
@@ -259,6 +264,7 @@ class _Watch(TorchDispatchMode):
         fresh = [t for storage, t in new.items() if storage not in self.storages]
         self.storages.update(t.untyped_storage()._cdata for t in outputs)
         read = tuple(t for t, origin in zip(tensors, origins, strict=True) if origin.is_activation)
+        self.fields.follow(name, work, named_arguments(func, args, kwargs), outputs)
         self._note(
             name.rstrip("_"),
             self.stack[-1] if self.stack else -1,
@@ -286,7 +292,9 @@ class _Watch(TorchDispatchMode):
         if sources is None:
             sources = _merged(self.origin(t).sources for t in inputs)
         index = len(self.seen.operations)
-        self.seen.operations.append(Operation(operator, call, work, sources, params, inputs, outputs, new_bytes))
+        self.seen.operations.append(
+            Operation(operator, call, work, sources, params, inputs, outputs, new_bytes, self.fields.of(outputs[0]))
+        )
         for t in outputs:
             self._remember(t, Origin(sources=(index,)), mutates)
 
@@ -300,6 +308,7 @@ class _Watch(TorchDispatchMode):
         later = self.written.get(t.untyped_storage()._cdata)
         if later is not None and later[0] > self.born.get(id(t), -1):
             # part of the memory of this tensor was written through another view of it
+            self.fields.forget(t)
             sources = _merged((known.sources, later[1].sources))
             return Origin(sources, tuple(dict.fromkeys((*known.params, *later[1].params))))
         return known
@@ -316,6 +325,14 @@ class _Watch(TorchDispatchMode):
 
 _PASSES_ON = frozenset({"detach", "alias", "lift_fresh", "lift"})  # the same tensor, under another name
 _NEEDS_VALUES = frozenset({"_local_scalar_dense", "nonzero", "_unique2", "unique_dim", "masked_select", "equal"})
+
+
+def _batch_norm_shapes(args: Any) -> tuple[Tensor, Tensor, Tensor] | None:
+    """What torch's own meta kernel returns in evaluation mode, without its milliseconds of shape checks."""
+    images, training = args[0], args[5]
+    if training:
+        return None
+    return torch.empty_like(images), images.new_empty(0), images.new_empty(0)
 
 
 def without_batch(t: Tensor, batch: int) -> Shape:
