@@ -1,1 +1,19 @@
-"""Being built."""
+"""Comparison: train several networks alike, measure them here, say which to take and how sure that is."""
+
+from convatlas.comparison.budget import Budget
+from convatlas.comparison.compare import Stages, compare, default_networks
+from convatlas.comparison.recommend import recommend
+from convatlas.comparison.result import Comparison, Conditions, Failure, Recommendation, Row
+
+__all__ = [
+    "Budget",
+    "Comparison",
+    "Conditions",
+    "Failure",
+    "Recommendation",
+    "Row",
+    "Stages",
+    "compare",
+    "default_networks",
+    "recommend",
+]

@@ -1,8 +1,8 @@
 """What a network costs on this machine: latency at batch 1, and the memory of an inference. Measured.
 
-Latency. The networks take turns in short blocks, so that a neighbour who loads the machine for a while slows all of them
-and not the one that happened to be measured then. Each block begins with a call that is not counted: it brings back the
-caches that the other networks have taken. Before the first block every network is warmed up.
+Latency. The networks take turns in short blocks, so that a neighbour who loads the machine for a while slows all of
+them and not the one that happened to be measured then. Each block begins with a call that is not counted: it brings
+back the caches that the other networks have taken. Before the first block every network is warmed up.
 
 Memory. A process of its own loads the run, and only it: the memory of a process that has trained others says nothing.
 What counts is the highest resident set during inference above the one before the network was loaded, so weights,
@@ -107,7 +107,7 @@ def _call(network: nn.Module, example: Tensor, clock: Callable[[], float]) -> fl
 
 @dataclass(frozen=True)
 class Memory:
-    """Peak memory of an inference at batch 1; ``peak_bytes`` is None where it cannot be measured, and ``how`` says so."""
+    """Peak memory of an inference at batch 1, None where it cannot be measured; ``how`` says how, or why not."""
 
     peak_bytes: int | None
     how: str

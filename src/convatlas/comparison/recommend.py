@@ -9,30 +9,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from convatlas import units
 from convatlas.comparison.budget import Budget, Limit
-from convatlas.comparison.result import Row
+from convatlas.comparison.result import Recommendation, Row
 from convatlas.comparison.statistics import Difference, Hits, difference, holm
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """The advice: ``model`` is None when nothing fits the budget.
-
-    ``ties`` are the networks that cannot be told apart from the most accurate one (which is among them when it is not
-    the one recommended). ``differences`` are the tests it rests on: the most accurate network against each other.
-    """
-
-    model: str | None
-    why: str
-    ties: tuple[str, ...] = ()
-    differences: tuple[Difference, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"model": self.model, "why": self.why, "ties": list(self.ties)}
 
 
 def recommend(rows: Sequence[Row], hits: Mapping[str, Hits], budget: Budget) -> Recommendation:
@@ -82,13 +64,14 @@ def _choice(chosen: Row, leader: Row, fitting: Sequence[Row], differences: Seque
         others = "The other network is" if len(differences) == 1 else "Every other network is"
         return (
             f"{chosen.model} is the most accurate{within}: {right}. {others} worse by more than chance explains"
-            f"{'' if len(differences) == 1 else '; the nearest,'} {_named(nearest)}, by {_points(nearest.difference)}"
+            f"{'' if len(differences) == 1 else '; the nearest,'} {nearest.second}, by {_points(nearest.difference)}"
             f" ({_p(nearest)})."
         )
     if chosen is leader:
         names = _list([d.second for d in tied])
         return (
-            f"{chosen.model} is the most accurate{within}: {right}. {names} cannot be told apart from it on these images"
+            f"{chosen.model} is the most accurate{within}: {right}. {names} cannot be told apart from it on these "
+            f"images"
             f" ({_p(min(tied, key=lambda d: d.adjusted_p))}), but {'is' if len(tied) == 1 else 'are'} not faster."
         )
     between = next(d for d in tied if d.second == chosen.model)
@@ -102,15 +85,9 @@ def _choice(chosen: Row, leader: Row, fitting: Sequence[Row], differences: Seque
     )
 
 
-def _named(d: Difference) -> str:
-    return d.second
-
-
 def _disagreement(d: Difference) -> str:
     pairs = "" if d.runs == (1, 1) else ", added up over pairs of runs"
-    return (
-        f"{_images(d.only_first)} right with {d.first} alone and {_images(d.only_second)} with {d.second} alone{pairs}"
-    )
+    return f"{_images(d.only_first)} right with {d.first} alone and {units.exact(d.only_second)} with {d.second} alone{pairs}"
 
 
 def _images(count: int) -> str:
@@ -125,7 +102,10 @@ def _room(d: Difference) -> str:
     )
     if d.images_needed is None or d.images_needed <= d.n:
         return f"{room}."
-    return f"{room}; to notice a difference as large as the one measured, about {_about(d.images_needed)} test images are needed."
+    return (
+        f"{room}; to notice a difference as large as the one measured, about {_about(d.images_needed)} test images "
+        "are needed."
+    )
 
 
 def _p(d: Difference) -> str:

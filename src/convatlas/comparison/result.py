@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from convatlas import units
+from convatlas.comparison.budget import Budget
 from convatlas.comparison.measure import Latency, Memory
-from convatlas.comparison.statistics import Accuracy
+from convatlas.comparison.statistics import Accuracy, Difference
 
 
 @dataclass(frozen=True)
@@ -88,3 +91,96 @@ class Failure:
 
     model: str
     why: str
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The advice: ``model`` is None when nothing fits the budget.
+
+    ``ties`` are the networks that cannot be told apart from the most accurate one (which is among them when it is not
+    the one recommended). ``differences`` are the tests it rests on: the most accurate network against each other.
+    """
+
+    model: str | None
+    why: str
+    ties: tuple[str, ...] = ()
+    differences: tuple[Difference, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"model": self.model, "why": self.why, "ties": list(self.ties)}
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Under which the figures hold: told in the report, kept in the JSON.
+
+    Args:
+        data: as the user named it; ``parts`` counts its images: train, val, test.
+        split: the rule by which the parts were drawn, in words; the same split for every network.
+        training: the budget each network was given, in words.
+        protocol: of every accuracy.
+        machine: what figures of time depend on.
+        command: repeats the comparison.
+    """
+
+    data: str
+    classes: tuple[str, ...]
+    parts: Mapping[str, int]
+    split: str
+    training: str
+    seeds: tuple[int, ...]
+    protocol: str
+    machine: Mapping[str, str]
+    command: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "classes": len(self.classes),
+            "parts": dict(self.parts),
+            "split": self.split,
+            "training": self.training,
+            "seeds": list(self.seeds),
+            "protocol": self.protocol,
+            "machine": dict(self.machine),
+            "command": self.command,
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` returns. ``rows`` are in the order the networks were named; ``report`` is the page to look at."""
+
+    rows: tuple[Row, ...]
+    recommendation: Recommendation
+    budget: Budget
+    conditions: Conditions
+    failures: tuple[Failure, ...]
+    folder: Path
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report.html"
+
+    def row(self, model: str) -> Row:
+        return next(row for row in self.rows if row.model == model)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The keys of DESIGN section 2, ``compare``, and more beside them."""
+        return {
+            "data": self.conditions.data,
+            "rows": [row.to_dict() for row in self.rows],
+            "recommendation": self.recommendation.to_dict(),
+            "budget": str(self.budget),
+            "differences": [difference.to_dict() for difference in self.recommendation.differences],
+            "failures": [{"model": failure.model, "why": failure.why} for failure in self.failures],
+            "conditions": self.conditions.to_dict(),
+            "report": str(self.report),
+        }
+
+    def __repr__(self) -> str:
+        lines = [
+            f"{row.model}: {units.percent(row.test_top1, 1)} ({units.interval(*row.accuracy.ci95)}), "
+            f"{units.duration(row.latency.p50_s)}"
+            for row in self.rows
+        ]
+        return "\n".join(("Comparison(", *(f"    {line}" for line in lines), f"    {self.recommendation.why}", ")"))

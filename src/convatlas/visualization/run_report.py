@@ -19,10 +19,12 @@ TRAIN, VALIDATION = SeriesStyle(1), SeriesStyle(0)
 class Judged(Protocol):
     """What is asked of an evaluation: the room of that name gives more."""
 
-    classes: tuple[str, ...]
-    protocol: str
-    names: tuple[str, ...]
-
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    @property
+    def protocol(self) -> str: ...
+    @property
+    def names(self) -> tuple[str, ...]: ...
     @property
     def n(self) -> int: ...
     @property

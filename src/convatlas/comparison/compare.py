@@ -1,0 +1,379 @@
+"""``compare``: train several networks on the same images under the same budget, measure them, recommend one.
+
+Honest means here: one split for all, written to a file; the validation part chooses each run's weights and the test
+part is looked at once after that; every figure with its interval and its protocol; the machine named; and no winner
+where the images cannot tell.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from convatlas import arithmetic, evaluation, models, training, units
+from convatlas.comparison import measure, pareto, statistics
+from convatlas.comparison.budget import Budget
+from convatlas.comparison.recommend import recommend
+from convatlas.comparison.report import Evidence, report
+from convatlas.comparison.result import Comparison, Conditions, Failure, Row
+from convatlas.data import Dataset, write_split
+from convatlas.errors import DataError, TrainingError, UsageError
+from convatlas.evaluation import Evaluation
+from convatlas.recipes import Material, Recipe, Run, Watcher, recipe_for, train
+from convatlas.recipes._folder import make as make_folder
+from convatlas.recipes._folder import write_json, write_text
+
+# what is compared when no network is named: from the baseline to the strongest that trains in minutes on a laptop
+FOR_SMALL_IMAGES = ("mlp", "lenet5@modern", "resnet20_cifar")
+FOR_PHOTOS = ("lenet5@modern", "resnet20_cifar", "resnet18")
+SMALL_SIDE = 64  # pixels: up to here images are small
+
+LATENCY_LIMIT_S = 20.0
+SCHEMA = 1
+
+
+class Stages:
+    """Hears how a comparison goes; the command line shows it."""
+
+    def training(self, model: str, seed: int, place: int, total: int) -> Watcher:
+        """Who watches the next training, the ``place``-th (from 1) of ``total``."""
+        return Watcher()
+
+    def stage(self, text: str) -> None:
+        """Something other than a training begins."""
+
+    def failed(self, failure: Failure) -> None:
+        """A network has dropped out; the others go on."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network before its training: its recipe, and what arithmetic says about it."""
+
+    model: str
+    recipe: Recipe
+    params: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run and what it said about each test image."""
+
+    run: Run
+    evaluation: Evaluation
+
+
+def compare(
+    names: Sequence[str] | None = None,
+    data: str | Path | Dataset = "digits",
+    *,
+    seeds: int = 1,
+    seed: int = 0,
+    epochs: int | None = None,
+    time_s: float | None = None,
+    budget: str | Budget | None = None,
+    recipe: str = "modern",
+    protocol: str = "centre",
+    split: str | Path | None = None,
+    on_bad: Literal["fail", "skip"] = "fail",
+    out: str | Path = "runs",
+    stages: Stages | None = None,
+    **settings: Any,
+) -> Comparison:
+    """Train and measure several networks on the same data; recommend one.
+
+    Args:
+        names: networks of the atlas; by default a few that suit the size of the images.
+        data: what `open_data` opens, or a data set.
+        seeds: trainings of each network, with the seeds ``seed``, ``seed + 1`` ...; the split stays that of ``seed``.
+        epochs: of every training; by default the recipe's. Not together with ``time_s``.
+        time_s: wall time of every training instead of epochs.
+        budget: limits such as ``"latency<=20ms,size<=20MB"``; who exceeds one is not recommended.
+        settings: fields of `Recipe` to change for all networks.
+
+    Returns: the comparison; it is in ``folder`` too, as report.html, comparison.json and split.csv beside the runs.
+        Where nothing fits the budget, ``recommendation.model`` is None and ``recommendation.why`` says by how much.
+
+    Raises:
+        UsageError: an unknown or repeated name, a budget that cannot be read, a network the images are too small for:
+            all before the first training.
+        DataError: data that cannot be used, or without a validation or test part.
+        TrainingError: every single network failed; if some did, they are in ``failures``.
+        Interrupted: Ctrl-C or SIGTERM during a training.
+    """
+    limits, stages = Budget.parse(budget), stages or Stages()
+    if seeds < 1:
+        raise UsageError(f"seeds {seeds}: at least 1 is needed.")
+    if epochs is not None and time_s is not None:
+        raise UsageError("epochs and time are two budgets of training; give one of them.")
+    if epochs is not None:
+        settings = settings | {"epochs": epochs, "min_updates": 0}
+    evaluation.get_protocol(protocol)
+    # every name and setting is checked before anything is read or trained
+    recipes = {model: recipe_for(model, recipe).change(**settings) for model in _distinct(names or ())}
+
+    material = _material(data, seed, split, on_bad, recipes)
+    recipes = recipes or {
+        model: recipe_for(model, recipe).change(**settings) for model in default_networks(material.dataset)
+    }
+    if time_s is None:
+        _check_same_length(recipes)
+    candidates = [_candidate(model, chosen, material) for model, chosen in recipes.items()]
+
+    folder = make_folder(Path(out), "compare", material.dataset.source)
+    write_split(folder / "split.csv", material.dataset, material.split)
+    all_seeds = tuple(range(seed, seed + seeds))
+    trained, failures = _train_all(candidates, material, all_seeds, folder, time_s, protocol, stages)
+    rows = _measure_all([c for c in candidates if c.model in trained], trained, material, all_seeds, limits, stages)
+
+    stages.stage("writing the report")
+    flags = {
+        "seeds": (seeds, 1),
+        "seed": (seed, 0),
+        "time": (f"{time_s / 60:g}" if time_s else None, None),
+        "budget": (str(limits), ""),
+        "recipe": (recipe, "modern"),
+        "protocol": (protocol, "centre"),
+        "split": (split, None),
+        "on-bad": (on_bad, "fail"),
+    }
+    hits = {model: np.stack([one.evaluation.hits for one in runs]) for model, runs in trained.items()}
+    comparison = Comparison(
+        rows=tuple(rows),
+        recommendation=recommend(rows, hits, limits),
+        budget=limits,
+        conditions=_conditions(
+            rows, trained, material, all_seeds, protocol, time_s, _command(material, recipes, flags, settings)
+        ),
+        failures=tuple(failures),
+        folder=folder,
+    )
+    write_json(folder / "comparison.json", {"schema": SCHEMA, **comparison.to_dict()})
+    write_text(comparison.report, report(comparison, _evidence(trained, material)))
+    return comparison
+
+
+# --- before the training ----------------------------------------------------------------------------------------------
+
+
+def default_networks(data: Dataset) -> tuple[str, ...]:
+    """The networks compared when none is named: by the size of the images."""
+    return FOR_SMALL_IMAGES if int(np.median(data.sizes.min(axis=1))) <= SMALL_SIDE else FOR_PHOTOS
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    full = [models.entry(name).full_name for name in names]
+    for name in full:
+        if full.count(name) > 1:
+            raise UsageError(f"{name} is named {full.count(name)} times. Name each network once; --seeds repeats it.")
+    return full
+
+
+def _material(
+    data: str | Path | Dataset,
+    seed: int,
+    split: str | Path | None,
+    on_bad: Literal["fail", "skip"],
+    recipes: Mapping[str, Recipe],
+) -> Material:
+    share = next(iter(recipes.values())) if recipes else Recipe()
+    material = Material(
+        data,
+        seed=seed,
+        split=Path(split) if split else None,
+        on_bad=on_bad,
+        validation_images=share.validation_images,
+    )
+    for part, use in (("train", "to train on"), ("val", "to choose by"), ("test", "to report on")):
+        if not len(getattr(material.split, part)):
+            raise DataError(
+                f"{material.dataset.source} has no image {use}: its {part} part is empty. Draw another split."
+            )
+    return material
+
+
+def _check_same_length(recipes: Mapping[str, Recipe]) -> None:
+    """The same budget for all: recipes of different lengths need to be told one."""
+    lengths = {(recipe.epochs, recipe.min_updates, recipe.batch_size) for recipe in recipes.values()}
+    if len({epochs for epochs, *_ in lengths}) > 1:
+        each = ", ".join(f"{model} {recipe.epochs}" for model, recipe in recipes.items())
+        raise UsageError(f"the recipes ask for different numbers of epochs ({each}). Give one for all with --epochs.")
+
+
+def _candidate(model: str, recipe: Recipe, material: Material) -> Candidate:
+    """Build the network once, so that one too deep for the images is refused before an hour was spent on the "
+    "others."""
+    entry, data = models.entry(model), material.dataset
+    side = recipe.image_size or entry.input[1]
+    network = models.create_model(model, num_classes=len(data.classes), in_channels=data.channels, image_size=side)
+    totals = arithmetic.summarize(network, (data.channels, side, side)).totals
+    return Candidate(model, recipe, totals.params, totals.macs)
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+def _train_all(
+    candidates: Sequence[Candidate],
+    material: Material,
+    seeds: Sequence[int],
+    folder: Path,
+    time_s: float | None,
+    protocol: str,
+    stages: Stages,
+) -> tuple[dict[str, list[Trained]], list[Failure]]:
+    """Each network with each seed, seeds outermost: should it be stopped, whole rounds are there."""
+    trained: dict[str, list[Trained]] = {candidate.model: [] for candidate in candidates}
+    failures: dict[str, Failure] = {}
+    jobs = [(seed, candidate) for seed in seeds for candidate in candidates]
+    for place, (seed, candidate) in enumerate(jobs, start=1):
+        if candidate.model in failures:
+            continue
+        watcher = stages.training(candidate.model, seed, place, len(jobs))
+        try:
+            run = train(
+                candidate.model, material, candidate.recipe, seed=seed, out=folder, time_s=time_s, watcher=watcher
+            )
+            trained[candidate.model].append(Trained(run, _evaluate(run, material, protocol)))
+        except TrainingError as error:
+            failures[candidate.model] = Failure(candidate.model, str(error))
+            stages.failed(failures[candidate.model])
+    for model in failures:
+        del trained[model]
+    if not trained:
+        told = " ".join(f"{failure.model}: {failure.why}" for failure in failures.values())
+        raise TrainingError(f"no network could be trained. {told}")
+    return trained, list(failures.values())
+
+
+def _evaluate(run: Run, material: Material, protocol: str) -> Evaluation:
+    """The chosen weights on the test part, in the images that are decoded already."""
+    rule, store = material.prepared(models.entry(run.model), run.recipe)
+    batches = material.batches("test", rule, store, "cpu").epoch(0)
+    names = tuple(material.dataset.names[int(index)] for index in material.split.test)
+    source = str(material.dataset.source)
+    return evaluation.evaluate(
+        run.network(), batches, run.classes, protocol, names=names, run=str(run.path), data=source, part="test"
+    )
+
+
+# --- measuring --------------------------------------------------------------------------------------------------------
+
+
+def _measure_all(
+    candidates: Sequence[Candidate],
+    trained: Mapping[str, Sequence[Trained]],
+    material: Material,
+    seeds: Sequence[int],
+    budget: Budget,
+    stages: Stages,
+) -> list[Row]:
+    stages.stage("measuring latency, the networks taking turns")
+    first = {model: runs[0].run for model, runs in trained.items()}
+    latencies = measure.latencies(
+        {model: (run.network(), _example(run, material)) for model, run in first.items()}, limit_s=LATENCY_LIMIT_S
+    )
+    rows = []
+    for candidate in candidates:
+        stages.stage(f"measuring the memory of {candidate.model}")
+        runs = [one.run for one in trained[candidate.model]]
+        results = [run.result or {} for run in runs]
+        _, channels, height, width = _example(runs[0], material).shape
+        row = Row(
+            model=candidate.model,
+            seeds=tuple(seeds),
+            runs=tuple(run.path for run in runs),
+            accuracy=statistics.accuracy(np.stack([one.evaluation.hits for one in trained[candidate.model]])),
+            val_top1=float(np.mean([result["val_top1"] for result in results])),
+            params=candidate.params,
+            macs=candidate.macs,
+            latency=latencies[candidate.model],
+            memory=measure.peak_memory(runs[0].path, (channels, height, width), torch.get_num_threads()),
+            size_bytes=runs[0].size_bytes,
+            epochs=tuple(result["epochs"] for result in results),
+            train_s=float(np.mean([result["train_s"] for result in results])),
+        )
+        rows.append(replace(row, over_budget=tuple(budget.broken_by(row.costs()))))
+    on_front = pareto.front([row.test_top1 for row in rows], [row.latency.p50_s for row in rows])
+    return [replace(row, pareto=on) for row, on in zip(rows, on_front, strict=True)]
+
+
+def _example(run: Run, material: Material) -> torch.Tensor:
+    """The first test image, as the network sees it: (1, C, H, W)."""
+    rule, store = material.prepared(models.entry(run.model), run.recipe)
+    images, _ = material.batches("test", rule, store, "cpu").batch(torch.as_tensor(material.split.test[:1]))
+    return images
+
+
+# --- what is told -----------------------------------------------------------------------------------------------------
+
+
+def _conditions(
+    rows: Sequence[Row],
+    trained: Mapping[str, Sequence[Trained]],
+    material: Material,
+    seeds: tuple[int, ...],
+    protocol: str,
+    time_s: float | None,
+    command: str,
+) -> Conditions:
+    data, split = material.dataset, material.split
+    about, run = training.environment(), trained[rows[0].model][0].run
+    machine, recipe = run.config["machine"], run.recipe
+    if time_s is None:
+        length = f"{rows[0].epochs[0]:g} epochs each"
+    else:
+        length = f"about {units.duration(time_s)} each; the epochs were set by timing a few updates"
+    return Conditions(
+        data=str(data.source),
+        classes=data.classes,
+        parts={part: len(getattr(split, part)) for part in ("train", "val", "test")},
+        split=split.rule,
+        training=f"{length}, recipe {recipe.name}, batches of {recipe.batch_size}",
+        seeds=seeds,
+        protocol=protocol,
+        machine={
+            "processor": f"{about['cpu']}, {rows[0].latency.threads} threads used",
+            "training": f"{machine['device']}, {machine['precision']} ({machine['why']})",
+            "inference": f"{rows[0].latency.device}, fp32, PyTorch eager, batch 1",
+            "software": f"convatlas {about['convatlas']}, torch {about['torch']}, Python {about['python']}, "
+            "{about['platform']}",
+        },
+        command=command,
+    )
+
+
+def _command(
+    material: Material,
+    recipes: Mapping[str, Recipe],
+    flags: Mapping[str, tuple[object, object]],
+    settings: Mapping[str, object],
+) -> str:
+    """The line that repeats the comparison; ``flags`` are (value, usual value), and what is usual is not said."""
+    words = ["convatlas", "compare", *recipes, "--data", str(material.dataset.source)]
+    for name, (value, usual) in flags.items():
+        if value != usual:
+            words += [f"--{name}", str(value)]
+    for name, value in settings.items():
+        if name != "min_updates":  # it goes with --epochs
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(words)
+
+
+def _evidence(trained: Mapping[str, Sequence[Trained]], material: Material) -> Evidence:
+    def image(index: int) -> np.ndarray:
+        return material.dataset.read(int(material.split.test[index]))
+
+    return Evidence(
+        evaluations={model: [one.evaluation for one in runs] for model, runs in trained.items()},
+        epochs={model: [one.run.epochs() for one in runs] for model, runs in trained.items()},
+        chosen={model: [(one.run.result or {})["chosen_epoch"] for one in runs] for model, runs in trained.items()},
+        image=image,
+    )
