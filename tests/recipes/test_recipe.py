@@ -21,7 +21,13 @@ def test_flag_beats_environment_beats_file_beats_recipe_beats_default(tmp_path):
     )
     assert (recipe.lr, recipe.momentum, recipe.epochs, recipe.weight_decay) == (0.1, 0.6, 7, 1e-4)
     assert recipe.nesterov
-    wanted = {"lr": "flag", "momentum": "environment", "epochs": "file", "weight_decay": "recipe", "batch_size": "default"}
+    wanted = {
+        "lr": "flag",
+        "momentum": "environment",
+        "epochs": "file",
+        "weight_decay": "recipe",
+        "batch_size": "default",
+    }
     assert {name: origins[name] for name in wanted} == wanted
 
 

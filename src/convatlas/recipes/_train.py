@@ -25,7 +25,7 @@ from convatlas.recipes import _folder
 from convatlas.recipes._material import Material
 from convatlas.recipes._names import recipe_for
 from convatlas.recipes._recipe import Recipe
-from convatlas.recipes._run import CONFIG, ENVIRONMENT, REPORT, SPLIT, WEIGHTS, Run
+from convatlas.recipes._run import CONFIG, ENVIRONMENT, METRICS, REPORT, SPLIT, WEIGHTS, Run
 from convatlas.training import Hardware, Plan, Validation, checkpoint, journal, losses, optim, schedule
 from convatlas.training.curvature import StochasticDiagonalLM
 from convatlas.visualization import run_report
@@ -315,10 +315,9 @@ def finish(folder: Path, setup: Setup, state: training.State) -> None:
         "chosen_epoch": epoch,
         "seed": setup.seed,
     }
-    lines = journal.Journal(folder / "metrics.jsonl", state.journal_bytes)
-    lines.write("done", **result)
-    lines.sync()
-    lines.close()
+    with journal.Journal(folder / METRICS, state.journal_bytes) as lines:
+        lines.write("done", **result)
+        lines.sync()
     identity = {
         "model": setup.entry.full_name,
         "classes": list(setup.material.dataset.classes),

@@ -35,7 +35,10 @@ class Journal:
         """Have the lines on the disk; called before a checkpoint that counts on them."""
         os.fsync(self._file.fileno())
 
-    def close(self) -> None:
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
 

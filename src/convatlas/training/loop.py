@@ -106,11 +106,10 @@ def fit(
         Interrupted: Ctrl-C or SIGTERM; a checkpoint of the last finished update was written.
     """
     state, observer = state or State(), observer or Observer()
-    journal = Journal(folder / "metrics.jsonl", state.journal_bytes)
     steps = len(batches)
     saved_at = time.monotonic()
 
-    def save() -> None:
+    def save(journal: Journal) -> None:
         nonlocal saved_at
         refuse_non_finite(state, plan)
         if not all(bool(torch.isfinite(parameter).all()) for parameter in net.parameters()):
@@ -120,7 +119,7 @@ def fit(
         save_state(folder, net, optimizer, state)
         saved_at = time.monotonic()
 
-    with StopRequest() as stop:
+    with Journal(folder / "metrics.jsonl", state.journal_bytes) as journal, StopRequest() as stop:
         while state.step < plan.epochs * steps:
             epoch, first = divmod(state.step, steps)
             if first == 0:
@@ -151,7 +150,7 @@ def fit(
                     if last:
                         break
                     if due or stop.signal_number:
-                        save()
+                        save(journal)
                         clock = time.perf_counter()
                     if stop.signal_number:
                         raise interrupted(folder, state, stop.signal_number)
@@ -159,10 +158,9 @@ def fit(
             finish_epoch(net, optimizer, validate, state, journal, folder, observer, epoch)
             late = time.monotonic() - saved_at > plan.checkpoint_every_s
             if late or stop.signal_number or state.step == plan.epochs * steps:
-                save()
+                save(journal)
             if stop.signal_number and state.step < plan.epochs * steps:
                 raise interrupted(folder, state, stop.signal_number)
-    journal.close()
     return state
 
 

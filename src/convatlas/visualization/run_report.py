@@ -71,7 +71,7 @@ def run_report(
     )
     return html.page(
         f"{model}: one training",
-        html.header(f"{model}", lead, f"seed {result.get('seed', '?')} · {result.get('run', '')}"),
+        html.header(model, lead, note=f"seed {result.get('seed', '?')} · {result.get('run', '')}"),
         html.section("Result", _result_table(result, evaluation)),
         html.section("Learning curves", _curves(epochs, result)),
         html.section(
@@ -110,22 +110,19 @@ def _curves(epochs: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> H
     def losses(part: str) -> list[float]:
         return [line[f"{part}_loss"] for line in epochs]
 
+    def curves(values: Callable[[str], list[float]]) -> list[Curve]:
+        both = [Curve("training", x, values("train"), TRAIN)]
+        if all(line["val_top1"] is not None for line in epochs):  # a run may train on all images and validate on none
+            both.append(Curve("validation", x, values("val"), VALIDATION, chosen))
+        return both
+
     with look():
         ax = new_axes()
-        plots.error_curves(
-            ax,
-            [Curve("training", x, errors("train"), TRAIN), Curve("validation", x, errors("val"), VALIDATION, chosen)],
-            "Error",
-        )
+        plots.error_curves(ax, curves(errors), "Error")
         ax.set_ylabel("top-1 error")
         error = svg(ax, "Top-1 error of training and validation by epoch")
         ax = new_axes()
-        plots.loss_curves(
-            ax,
-            [Curve("training", x, losses("train"), TRAIN), Curve("validation", x, losses("val"), VALIDATION, chosen)],
-            "Loss",
-            "loss, nats",
-        )
+        plots.loss_curves(ax, curves(losses), "Loss", "loss, nats")
         loss = svg(ax, "Loss of training and validation by epoch")
     return html.figures(
         html.figure(
@@ -143,7 +140,7 @@ def _curves(epochs: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> H
 def confusion_figure(model: str, evaluation: Judged, style: SeriesStyle) -> Html:
     """The confusion matrix of one network on the test part."""
     k = len(evaluation.classes)
-    side = min(7.0, max(3.2, 1.3 + 0.24 * k))
+    side = min(7.0, max(2.9, 1.0 + 0.2 * k))  # inches
     with look():
         ax = new_axes(side, side)
         plots.confusion(ax, evaluation.confusion, evaluation.classes, style.colour, model)
