@@ -19,6 +19,7 @@ _ROOMS = {
     "create_model": "convatlas.models",
     "card": "convatlas.models",
     "summarize": "convatlas.arithmetic",
+    "explain": "convatlas.arithmetic",
     "open_data": "convatlas.data",
     "Recipe": "convatlas.recipes",
     "Run": "convatlas.recipes",

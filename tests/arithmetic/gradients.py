@@ -65,6 +65,11 @@ def pixels(net: nn.Module, shape, layer: str | None = None):
     return at, tuple(result.shape[2:])
 
 
+STEPS = ("conv", "conv", "conv", "asymmetric", "grouped", "maxpool", "avgpool", "transposed", "nearest", "bilinear")
+STEPS += ("add", "add", "concat", "gate", "pad", "crop", "chunk", "adaptive", "reflect", "stride_slice", "bicubic")
+STEPS += ("softmax", "shuffle")
+
+
 class RandomGraph(nn.Module):
     """A network drawn at random: windows of every kind, branches, sums, concatenations, gates, resampling."""
 
@@ -84,11 +89,7 @@ class RandomGraph(nn.Module):
 
     def _drawn(self, draw, source, shapes):
         c, h, w = shapes[source]
-        kind = draw.choice(
-            ("conv", "conv", "conv", "asymmetric", "grouped", "maxpool", "avgpool", "transposed", "nearest")
-            + ("bilinear", "add", "add", "concat", "gate", "pad", "crop", "chunk", "adaptive", "reflect")
-            + ("stride_slice", "bicubic", "softmax", "shuffle")
-        )
+        kind = draw.choice(STEPS)
         same = [n for n, s in enumerate(shapes) if s == (c, h, w)]
         sized = [n for n, s in enumerate(shapes) if s[1:] == (h, w)]
         k, s, p, d = draw.randint(1, 4), draw.randint(1, 3), draw.randint(0, 2), draw.randint(1, 2)

@@ -3,6 +3,8 @@
     summarize(net, (C, H, W))   one watched pass on the meta device -> Summary
     seen_by(net, shape, layer, position)   the pixels one position of a layer sees
     Summary, Row, Totals        the layer table and graph, no torch
+    explain(summary, layer)     its figures with the formula and the values put in, no torch
+    layer, comparisons          one layer by hand, and the comparisons of the lecture, no torch
     formulas                    the arithmetic of one layer, no torch
     LayerCount                  what a module's own ``__arithmetic__`` returns (protocol.py)
 
@@ -15,6 +17,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from convatlas.arithmetic.explanation import Explanation, explain
     from convatlas.arithmetic.network import ForwardError, Seen, seen_by, summarize
     from convatlas.arithmetic.protocol import LayerCount, StatesItsArithmetic
     from convatlas.arithmetic.summary import Row, Summary, Totals
@@ -24,6 +27,8 @@ _FILES = {
     "seen_by": "network",
     "Seen": "network",
     "ForwardError": "network",
+    "explain": "explanation",
+    "Explanation": "explanation",
     "Summary": "summary",
     "Row": "summary",
     "Totals": "summary",
@@ -33,6 +38,8 @@ _FILES = {
 
 __all__ = [
     "summarize",
+    "explain",
+    "Explanation",
     "seen_by",
     "Seen",
     "Summary",

@@ -16,6 +16,8 @@ from convatlas.errors import ConvAtlasError, UnknownNameError
 COMMANDS = {
     "models": "What is in the atlas: paper, year, parameters, MACs, printed errors.",
     "show": "The layer table of a network: shapes, parameters, MACs, memory.",
+    "explain": "The same figures with the formula and the values put in.",
+    "layer": "The arithmetic of one layer, by hand: the lecture's exercises.",
     "data": "What was found in a data set: layout, classes, sizes, problems, split.",
     "train": "Train a network with a recipe; writes a run directory.",
     "evaluate": "Top-1 and top-5 of a run, with intervals, per class and confusion.",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from convatlas import units
 from convatlas.cli._common import debug_option, json_option, print_json
 from convatlas.errors import UsageError
+
+if TYPE_CHECKING:
+    from convatlas.arithmetic.summary import Summary
+    from convatlas.models import Card
 
 
 @click.command("show", short_help="The layer table of a network.")
@@ -25,10 +29,9 @@ def command(name: str, input_: str | None, as_csv: bool, as_json: bool) -> None:
     """
     from convatlas.models import card, entry
 
-    known = entry(name)
-    shape = known.input if input_ is None else parse_input(input_)
-    summary = summarize_named(name, shape)
-    figures = compare_figures(card(name), summary) if shape == known.input else []
+    shape = None if input_ is None else parse_input(input_)
+    summary = summary_of(name, shape)
+    figures = compare_figures(card(name), summary) if shape in (None, entry(name).input) else []
     if as_csv:
         click.echo(summary.to_csv(), nl=False)
     elif as_json:
@@ -52,19 +55,21 @@ def parse_input(text: str) -> tuple[int, int, int]:
     return channels, height, int(parts[-1])
 
 
-def summarize_named(name: str, shape: tuple[int, int, int]) -> Any:
-    """The summary of an atlas network, built without weights for this image size."""
+def summary_of(name: str, shape: tuple[int, int, int] | None) -> Summary:
+    """The summary of an atlas network at this image size; it is built without weights."""
+    from convatlas.models import create_model, entry
+
+    shape = shape or entry(name).input
     import torch
 
     from convatlas.arithmetic import summarize
-    from convatlas.models import create_model
 
     with torch.device("meta"):
         net = create_model(name, in_channels=shape[0], image_size=shape[1])
     return summarize(net, shape, model=name)
 
 
-def compare_figures(card: Any, summary: Any) -> list[dict[str, Any]]:
+def compare_figures(card: Card, summary: Summary) -> list[dict[str, Any]]:
     """The paper's figures beside the derived ones; what only a run can tell has no derived figure."""
     counted = {
         "params": summary.totals.params,

@@ -1,0 +1,194 @@
+"""The comparisons every lecture on CNNs makes, with the numbers worked out instead of remembered. No torch.
+
+Each function returns the ways side by side, for one input; weights only (no biases) unless it says otherwise, as in the
+papers: Simonyan and Zisserman, section 2.3 (stacks); Szegedy et al. 2015, section 5 (reductions); He et al. 2016,
+section 4.1 (bottlenecks); Krizhevsky et al. 2012, section 3.2 (groups); Chollet 2017 (separable convolutions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from convatlas.arithmetic.formulas import reach
+from convatlas.arithmetic.layer import Worked, convolution, fully_connected
+from convatlas.arithmetic.protocol import Shape
+from convatlas.errors import UnknownNameError
+from convatlas.i18n import _
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to get from the input to the output."""
+
+    name: str
+    layers: tuple[str, ...]
+    output: Shape
+    params: int
+    macs: int
+    receptive_field: tuple[int, ...]
+    nonlinearities: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in self.__dict__.items()}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several ways for the same job; the first is the one the others are measured against."""
+
+    title: str
+    input: Shape
+    ways: tuple[Way, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"title": self.title, "input": list(self.input), "ways": [way.to_dict() for way in self.ways]}
+
+
+Conv = dict[str, Any]  # keyword arguments of layer.convolution, out_channels as "out"
+
+
+def chain(name: str, input: Shape, layers: Sequence[Conv], bias: bool = False) -> Way:
+    """Convolutions one after the other, each followed by a non-linearity; padding "same" where none is given."""
+    shape, params, macs, texts = tuple(input), 0, 0, []
+    field, jump = [1] * (len(input) - 1), [1] * (len(input) - 1)
+    for options in layers:
+        worked = _conv(shape, options, bias)
+        kernel = options["kernel"] if isinstance(options["kernel"], tuple) else (options["kernel"],) * (len(shape) - 1)
+        stride = options.get("stride", 1)
+        field = [r + (reach(k) - 1) * j for r, k, j in zip(field, kernel, jump, strict=True)]
+        jump = [j * stride for j in jump]
+        shape, params, macs = worked.output, params + worked.params, macs + worked.macs
+        groups = options.get("groups", 1)
+        texts.append(f"{'x'.join(map(str, kernel))}, {options['out']}" + (f", groups {groups}" if groups > 1 else ""))
+    return Way(name, tuple(texts), shape, params, macs, tuple(field), len(layers))
+
+
+def _conv(shape: Shape, options: Conv, bias: bool) -> Worked:
+    rest = {key: value for key, value in options.items() if key != "out"}
+    rest.setdefault("padding", "same" if options.get("stride", 1) == 1 else 0)
+    return convolution(shape, options["out"], bias=bias, **rest)
+
+
+def together(name: str, branches: Sequence[Way]) -> Way:
+    """Branches side by side, concatenated: an Inception module."""
+    channels = sum(way.output[0] for way in branches)
+    return Way(
+        name,
+        tuple(" -> ".join(way.layers) for way in branches),
+        (channels, *branches[0].output[1:]),
+        sum(way.params for way in branches),
+        sum(way.macs for way in branches),
+        tuple(max(sides) for sides in zip(*(way.receptive_field for way in branches), strict=True)),
+        max(way.nonlinearities for way in branches),
+    )
+
+
+def stacks(channels: int = 256, side: int = 56) -> Comparison:
+    """Two 3x3 against a 5x5, three against a 7x7."""
+    shape, three = (channels, side, side), {"out": channels, "kernel": 3}
+    ways = (
+        chain("5x5", shape, [{"out": channels, "kernel": 5}]),
+        chain(_("two 3x3"), shape, [three] * 2),
+        chain("7x7", shape, [{"out": channels, "kernel": 7}]),
+        chain(_("three 3x3"), shape, [three] * 3),
+    )
+    return Comparison(_("a stack of 3x3 convolutions against one larger kernel"), shape, ways)
+
+
+def reduction(channels: int = 192, reduce: int = 16, out: int = 32, side: int = 28) -> Comparison:
+    """A 1x1 reduction before a 5x5; the figures are GoogLeNet's inception 3a."""
+    shape, five = (channels, side, side), {"out": out, "kernel": 5}
+    ways = (chain("5x5", shape, [five]), chain(_("1x1, then 5x5"), shape, [{"out": reduce, "kernel": 1}, five]))
+    return Comparison(_("a 1x1 reduction before a 5x5 convolution"), shape, ways)
+
+
+def inception(config: Sequence[int] = (64, 96, 128, 16, 32, 32), channels: int = 192, side: int = 28) -> Comparison:
+    """The naive module against the one with reductions; ``config`` is a row of GoogLeNet's Table 1 (3a by default)."""
+    one, reduce3, three, reduce5, five, pool = config
+    shape = (channels, side, side)
+
+    def conv(out: int, kernel: int) -> Conv:
+        return {"out": out, "kernel": kernel}
+
+    kept = Way(_("pooled input"), ("3x3 max",), shape, 0, 0, (3, 3), 0)
+    pooled = chain("pool", shape, [conv(pool, 1)])
+    projected = Way("pool", ("3x3 max", *pooled.layers), pooled.output, pooled.params, pooled.macs, (3, 3), 1)
+    first = chain("1x1", shape, [conv(one, 1)])
+    naive = [first, chain("3x3", shape, [conv(three, 3)]), chain("5x5", shape, [conv(five, 5)]), kept]
+    reduced = [
+        first,
+        chain("3x3", shape, [conv(reduce3, 1), conv(three, 3)]),
+        chain("5x5", shape, [conv(reduce5, 1), conv(five, 5)]),
+        projected,
+    ]
+    ways = (together(_("naive"), naive), together(_("with reductions"), reduced))
+    return Comparison(_("the naive Inception module against the one with 1x1 reductions"), shape, ways)
+
+
+def bottleneck(channels: int = 256, reduce: int = 64, side: int = 56) -> Comparison:
+    """A basic block on the reduced width, the same on the full width, and the bottleneck."""
+    three = {"out": channels, "kernel": 3}
+    narrow, wide = (reduce, side, side), (channels, side, side)
+    squeezed = [{"out": reduce, "kernel": 1}, {"out": reduce, "kernel": 3}, {"out": channels, "kernel": 1}]
+    ways = (
+        chain(_("basic block, {width} wide").format(width=channels), wide, [three] * 2),
+        chain(_("bottleneck, {width} wide").format(width=channels), wide, squeezed),
+        chain(_("basic block, {width} wide").format(width=reduce), narrow, [{"out": reduce, "kernel": 3}] * 2),
+    )
+    return Comparison(_("the bottleneck against the basic block"), wide, ways)
+
+
+def grouped(channels: int = 96, out: int = 256, kernel: int = 5, groups: int = 2, side: int = 27) -> Comparison:
+    """A convolution in groups against the full one; the figures are AlexNet's conv2."""
+    shape = (channels, side, side)
+    full = {"out": out, "kernel": kernel}
+    ways = (
+        chain(_("full"), shape, [full]),
+        chain(_("{groups} groups").format(groups=groups), shape, [{**full, "groups": groups}]),
+    )
+    return Comparison(_("a grouped convolution against a full one"), shape, ways)
+
+
+def separable(channels: int = 728, out: int | None = None, kernel: int = 3, side: int = 19) -> Comparison:
+    """Depthwise and pointwise against a full convolution; the figures are Xception's middle flow."""
+    out, shape = out or channels, (channels, side, side)
+    depthwise = {"out": channels, "kernel": kernel, "groups": channels}
+    ways = (
+        chain(_("full"), shape, [{"out": out, "kernel": kernel}]),
+        chain(_("depthwise, then 1x1"), shape, [depthwise, {"out": out, "kernel": 1}]),
+    )
+    return Comparison(_("a depthwise separable convolution against a full one"), shape, ways)
+
+
+def sharing(channels: int = 3, out: int = 10, kernel: int = 5, side: int = 32) -> Comparison:
+    """A convolution against the fully connected layer of the same sizes."""
+    shape = (channels, side, side)
+    conv = chain(_("convolution"), shape, [{"out": out, "kernel": kernel}])
+    dense = fully_connected((prod(shape),), prod(conv.output), bias=False)
+    whole = Way(_("fully connected"), ("fc",), conv.output, dense.params, dense.macs, (side, side), 1)
+    return Comparison(_("a convolution against a fully connected layer of the same sizes"), shape, (whole, conv))
+
+
+COMPARISONS: dict[str, Callable[[], Comparison]] = {
+    "stacks": stacks,
+    "reduction": reduction,
+    "inception": inception,
+    "bottleneck": bottleneck,
+    "grouped": grouped,
+    "separable": separable,
+    "sharing": sharing,
+}
+
+
+def comparison(name: str) -> Comparison:
+    """The comparison of that name, with the figures of the paper it is known from.
+
+    Raises:
+        UnknownNameError: none of COMPARISONS.
+    """
+    if name not in COMPARISONS:
+        raise UnknownNameError("comparison", name, COMPARISONS)
+    return COMPARISONS[name]()

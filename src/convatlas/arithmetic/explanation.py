@@ -1,0 +1,171 @@
+"""A layer of a summary, with the formula and the values put in. No torch.
+
+The working is done again from the layer's geometry (layer.py), not read off the table: where the two disagree, this
+module has an error, and says so by raising.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import prod
+from typing import Any
+
+from convatlas import units
+from convatlas.arithmetic import layer as by_hand
+from convatlas.arithmetic.layer import Step, Worked
+from convatlas.arithmetic.summary import INPUT, Row, Summary, times
+from convatlas.i18n import _
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a row says what it says; ``print`` it, or take ``steps``."""
+
+    row: Row
+    heading: str
+    steps: tuple[Step, ...]
+
+    def __str__(self) -> str:
+        width = max((display_width(step.quantity) for step in self.steps), default=0)
+        lines = [self.heading]
+        for step in self.steps:
+            lines.append(f"  {padded(step.quantity, width)}  {step}")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.row.name,
+            "kind": self.row.kind,
+            "heading": self.heading,
+            "steps": [step.to_dict() for step in self.steps],
+        }
+
+
+def explain(summary: Summary, name: str) -> Explanation:
+    """How the figures of one row come about.
+
+    Raises:
+        UnknownNameError: no such layer.
+    """
+    row = summary[name]
+    worked = _work(row)
+    steps: list[Step] = []
+    if worked is not None:
+        _agree(row, worked)
+        steps += worked.steps
+        if row.shared:
+            steps.append(Step(_("params"), "", "", units.exact(row.params), _("its weights were counted before")))
+    else:
+        steps += _plain_steps(row)
+    steps += _field_steps(summary, row)
+    inputs = " + ".join(row.inputs) or "-"
+    heading = f"{row.name} ({row.kind}): {inputs} -> {times(row.output)}"
+    return Explanation(row, heading, tuple(steps))
+
+
+def explain_all(summary: Summary) -> tuple[Explanation, ...]:
+    """Every row that has weights, or a window."""
+    chosen = [row.name for row in summary.rows if row.params or row.macs or row.kernel or row.stated]
+    return tuple(explain(summary, name) for name in chosen)
+
+
+def _work(row: Row) -> Worked | None:
+    """The row done again by hand; None where there is no formula for its kind."""
+    if row.stated or not row.input_shapes:
+        return None
+    shape = row.input_shapes[0]
+    kernel, stride, padding, dilation = row.kernel, row.stride, row.padding, row.dilation
+    if kernel and stride and padding is not None and dilation and len(shape) == len(kernel) + 1:
+        if row.kind == "conv":
+            groups = row.groups or 1
+            return by_hand.convolution(shape, row.output[0], kernel, stride, padding, dilation, groups, row.bias)
+        if row.kind in ("maxpool", "avgpool"):
+            return by_hand.pooling(shape, kernel, stride, padding, dilation, row.ceil_mode, row.kind)
+    if row.kind == "fc" and len(row.output) == len(shape) == 1 and row.macs == shape[0] * row.output[0]:
+        return by_hand.fully_connected(shape, row.output[0], row.bias)
+    return None
+
+
+def _agree(row: Row, worked: Worked) -> None:
+    table = (row.output, row.macs, row.connections)
+    done = (worked.output, worked.macs, worked.connections)
+    if table != done or (worked.params != row.params and not row.shared and row.params):
+        raise AssertionError(
+            f"{row.name}: the trace says {table}, {row.params} and the formula {done}, {worked.params}"
+        )
+
+
+def _plain_steps(row: Row) -> list[Step]:
+    steps = [Step(_("stated by the layer"), "", line, "") for line in row.working]
+    if row.kind == "batch_norm" and row.params:
+        steps.append(Step(_("params"), _("a scale and a shift per channel"), f"2*{row.params // 2}", str(row.params)))
+    elif row.params or row.stated:
+        steps.append(Step(_("params"), "", "", units.exact(row.params)))
+    if row.stated and row.connections is not None:
+        steps.append(Step(_("connections"), "", "", units.exact(row.connections)))
+        steps.append(Step("macs", "", "", units.exact(row.macs or 0)))
+    elif row.macs is None:
+        steps.append(Step("macs", "", "", "?", _("an operator that is not known here")))
+    elif row.macs:
+        steps.append(Step("macs", "", "", units.exact(row.macs)))
+    if row.activation_bytes:
+        count = prod(row.output)
+        each = row.activation_bytes // count
+        text = f"{'*'.join(map(str, (*row.output[1:], row.output[0])))} * {each}"
+        formula = _("outputs * bytes of each")
+        steps.append(Step(_("memory"), formula, text, units.bytes_(row.activation_bytes)))
+    else:
+        steps.append(Step(_("memory"), "", "", "0 B", _("a view, or written in place")))
+    return steps
+
+
+def _field_steps(summary: Summary, row: Row) -> list[Step]:
+    """r + (K - 1)*j for a window on one path; for a join the fields that are united."""
+    if row.receptive_field is None:
+        return []
+    before = [summary[name] for name in row.inputs if name != INPUT]
+    axes = len(row.receptive_field)
+    if row.kernel and len(row.kernel) == axes and len(row.inputs) == 1 and not row.transposed:
+        fields = before[0].receptive_field if before else (1,) * axes
+        jumps = before[0].jump if before else (Fraction(1),) * axes
+        if fields is None or jumps is None:
+            return []
+        dilation = row.dilation or (1,) * axes
+        seen: dict[str, Step] = {}
+        for k, d, r, j, result in zip(row.kernel, dilation, fields, jumps, row.receptive_field, strict=True):
+            taps = f"({k} - 1)" if d == 1 else f"{d}*({k} - 1)"
+            if r + d * (k - 1) * j != result:
+                continue
+            text = f"{r} + {taps}*{j}"
+            seen.setdefault(text, Step(_("receptive field"), "r + (K - 1)*j", text, str(result)))
+        steps = list(seen.values())
+        if row.jump is not None and row.stride is not None:
+            columns = {(j, s, result) for j, s, result in zip(jumps, row.stride, row.jump, strict=True)}
+            steps += [Step(_("jump"), "j*S", f"{j}*{s}", str(result)) for j, s, result in sorted(columns)]
+        return steps
+    text = _size(row.receptive_field)
+    note = ""
+    if len(before) > 1:
+        fields_text = ", ".join(f"{b.name} {_size(b.receptive_field)}" for b in before if b.receptive_field)
+        note = _("the union of") + f" {fields_text}"
+    elif row.kind.startswith("global") or row.kind == "fc":
+        note = _("every position of its input")
+    return [Step(_("receptive field"), "", "", text, note)]
+
+
+def _size(values: tuple[int, ...] | None) -> str:
+    if values is None:
+        return "?"
+    return str(values[0]) if len(set(values)) == 1 else " x ".join(map(str, values))
+
+
+def display_width(text: str) -> int:
+    """Columns a terminal needs: Hangul and Han take two."""
+    import unicodedata
+
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def padded(text: str, width: int) -> str:
+    return text + " " * (width - display_width(text))

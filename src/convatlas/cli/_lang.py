@@ -1,0 +1,25 @@
+"""``--lang``: the language of explanations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from convatlas.cli._common import Command
+from convatlas.i18n import LANGUAGES, set_language
+
+
+def lang_option(command: Command) -> Command:
+    def choose(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Any:
+        set_language(value)
+        return value
+
+    return click.option(
+        "--lang",
+        type=click.Choice(LANGUAGES),
+        expose_value=False,
+        is_eager=True,
+        callback=choose,
+        help="Language of the explanation; the locale's where not given.",
+    )(command)

@@ -1,0 +1,51 @@
+"""The language of what the program explains: gettext catalogues in ``locale/``, English in the source.
+
+``_("...")`` looks a message up when it is called, so a module may be imported before the language is known. Numbers,
+names of layers and JSON keys are the same in every language.
+"""
+
+from __future__ import annotations
+
+import functools
+import gettext
+import locale
+import os
+from pathlib import Path
+
+from convatlas.errors import UnknownNameError
+
+LANGUAGES = ("en", "ko")
+_chosen: str | None = None
+
+
+def set_language(language: str | None) -> None:
+    """Choose the language of every later message; None goes back to the locale.
+
+    Raises:
+        UnknownNameError: a language there is no catalogue for.
+    """
+    global _chosen
+    if language is not None and language not in LANGUAGES:
+        raise UnknownNameError("language", language, LANGUAGES)
+    _chosen = language
+
+
+def language() -> str:
+    """The language in use: the one chosen, else ``CONVATLAS_LANG``, else the locale's if we have it, else English."""
+    if _chosen is not None:
+        return _chosen
+    variables = ("CONVATLAS_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
+    wanted = next((value for name in variables if (value := os.environ.get(name))), None)
+    if wanted is None:
+        wanted = locale.getlocale()[0] or "en"
+    return wanted[:2] if wanted[:2] in LANGUAGES else "en"
+
+
+def _(message: str) -> str:
+    """The message in the language in use; a message without a translation stays as it is."""
+    return _catalogue(language()).gettext(message)
+
+
+@functools.cache
+def _catalogue(of: str) -> gettext.NullTranslations:
+    return gettext.translation("convatlas", Path(__file__).with_name("locale"), languages=[of], fallback=True)

@@ -1,0 +1,111 @@
+"""show, explain and layer as a user meets them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from convatlas.cli import main
+from convatlas.i18n import set_language
+
+
+@pytest.fixture(autouse=True)
+def _english(monkeypatch):
+    monkeypatch.setenv("CONVATLAS_LANG", "en")
+    yield
+    set_language(None)
+
+
+@pytest.fixture
+def run(capsys):
+    """Arguments in; exit code, stdout and stderr out."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as left:
+            main(list(arguments))
+        out, err = capsys.readouterr()
+        return left.value.code or 0, out, err
+
+    return run
+
+
+def test_show_sets_printed_and_derived_side_by_side(run):
+    code, out, _ = run("show", "lenet5")
+    assert code == 0
+    assert "params            60,000   (234.4 KiB)" in out
+    assert "connections       340,908" in out
+    assert "params        printed 60,000            derived          60,000  agrees" in out
+    c3 = next(line.split() for line in out.splitlines() if line.startswith("C3"))
+    assert c3 == ["C3", "conv*", "16", "x", "10", "x", "10", "5", "1", "1,516", "150,000", "151,600", "6.250", "KiB", "14", "2"]
+
+
+def test_show_json_has_the_agreed_keys(run):
+    code, out, _ = run("show", "alexnet", "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert document["schema"] == 1
+    assert (document["model"], document["variant"]) == ("alexnet", "")
+    assert document["input"] == [3, 227, 227]
+    assert document["totals"]["params"] == 60_965_224
+    assert document["totals"]["macs"] == 724_406_816
+    assert document["totals"]["connections"] == 725_066_088
+    row = next(row for row in document["rows"] if row["name"] == "conv2")
+    expected = {"output": [256, 27, 27], "kernel": [5, 5], "stride": [1, 1], "padding": [2, 2], "groups": 2}
+    expected |= {"receptive_field": [51, 51], "jump": [8, 8], "start": [-16, -16], "inputs": ["pool1"]}
+    assert expected.items() <= row.items()
+    connections = next(f for f in document["figures"] if f["quantity"] == "connections")
+    assert (connections["printed"], connections["agrees"]) == ("630 million", False)
+    assert {"topic", "paper", "here", "why"} <= document["departures"][0].keys()
+
+
+def test_show_at_another_size_and_as_csv(run):
+    code, out, _ = run("show", "resnet20_cifar", "--input", "3x64x48", "--csv")
+    lines = out.splitlines()
+    assert code == 0
+    assert lines[0].startswith("name,kind,output,kernel,stride,padding,groups,params,macs")
+    assert lines[1].startswith("conv1,conv,16x64x48,3x3,1x1,1x1,1,432,")
+
+
+def test_an_image_too_small_says_so(run):
+    code, out, err = run("show", "vgg16", "--input", "3x8x8")
+    assert (code, out) == (2, "")
+    assert "vgg16 is too deep for 8 x 8 images" in err
+
+
+@pytest.mark.parametrize("text", ["224", "3x0x4", "axbxc", "1x2x3x4"])
+def test_an_input_that_is_none(run, text):
+    code, _, err = run("show", "lenet5", "--input", text)
+    assert code == 2
+    assert "--input is CxHxW" in err
+
+
+def test_explain_puts_the_values_in(run):
+    code, out, _ = run("explain", "alexnet", "conv1")
+    assert code == 0
+    assert "(H - K + 2P)/S + 1 = (227 - 11 + 2*0)/4 + 1 = 55" in out
+    assert "K*K*C*F + F = 11*11*3*96 + 96 = 34,944" in out
+    assert "290,400 * (363 + 1) = 105,705,600" in out
+    code, _, err = run("explain", "alexnet", "conv9")
+    assert code == 2
+    assert "unknown layer 'conv9'. Did you mean" in err
+    steps = json.loads(run("explain", "alexnet", "conv1", "--json")[1])["layers"][0]["steps"]
+    assert steps[1]["substitution"] == "11*11*3*96 + 96"
+
+
+def test_layer_by_hand(run):
+    code, out, _ = run("layer", "conv", "--input", "3x224x224", "--kernel", "11", "--stride", "4", "--out", "96")
+    assert code == 0
+    assert "224 pixels give 54.25 positions, 54 rounded down, 55 up" in out
+    assert "No equal padding fits; both ends together would need 3, 7, 11" in out
+    document = json.loads(run("layer", "fc", "--input", "256x6x6", "--out", "4096", "--json")[1])
+    assert (document["params"], document["macs"], document["neurons"]) == (37_752_832, 37_748_736, 4096)
+    code, _, err = run("layer", "conv", "--input", "3x8x8", "--kernel", "11", "--out", "4")
+    assert code == 2
+    assert "Pad by 3 more in all, enlarge the input, or take a smaller kernel." in err
+
+
+def test_the_comparisons(run):
+    code, out, _ = run("explain", "--comparison", "stacks")
+    assert code == 0
+    assert "1,179,648 (72 %)" in out
