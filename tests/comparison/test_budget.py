@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from convatlas.comparison.budget import QUANTITIES, Budget
+from convatlas.comparison.budget import QUANTITIES, Budget, Limit
 from convatlas.errors import UnknownNameError, UsageError
 
 
@@ -38,6 +40,13 @@ def test_every_example_in_a_message_can_be_read(quantity):
     assert list(limits(quantity.example)) == [quantity.name]
 
 
+@given(st.sampled_from(list(QUANTITIES)), st.floats(1e-6, 1e12))
+def test_a_budget_as_it_is_written_reads_as_itself(name, at_most):
+    """The report shows a command that repeats the comparison: its budget must parse, to the four digits shown."""
+    budget = Budget((Limit(QUANTITIES[name], at_most),))
+    assert limits(str(budget)) == pytest.approx({name: at_most}, rel=1e-3)
+
+
 def test_no_budget_is_met_by_everything():
     for text in (None, "", " , "):
         budget = Budget.parse(text)
@@ -48,7 +57,7 @@ def test_no_budget_is_met_by_everything():
 def test_what_is_exceeded_is_said_with_its_value():
     budget = Budget.parse("latency<=20ms,size<=20MB,memory<=200MB")
     costs = {"latency": 0.0312, "size": 44.7e6, "memory": 100e6}
-    assert budget.broken_by(costs) == ["latency 31.20 ms", "size 44.7 MB"]
+    assert budget.broken_by(costs) == ["latency 31.2 ms", "size 44.7 MB"]
     assert budget.broken_by({"latency": 0.02, "size": 20e6, "memory": 200e6}) == []  # the limit itself is allowed
     assert budget.broken_by({"latency": 0.01, "size": 1e6, "memory": None}) == ["memory could not be measured here"]
 

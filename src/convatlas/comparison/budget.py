@@ -32,6 +32,14 @@ class Quantity:
     write: Callable[[float], str]
 
 
+def _time_as_asked(value: float) -> str:
+    """``20 ms``."""
+    for size, unit in ((1.0, "s"), (1e-3, "ms")):
+        if value >= size:
+            return f"{value / size:.4g} {unit}"
+    return f"{value * 1e6:.4g} µs"
+
+
 def _bytes_as_asked(value: float) -> str:
     """Sizes in powers of ten, as most budgets are written: ``1.08 MB``."""
     for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
@@ -47,8 +55,8 @@ def _count(value: float) -> str:
 QUANTITIES = {
     quantity.name: quantity
     for quantity in (
-        Quantity("latency", "95th percentile at batch 1", _SECONDS, "latency<=20ms", units.duration),
-        Quantity("latency_p50", "median at batch 1", _SECONDS, "latency_p50<=20ms", units.duration),
+        Quantity("latency", "95th percentile at batch 1", _SECONDS, "latency<=20ms", _time_as_asked),
+        Quantity("latency_p50", "median at batch 1", _SECONDS, "latency_p50<=20ms", _time_as_asked),
         Quantity("size", "the weights' file", _BYTES, "size<=20MB", _bytes_as_asked),
         Quantity("memory", "peak of inference at batch 1", _BYTES, "memory<=200MB", _bytes_as_asked),
         Quantity("params", "trainable parameters", _COUNTS, "params<=1M", _count),
@@ -69,7 +77,7 @@ class Limit:
     at_most: float
 
     def __str__(self) -> str:
-        return f"{self.quantity.name} <= {self.quantity.write(self.at_most)}"
+        return f"{self.quantity.name} ≤ {self.quantity.write(self.at_most)}"
 
 
 @dataclass(frozen=True)

@@ -61,18 +61,20 @@ def _choice(chosen: Row, leader: Row, fitting: Sequence[Row], differences: Seque
     tied = [d for d in differences if not d.told_apart]
     if not tied:
         nearest = min(differences, key=lambda d: d.difference)
-        others = "The other network is" if len(differences) == 1 else "Every other network is"
-        return (
-            f"{chosen.model} is the most accurate{within}: {right}. {others} worse by more than chance explains"
-            f"{'' if len(differences) == 1 else '; the nearest,'} {nearest.second}, by {_points(nearest.difference)}"
-            f" ({_p(nearest)})."
-        )
+        worse = _points(nearest.difference)
+        if len(differences) == 1:
+            verdict = f"{nearest.second} is worse by {worse}, more than chance explains ({_p(nearest)})"
+        else:
+            verdict = (
+                "Every other network is worse by more than chance explains; the nearest, "
+                f"{nearest.second}, by {worse} ({_p(nearest)})"
+            )
+        return f"{chosen.model} is the most accurate{within}: {right}. {verdict}."
     if chosen is leader:
         names = _list([d.second for d in tied])
         return (
             f"{chosen.model} is the most accurate{within}: {right}. {names} cannot be told apart from it on these "
-            f"images"
-            f" ({_p(min(tied, key=lambda d: d.adjusted_p))}), but {'is' if len(tied) == 1 else 'are'} not faster."
+            f"images ({_p(min(tied, key=lambda d: d.adjusted_p))}), but {'is' if len(tied) == 1 else 'are'} not faster."
         )
     between = next(d for d in tied if d.second == chosen.model)
     also = [d.second for d in tied if d.second != chosen.model]
@@ -87,7 +89,8 @@ def _choice(chosen: Row, leader: Row, fitting: Sequence[Row], differences: Seque
 
 def _disagreement(d: Difference) -> str:
     pairs = "" if d.runs == (1, 1) else ", added up over pairs of runs"
-    return f"{_images(d.only_first)} right with {d.first} alone and {units.exact(d.only_second)} with {d.second} alone{pairs}"
+    first, second = _images(d.only_first), units.exact(d.only_second)
+    return f"{first} right with {d.first} alone and {second} with {d.second} alone{pairs}"
 
 
 def _images(count: int) -> str:

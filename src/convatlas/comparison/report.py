@@ -49,9 +49,10 @@ def report(comparison: Comparison, evidence: Evidence) -> str:
         f"train, {units.exact(parts['val'])} to choose, {units.exact(parts['test'])} to report · "
         f"{conditions.training}"
     )
+    lead, reasons = _lead(comparison)
     return html.page(
         title,
-        html.header(title, _lead(comparison), note),
+        html.header(title, lead, reasons, note),
         html.section("The networks", _table(comparison, look_of), *_failures(comparison)),
         html.section("Accuracy against time", _scatter(comparison, look_of)),
         *_told_apart(comparison, look_of),
@@ -64,14 +65,13 @@ def report(comparison: Comparison, evidence: Evidence) -> str:
     )
 
 
-def _lead(comparison: Comparison) -> Html:
-    """The recommendation, the network's name in bold."""
+def _lead(comparison: Comparison) -> tuple[Html, Html]:
+    """The recommendation in one sentence, the network's name in bold; and what it rests on."""
     advice = comparison.recommendation
-    if advice.model is None:
-        return html.join(advice.why[:1].upper(), advice.why[1:])
-    name, found, rest = advice.why.partition(advice.model)
-    assert found, "the recommendation names its network first"
-    return html.join(name, html.strong(advice.model), rest)
+    answer, _, reasons = advice.why.partition(". ")
+    before, _, after = answer.partition(advice.model) if advice.model else (answer[:1].upper() + answer[1:], "", "")
+    lead = html.join(before, html.strong(advice.model or ""), after, "." if reasons else "")
+    return lead, html.paragraph(reasons) if reasons else Html("")
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ def _tests(differences: Sequence[Difference]) -> str:
 
 
 def _points(share: float) -> str:
-    return f"{100 * share:+.1f}"
+    return f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _printed(comparison: Comparison) -> list[Html]:
@@ -290,7 +290,7 @@ def _confusion(comparison: Comparison, evidence: Evidence, look_of: Mapping[str,
     if len(shown) > MATRICES_UP_TO:
         shown = [spotlight]
     pictures = html.figures(
-        *(confusion_figure(model, evidence.evaluations[model][0], look_of[model]) for model in shown)
+        *(confusion_figure(model, evidence.evaluations[model][0], look_of[model]) for model in shown), small=True
     )
     first = f" Seed {comparison.conditions.seeds[0]}." if len(comparison.conditions.seeds) > 1 else ""
     note = html.note(

@@ -50,10 +50,10 @@ def page(title: str, *body: Html, lang: str = "en") -> str:
     )
 
 
-def header(title: str, lead: object, note: object = "") -> Html:
-    """The head of a report: title, the answer in one paragraph, a quieter line."""
+def header(title: str, lead: object, more: object = "", note: object = "") -> Html:
+    """The head of a report: title, the answer in a sentence, what it rests on, a quieter line."""
     quiet = f'<p class="note">{text(note)}</p>' if note else ""
-    return Html(f'<header><h1>{text(title)}</h1><p class="lead">{text(lead)}</p>{quiet}</header>')
+    return Html(f'<header><h1>{text(title)}</h1><p class="lead">{text(lead)}</p>{text(more)}{quiet}</header>')
 
 
 def section(heading: str, *content: Html) -> Html:
@@ -123,8 +123,8 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[object]], caption: 
         mark = ' class="marked"' if place == marked else ""
         body.append(f'<tr{mark}><th scope="row">{text(first)}</th>{cells}</tr>')
     return Html(
-        f'<div class="wide"><table><caption>{text(caption)}</caption><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div>"
+        f'<figure><div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
+        f"<figcaption>{text(caption)}</figcaption></figure>"
     )
 
 
@@ -137,9 +137,9 @@ def figure(svg: str, caption: object) -> Html:
     return Html(f'<figure><div class="wide">{svg}</div><figcaption>{text(caption)}</figcaption></figure>')
 
 
-def figures(*items: Html) -> Html:
-    """Pictures beside each other where there is room."""
-    return Html(f'<div class="figures">{"".join(items)}</div>')
+def figures(*items: Html, small: bool = False) -> Html:
+    """Pictures beside each other where there is room: two in a row, or three small ones."""
+    return Html(f'<div class="figures{" small" if small else ""}">{"".join(items)}</div>')
 
 
 def facts(pairs: Iterable[tuple[object, object]]) -> Html:

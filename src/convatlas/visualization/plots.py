@@ -147,19 +147,21 @@ def accuracy_latency(ax: Axes, points: Sequence[Point], limit_ms: float | None =
             fontsize=8,
         )
     ax.set_xscale("log")
-    _plain_log_ticks(ax)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
     ax.set(
         xlabel="time for one image, ms: median, and line to the 95th percentile", ylabel="test accuracy, 95 % interval"
     )
     ax.margins(x=0.12, y=0.12)
+    _plain_log_ticks(ax)
     _label_points(ax, points)
     return ax
 
 
 def _plain_log_ticks(ax: Axes) -> None:
-    """1, 2, 5, 10 rather than powers; enough of them to read a value off."""
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=20))
+    """1, 2, 5, 10 rather than powers; over a wide range 1, 10, 100."""
+    low, high = ax.get_xlim()
+    steps = (1, 2, 5) if high / low < 200 else (1, 3) if high / low < 5000 else (1,)
+    ax.xaxis.set_major_locator(LogLocator(subs=steps, numticks=20))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
