@@ -41,7 +41,7 @@ class Augment:
         alternating_flip: mirror each image in every second epoch, a random half of them first; instead of ``flip``.
             Source: Jordan, arXiv:2404.00498, section 3.6.
         shift: up to this share of the side, both ways, along both axes.
-        rotate: up to this many degrees, both ways.
+        rotate: up to this many degrees, both ways; counterclockwise is positive, as in Pillow.
         scale: enlarge by a factor drawn log-uniformly from this range.
         random_resized: cut out a box of this share of the area (low, high), of aspect 3:4 to 4:3, and fit it to the
             input. Source: Szegedy and others, arXiv:1409.4842, section 6.
@@ -211,9 +211,9 @@ def affine_boxes(augment: Augment, draws: Draws, stored: tuple[int, int], size: 
     cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
     matrix = torch.empty((n, 2, 3), device=device)
     matrix[:, 0, 0] = cos * width * mirror / stored_w
-    matrix[:, 0, 1] = sin * height / stored_w
+    matrix[:, 0, 1] = -sin * height / stored_w
     matrix[:, 0, 2] = 2 * centre_x / stored_w - 1
-    matrix[:, 1, 0] = -sin * width * mirror / stored_h
+    matrix[:, 1, 0] = sin * width * mirror / stored_h
     matrix[:, 1, 1] = cos * height / stored_h
     matrix[:, 1, 2] = 2 * centre_y / stored_h - 1
     return matrix

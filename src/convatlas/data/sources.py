@@ -129,7 +129,8 @@ class _Reader:
         if level.has_split_folders():
             return self._split_folders(level, prefix)
         tables = self._tables(level)
-        if level.has_class_folders():
+        # with a table of labels, one folder is where the images lie and not their only class
+        if level.has_class_folders(at_least=2 if tables else 1):
             if tables:
                 self.notes.append(
                     f"{tables[0]} was not used: the folders name the classes. Pass the file itself to use it."
@@ -360,11 +361,11 @@ class _Level:
             for folder in self.top_folders
         )
 
-    def has_class_folders(self) -> bool:
+    def has_class_folders(self, at_least: int) -> bool:
         """Folders with images, not all of them called as the parts of a split are, and no mere wrapper."""
         if all(folder.casefold() in PART_OF_FOLDER for folder in self._with_images):
             return False
-        return self.only_folder() is None
+        return len(self._with_images) >= at_least and self.only_folder() is None
 
     def only_folder(self) -> str | None:
         """The one folder that holds everything there is, if it has folders or no images of its own."""

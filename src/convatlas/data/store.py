@@ -14,7 +14,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from convatlas import units
 from convatlas.data._atomic import written_atomically
 from convatlas.data.dataset import ArrayImages, Dataset, FileImages
 from convatlas.data.preprocessing import Preprocessing, memory_of
-from convatlas.data.workers import cores, decode_files
+from convatlas.data.workers import Result, cores, decode_files
 from convatlas.errors import BadImageError, ConvAtlasError
 
 Progress = Callable[[int, int], None]  # (done, total)
@@ -105,16 +105,17 @@ def _decoded(
     """(index, uint8 pixels by the rule) of every image, in any order."""
     if isinstance(data.images, FileImages):
         files = data.images
-        results = decode_files(files.tree, files.names, rule, workers)
+        results: Iterator[tuple[int, Result]] = decode_files(files.tree, files.names, rule, workers)
     else:
         results = ((index, rule.apply(data.read(index))) for index in range(len(data)))
-    for done, (index, result) in enumerate(results, start=1):
-        if not isinstance(result, np.ndarray):
-            assert isinstance(data.images, FileImages)
-            raise BadImageError(data.images.tree.display(data.names[index]), str(result), index)
-        yield index, result
-        if progress is not None:
-            progress(done, len(data))
+    with closing(results):  # type: ignore[type-var]  # both are generators; the processes end with theirs
+        for done, (index, result) in enumerate(results, start=1):
+            if not isinstance(result, np.ndarray):
+                assert isinstance(data.images, FileImages)
+                raise BadImageError(data.images.tree.display(data.names[index]), str(result), index)
+            yield index, result
+            if progress is not None:
+                progress(done, len(data))
 
 
 class _Cache:

@@ -74,6 +74,9 @@ def decode_files(
         jobs.stop()
         for thread in threads:
             thread.end()
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
     for thread in threads:
         thread.raise_failure()
 
@@ -135,6 +138,8 @@ class _Worker(threading.Thread):
             self._start_process()
             while self._ask():
                 answer = self._answer()
+                if self._jobs.stopped:
+                    break
                 if answer is None:
                     self._replace_process()
                     continue

@@ -1,0 +1,215 @@
+"""Augmentation in batches, each piece against a plain loop, Pillow or numpy; and every image its own numbers."""
+
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageEnhance
+
+from convatlas.data import augment as room
+from convatlas.data.augment import Augment, Draws
+from convatlas.errors import UsageError
+
+
+def noise(n: int, height: int, width: int, channels: int = 3) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (n, height, width, channels), dtype=np.uint8))
+
+
+def unit(pixels: torch.Tensor) -> torch.Tensor:
+    return pixels.permute(0, 3, 1, 2).float() / 255
+
+
+def loop_crop_and_flip(pixels, size, top, left, mirrored, pad, background):
+    """The textbook way: one image after the other, with numpy's own padding."""
+    out = []
+    for image, y, x, mirror in zip(pixels.numpy(), top.tolist(), left.tolist(), mirrored.tolist(), strict=True):
+        planes = [np.pad(image[:, :, c], pad, constant_values=int(background[c])) for c in range(image.shape[2])]
+        crop = np.stack(planes, axis=-1)[y : y + size[0], x : x + size[1]]
+        out.append(crop[:, ::-1] if mirror else crop)
+    return np.stack(out)
+
+
+@settings(deadline=None)
+@given(
+    n=st.integers(1, 6),
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+    channels=st.sampled_from([1, 3]),
+    pad=st.integers(0, 3),
+    seed=st.integers(0, 1000),
+    data=st.data(),
+)
+def test_the_gather_is_the_loop(n, height, width, channels, pad, seed, data):
+    size = data.draw(st.integers(1, height + 2 * pad)), data.draw(st.integers(1, width + 2 * pad))
+    pixels, background = noise(n, height, width, channels), torch.tensor([5, 90, 200][:channels], dtype=torch.uint8)
+    generator = torch.Generator().manual_seed(seed)
+    top = torch.randint(0, height + 2 * pad - size[0] + 1, (n,), generator=generator)
+    left = torch.randint(0, width + 2 * pad - size[1] + 1, (n,), generator=generator)
+    mirrored = torch.rand(n, generator=generator) < 0.5
+    expected = loop_crop_and_flip(pixels, size, top, left, mirrored, pad, background)
+    before = pixels.clone()
+    gathered = room.crop_and_flip(pixels, size, top, left, mirrored, pad, background)
+    assert np.array_equal(gathered.numpy(), expected)
+    assert torch.equal(pixels, before)  # the resident images stay as they are
+
+
+def test_both_ways_of_gathering_are_one(monkeypatch):
+    """The view that torch indexes on an accelerator gives what numpy gives on the CPU."""
+    pixels = noise(5, 9, 9)
+    top, left = torch.tensor([0, 1, 2, 3, 2]), torch.tensor([3, 0, 1, 2, 2])
+    windows = pixels.unfold(1, 6, 1).unfold(2, 6, 1).permute(0, 1, 2, 4, 5, 3)
+    assert torch.equal(room._windows(pixels, (6, 6), top, left), windows[torch.arange(5), top, left])
+
+
+@pytest.mark.parametrize(
+    "augment",
+    [
+        Augment(pad=2, flip=True),
+        Augment(alternating_flip=True, cutout=3),
+        Augment(shift=0.1, rotate=20, scale=(0.8, 1.2), flip=True),
+        Augment(random_resized=(0.3, 1.0), brightness=0.3, contrast=0.3, saturation=0.3, hue=0.2),
+    ],
+)
+def test_an_image_looks_the_same_in_any_batch(augment):
+    pixels, background, samples = noise(6, 10, 10), torch.zeros(3, dtype=torch.uint8), torch.tensor([9, 4, 77, 3, 8, 1])
+
+    def look(rows: list[int]) -> torch.Tensor:
+        draws = Draws(0, 5, samples[rows])
+        if augment.affine:
+            matrix = room.affine_boxes(augment, draws, (10, 10), (8, 8))
+            images = room.sample_affine(unit(pixels[rows]), matrix, (8, 8), background.float())
+        else:
+            images = unit(room.random_crop(pixels[rows], (8, 8), augment, draws, background))
+        images = room.jitter_colour(images, augment, draws)
+        return room.cut_out(images, augment.cutout, draws)
+
+    together = look([0, 1, 2, 3, 4, 5])
+    apart = torch.cat([look([0]), look([1, 2]), look([3, 4, 5])])
+    # the same operations on the same numbers: only the sums of a mean may be taken in another order
+    assert torch.allclose(together, apart, atol=1e-6)
+
+
+def test_alternating_flip_mirrors_every_image_in_every_second_epoch():
+    samples = torch.arange(200)
+    mirrored = [room.flips(Augment(alternating_flip=True), Draws(0, epoch, samples)) for epoch in range(4)]
+    assert torch.equal(mirrored[0], ~mirrored[1])
+    assert torch.equal(mirrored[0], mirrored[2])
+    assert 60 < int(mirrored[0].sum()) < 140
+
+
+def test_an_affine_that_only_crops_and_flips_is_the_gather():
+    augment, pixels, draws = Augment(pad=2, flip=True), noise(8, 12, 12), Draws(1, 2, torch.arange(8))
+    background = torch.tensor([10, 20, 30], dtype=torch.uint8)
+    gathered = room.random_crop(pixels, (12, 12), augment, draws, background)
+    matrix = room.affine_boxes(augment, draws, (12, 12), (12, 12))
+    sampled = room.sample_affine(pixels.permute(0, 3, 1, 2).float(), matrix, (12, 12), background.float())
+    assert torch.allclose(sampled, gathered.permute(0, 3, 1, 2).float(), atol=0.05)
+
+
+@pytest.mark.parametrize("degrees", [-30, 10, 90])
+def test_rotation_is_pillows(degrees, monkeypatch):
+    smooth = Image.fromarray(noise(1, 5, 5)[0].numpy()).resize((41, 41), Image.Resampling.BICUBIC)
+    pixels = torch.from_numpy(np.asarray(smooth).copy())[None]
+    monkeypatch.setattr(
+        Draws, "symmetric", lambda self, use, limit: torch.full((1,), degrees * (use == "rotate") * 1.0)
+    )
+    matrix = room.affine_boxes(Augment(rotate=180), Draws(0, 0, torch.arange(1)), (41, 41), (41, 41))
+    turned = room.sample_affine(pixels.permute(0, 3, 1, 2).float(), matrix, (41, 41), torch.zeros(3))
+    expected = np.asarray(smooth.rotate(degrees, Image.Resampling.BILINEAR)).astype(np.float32)
+    disc = np.hypot(*np.mgrid[-20:21, -20:21]) < 17  # away from the edge, where the two fill differently
+    difference = np.abs(turned[0].permute(1, 2, 0).numpy() - expected)[disc]
+    assert difference.mean() < 0.6
+    assert difference.max() < 4
+
+
+@pytest.mark.parametrize(("area", "count"), [((0.25, 0.25), 1), ((0.08, 1.0), 500)])
+def test_random_resized_boxes_lie_inside_and_have_the_area_and_the_aspect(area, count):
+    augment, stored = Augment(random_resized=area), (60, 60)
+    matrix = room.affine_boxes(augment, Draws(0, 0, torch.arange(count)), stored, (32, 32))
+    width, height = matrix[:, 0, 0], matrix[:, 1, 1]  # as shares of the sides
+    assert bool((matrix[:, 0, 2].abs() + width <= 1 + 1e-5).all())
+    assert bool((matrix[:, 1, 2].abs() + height <= 1 + 1e-5).all())
+    assert bool((width * height <= area[1] + 1e-5).all())
+    aspect = width / height
+    assert bool(((aspect >= 3 / 4 - 1e-4) & (aspect <= 4 / 3 + 1e-4))[(width < 1) & (height < 1)].all())
+    if area[0] == area[1]:
+        assert width * height == pytest.approx(0.25, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("ours", "pillows"),
+    [
+        (room.brightness, ImageEnhance.Brightness),
+        (room.contrast, ImageEnhance.Contrast),
+        (room.saturation, ImageEnhance.Color),
+    ],
+)
+@pytest.mark.parametrize("factor", [0.4, 1.0, 1.7])
+def test_colour_changes_are_pillows(ours, pillows, factor):
+    pixels = noise(2, 16, 16)
+    changed = ours(unit(pixels), torch.full((2,), factor))
+    for image, result in zip(pixels, changed, strict=True):
+        expected = np.asarray(pillows(Image.fromarray(image.numpy())).enhance(factor)).astype(np.float32)
+        difference = np.abs(result.permute(1, 2, 0).numpy() * 255 - expected)
+        assert difference.max() < 2.1  # Pillow rounds the mean, the luma and the result
+
+
+def test_hue_turns_as_colorsys_does():
+    colours = noise(1, 6, 6)
+    for turn in (-0.4, 0.1, 0.5):
+        turned = room.turn_hue(unit(colours), torch.tensor([turn]))[0].permute(1, 2, 0).reshape(-1, 3)
+        for colour, result in zip(colours.reshape(-1, 3).tolist(), turned.tolist(), strict=True):
+            hue, saturation, value = colorsys.rgb_to_hsv(*(c / 255 for c in colour))
+            assert result == pytest.approx(colorsys.hsv_to_rgb((hue + turn) % 1, saturation, value), abs=2e-6)
+
+
+def test_grey_images_have_no_hue_and_no_saturation():
+    grey = unit(noise(2, 5, 5, 1))
+    assert torch.equal(room.turn_hue(grey, torch.tensor([0.3, 0.1])), grey)
+    assert torch.allclose(room.saturation(grey, torch.tensor([0.3, 1.9])), grey)
+
+
+def test_cutout_sets_one_square_of_the_side_to_the_mean():
+    images = torch.ones(200, 3, 16, 16)
+    room.cut_out(images, 5, Draws(0, 0, torch.arange(200)))
+    holes = (images == 0).all(1).sum((1, 2))
+    assert int(holes.max()) == 25  # whole
+    assert int(holes.min()) >= 4  # at a corner only a part of it is inside: at least 2 x 2 for a side of 5
+    assert len(set(images[:, 0].sum((1, 2)).tolist())) > 3
+
+
+def test_mixup_mixes_pixels_and_labels_by_the_same_share():
+    images, labels = torch.stack([torch.full((3, 4, 4), float(k)) for k in range(4)]), torch.arange(4)
+    mixed, shares = room.mix(images, labels, Augment(mixup=1.0), classes=4, stream=11)
+    assert torch.allclose(shares.sum(1), torch.ones(4))
+    assert torch.allclose(mixed[:, 0, 0, 0], shares @ torch.arange(4.0))
+
+
+def test_cutmix_labels_are_the_shares_of_the_area():
+    images, labels = torch.stack([torch.full((1, 8, 8), float(k)) for k in range(4)]), torch.arange(4)
+    for stream in range(20):
+        mixed, shares = room.mix(images, labels, Augment(cutmix=1.0), classes=4, stream=stream)
+        own = (mixed[:, 0] == labels[:, None, None]).float().mean((1, 2))
+        assert torch.allclose(shares[torch.arange(4), labels], own, atol=1e-6)
+    assert torch.equal(images[:, 0, 0, 0], torch.arange(4.0))  # the batch that went in stays
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"pad": -1}, "pad is -1"),
+        ({"flip": True, "alternating_flip": True}, "exclude each other"),
+        ({"hue": 0.7}, r"hue is 0\.7"),
+        ({"scale": (1.2, 0.8)}, "scale is"),
+        ({"random_resized": (0.0, 1.0)}, "random_resized is"),
+        ({"mixup": -1.0}, "mixup is"),
+    ],
+)
+def test_augmentations_that_cannot_be(values, message):
+    with pytest.raises(UsageError, match=message):
+        Augment(**values)
