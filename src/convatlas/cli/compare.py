@@ -1,0 +1,139 @@
+"""convatlas compare: train and measure several networks, honestly; recommend one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from convatlas.cli._common import data_option, debug_option, json_option, print_json, print_table
+from convatlas.cli.train import settings_options
+from convatlas.errors import LimitError, UsageError
+
+if TYPE_CHECKING:
+    from convatlas.comparison import Comparison
+
+
+@click.command("compare", context_settings={"max_content_width": 110})
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@data_option()
+@click.option("--seeds", default=1, show_default=True, help="Trainings of each network; two say little of the spread, three more.")
+@click.option("--seed", default=0, show_default=True, help="Of the split and the first training.")
+@click.option("--time", "minutes", type=float, help="Minutes of every training, instead of epochs.")
+@click.option("--budget", help="Limits, such as latency<=20ms,size<=20MB,memory<=200MB,params<=1M,macs<=300M.")
+@click.option("--recipe", default="modern", show_default=True, help="modern, paper, or a recipe's own name.")
+@click.option("--protocol", default="centre", show_default=True, help="How an image is looked at: centre, flip.")
+@click.option("--split", type=click.Path(path_type=Path), help="A split file to reuse.")
+@click.option("--on-bad", default="fail", type=click.Choice(["fail", "skip"]), show_default=True,
+              help="What a file that cannot be read does.")  # fmt: skip
+@click.option("--out", default="runs", show_default=True, type=click.Path(path_type=Path),
+              help="Parent of the comparison's folder.")  # fmt: skip
+@settings_options("epochs", "batch_size", "lr", "image_size", "device", "threads", "precision")
+@json_option
+@debug_option
+def command(
+    names: tuple[str, ...],
+    data: str,
+    seeds: int,
+    seed: int,
+    minutes: float | None,
+    budget: str | None,
+    recipe: str,
+    protocol: str,
+    split: Path | None,
+    on_bad: Literal["fail", "skip"],
+    out: Path,
+    epochs: int | None,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Train and measure several networks on the same images; recommend one under a budget.
+
+    Every network is trained under the same budget of epochs or of time, on the same split. Validation chooses the
+    weights, the test part is looked at once. Without a NAME a few networks are chosen that suit the images.
+
+    \b
+    convatlas compare
+    convatlas compare lenet5@modern resnet20_cifar --data photos/ --seeds 3
+    convatlas compare --data photos/ --budget "latency<=20ms,size<=20MB"
+    """
+    from convatlas.cli._stages import ShownStages
+    from convatlas.comparison import compare
+
+    if minutes is not None and not minutes > 0:
+        raise UsageError(f"--time {minutes:g}: minutes above 0 are expected.")
+    with ShownStages() as stages:
+        found = compare(
+            names,
+            data,
+            seeds=seeds,
+            seed=seed,
+            epochs=epochs,
+            time_s=None if minutes is None else 60 * minutes,
+            budget=budget,
+            recipe=recipe,
+            protocol=protocol,
+            split=split,
+            on_bad=on_bad,
+            out=out,
+            stages=stages,
+            **{name: value for name, value in settings.items() if value is not None},
+        )
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        _print(found)
+    if found.recommendation.model is None:
+        raise LimitError(found.recommendation.why)
+
+
+def _print(found: Comparison) -> None:
+    from convatlas import units
+
+    columns = [
+        ("network", "left"),
+        ("test top-1", "right"),
+        ("95 % interval", "right"),
+        ("params", "right"),
+        ("MACs", "right"),
+        ("p50", "right"),
+        ("p95", "right"),
+        ("memory", "right"),
+        ("size", "right"),
+        ("training", "right"),
+        ("", "left"),
+    ]
+    rows = [
+        (
+            f"{'→' if row.model == found.recommendation.model else ' '} {row.model}",
+            units.percent(row.test_top1),
+            units.interval(*row.accuracy.ci95),
+            units.exact(row.params),
+            units.short(row.macs),
+            units.duration(row.latency.p50_s),
+            units.duration(row.latency.p95_s),
+            "n/a" if row.memory.peak_bytes is None else units.bytes_(row.memory.peak_bytes),
+            units.bytes_(row.size_bytes),
+            units.duration(row.train_s),
+            " ".join(("front",) * row.pareto + ("over",) * bool(row.over_budget)),
+        )
+        for row in found.rows
+    ]
+    print_table(columns, rows)
+    conditions = found.conditions
+    click.echo(
+        f"{conditions.data}: {units.exact(conditions.parts['test'])} test images, protocol {conditions.protocol}; "
+        f"the interval covers {found.rows[0].accuracy.covers}."
+    )
+    click.echo(
+        f"Training: {conditions.training}; {len(conditions.seeds)} {'seed' if len(conditions.seeds) == 1 else 'seeds'}. "
+        f"Time and memory: batch 1, {conditions.machine['processor']}."
+    )
+    over = "; over: over the budget" if found.budget else ""
+    click.echo(f"→: recommended; front: nothing here is both faster and more accurate{over}.")
+    for failure in found.failures:
+        click.echo(f"{failure.model} failed: {failure.why}")
+    if found.recommendation.model is not None:
+        click.echo(f"\n{found.recommendation.why}")
+    click.echo(f"\nreport: {found.report}")

@@ -1,0 +1,69 @@
+"""convatlas evaluate: how right a run is, on its own test part or on other images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from convatlas.cli._common import data_option, debug_option, json_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from convatlas.evaluation import Evaluation
+
+CLASSES_SHOWN = 30  # of more only the worst
+
+
+@click.command("evaluate", context_settings={"max_content_width": 110})
+@click.argument("run", type=click.Path(path_type=Path))
+@data_option(default=None)
+@click.option("--part", type=click.Choice(["test", "val", "train"]), default="test", show_default=True,
+              help="Which part of the run's own data.")  # fmt: skip
+@click.option("--protocol", default="centre", show_default=True, help="How an image is looked at: centre, flip.")
+@json_option
+@debug_option
+def command(run: Path, data: str | None, part: str, protocol: str, as_json: bool) -> None:
+    """Top-1 and top-5 of a run with 95 % intervals, per class, and what is confused with what.
+
+    Without --data the run's own test part is used; with it all images found there (or its test part).
+
+    \b
+    convatlas evaluate runs/lenet5-mnist-001
+    convatlas evaluate runs/resnet18-photos-001 --data new_photos/
+    """
+    from convatlas.recipes import evaluate
+
+    found = evaluate(run, data, part, protocol)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        _print(found)
+
+
+def _print(found: Evaluation) -> None:
+    from convatlas import units
+
+    def share(value: float | None) -> str:
+        return "n/a" if value is None else units.percent(value, 1)
+
+    click.echo(f"{found.run} on {found.data}, {found.part}: {units.exact(found.n)} images, protocol {found.protocol}")
+    click.echo(f"top-1  {units.percent(found.top1)}   95 % interval {units.interval(*found.ci95)} (Wilson)")
+    click.echo("top-5  " + ("n/a, fewer than six classes" if found.top5 is None else units.percent(found.top5)))
+    click.echo(f"nll    {found.nll:.4f} nats   calibration error {units.percent(found.calibration_error, 1)}")
+
+    scores = found.per_class
+    shown = (
+        sorted(scores, key=lambda score: score.recall or 0)[:CLASSES_SHOWN] if len(scores) > CLASSES_SHOWN else scores
+    )
+    columns = [("class", "left")] + [
+        (word, "right") for word in ("images", "recall", "95 % interval", "precision", "F1")
+    ]
+    rows = [
+        (s.name, units.exact(s.n), share(s.recall), units.interval(*s.recall_ci95), share(s.precision), share(s.f1))
+        for s in shown
+    ]
+    title = f"the {CLASSES_SHOWN} worst of {len(scores)} classes" if len(shown) < len(scores) else ""
+    print_table(columns, rows, title)
+    for true, said, count in found.most_confused:
+        click.echo(f"{count:>5} x  {true} taken for {said}")

@@ -1,0 +1,54 @@
+"""convatlas predict: labels for images."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from convatlas.cli._common import debug_option, print_json_line
+from convatlas.errors import DataError, UsageError
+
+
+@click.command("predict", context_settings={"max_content_width": 110})
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.option("--top", default=5, show_default=True, help="How many classes are told for each image.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each image.")
+@debug_option
+def command(run: Path, images: tuple[str, ...], top: int, as_json: bool) -> None:
+    """Labels for images, prepared as the run prepared its own.
+
+    IMAGE is a file, a folder (all images below it), or - for a list of them on stdin, one to a line. An image that
+    cannot be read is named on stderr, the others are answered, and the exit code is 3.
+
+    \b
+    convatlas predict runs/resnet18-photos-001 holiday/ cat.jpg
+    find . -name '*.png' | convatlas predict runs/resnet18-photos-001 --json -
+    """
+    from convatlas.recipes import predict
+
+    if top < 1:
+        raise UsageError(f"--top {top}: at least 1 is needed.")
+    bad = 0
+    for prediction in predict(run, list(_listed(images)), top=top):
+        if prediction.error is not None:
+            bad += 1
+            click.echo(f"convatlas: {prediction.error}", err=True)
+        if as_json:
+            print_json_line(prediction.to_dict())
+        elif prediction.error is None:
+            labels = "   ".join(f"{label} {100 * probability:.1f} %" for label, probability in prediction.top)
+            click.echo(f"{prediction.file}   {labels}")
+    if bad:
+        raise DataError(f"{bad} {'image' if bad == 1 else 'images'} could not be read; the others are answered above.")
+
+
+def _listed(images: tuple[str, ...]) -> Iterator[str]:
+    for image in images:
+        if image == "-":
+            yield from (path for path in (line.rstrip("\r\n") for line in sys.stdin) if path)
+        else:
+            yield image
