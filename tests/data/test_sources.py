@@ -273,7 +273,7 @@ def test_an_empty_class(class_folders):
 def test_a_class_of_which_no_image_can_be_read(class_folders):
     root = class_folders({"cat": 20, "dog": 20, "sick": 1})
     (root / "sick/0.png").write_bytes(b"<html>")
-    with pytest.raises(DataError, match="class 'sick' .* none of its 1 images can be read"):
+    with pytest.raises(DataError, match=r"class 'sick' .* none of its 1 images can be read"):
         open_data(root, on_bad="skip")
 
 
@@ -285,7 +285,7 @@ def test_one_class(class_folders):
 def test_a_class_that_is_never_trained_on(class_folders, tmp_path):
     class_folders({"a": 2, "b": 2}, tmp_path / "set/train")
     class_folders({"a": 2, "b": 2, "c": 2}, tmp_path / "set/test")
-    with pytest.raises(DataError, match="class 'c' .* has no training image"):
+    with pytest.raises(DataError, match=r"class 'c' .* has no training image"):
         open_data(tmp_path / "set")
 
 

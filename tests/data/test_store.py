@@ -117,7 +117,8 @@ def test_an_image_on_which_the_process_dies_is_bad_and_the_others_are_not(class_
 
 
 def test_a_process_that_is_stuck_is_stopped(class_folders, monkeypatch):
-    monkeypatch.setattr(workers, "SILENCE_S", 1.0)
+    monkeypatch.setattr(workers, "SILENCE_S", 0.2)
+    monkeypatch.setattr(workers, "POLL_S", 0.1)
     stuck = "import time, sys; sys.stdin.readline(); time.sleep(100)"
     popen = workers.subprocess.Popen
     monkeypatch.setattr(workers.subprocess, "Popen", lambda args, **kw: popen([*args[:2], stuck], **kw))

@@ -33,6 +33,7 @@ Result = np.ndarray | Header | str
 FILES_PER_WORKER = 128  # below this many a process costs more than it saves (a quarter of a second to start)
 IN_FLIGHT = 8  # names a worker has waiting: enough to keep it busy, too few to fill a pipe
 SILENCE_S = 60.0  # a worker that gives no answer for so long is stuck
+POLL_S = 1.0  # how often one looks
 _FRAME = struct.Struct("<BIII")  # kind, then three numbers: h w c of pixels, h w grey of a header, length of a reason
 _PIXELS, _HEADER, _REASON = range(3)
 
@@ -61,7 +62,7 @@ def decode_files(
         running = workers
         while running:
             try:
-                item = results.get(timeout=1)
+                item = results.get(timeout=POLL_S)
             except queue.Empty:
                 for thread in threads:
                     thread.end_if_stuck()
