@@ -17,5 +17,6 @@ test:                 ## the suite a fresh clone must pass
 test-slow:            ## real trainings and kill tests: minutes
 	python -m pytest -m slow
 
-catalogue:            ## write models/catalogue.json anew from the networks (a test fails when it is stale)
+catalogue:            ## write models/catalogue.json and models/tables anew from the networks (a test fails when it is stale)
 	python -m convatlas.models._catalogue
+	python -m convatlas.models._tables

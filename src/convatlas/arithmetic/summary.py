@@ -176,6 +176,24 @@ class Summary:
             "notes": list(self.notes),
         }
 
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Summary:
+        """The Summary a ``to_dict`` document was made from."""
+        shapes = document["input"]
+        several = bool(shapes) and isinstance(shapes[0], list)
+        return cls(
+            inputs=tuple(tuple(shape) for shape in (shapes if several else [shapes])),
+            rows=tuple(_row_of(record) for record in document["rows"]),
+            outputs=tuple(document["outputs"]),
+            blocks=tuple(Block(**block) for block in document["blocks"]),
+            aside=dict(document["aside"]),
+            buffers=document["buffers"],
+            frozen_params=document["frozen_params"],
+            param_bytes=document["param_bytes"],
+            model=document["model"],
+            notes=tuple(document["notes"]),
+        )
+
     def to_csv(self) -> str:
         """The rows as CSV, one line of headings first; tuples are written 3x3."""
         text = io.StringIO()
@@ -273,10 +291,23 @@ def _cell(value: Any) -> Any:
 
 def _plain_row(row: Row) -> dict[str, Any]:
     """A row of JSON: lists for tuples; a jump is a whole number, or "1/2"."""
-    record = asdict(row)
+    record = dict(vars(row))
     if row.jump is not None:
         record["jump"] = [int(jump) if jump.denominator == 1 else str(jump) for jump in row.jump]
     return {key: _lists(value) for key, value in record.items()}
+
+
+def _row_of(record: dict[str, Any]) -> Row:
+    from fractions import Fraction
+
+    values = {key: _tuples(value) for key, value in record.items()}
+    if values.get("jump") is not None:
+        values["jump"] = tuple(Fraction(jump) for jump in values["jump"])
+    return Row(**values)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
 def _lists(value: Any) -> Any:

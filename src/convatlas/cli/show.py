@@ -56,14 +56,20 @@ def parse_input(text: str) -> tuple[int, int, int]:
 
 
 def summary_of(name: str, shape: tuple[int, int, int] | None) -> Summary:
-    """The summary of an atlas network at this image size; it is built without weights."""
-    from convatlas.models import create_model, entry
+    """The summary of an atlas network; at the paper's input from the kept tables, else counted now, without weights."""
+    from convatlas.models import entry
+    from convatlas.models._tables import table
 
-    shape = shape or entry(name).input
+    if shape is None or shape == entry(name).input:
+        kept = table(name)
+        if kept is not None:
+            return kept
     import torch
 
     from convatlas.arithmetic import summarize
+    from convatlas.models import create_model
 
+    shape = shape or entry(name).input
     with torch.device("meta"):
         net = create_model(name, in_channels=shape[0], image_size=shape[1])
     return summarize(net, shape, model=name)

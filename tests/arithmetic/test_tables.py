@@ -1,0 +1,38 @@
+"""The kept tables: as good as a fresh count, and no torch to read them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from convatlas.arithmetic.summary import Summary
+from convatlas.models import list_models
+from convatlas.models._tables import counted, table
+
+FEW = ("lenet5", "alexnet", "resnet18", "squeezenet1_0", "densenet40_k12_cifar")
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_a_kept_table_is_what_the_tracer_counts(name):
+    fresh = counted(name)
+    assert Summary.from_dict(fresh.to_dict()) == fresh
+    assert table(name) == fresh, "run  python -m convatlas.models._tables"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list_models())
+def test_no_table_is_stale(name):
+    assert table(name) == counted(name), "run  python -m convatlas.models._tables"
+
+
+def test_show_and_explain_need_no_torch():
+    code = (
+        "import sys; from convatlas.cli._app import app\n"
+        "for line in ('show resnet152', 'explain alexnet conv1', 'layer fc --input 9 --out 2'):\n"
+        "    app.main(line.split(), standalone_mode=False)\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
