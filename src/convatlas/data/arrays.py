@@ -51,8 +51,12 @@ IndexOf = Callable[[np.ndarray], np.ndarray]  # labels as in the file -> indices
 @dataclass(frozen=True)
 class _Part:
     part: str
-    pixels: np.ndarray  # (n, H, W, C) uint8
-    labels: np.ndarray  # (n,) uint8, as in the file
+    pixels: tuple[np.ndarray, ...]  # uint8 (n, H, W, C), one per file: views of the bytes read, copied once at the end
+    labels: np.ndarray  # (n,) uint8, as in the files
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        return self.pixels[0].shape[1], self.pixels[0].shape[2]
 
 
 def digits() -> Dataset:
@@ -119,8 +123,8 @@ def open_idx(source: str, tree: Tree, names: list[str]) -> Dataset:
             )
         parts.append(_idx_part(tree, part, images, labels))
     _need_training_part(source, parts)
-    if len({part.pixels.shape[1:] for part in parts}) > 1:
-        found = ", ".join(f"{part.part} {part.pixels.shape[1]} x {part.pixels.shape[2]}" for part in parts)
+    if len({part.image_size for part in parts}) > 1:
+        found = ", ".join(f"{part.part} {part.image_size[0]} x {part.image_size[1]}" for part in parts)
         raise DataError(f"the parts of {source} have images of different sizes: {found}")
     # letters of EMNIST are numbered from 1: the classes are the labels that the training part uses
     used = np.unique(parts[0].labels)
@@ -138,7 +142,7 @@ def _idx_part(tree: Tree, part: str, images_name: str, labels_name: str) -> _Par
             f"{tree.display(images_name)} holds {len(images)} images and {tree.display(labels_name)} "
             f"{len(labels)} labels; they must be as many"
         )
-    return _Part(part, images[:, :, :, None], labels)
+    return _Part(part, (images[:, :, :, None],), labels)
 
 
 def read_idx(tree: Tree, name: str, magic: int) -> np.ndarray:
@@ -180,7 +184,7 @@ def read_idx(tree: Tree, name: str, magic: int) -> np.ndarray:
     return np.frombuffer(body, dtype=np.uint8).reshape(shape)
 
 
-def _read_up_to(stream: io.BufferedIOBase, size: int, place: str) -> bytes:
+def _read_up_to(stream: io.BufferedIOBase, size: int, place: str) -> bytearray:
     """At most ``size`` bytes, grown as they arrive: a declared size alone never allocates anything."""
     pieces = bytearray()
     try:
@@ -191,7 +195,7 @@ def _read_up_to(stream: io.BufferedIOBase, size: int, place: str) -> bytes:
             pieces += piece
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{place} is damaged after {len(pieces):,} bytes: {error}. Fetch it again.") from error
-    return bytes(pieces)
+    return pieces
 
 
 # --- CIFAR --------------------------------------------------------------------------------------------------------
@@ -205,7 +209,9 @@ def open_cifar10(source: str, tree: Tree, names: list[str]) -> Dataset:
         mine = [name for name in names if Path(name).name.startswith(start)]
         if mine:
             read = [_cifar_records(tree, name, (len(classes),)) for name in mine]
-            parts.append(_Part(part, np.concatenate([p for p, _ in read]), np.concatenate([y for _, y in read])))
+            parts.append(
+                _Part(part, tuple(pixels for pixels, _ in read), np.concatenate([labels for _, labels in read]))
+            )
     _need_training_part(source, parts)
     return _dataset(source, "cifar-10 binary", classes, parts, lambda labels: labels)
 
@@ -216,7 +222,7 @@ def open_cifar100(source: str, tree: Tree, names: list[str]) -> Dataset:
     parts = []
     for name in sorted(names, key=lambda name: Path(name).name != "train.bin"):
         pixels, labels = _cifar_records(tree, name, (20, len(classes)))
-        parts.append(_Part(Path(name).stem, pixels, labels))
+        parts.append(_Part(Path(name).stem, (pixels,), labels))
     _need_training_part(source, parts)
     return _dataset(source, "cifar-100 binary", classes, parts, lambda labels: labels)
 
@@ -235,8 +241,11 @@ def _cifar_records(tree: Tree, name: str, label_counts: tuple[int, ...]) -> tupl
     records = content.reshape(-1, record)
     for column, count in enumerate(label_counts):
         _check_labels(place, records[:, column], np.arange(count))
-    planes = records[:, len(label_counts) :].reshape(-1, 3, CIFAR_SIDE, CIFAR_SIDE)
-    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), records[:, len(label_counts) - 1]
+    shape = (len(records), 3, CIFAR_SIDE, CIFAR_SIDE)
+    planes = np.lib.stride_tricks.as_strided(
+        records[:, len(label_counts) :], shape, (record, CIFAR_SIDE * CIFAR_SIDE, CIFAR_SIDE, 1), writeable=False
+    )
+    return planes.transpose(0, 2, 3, 1), records[:, len(label_counts) - 1]
 
 
 def _class_names(tree: Tree, beside: str, name: str, published: tuple[str, ...]) -> tuple[str, ...]:
@@ -277,6 +286,9 @@ def _need_training_part(source: str, parts: list[_Part]) -> None:
 def _dataset(source: str, layout: str, classes: tuple[str, ...], parts: list[_Part], index_of: IndexOf) -> Dataset:
     if len(classes) < 2:
         raise DataError(f"{source} has one class only ({classes[0]}); a classifier needs two or more")
+    files = [pixels for part in parts for pixels in part.pixels]
+    pixels = np.empty((sum(map(len, files)), *files[0].shape[1:]), dtype=np.uint8)
+    np.concatenate(files, out=pixels)  # into C order, pixel after pixel: left to itself it keeps CIFAR's planes
     return Dataset(
         source=source,
         layout=layout,
@@ -284,5 +296,5 @@ def _dataset(source: str, layout: str, classes: tuple[str, ...], parts: list[_Pa
         labels=np.concatenate([index_of(part.labels) for part in parts]).astype(np.int64),
         names=tuple(name for part in parts for name in numbered(part.part, len(part.labels))),
         parts=np.concatenate([np.full(len(part.labels), part.part, dtype="<U5") for part in parts]),
-        images=ArrayImages(np.concatenate([part.pixels for part in parts])),
+        images=ArrayImages(pixels),
     )

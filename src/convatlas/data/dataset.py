@@ -53,6 +53,7 @@ class ArrayImages:
     def __init__(self, pixels: np.ndarray) -> None:
         assert pixels.dtype == np.uint8
         assert pixels.ndim == 4
+        assert pixels.flags.c_contiguous
         assert pixels.shape[3] in (1, 3)
         self.pixels = pixels
         self.channels: int = pixels.shape[3]
