@@ -7,6 +7,7 @@ tell the networks apart where colour does not (in grey, in print, to a colour-bl
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -135,6 +136,9 @@ def svg(ax: Axes, label: str) -> str:
     markup = re.sub(r"<!--.*?-->\s*", "", markup, flags=re.DOTALL)
     markup = re.sub(r"<g id=\"[^\"]*\"", "<g", markup)
     markup = markup.replace("xlink:href", "href")
+    # ids are unique in a page: those of one picture begin with its fingerprint
+    own = hashlib.sha256(markup.encode()).hexdigest()[:8]
+    markup = re.sub(r"(\bid=\"|href=\"#|url\(#)", rf"\g<1>f{own}-", markup)
     markup = re.sub(r"font-family:[^;\"]*(&quot;[^;\"]*)*", "font-family: inherit", markup)
     markup = re.sub(r"(font: [^;\"]*?px )[^;\"]*", r"\1var(--sans, sans-serif)", markup)
     for colour, variable in _VARIABLES.items():

@@ -1,0 +1,51 @@
+"""The page of one training, from an evaluation of known logits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from convatlas.evaluation import Evaluation
+from convatlas.visualization import run_report
+from pages import check_page
+
+EPOCHS = [
+    {"epoch": e, "train_loss": 2 / (e + 1), "train_top1": 0.5 + 0.1 * e, "val_loss": 1.0, "val_top1": 0.6 + 0.1 * e}
+    for e in range(3)
+]
+RESULT = {
+    "run": "runs/x", "model": "lenet5", "epochs": 3, "train_s": 12.0, "images_per_s": 999.6,
+    "val_top1": 0.8, "chosen_epoch": 2, "seed": 0,
+}  # fmt: skip
+
+
+def judged(n: int, classes: tuple[str, ...], wrong: int) -> Evaluation:
+    labels = np.arange(n) % len(classes)
+    said = labels.copy()
+    said[:wrong] = (said[:wrong] + 1) % len(classes)
+    logits = np.eye(len(classes), dtype=np.float32)[said] * 4
+    return Evaluation(classes, labels.astype(np.int64), logits, "centre", tuple(f"<{i}>.png" for i in range(n)))
+
+
+@pytest.mark.parametrize("image", [None, lambda index: np.full((9, 9, 3), index, np.uint8)], ids=["names", "pictures"])
+def test_the_page_is_whole(image):
+    evaluation = judged(60, tuple("abcdefg"), wrong=4)
+    page = run_report({"network": "lenet5", "seed": "0"}, EPOCHS, RESULT, evaluation, image)
+    parser = check_page(page)
+    assert parser.tags.count("svg") == 4  # error, loss, confusion, classes
+    assert parser.tags.count("img") == (0 if image is None else 4)
+    assert "93.3\u00a0% of 60 test images" in page
+    assert "protocol: centre" in page
+    assert "&lt;0&gt;.png" in page
+
+
+def test_a_page_without_mistakes_and_with_two_classes():
+    page = run_report({}, EPOCHS[:1], RESULT | {"epochs": 1, "chosen_epoch": 0}, judged(10, ("ant", "bee"), wrong=0))
+    check_page(page)
+    assert "n/a" in page  # top-5
+    assert "There is no mistake to show." in page
+
+
+def test_a_run_that_kept_its_last_weights_without_validation():
+    unseen = [{**line, "val_loss": None, "val_top1": None} for line in EPOCHS]
+    check_page(run_report({}, unseen, RESULT | {"val_top1": None}, judged(10, ("ant", "bee"), wrong=1)))
