@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from convatlas.models._blocks import LocalResponseNorm, he_
+from convatlas.models._blocks import LocalResponseNorm, SamePool, he_
 from convatlas.models.resnet import BasicBlock, Bottleneck, PaddedIdentity
 
 
@@ -79,3 +79,12 @@ def test_he_draws_with_the_printed_deviation():
     he_(conv)
     assert conv[0].weight.std().item() == pytest.approx(math.sqrt(2 / (9 * 64)), rel=0.01)
     assert conv[0].bias.eq(0).all()
+
+
+@pytest.mark.parametrize("side", [1, 2, 5, 6, 7, 8, 74])
+def test_same_pooling_pads_as_tensorflow_does(side):
+    x = torch.randn(1, 1, side, side)
+    total = max(0, (-(-side // 2) - 1) * 2 + 3 - side)  # tf.nn: the odd pixel goes to the end
+    pads = (total // 2, total - total // 2) * 2
+    padded = nn.functional.pad(x, pads, value=-math.inf)
+    assert torch.equal(SamePool()(x), nn.functional.max_pool2d(padded, kernel_size=3, stride=2))

@@ -79,6 +79,17 @@ class LocalResponseNorm(nn.Module):
         return f"n={self.n}, k={self.k:g}, alpha={self.alpha:g}, beta={self.beta:g}"
 
 
+class SamePool(nn.Module):
+    """TensorFlow's "same" 3x3 max pooling with stride 2: sides are halved and rounded up.
+
+    It pads an odd side by one pixel at both ends and an even one at the end only, which is what rounding up does.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2))
+        height, width = x.shape[2:]
+        return F.max_pool2d(x, kernel_size=3, stride=2, padding=(height % 2, width % 2), ceil_mode=True)
+
+
 def side_after(size: int, *windows: tuple[int, int, int]) -> int:
     """Side of a map after windows of (kernel, stride, padding) one upon the other, rounded down each time."""
     for kernel, stride, padding in windows:
@@ -112,5 +123,15 @@ def gaussian_(net: nn.Module, std: float) -> None:
     for module in net.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             nn.init.normal_(module.weight, std=std)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+@torch.no_grad()
+def glorot_(net: nn.Module) -> None:
+    """Glorot and Bengio, 2010: uniform in +-sqrt(6 / (fan-in + fan-out)); biases 0, batch norm the identity."""
+    for module in net.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            nn.init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

@@ -28,12 +28,18 @@ MODULES = (
     "zfnet",
     "nin",
     "vgg",
+    "googlenet",
     "prelu_net",
+    "bn_inception",
+    "inception_v3",
     "resnet",
     "resnet_cifar",
+    "inception_v4",
     "squeezenet",
     "densenet",
     "densenet_cifar",
+    "xception",
+    "autoencoder",
 )
 
 CATALOGUE = "catalogue.json"
@@ -129,6 +135,8 @@ def create_model(
         UsageError: a count that is not a positive whole number.
     """
     line = entry(name)
+    if line.num_classes == 0 and num_classes is not None:
+        raise UsageError(f"{name} reconstructs its images and has no classes; leave num_classes={num_classes!r} out.")
     num_classes = _positive("num_classes", num_classes, line.num_classes)
     in_channels = _positive("in_channels", in_channels, line.input[0])
     image_size = _positive("image_size", image_size, line.input[1])

@@ -17,7 +17,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from convatlas.models._blocks import Classifier, LocalResponseNorm
+from convatlas.models._blocks import Classifier, LocalResponseNorm, glorot_
 from convatlas.models._card import Card, Departure, Figure, Network, Paper, errors
 
 # Table 1, a column each: widths of the convolutions by stage; all are 3x3, but a width in brackets is 1x1
@@ -79,7 +79,8 @@ class VGG(Classifier):
         self.relu7 = nn.ReLU(inplace=True)
         self.drop7 = nn.Dropout(0.5)
         self.fc8 = nn.Linear(4096, num_classes)
-        (initialise_as_torchvision if any_size else initialise)(self)
+        # section 3.1: with Glorot's rule no start from net A is needed
+        (initialise_as_torchvision if any_size else glorot_)(self)
 
     def forward(self, images: Tensor) -> Tensor:  # (N, 3, 224, 224)
         self.check(images)
@@ -87,15 +88,6 @@ class VGG(Classifier):
         for layer in self.children():  # conv1_1, relu1_1, ..., pool5, flatten, fc6, ..., fc8
             x = layer(x)
         return x  # (N, K), logits
-
-
-def initialise(net: VGG) -> None:
-    """Glorot and Bengio, 2010, uniform; section 3.1 says it makes the start from net A unnecessary. Biases 0."""
-    for module in net.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            nn.init.xavier_uniform_(module.weight)
-            assert module.bias is not None
-            nn.init.zeros_(module.bias)
 
 
 def initialise_as_torchvision(net: VGG) -> None:
