@@ -1,0 +1,89 @@
+"""convatlas train as a user types it: exit codes, messages, the last line of --json."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from convatlas.cli import main
+
+
+def run(capsys, *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    out, err = capsys.readouterr()
+    return ended.value.code, out, err
+
+
+def test_the_last_line_of_json_is_the_result(capsys, tmp_path):
+    code, out, _ = run(capsys, "train", "mlp", "--epochs", "1", "--threads", "1", "--out", str(tmp_path), "--json")
+    first, *_, last = (json.loads(line) for line in out.splitlines())
+    assert code == 0
+    assert (first["event"], first["schema"]) == ("start", 1)
+    assert last["event"] == "done"
+    keys = {"run", "model", "epochs", "train_s", "images_per_s", "val_top1", "test_top1", "test_n", "seed"}
+    assert keys <= last.keys()
+    assert last["test_n"] == 359
+
+
+def test_what_is_typed_wrong_exits_2_without_a_traceback(capsys, tmp_path):
+    for arguments in (
+        ("train", "resnet21"),
+        ("train", "mlp", "--epochs", "0"),
+        ("train", "mlp", "--recipe", "papre"),
+        ("train",),
+        ("train", "mlp", "--schedule", "hope"),
+        ("trian", "mlp"),
+    ):
+        code, out, err = run(capsys, *arguments)
+        assert (code, out) == (2, ""), arguments
+        assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("wrong", ["/no/such/folder", "README.md"])
+def test_data_that_are_not_there_exit_3(capsys, wrong):
+    code, out, err = run(capsys, "train", "mlp", "--data", wrong)
+    assert (code, out) == (3, "")
+    assert wrong in err
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "convatlas", "train", "resnet21", "--debug"], capture_output=True, text=True, check=False
+    )
+    assert "Traceback" in done.stderr
+    assert "UnknownNameError" in done.stderr
+
+
+def test_print_config_says_where_each_value_came_from(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("CONVATLAS_MOMENTUM", "0.8")
+    config = tmp_path / "mine.toml"
+    config.write_text("weight_decay = 0.001\n")
+    code, out, _ = run(capsys, "train", "resnet20_cifar", "--lr", "0.3", "--config", str(config), "--print-config")
+    assert code == 0
+    where = {line.split()[0]: line.rsplit("# ", 1)[1] for line in out.splitlines()[1:]}
+    assert (where["lr"], where["momentum"], where["weight_decay"]) == ("flag", "environment", "file")
+    assert where["batch_size"] == "default"
+
+
+def test_a_dry_run_checks_everything_and_writes_nothing(capsys, tmp_path):
+    code, out, _ = run(capsys, "train", "lenet5", "--dry-run", "--out", str(tmp_path / "runs"))
+    assert code == 0
+    assert "60,000 parameters" in out
+    assert not (tmp_path / "runs").exists()
+
+
+def test_help_and_models_do_not_wait_for_torch():
+    script = (
+        "import sys\n"
+        "from convatlas.cli import main\n"
+        "for arguments in (['--help'], ['models'], ['train', '--help'], ['compare', '--help']):\n"
+        "    try: main(arguments)\n"
+        "    except SystemExit as ended: assert not ended.code, arguments\n"
+        "print('torch' in sys.modules, file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr.strip().endswith("False")
