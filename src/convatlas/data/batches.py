@@ -149,8 +149,8 @@ class _Normalisation:
         """uint8 (N, H, W, C) -> float32 (N, C, H, W), channels_last without a copy."""
         n, height, width, channels = pixels.shape
         # whole rows of W * C values: the three channels alone are too short a row to be computed quickly
-        rows = pixels.reshape(n, height, width * channels).float()
-        rows = torch.addcmul(self.shift.repeat(width), rows, (self.scale / 255).repeat(width))
+        rows = pixels.flatten(2).float()
+        torch.addcmul(self.shift.repeat(width), rows, (self.scale / 255).repeat(width), out=rows)
         return rows.view(n, height, width, channels).permute(0, 3, 1, 2)
 
     def of_unit(self, images: Tensor) -> Tensor:
