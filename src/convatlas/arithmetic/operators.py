@@ -44,6 +44,7 @@ class Work:
         shape_only: no value is changed or moved between images: views, copies, slices.
         pointwise: every output depends on the input at its own place only.
         kept_outputs: how many of the outputs a user sees; the indices of a max pooling are not one.
+        written_as: the call it was made from, where torch had already taken that apart.
     """
 
     kind: str
@@ -53,6 +54,7 @@ class Work:
     shape_only: bool = False
     pointwise: bool = False
     kept_outputs: int = 1
+    written_as: str = ""
 
 
 def describe(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: tuple[Tensor, ...]) -> Work:
@@ -171,7 +173,10 @@ def _mean(kind: str) -> Callable[[dict[str, Any], tuple[Tensor, ...]], Work]:
         images, dims = a["self"], a.get("dim")
         rank = images.dim()
         spatial = rank >= 3 and dims is not None and sorted(d % rank for d in dims) == list(range(2, rank))
-        return Work(f"global_{kind}pool" if spatial else {"avg": "mean", "max": "amax"}[kind])
+        if not spatial:
+            return Work({"avg": "mean", "max": "amax"}[kind])
+        adaptive = list(dims) == [-1, -2] and a.get("keepdim")  # how torch writes an adaptive pooling to one pixel
+        return Work(f"global_{kind}pool", written_as="adaptive_avg_pool2d" if adaptive else "")
 
     return rule
 
@@ -240,6 +245,8 @@ _KINDS = {
     "replication_pad1d": "pad",
     "replication_pad2d": "pad",
     "replication_pad3d": "pad",
+    "max_unpool2d": "unpool",
+    "max_unpool3d": "unpool",
     "upsample_nearest1d": "upsample",
     "upsample_nearest2d": "upsample",
     "upsample_nearest3d": "upsample",

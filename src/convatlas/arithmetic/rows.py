@@ -160,7 +160,8 @@ def _row(
     main = _main(operations)
     window = main.work.window if main is not None and _shows_window(trace, group, operations) else None
     stated = trace.calls[group.layer].stated if group.layer is not None else None
-    macs, connections, bias = _work(trace, operations, params, param_sizes)
+    macs, connections, bias = _work(trace, operations)
+    operator_macs = macs
     if stated is not None:
         macs, connections = stated.macs, stated.connections
     last = operations[-1]
@@ -190,6 +191,9 @@ def _row(
         smallest_field=smallest,
         input_shapes=_input_shapes(trace, operations, inside),
         operators=tuple(operation.operator for operation in operations),
+        module=type(trace.calls[group.layer].module).__name__ if group.layer is not None else "",
+        own_params=sum(param_sizes[p] for p in params),
+        operator_macs=operator_macs,
         shared=len(first_use) < len(params),
         stated=stated is not None,
         working=stated.working if stated else (),
@@ -234,9 +238,7 @@ def _kind(trace: Trace, group: _Group) -> str:
     return operations[0].work.kind
 
 
-def _work(
-    trace: Trace, operations: list[Operation], params: list[str], param_sizes: dict[str, int]
-) -> tuple[int | None, int | None, bool]:
+def _work(trace: Trace, operations: list[Operation]) -> tuple[int | None, int | None, bool]:
     """Multiply-adds and connections of one image, and whether there is a bias."""
     works: list[Work] = [operation.work for operation in operations]
     if any(work.macs is None for work in works):

@@ -44,6 +44,9 @@ class Row:
         receptive_field, jump, start: (height, width) in input pixels; see receptive_field.py. None where there is none.
         smallest_field: the receptive field along the shortest path, where paths join.
         operators: what torch ran.
+        module: class of the layer; "" for an operator outside one.
+        own_params: all parameters it reads, those that an earlier row counted too.
+        operator_macs: what the operators multiplied; other than ``macs`` only where ``stated``.
         stated: the figures are the module's own ``__arithmetic__``.
         working: lines of arithmetic the module stated with them.
     """
@@ -71,6 +74,9 @@ class Row:
     smallest_field: tuple[int, ...] | None = None
     input_shapes: tuple[Shape, ...] = ()
     operators: tuple[str, ...] = ()
+    module: str = ""
+    own_params: int = 0
+    operator_macs: int | None = 0
     shared: bool = False
     stated: bool = False
     working: tuple[str, ...] = ()

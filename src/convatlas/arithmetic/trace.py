@@ -266,7 +266,7 @@ class _Watch(TorchDispatchMode):
         read = tuple(t for t, origin in zip(tensors, origins, strict=True) if origin.is_activation)
         self.fields.follow(name, work, named_arguments(func, args, kwargs), outputs)
         self._note(
-            name.rstrip("_"),
+            work.written_as or name.rstrip("_"),
             self.stack[-1] if self.stack else -1,
             work,
             read,

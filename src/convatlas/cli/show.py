@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from convatlas import units
 from convatlas.cli._common import debug_option, json_option, print_json
-from convatlas.errors import UsageError
+from convatlas.cli._lang import lang_option
+from convatlas.errors import LimitError, UsageError
 
 if TYPE_CHECKING:
     from convatlas.arithmetic.summary import Summary
@@ -19,9 +21,20 @@ if TYPE_CHECKING:
 @click.argument("name")
 @click.option("--input", "input_", metavar="CxHxW", help="Image size to count for; the paper's where not given.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print the table for Markdown.")
+@click.option("--latex", "as_latex", is_flag=True, help="Print the table for LaTeX.")
+@click.option("--svg", type=click.Path(dir_okay=False), help="Draw the block diagram into this file.")
+@click.option("--depth", type=click.IntRange(1), default=1, show_default=True, help="Levels of modules --svg opens.")
+@click.option("--conventions", is_flag=True, help="What other tools would print, and why.")
+@click.option("--fits", is_flag=True, help="Memory of a training step: predicted, and measured in one real step here.")
+@click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Images per step, for --fits.")
+@click.option("--optimizer", default="sgd", show_default=True, help="For --fits and --limit.")
+@click.option("--precision", default="fp32", show_default=True, help="fp32 or bf16, for --fits and --limit.")
+@click.option("--limit", metavar="8GiB", help="Say the largest training batch that fits in this much memory.")
 @json_option
+@lang_option
 @debug_option
-def command(name: str, input_: str | None, as_csv: bool, as_json: bool) -> None:
+def command(name: str, input_: str | None, as_json: bool, **wanted: Any) -> None:
     """The layer table of NAME: shapes, parameters, MACs, connections, memory, receptive field.
 
     Everything is for one image. A kind marked * states its own arithmetic, because the operators it runs do more than
@@ -30,10 +43,25 @@ def command(name: str, input_: str | None, as_csv: bool, as_json: bool) -> None:
     from convatlas.models import card, entry
 
     shape = None if input_ is None else parse_input(input_)
+    if wanted["fits"] or wanted["limit"]:
+        show_memory(name, shape or entry(name).input, as_json, wanted)
+        return
     summary = summary_of(name, shape)
     figures = compare_figures(card(name), summary) if shape in (None, entry(name).input) else []
-    if as_csv:
+    if wanted["conventions"]:
+        show_conventions(summary, figures, as_json)
+    elif wanted["svg"]:
+        from convatlas.arithmetic.pictures import block_diagram
+
+        with open(wanted["svg"], "w", encoding="utf-8") as file:
+            file.write(block_diagram(summary, wanted["depth"]))
+        click.echo(f"wrote {wanted['svg']}", err=True)
+    elif wanted["as_csv"]:
         click.echo(summary.to_csv(), nl=False)
+    elif wanted["as_markdown"] or wanted["as_latex"]:
+        from convatlas.arithmetic.pictures import latex_table, markdown_table
+
+        click.echo(markdown_table(summary) if wanted["as_markdown"] else latex_table(summary), nl=False)
     elif as_json:
         document = summary.to_dict()
         document["model"], _, document["variant"] = name.partition("@")
@@ -44,6 +72,74 @@ def command(name: str, input_: str | None, as_csv: bool, as_json: bool) -> None:
         click.echo(summary)
         for line in figure_lines(figures):
             click.echo(line)
+
+
+def show_conventions(summary: Summary, figures: list[dict[str, Any]], as_json: bool) -> None:
+    from convatlas.arithmetic.conventions import conventions
+
+    found = conventions(summary)
+    if as_json:
+        document = {"model": summary.model, "macs": summary.totals.macs, "figures": figures}
+        print_json({**document, "conventions": [convention.to_dict() for convention in found]})
+        return
+    click.echo(f"{summary.model}: convatlas macs {units.exact(summary.totals.macs)}")
+    for figure in figures:
+        if figure["quantity"] == "macs":
+            click.echo(f"  the paper prints {figure['printed']} ({figure['source']})")
+    for convention in found:
+        click.echo(f"\n{convention.tool}: {units.exact(convention.total)} {convention.unit}")
+        for line in convention.lines:
+            click.echo(f"  {line.difference:+17,}  {line.reason}")
+        if not convention.lines:
+            click.echo("  the same")
+
+
+PARTS = ("params", "gradients", "optimizer", "buffers", "input", "saved", "train_peak", "infer_peak")
+
+
+def show_memory(name: str, shape: tuple[int, int, int], as_json: bool, wanted: dict[str, Any]) -> None:
+    """Predicted memory beside measured, or the largest batch under a limit."""
+    from convatlas.arithmetic import memory
+    from convatlas.models import create_model
+
+    optimizer, precision = wanted["optimizer"], wanted["precision"]
+    if wanted["limit"]:
+        limit = parse_bytes(wanted["limit"])
+        net = create_model(name, in_channels=shape[0], image_size=shape[1])
+        batch, peak = memory.largest_batch(net, shape, limit, optimizer, precision)
+        if as_json:
+            print_json({"model": name, "limit_bytes": limit, "batch": batch, "train_peak": peak})
+        elif batch:
+            click.echo(
+                f"{name} trains with at most {batch} images in {wanted['limit']}: {units.bytes_(peak)} at the peak"
+            )
+        else:
+            click.echo(f"{name} does not fit: one image already takes {units.bytes_(peak)} at the peak")
+        if not batch:
+            raise LimitError(f"{name} cannot train in {wanted['limit']}; one image takes {units.bytes_(peak)}.")
+        return
+    net = create_model(name, in_channels=shape[0], image_size=shape[1])
+    predicted = memory.predict(net, shape, wanted["batch"], optimizer, precision).to_dict()
+    measured = memory.measure(net, shape, wanted["batch"], optimizer, precision).to_dict()
+    if as_json:
+        print_json({"model": name, "optimizer": optimizer, "predicted": predicted, "measured": measured})
+        return
+    click.echo(f"{name}, batch {wanted['batch']}, {optimizer}, {precision}")
+    click.echo(f"{'':12}  {'predicted':>12}  {'measured':>12}")
+    for part in PARTS:
+        click.echo(f"{part:12}  {units.bytes_(predicted[part]):>12}  {units.bytes_(measured[part]):>12}")
+
+
+def parse_bytes(text: str) -> int:
+    """``8GiB``, ``500MB``, ``1e9`` -> bytes; GiB are powers of 1024, GB of 1000."""
+    found = re.fullmatch(r"([0-9.e+]+)\s*([kmgt]?)(i?)b?", text.strip().lower())
+    try:
+        count = float(found[1]) if found else -1.0
+    except ValueError:
+        count = -1.0
+    if found is None or count <= 0:
+        raise UsageError(f"a size is a number and a unit, such as 8GiB or 500MB; got {text!r}.")
+    return int(count * (1024 if found[3] else 1000) ** " kmgt".index(found[2] or " "))
 
 
 def parse_input(text: str) -> tuple[int, int, int]:

@@ -1,0 +1,213 @@
+"""Pictures and tables of a summary: SVG drawn from the graph, Markdown and LaTeX for lecture notes. No torch.
+
+An SVG is plain text that any browser shows: a block diagram of the modules, and bars per layer. Colours differ by kind
+and are told apart in grey by their labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+from convatlas import units
+from convatlas.arithmetic.summary import HEADINGS, INPUT, TEXT_COLUMNS, Row, Summary, cells, times
+from convatlas.errors import UnknownNameError
+
+# kind -> fill; what is not here is white
+COLOURS = {
+    "conv": "#cfe3f7",
+    "conv_transposed": "#cfe3f7",
+    "fc": "#d8efd3",
+    "maxpool": "#f9e0c7",
+    "avgpool": "#f9e0c7",
+    "global_avgpool": "#f9e0c7",
+    "batch_norm": "#eee6f5",
+    "lrn": "#eee6f5",
+    "concat": "#fff3b8",
+    "add": "#fff3b8",
+    "unknown": "#f6c6c6",
+}
+WIDTH, HEIGHT, GAP, LEFT = 300, 34, 22, 130  # pixels of a box, between boxes, and left of them
+
+
+# ------------------------------------------------------------------ block diagram
+
+
+@dataclass
+class Box:
+    """Rows drawn as one: a layer, or a module that is not opened."""
+
+    name: str
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        return self.rows[0].kind if len(self.rows) == 1 else "block"
+
+    @property
+    def label(self) -> str:
+        params = sum(row.params for row in self.rows)
+        parts = [self.rows[0].kind if len(self.rows) == 1 else f"{len(self.rows)} layers", times(self.rows[-1].output)]
+        if len(self.rows) == 1 and self.rows[0].kernel:
+            parts[0] += " " + times(self.rows[0].kernel).replace(" ", "")
+        return ", ".join(parts) + (f", {units.short(params)} params" if params else "")
+
+
+def boxes(summary: Summary, depth: int = 1) -> tuple[list[Box], list[tuple[int, int]]]:
+    """Rows gathered by the first ``depth`` names of their paths, in order, and the edges between the boxes.
+
+    Edge (a, b): box b reads box a; -1 is the input. A module that runs in two stretches makes two boxes, so that every
+    edge points onward.
+    """
+    found: list[Box] = []
+    place: dict[str, int] = {}
+    for row in summary.rows:
+        name = ".".join(row.path.split(".")[:depth]) if row.path and row.path.count(".") >= depth else row.name
+        if not found or found[-1].name != name or row.path.count(".") < depth:
+            found.append(Box(name))
+        found[-1].rows.append(row)
+        place[row.name] = len(found) - 1
+    edges: dict[tuple[int, int], None] = {}
+    for row in summary.rows:
+        here = place[row.name]
+        for source in row.inputs:
+            there = -1 if source == INPUT else place[source]
+            if there != here:
+                edges[(there, here)] = None
+    return found, list(edges)
+
+
+def block_diagram(summary: Summary, depth: int = 1) -> str:
+    """The network from top to bottom as SVG: a box per layer or per module, skips drawn round the side.
+
+    Args:
+        depth: how many levels of modules are opened; 1 shows the stages of a ResNet as boxes.
+    """
+    found, edges = boxes(summary, depth)
+    step = HEIGHT + GAP
+    lanes = _lanes([edge for edge in edges if edge[1] - edge[0] > 1])
+    right = LEFT + WIDTH + 18 * (1 + max(lanes.values(), default=0)) + 40
+    parts = [_input_box(summary)]
+    for number, box in enumerate(found):
+        parts.append(_box(box, step * (number + 1)))
+    for start, end in edges:
+        top, bottom = step * (start + 1) + HEIGHT, step * (end + 1)
+        if end - start == 1:
+            x = LEFT + WIDTH // 2
+            parts.append(f'<path d="M{x} {top} V{bottom}" {_ARROW}/>')
+        else:
+            lane = LEFT + WIDTH + 18 * (1 + lanes[(start, end)])
+            edge, mid_top, mid_bottom = LEFT + WIDTH, top - HEIGHT // 2, bottom + HEIGHT // 2
+            parts.append(f'<path d="M{edge} {mid_top} H{lane} V{mid_bottom} H{edge + 3}" {_ARROW}/>')
+    return _svg(right, step * (len(found) + 1) + 10, parts, f"{summary.model}: block diagram")
+
+
+_ARROW = 'fill="none" stroke="#555" marker-end="url(#arrow)"'
+
+
+def _lanes(skips: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
+    """Side lanes for edges that skip boxes: short ones inside, no two that overlap in one lane."""
+    lanes: dict[tuple[int, int], int] = {}
+    for skip in sorted(skips, key=lambda edge: (edge[1] - edge[0], edge)):
+        taken = {lane for other, lane in lanes.items() if other[0] < skip[1] and skip[0] < other[1]}
+        lanes[skip] = next(lane for lane in range(len(skips)) if lane not in taken)
+    return lanes
+
+
+def _input_box(summary: Summary) -> str:
+    label = "input " + " and ".join(times(shape) for shape in summary.inputs)
+    return _rectangle(0, "#f2f2f2", label, "")
+
+
+def _box(box: Box, y: int) -> str:
+    fill = COLOURS.get(box.kind, "#ffffff" if box.kind != "block" else "#e8eef2")
+    return _rectangle(y, fill, box.label, box.name)
+
+
+def _rectangle(y: int, fill: str, label: str, name: str) -> str:
+    middle = y + HEIGHT // 2 + 4
+    return (
+        f'<rect x="{LEFT}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="4" fill="{fill}" stroke="#555"/>'
+        f'<text x="{LEFT + WIDTH // 2}" y="{middle}" text-anchor="middle">{escape(label)}</text>'
+        f'<text x="{LEFT - 8}" y="{middle}" text-anchor="end">{escape(name)}</text>'
+    )
+
+
+def _svg(width: int, height: int, parts: Sequence[str], title: str) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 -8 {width} {height + 16}" width="{width}" '
+        f'height="{height + 16}" font-family="sans-serif" font-size="11" role="img">\n<title>{escape(title)}</title>\n'
+        '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+        '<path d="M0 0 L8 4 L0 8 z" fill="#555"/></marker></defs>\n' + "\n".join(parts) + "\n</svg>\n"
+    )
+
+
+# ------------------------------------------------------------------ bars
+
+QUANTITIES: dict[str, Callable[[Row], int]] = {
+    "params": lambda row: row.params,
+    "macs": lambda row: row.macs or 0,
+    "connections": lambda row: row.connections or 0,
+    "activation_bytes": lambda row: row.activation_bytes,
+    "receptive_field": lambda row: max(row.receptive_field or (0,)),
+}
+
+
+def bars(summary: Summary, quantity: str = "macs") -> str:
+    """One bar per row that has any of ``quantity``, as SVG; for "receptive_field" it shows how the field grows.
+
+    Raises:
+        UnknownNameError: none of QUANTITIES.
+    """
+    if quantity not in QUANTITIES:
+        raise UnknownNameError("quantity", quantity, QUANTITIES)
+    value = QUANTITIES[quantity]
+    rows = [row for row in summary.rows if value(row)]
+    if quantity == "receptive_field":
+        rows = [row for row in rows if row.kernel]
+    most = max((value(row) for row in rows), default=1)
+    text = units.bytes_ if quantity == "activation_bytes" else units.short
+    parts = []
+    for number, row in enumerate(rows):
+        y, length = 18 * number, max(1, round(420 * value(row) / most))
+        fill = COLOURS.get(row.kind, "#dddddd")
+        parts.append(
+            f'<text x="190" y="{y + 12}" text-anchor="end">{escape(row.name)}</text>'
+            f'<rect x="198" y="{y + 2}" width="{length}" height="13" fill="{fill}" stroke="#555" stroke-width="0.5"/>'
+            f'<text x="{202 + length}" y="{y + 12}">{text(value(row))}</text>'
+        )
+    return _svg(720, 18 * len(rows), parts, f"{summary.model}: {quantity} per layer")
+
+
+# ------------------------------------------------------------------ tables for lecture notes
+
+
+def markdown_table(summary: Summary) -> str:
+    """The layer table for Markdown; numbers to the right, totals below."""
+    rule = ["---" if column < TEXT_COLUMNS else "---:" for column in range(len(HEADINGS))]
+    lines = [HEADINGS, rule, *(cells(row) for row in summary.rows), _total_cells(summary)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def latex_table(summary: Summary) -> str:
+    """The layer table for LaTeX: a tabular with booktabs rules."""
+    columns = "l" * TEXT_COLUMNS + "r" * (len(HEADINGS) - TEXT_COLUMNS)
+    lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _latex_line(HEADINGS), r"\midrule"]
+    lines += [_latex_line(cells(row)) for row in summary.rows]
+    lines += [r"\midrule", _latex_line(_total_cells(summary)), r"\bottomrule", r"\end{tabular}"]
+    return "\n".join(lines) + "\n"
+
+
+def _latex_line(line: Sequence[str]) -> str:
+    def safe(text: str) -> str:
+        escaped = text.replace("_", r"\_").replace("%", r"\%").replace("&", r"\&")
+        return escaped.replace(" x ", r" $\times$ ")
+
+    return " & ".join(map(safe, line)) + r" \\"
+
+
+def _total_cells(summary: Summary) -> tuple[str, ...]:
+    totals = summary.totals
+    counts = (units.exact(totals.params), units.exact(totals.macs), units.exact(totals.connections))
+    return ("total", "", "", "", "", *counts, units.bytes_(totals.activation_bytes), "", "")
