@@ -48,7 +48,7 @@ def test_a_tie_in_which_the_most_accurate_is_the_faster(case):
     advice = recommend(*case(("slow", range(20), 9.0), ("quick", range(10, 24), 1.0)), Budget())
     assert (advice.model, advice.ties) == ("quick", ("slow",))
     assert (
-        "slow cannot be told apart from it on these images (exact McNemar, p = 0.18), but is not faster." in advice.why
+        "slow cannot be told apart from it by these images (exact McNemar, p = 0.18), but is not faster." in advice.why
     )
 
 
@@ -124,3 +124,14 @@ def test_several_seeds_are_told_as_such(row):
     assert "added up over pairs of runs" in advice.why
     assert "sign-flip and Welch" in advice.why
     assert "3 and 3 runs" in advice.why
+
+
+def test_when_only_the_number_of_seeds_leaves_it_open_that_is_said(row):
+    """Two runs each, 12 points apart on average, but the seeds of one network differ by as much."""
+    hits = {"steady": np.ones((2, N), bool), "moody": np.ones((2, N), bool)}
+    hits["moody"][0, :80], hits["moody"][1, :16] = False, False
+    advice = recommend([row("steady", hits["steady"], 1.0), row("moody", hits["moody"], 9.0)], hits, Budget())
+    assert advice.ties == ("moody",)
+    assert "moody cannot be told apart from it by these images and seeds" in advice.why
+    assert advice.why.endswith("The runs at hand do differ (moody), but so few seeds cannot say whether that is the "
+                               "network or the seed; --seeds 3 or more would.")  # fmt: skip

@@ -33,6 +33,8 @@ from convatlas.recipes._folder import write_json, write_text
 FOR_SMALL_IMAGES = ("mlp", "lenet5@modern", "resnet20_cifar")
 FOR_PHOTOS = ("lenet5@modern", "resnet20_cifar", "resnet18")
 SMALL_SIDE = 64  # pixels: up to here images are small
+# photos cost a hundred times what digits do: where the user sets no budget, each training gets this time
+PHOTO_TIME_S = 120.0
 
 LATENCY_LIMIT_S = 20.0
 SCHEMA = 1
@@ -94,7 +96,7 @@ def compare(
         data: what `open_data` opens, or a data set.
         seeds: trainings of each network, with the seeds ``seed``, ``seed + 1`` ...; the split stays that of ``seed``.
         epochs: of every training; by default the recipe's. Not together with ``time_s``.
-        time_s: wall time of every training instead of epochs.
+        time_s: wall time of every training instead of epochs; two minutes where photos are given and nothing else.
         budget: limits such as ``"latency<=20ms,size<=20MB"``; who exceeds one is not recommended.
         settings: fields of `Recipe` to change for all networks.
 
@@ -120,9 +122,11 @@ def compare(
     recipes = {model: recipe_for(model, recipe).change(**settings) for model in _distinct(names or ())}
 
     material = _material(data, seed, split, on_bad, recipes)
-    recipes = recipes or {
-        model: recipe_for(model, recipe).change(**settings) for model in default_networks(material.dataset)
-    }
+    if not recipes:
+        chosen = default_networks(material.dataset)
+        recipes = {model: recipe_for(model, recipe).change(**settings) for model in chosen}
+        if chosen == FOR_PHOTOS and epochs is None and time_s is None:
+            time_s = PHOTO_TIME_S
     if time_s is None:
         _check_same_length(recipes)
     candidates = [_candidate(model, chosen, material) for model, chosen in recipes.items()]

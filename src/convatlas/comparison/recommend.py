@@ -14,7 +14,7 @@ from dataclasses import replace
 from convatlas import units
 from convatlas.comparison.budget import Budget, Limit
 from convatlas.comparison.result import Recommendation, Row
-from convatlas.comparison.statistics import Difference, Hits, difference, holm
+from convatlas.comparison.statistics import SIGNIFICANCE, Difference, Hits, difference, holm
 
 
 def recommend(rows: Sequence[Row], hits: Mapping[str, Hits], budget: Budget) -> Recommendation:
@@ -73,8 +73,9 @@ def _choice(chosen: Row, leader: Row, fitting: Sequence[Row], differences: Seque
     if chosen is leader:
         names = _list([d.second for d in tied])
         return (
-            f"{chosen.model} is the most accurate{within}: {right}. {names} cannot be told apart from it on these "
-            f"images ({_p(min(tied, key=lambda d: d.adjusted_p))}), but {'is' if len(tied) == 1 else 'are'} not faster."
+            f"{chosen.model} is the most accurate{within}: {right}. {names} cannot be told apart from it by these "
+            f"{_sample(tied[0])} ({_p(min(tied, key=lambda d: d.adjusted_p))}), but "
+            f"{'is' if len(tied) == 1 else 'are'} not faster.{_more_seeds(tied)}"
         )
     between = next(d for d in tied if d.second == chosen.model)
     also = [d.second for d in tied if d.second != chosen.model]
@@ -83,7 +84,7 @@ def _choice(chosen: Row, leader: Row, fitting: Sequence[Row], differences: Seque
         f"({units.percent(leader.test_top1, 1)}): {_disagreement(between)}, which chance explains ({_p(between)}). "
         f"It is the faster one: {units.duration(chosen.latency.p50_s)} against "
         f"{units.duration(leader.latency.p50_s)} per image. {_room(between)}"
-        f"{f' {_list(also)} cannot be told apart from {leader.model} either.' if also else ''}"
+        f"{f' {_list(also)} cannot be told apart from {leader.model} either.' if also else ''}{_more_seeds([between])}"
     )
 
 
@@ -91,6 +92,21 @@ def _disagreement(d: Difference) -> str:
     pairs = "" if d.runs == (1, 1) else ", added up over pairs of runs"
     first, second = _images(d.only_first), units.exact(d.only_second)
     return f"{first} right with {d.first} alone and {second} with {d.second} alone{pairs}"
+
+
+def _sample(d: Difference) -> str:
+    return "images" if d.runs == (1, 1) else "images and seeds"
+
+
+def _more_seeds(tied: Sequence[Difference]) -> str:
+    """Where the runs at hand differ beyond the chance of images, and only their number keeps the verdict open."""
+    open_ones = [d.second for d in tied if d.p_of_these_runs < SIGNIFICANCE <= d.p]
+    if not open_ones:
+        return ""
+    return (
+        f" The runs at hand do differ ({_list(open_ones)}), but so few seeds cannot say whether that is the network or "
+        "the seed; --seeds 3 or more would."
+    )
 
 
 def _images(count: int) -> str:

@@ -106,6 +106,8 @@ def _table(comparison: Comparison, look_of: Mapping[str, SeriesStyle]) -> Html:
     marked = next((place for place, row in enumerate(comparison.rows) if row.model == chosen), None)
     covers = comparison.rows[0].accuracy.covers
     seeds = f" Accuracy is the mean over {len(comparison.conditions.seeds)} seeds." if several else ""
+    if len(comparison.conditions.seeds) == 2:
+        seeds += " Two seeds say little of the spread between seeds: the interval is wide for that; three narrow it."
     caption = (
         f"Accuracy by the protocol “{comparison.conditions.protocol}”, with its 95 % interval, which covers "
         f"{covers}.{seeds}"
@@ -294,7 +296,8 @@ def _confusion(comparison: Comparison, evidence: Evidence, look_of: Mapping[str,
     )
     first = f" Seed {comparison.conditions.seeds[0]}." if len(comparison.conditions.seeds) > 1 else ""
     note = html.note(
-        f"Rows are true classes, columns what the network said; the darker, the larger the share of its row.{first}"
+        "Rows are true classes, columns what the network said; the stronger the colour, the larger the share of its "
+        f"row.{first}"
     )
     return html.join(note, pictures)
 

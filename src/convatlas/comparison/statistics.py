@@ -86,7 +86,9 @@ class Difference:
 
     ``only_first`` and ``only_second`` count the images (summed over pairs of runs, where there are several) that only
     one of the two gets right: all that a paired test looks at. ``p`` is the chance of a difference at least as large
-    between networks that are equally good. ``adjusted_p`` is p after Holm's correction, once it has been applied.
+    between networks that are equally good; ``p_of_these_runs`` asks this of the runs as they are and leaves out that
+    another seed would have given others: of one run each it is p itself. ``adjusted_p`` is p after Holm's correction,
+    once it has been applied.
     """
 
     first: str
@@ -94,6 +96,7 @@ class Difference:
     difference: float
     ci95: Interval
     p: float
+    p_of_these_runs: float
     adjusted_p: float
     only_first: int
     only_second: int
@@ -117,6 +120,7 @@ class Difference:
             "difference": self.difference,
             "ci95": list(self.ci95),
             "p": self.p,
+            "p_of_these_runs": self.p_of_these_runs,
             "adjusted_p": self.adjusted_p,
             "only_first": self.only_first,
             "only_second": self.only_second,
@@ -177,9 +181,9 @@ def difference(first: str, hits_first: Hits, second: str, hits_second: Hits) -> 
     freedom = variance**2 / wobble if wobble else math.inf
     half = (float(stdtrit(freedom, 0.975)) if wobble else Z95) * math.sqrt(variance)
 
-    p = sign_flip(right_first.astype(np.int64) * runs[1] - right_second.astype(np.int64) * runs[0])
+    p = p_images = sign_flip(right_first.astype(np.int64) * runs[1] - right_second.astype(np.int64) * runs[0])
     if wobble:
-        p = max(p, 2 * float(stdtr(freedom, -abs(centre) / math.sqrt(variance))))
+        p = max(p_images, 2 * float(stdtr(freedom, -abs(centre) / math.sqrt(variance))))
 
     observed = float(by_image.mean())
     return Difference(
@@ -188,6 +192,7 @@ def difference(first: str, hits_first: Hits, second: str, hits_second: Hits) -> 
         difference=observed,
         ci95=Interval(max(-1.0, float(centre) - half), min(1.0, float(centre) + half)),
         p=p,
+        p_of_these_runs=p_images,
         adjusted_p=p,
         only_first=int((right_first * (runs[1] - right_second)).sum()),
         only_second=int((right_second * (runs[0] - right_first)).sum()),

@@ -165,7 +165,7 @@ def thumbnails(images: Sequence[np.ndarray], captions: Sequence[object], labels:
         labels: what each shows, for those who do not see it.
     """
     items = "".join(
-        f'<figure><img src="data:image/png;base64,{_png(image)}" alt="{text(label)}">'
+        f'<figure><img{_enlarged(image)} src="data:image/png;base64,{_png(image)}" alt="{text(label)}">'
         f"<figcaption>{text(caption)}</figcaption></figure>"
         for image, caption, label in zip(images, captions, labels, strict=True)
     )
@@ -173,6 +173,11 @@ def thumbnails(images: Sequence[np.ndarray], captions: Sequence[object], labels:
 
 
 THUMBNAIL_SIDE = 160  # pixels; a report with a dozen photos stays below a megabyte
+
+
+def _enlarged(image: np.ndarray) -> str:
+    """Small images are enlarged with their pixels to be seen; photos are not."""
+    return ' class="pixels"' if max(np.shape(image)[:2]) <= 64 else ""
 
 
 def _png(image: np.ndarray) -> str:

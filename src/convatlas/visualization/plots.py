@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -79,8 +80,9 @@ def _epochs(ax: Axes, title: str, ylabel: str) -> Axes:
     ax.set(xlabel="epoch", ylabel=ylabel, title=title)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     ax.grid(axis="x", visible=False)
-    handles, labels = ax.get_legend_handles_labels()
-    first_of_each = dict(zip(labels, handles, strict=True))
+    first_of_each: dict[str, Any] = {}
+    for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+        first_of_each.setdefault(label, handle)
     if len(first_of_each) > 1:
         ax.legend(first_of_each.values(), first_of_each.keys(), handlelength=2.6)
     return ax
