@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command("compare", context_settings={"max_content_width": 110})
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @data_option()
-@click.option("--seeds", default=1, show_default=True, help="Trainings of each network; two say little of the spread, three more.")
+@click.option("--seeds", default=1, show_default=True, help="Trainings of each network: 1, or 3 and more.")
 @click.option("--seed", default=0, show_default=True, help="Of the split and the first training.")
 @click.option("--time", "minutes", type=float, help="Minutes of every training, instead of epochs.")
 @click.option("--budget", help="Limits, such as latency<=20ms,size<=20MB,memory<=200MB,params<=1M,macs<=300M.")
@@ -126,9 +126,9 @@ def _print(found: Comparison) -> None:
         f"{conditions.data}: {units.exact(conditions.parts['test'])} test images, protocol {conditions.protocol}; "
         f"the interval covers {found.rows[0].accuracy.covers}."
     )
+    seeds = f"{len(conditions.seeds)} {'seed' if len(conditions.seeds) == 1 else 'seeds'}"
     click.echo(
-        f"Training: {conditions.training}; {len(conditions.seeds)} {'seed' if len(conditions.seeds) == 1 else 'seeds'}. "
-        f"Time and memory: batch 1, {conditions.machine['processor']}."
+        f"Training: {conditions.training}; {seeds}. Time and memory: batch 1, {conditions.machine['processor']}."
     )
     over = "; over: over the budget" if found.budget else ""
     click.echo(f"→: recommended; front: nothing here is both faster and more accurate{over}.")
