@@ -375,3 +375,10 @@ def test_a_name_that_is_no_utf8_and_one_with_a_newline_are_read_and_can_be_print
     data = open_data(root)
     assert data.read(data.names.index(f"cat/{odd}")).shape == (12, 10, 3)
     assert data.report()["duplicates"]["with_different_labels"] == [["cat/\\xff\\xfe.png", "dog/9.png"]]
+
+
+def test_digits_are_the_embedded_ones_whatever_lies_in_the_folder(class_folders, tmp_path, monkeypatch):
+    class_folders({"a": 2, "b": 2}, tmp_path / "digits")
+    monkeypatch.chdir(tmp_path)
+    assert open_data("digits").layout == "digits"
+    assert open_data("./digits").layout == "class folders"

@@ -61,7 +61,7 @@ def open_data(
         raise UsageError(f"on_bad is {on_bad!r}; expected 'fail' or 'skip'")
     if not 0 <= max_bad <= 1:
         raise UsageError(f"max_bad is {max_bad}; expected a share from 0 to 1")
-    if str(source) == "digits" and not Path("digits").exists():
+    if str(source) == "digits":  # always the embedded ones; a folder of that name is ./digits
         return arrays.digits()
     if str(source).startswith("hf:"):
         raise DataError(
