@@ -1,0 +1,108 @@
+"""The effective receptive field: how much each pixel really matters to one position of a layer.
+
+Measured by the gradient of that position, on the user's image or on noise; the theoretical field says only which pixels
+can matter at all. Luo, Li, Urtasun and Zemel, "Understanding the effective receptive field in deep convolutional neural
+networks", NIPS 2016: it is a small blob inside the theoretical box, and grows as a network is trained.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from convatlas.arithmetic.network import Seen, seen_by
+from convatlas.errors import ShapeError, UnknownNameError, UsageError
+
+BATCH = 8  # images whose gradients are taken at once
+
+
+@dataclass(frozen=True)
+class EffectiveField:
+    """What one position of a layer is moved by.
+
+    Attributes:
+        mass: (H, W), absolute gradient summed over channels, averaged over images, scaled to sum 1.
+        seen: the theoretical field: its box, and the part of it inside the image.
+        layer, position: where.
+    """
+
+    mass: np.ndarray
+    seen: Seen
+    layer: str
+    position: tuple[int, int]
+
+    def share_of_field(self, mass: float = 0.95) -> float:
+        """The smallest share of the theoretical field (inside the image) whose pixels hold ``mass`` of the gradient."""
+        pixels = np.sort(self.mass, axis=None)[::-1]
+        needed = int(np.searchsorted(np.cumsum(pixels), mass * pixels.sum()) + 1)
+        box = 1
+        for span in self.seen.image:
+            box *= 0 if span is None else span[1] - span[0] + 1
+        return needed / box
+
+    def svg(self, scale: int = 2) -> str:
+        """The mass in grey, darkest where it is largest, with the theoretical box on it."""
+        height, width = self.mass.shape
+        most = float(self.mass.max()) or 1.0
+        cells = [
+            f'<rect x="{x}" y="{y}" width="1" height="1" fill-opacity="{self.mass[y, x] / most:.2f}"/>'
+            for y, x in zip(*np.nonzero(self.mass > 0.005 * most), strict=True)
+        ]
+        (top, bottom), (left, right) = self.seen.theory
+        box = f'<rect x="{left}" y="{top}" width="{right - left + 1}" height="{bottom - top + 1}"'
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{scale * width}" '
+            f'height="{scale * height}"><rect width="{width}" height="{height}" fill="#fff" stroke="#999"/>'
+            + "".join(cells)
+            + f'{box} fill="none" stroke="#c00" stroke-width="1"/></svg>\n'
+        )
+
+
+def effective_field(
+    net: nn.Module, images: Tensor, layer: str, position: Sequence[int] | None = None
+) -> EffectiveField:
+    """Measure the effective receptive field of one position of a layer.
+
+    Args:
+        net: the network with its weights; evaluated as it is, in evaluation mode, and not changed.
+        images: (N, C, H, W), already preprocessed; noise shows the architecture, photographs the trained network.
+        layer: path of a module whose output is a map; its channels are summed.
+        position: (row, column); the middle of the map where None.
+    Raises:
+        UnknownNameError: no module of that path.
+        ShapeError: the images are no batch, or the layer's output is no map.
+        UsageError: the layer did not run, or the position is outside the map.
+    """
+    modules = dict(net.named_modules())
+    if layer not in modules:
+        raise UnknownNameError("layer", layer, [name for name in modules if name])
+    if images.dim() != 4:
+        raise ShapeError(f"images come as (N, C, H, W); got {tuple(images.shape)}.")
+    net = copy.deepcopy(net).eval()
+    for parameter in net.parameters():
+        parameter.requires_grad_(False)
+    caught: list[Tensor] = []
+    net.get_submodule(layer).register_forward_hook(lambda module, given, result: caught.append(result.clone()))
+    total = torch.zeros(images.shape[2:], dtype=torch.float64)
+    place: tuple[int, int] = (0, 0)
+    for batch in images.split(BATCH):
+        caught.clear()
+        batch = batch.detach().clone().requires_grad_()
+        net(batch)
+        if not caught:
+            raise UsageError(f"{layer} did not run.")
+        if caught[0].dim() != 4:
+            raise ShapeError(f"the output of {layer} is no map: {tuple(caught[0].shape[1:])}.")
+        height, width = caught[0].shape[2:]
+        place = (height // 2, width // 2) if position is None else (int(position[0]), int(position[1]))
+        if not (0 <= place[0] < height and 0 <= place[1] < width):
+            raise UsageError(f"{layer} has {height} x {width} positions; got {place}.")
+        (gradient,) = torch.autograd.grad(caught[0][:, :, place[0], place[1]].sum(), batch)
+        total += gradient.abs().sum(dim=(0, 1)).double()
+    mass = (total / total.sum()).numpy() if total.sum() > 0 else total.numpy()
+    return EffectiveField(mass, seen_by(net, tuple(images.shape[1:]), layer, place), layer, place)
