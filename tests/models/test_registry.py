@@ -18,7 +18,7 @@ from convatlas.models._registry import CATALOGUE, MODULES, declared
 
 
 def test_patterns_match_the_full_name_and_the_name_before_the_variant():
-    assert ca.list_models("resnet50*") == ["resnet50", "resnet50@torchvision", "resnet50@caffe"]
+    assert ca.list_models("resnet50*") == [f"resnet50{v}" for v in ("", "@torchvision", "@caffe", "@keras")]
     assert ca.list_models("resnet50", variants=False) == ["resnet50"]
     assert ca.list_models("*@torchvision") == [n for n in ca.list_models() if n.endswith("@torchvision")]
     assert ca.list_models("nothing*") == []

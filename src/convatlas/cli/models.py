@@ -8,6 +8,7 @@ from convatlas import units
 from convatlas.cli._common import debug_option, json_option, print_json, print_table
 from convatlas.errors import UnknownNameError
 from convatlas.models import Entry, Figure, entry, list_models
+from convatlas.models._ledger import WORDS, Line, derived_text, lines, tally
 
 ERRORS = ("top1_error", "top5_error", "error")
 
@@ -15,9 +16,10 @@ ERRORS = ("top1_error", "top5_error", "error")
 @click.command("models")
 @click.argument("pattern", default="*")
 @click.option("--no-variants", is_flag=True, help="Only the papers' own networks, not those others deploy.")
+@click.option("--ledger", "as_ledger", is_flag=True, help="Every printed figure beside the derived one.")
 @json_option
 @debug_option
-def command(pattern: str, no_variants: bool, as_json: bool) -> None:
+def command(pattern: str, no_variants: bool, as_ledger: bool, as_json: bool) -> None:
     """What is in the atlas: paper, year, parameters, MACs, printed errors.
 
     PATTERN has shell wildcards: 'resnet*', '*_cifar', '*@torchvision'.
@@ -26,6 +28,9 @@ def command(pattern: str, no_variants: bool, as_json: bool) -> None:
     if not names:
         raise UnknownNameError("network", pattern, list_models(), "PATTERN may hold the wildcards * and ?.")
     entries = [entry(name) for name in names]
+    if as_ledger:
+        print_ledger([line for subject in entries for line in lines(subject)], as_json)
+        return
     if as_json:
         print_json({"models": [as_record(line) for line in entries]})
         return
@@ -39,6 +44,47 @@ def command(pattern: str, no_variants: bool, as_json: bool) -> None:
         ("printed error %, top-1 / top-5", "left"),
     )
     print_table(columns, (row(line) for line in entries))
+
+
+def print_ledger(found: list[Line], as_json: bool) -> None:
+    counts = tally(found)
+    if as_json:
+        print_json({"figures": [ledger_record(line) for line in found], "counts": counts})
+        return
+    left = ("network", "quantity", "printed", "derived", "verdict", "protocol", "source")
+    columns = [(heading, "left") for heading in left]
+    print_table(
+        columns,
+        (
+            (
+                line.network,
+                line.figure.quantity.replace("_", " "),
+                line.figure.text,
+                derived_text(line),
+                line.verdict,
+                line.figure.explanation or line.figure.protocol,
+                line.source,
+            )
+            for line in found
+        ),
+    )
+    click.echo("; ".join(f"{count} {WORDS[word]}" for word, count in counts.items()))
+
+
+def ledger_record(line: Line) -> dict[str, object]:
+    figure = line.figure
+    return {
+        "network": line.network,
+        "quantity": figure.quantity,
+        "printed": figure.printed,
+        "unit": figure.unit,
+        "unit_name": figure.unit_name,
+        "derived": line.derived,
+        "verdict": line.verdict,
+        "explanation": figure.explanation,
+        "protocol": figure.protocol,
+        "source": line.source,
+    }
 
 
 def row(line: Entry) -> tuple[str, ...]:

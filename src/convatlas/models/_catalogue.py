@@ -7,6 +7,7 @@ and the whole card. A test fails when it is stale.
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,15 @@ from convatlas.arithmetic import summarize
 from convatlas.models._card import Network
 from convatlas.models._registry import CATALOGUE, MODULES, declared
 
+WITH_NEURONS = ("conv", "fc")  # the layers whose outputs AlexNet's paper counts
+
 
 def record(network: Network, family: str) -> dict[str, Any]:
     """One network as plain values; it is built and counted on the meta device, so this costs no memory."""
     with torch.device("meta"):
         net = network.build(num_classes=network.num_classes, in_channels=network.input[0], image_size=network.input[1])
-    totals = summarize(net, network.input).totals
+    summary = summarize(net, network.input)
+    totals = summary.totals
     return {
         "name": network.name,
         "family": family,
@@ -32,6 +36,8 @@ def record(network: Network, family: str) -> dict[str, Any]:
         "fixed_size": network.fixed_size,
         "params": totals.params,
         "macs": totals.macs,
+        "connections": totals.connections,
+        "neurons": sum(math.prod(row.output) for row in summary.rows if row.kind in WITH_NEURONS),
         "card": network.card.to_dict(),
     }
 

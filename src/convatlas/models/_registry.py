@@ -47,7 +47,7 @@ CATALOGUE = "catalogue.json"
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the atlas. ``params`` and ``macs`` are derived, at the paper's input and number of classes."""
+    """One line of the atlas. The counts are derived, at the paper's input and number of classes."""
 
     full_name: str
     family: str
@@ -57,6 +57,8 @@ class Entry:
     fixed_size: bool
     params: int
     macs: int
+    connections: int
+    neurons: int
     card: Card
 
     @property
@@ -185,5 +187,7 @@ def _entry(record: dict[str, Any]) -> Entry:
         fixed_size=record["fixed_size"],
         params=record["params"],
         macs=record["macs"],
+        connections=record["connections"],
+        neurons=record["neurons"],
         card=Card.from_dict(record["card"]),
     )

@@ -15,6 +15,8 @@ Two towers on a 227 x 227 image: groups of 2 wherever a layer reads only the map
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,17 +26,31 @@ from convatlas.models._card import Card, Departure, Figure, Network, Paper, erro
 
 
 class AlexNet(Classifier):
-    """The network of 2012, its two GPUs as two groups."""
+    """The network of 2012, its two GPUs as two groups.
 
-    def __init__(self, num_classes: int = 1000, in_channels: int = 3, image_size: int = 227) -> None:
+    Args:
+        caffe: the BVLC replicas: Caffe's normalisation (k = 1, alpha divided by n) and initialisation.
+        pool_first: CaffeNet's order, pooling before normalisation.
+    """
+
+    def __init__(
+        self,
+        caffe: bool = False,
+        pool_first: bool = False,
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        image_size: int = 227,
+    ) -> None:
         super().__init__()
         self.in_channels, self.image_size = in_channels, image_size
+        self.pool_first = pool_first
+        k, alpha = (1.0, 1e-4 / 5) if caffe else (2.0, 1e-4)  # section 3.3
         # section 3.4: pooling windows of 3 with stride 2 overlap
         self.conv1 = nn.Conv2d(in_channels, 96, kernel_size=11, stride=4)
-        self.norm1 = LocalResponseNorm(n=5, k=2, alpha=1e-4, beta=0.75)
+        self.norm1 = LocalResponseNorm(5, k, alpha, beta=0.75)
         self.pool1 = nn.MaxPool2d(kernel_size=3, stride=2)
         self.conv2 = nn.Conv2d(96, 256, kernel_size=5, padding=2, groups=2)
-        self.norm2 = LocalResponseNorm(n=5, k=2, alpha=1e-4, beta=0.75)
+        self.norm2 = LocalResponseNorm(5, k, alpha, beta=0.75)
         self.pool2 = nn.MaxPool2d(kernel_size=3, stride=2)
         self.conv3 = nn.Conv2d(256, 384, kernel_size=3, padding=1)
         self.conv4 = nn.Conv2d(384, 384, kernel_size=3, padding=1, groups=2)
@@ -47,14 +63,14 @@ class AlexNet(Classifier):
         self.fc7 = nn.Linear(4096, 4096)
         self.drop7 = nn.Dropout(0.5)
         self.fc8 = nn.Linear(4096, num_classes)
-        initialise(self)
+        (initialise_as_caffe if caffe else initialise)(self)
 
     def forward(self, images: Tensor) -> Tensor:  # (N, 3, 227, 227)
         self.check(images)
         x = F.relu(self.conv1(images))  # (N, 96, 55, 55)
-        x = self.pool1(self.norm1(x))  # (N, 96, 27, 27)
+        x = self.norm1(self.pool1(x)) if self.pool_first else self.pool1(self.norm1(x))  # (N, 96, 27, 27)
         x = F.relu(self.conv2(x))  # (N, 256, 27, 27)
-        x = self.pool2(self.norm2(x))  # (N, 256, 13, 13)
+        x = self.norm2(self.pool2(x)) if self.pool_first else self.pool2(self.norm2(x))  # (N, 256, 13, 13)
         x = F.relu(self.conv3(x))  # (N, 384, 13, 13)
         x = F.relu(self.conv4(x))  # (N, 384, 13, 13)
         x = F.relu(self.conv5(x))  # (N, 256, 13, 13)
@@ -104,6 +120,16 @@ def initialise(net: AlexNet) -> None:
     for layer in (net.conv2, net.conv4, net.conv5, net.fc6, net.fc7):
         assert layer.bias is not None
         nn.init.ones_(layer.bias)
+
+
+def initialise_as_caffe(net: AlexNet) -> None:
+    """The replica's: 0.005 in fc6 and fc7, 0.1 instead of 1 for the biases that are not 0."""
+    gaussian_(net, std=0.01)
+    for fc in (net.fc6, net.fc7):
+        nn.init.normal_(fc.weight, std=0.005)
+    for layer in (net.conv2, net.conv4, net.conv5, net.fc6, net.fc7):
+        assert layer.bias is not None
+        nn.init.constant_(layer.bias, 0.1)
 
 
 CARD = Card(
@@ -180,7 +206,41 @@ TORCHVISION = Card(
     ),
 )
 
+REPLICA = (
+    Departure("normalisation", "k = 2, alpha as printed (3.3)", "k = 1, alpha divided by n = 5", "Caffe's rule"),
+    Departure("biases", "1 where they are not 0", "0.1", "the replica's readme: 1 did not train in Caffe"),
+)
+CAFFE_INITIALISATION = (
+    "Gaussian 0.01, 0.005 in fc6 and fc7; biases 0.1 in conv2, conv4, conv5, fc6, fc7 and 0 elsewhere"
+)
+ACCURACIES = ("the accuracies are printed; the errors here are 100 minus them",)
+CAFFE = Card(
+    paper=CARD.paper,
+    summary="the BVLC replica (bvlc_alexnet)",
+    initialisation=CAFFE_INITIALISATION,
+    figures=errors("42.9", "19.8", "ILSVRC-2012 val, centre crop", source="BVLC models/bvlc_alexnet readme"),
+    departures=REPLICA,
+    unstated=ACCURACIES,
+)
+CAFFENET = Card(
+    paper=CARD.paper,
+    summary="CaffeNet (bvlc_reference_caffenet): pooling before normalisation",
+    initialisation=CAFFE_INITIALISATION,
+    figures=errors("42.6", "19.6", "ILSVRC-2012 val, centre crop", source="BVLC bvlc_reference_caffenet readme"),
+    departures=(*REPLICA, Departure("order", "normalise, then pool", "pool, then normalise", "CaffeNet's")),
+    unstated=ACCURACIES,
+)
+
 NETWORKS = (
     Network("alexnet", AlexNet, CARD, input=(3, 227, 227), smallest_size=67, fixed_size=True),
     Network("alexnet@torchvision", OneTower, TORCHVISION, smallest_size=63),
+    Network("alexnet@caffe", partial(AlexNet, caffe=True), CAFFE, (3, 227, 227), smallest_size=67, fixed_size=True),
+    Network(
+        "alexnet@caffenet",
+        partial(AlexNet, caffe=True, pool_first=True),
+        CAFFENET,
+        (3, 227, 227),
+        smallest_size=67,
+        fixed_size=True,
+    ),
 )

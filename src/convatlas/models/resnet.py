@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convatlas.models._blocks import Classifier, he_
+from convatlas.models._blocks import Classifier, glorot_, he_
 from convatlas.models._card import Card, Departure, Figure, Network, Paper, errors
 
 # Table 1: blocks in conv2_x, conv3_x, conv4_x, conv5_x
@@ -42,23 +42,23 @@ class PaddedIdentity(nn.Module):
         return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, *self.padding))
 
 
-def projection(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
+def projection(in_channels: int, out_channels: int, stride: int, bias: bool = False) -> nn.Sequential:
     """Shortcuts B and C: a 1x1 convolution to the new width, with batch norm."""
-    conv = nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=stride, bias=False)
+    conv = nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=stride, bias=bias)
     return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(out_channels)))
 
 
-def make_shortcut(kind: str, in_channels: int, out_channels: int, stride: int) -> nn.Module | None:
+def make_shortcut(kind: str, in_channels: int, out_channels: int, stride: int, bias: bool = False) -> nn.Module | None:
     """Section 4.1: "A" pads with zeros, "B" projects where the shape changes, "C" everywhere; "none" is plain."""
     if kind == "none":
         return None
     if kind == "C":
-        return projection(in_channels, out_channels, stride)
+        return projection(in_channels, out_channels, stride, bias)
     if in_channels == out_channels and stride == 1:
         return nn.Identity()
     if kind == "A":
         return PaddedIdentity(in_channels, out_channels, stride)
-    return projection(in_channels, out_channels, stride)
+    return projection(in_channels, out_channels, stride, bias)
 
 
 class BasicBlock(nn.Module):
@@ -86,19 +86,25 @@ class Bottleneck(nn.Module):
     expansion = 4
 
     def __init__(
-        self, in_channels: int, channels: int, stride: int, shortcut: str, stride_in_3x3: bool = False
+        self,
+        in_channels: int,
+        channels: int,
+        stride: int,
+        shortcut: str,
+        stride_in_3x3: bool = False,
+        bias: bool = False,
     ) -> None:
         super().__init__()
         # the paper and its released models stride in the first 1x1; fb.resnet.torch moved it to the 3x3 ("v1.5")
         first, second = (1, stride) if stride_in_3x3 else (stride, 1)
         out_channels = channels * self.expansion
-        self.conv1 = nn.Conv2d(in_channels, channels, kernel_size=1, stride=first, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, channels, kernel_size=1, stride=first, bias=bias)
         self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, kernel_size=3, stride=second, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(channels, channels, kernel_size=3, stride=second, padding=1, bias=bias)
         self.bn2 = nn.BatchNorm2d(channels)
-        self.conv3 = nn.Conv2d(channels, out_channels, kernel_size=1, bias=False)
+        self.conv3 = nn.Conv2d(channels, out_channels, kernel_size=1, bias=bias)
         self.bn3 = nn.BatchNorm2d(out_channels)
-        self.shortcut = make_shortcut(shortcut, in_channels, out_channels, stride)
+        self.shortcut = make_shortcut(shortcut, in_channels, out_channels, stride, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.bn1(self.conv1(x)))
@@ -110,11 +116,11 @@ class Bottleneck(nn.Module):
 Block = BasicBlock | Bottleneck
 
 
-def plan(depth: int, shortcut: str, stride_in_3x3: bool) -> tuple[Callable[..., Block], tuple[int, ...]]:
+def plan(depth: int, shortcut: str, stride_in_3x3: bool, bias: bool) -> tuple[Callable[..., Block], tuple[int, ...]]:
     """The block a depth is made of, and its counts in conv2_x to conv5_x."""
     if depth in BASIC:
         return partial(BasicBlock, shortcut=shortcut), BASIC[depth]
-    return partial(Bottleneck, shortcut=shortcut, stride_in_3x3=stride_in_3x3), BOTTLENECK[depth]
+    return partial(Bottleneck, shortcut=shortcut, stride_in_3x3=stride_in_3x3, bias=bias), BOTTLENECK[depth]
 
 
 def stage(
@@ -133,7 +139,9 @@ class ResNet(Classifier):
         depth: 18, 34 (basic blocks), 50, 101, 152 (bottlenecks).
         shortcut: "A", "B", "C", or "none" for the plain network.
         stride_in_3x3: the deployed bottleneck, which strides in its 3x3 convolution.
-        conv1_bias: the released Caffe ResNet-50 left a bias in conv1.
+        biases: "none" before batch norm; "conv1" in the released Caffe ResNet-50; "all" in Keras.
+        pool_rounds_up: Caffe's pool1, unpadded with its size rounded up: other windows on the same 56 x 56.
+        initialise: how the weights are drawn.
     """
 
     def __init__(
@@ -141,25 +149,27 @@ class ResNet(Classifier):
         depth: int,
         shortcut: str = "B",
         stride_in_3x3: bool = False,
-        conv1_bias: bool = False,
+        biases: str = "none",
+        pool_rounds_up: bool = False,
+        initialise: Callable[[nn.Module], None] = he_,
         num_classes: int = 1000,
         in_channels: int = 3,
         image_size: int = 224,
     ) -> None:
         super().__init__()
         self.in_channels = in_channels
-        self.conv1 = nn.Conv2d(in_channels, 64, kernel_size=7, stride=2, padding=3, bias=conv1_bias)
+        self.conv1 = nn.Conv2d(in_channels, 64, kernel_size=7, stride=2, padding=3, bias=biases != "none")
         self.bn1 = nn.BatchNorm2d(64)
-        self.pool1 = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+        self.pool1 = nn.MaxPool2d(3, stride=2, padding=0 if pool_rounds_up else 1, ceil_mode=pool_rounds_up)
 
-        block, blocks = plan(depth, shortcut, stride_in_3x3)
+        block, blocks = plan(depth, shortcut, stride_in_3x3, bias=biases == "all")
         self.conv2_x, width = stage(block, 64, 64, blocks[0], stride=1)  # pool1 has halved already
         self.conv3_x, width = stage(block, width, 128, blocks[1], stride=2)
         self.conv4_x, width = stage(block, width, 256, blocks[2], stride=2)
         self.conv5_x, width = stage(block, width, 512, blocks[3], stride=2)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(width, num_classes)
-        he_(self)
+        initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:  # (N, 3, 224, 224)
         self.check(images)
@@ -170,6 +180,13 @@ class ResNet(Classifier):
         x = self.conv5_x(x)  # (N, 2048, 7, 7)
         x = torch.flatten(self.avgpool(x), start_dim=1)  # (N, 2048)
         return self.fc(x)  # (N, K), logits
+
+
+def initialise_as_torchvision(net: nn.Module) -> None:
+    """Convolutions Gaussian with standard deviation sqrt(2 / (k^2 out)); the last layer as torch leaves it."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
 PAPER = Paper(
@@ -220,6 +237,8 @@ FIGURES = {
     "resnet101@torchvision": errors("22.44", "6.21", ONE_CROP, source=FB_TORCH),
     "resnet152@torchvision": errors("22.16", "6.16", ONE_CROP, source=FB_TORCH),
     "resnet50@caffe": macs("3.8") + errors("24.7", "7.8", ONE_CROP, source=RELEASED),
+    "resnet101@caffe": errors("23.6", "7.1", ONE_CROP, source=RELEASED),
+    "resnet152@caffe": errors("23.0", "6.7", ONE_CROP, source=RELEASED),
 }
 STRIDE = Departure(
     "stride of a bottleneck",
@@ -227,11 +246,27 @@ STRIDE = Departure(
     here="in the 3x3 convolution",
     why="what fb.resnet.torch, torchvision and timm deploy: same parameters, 231 M more multiply-adds",
 )
+FAN_OUT = Departure(
+    "initialisation",
+    paper="He's rule with the inputs of a unit (1502.01852, equation 10)",
+    here="with its outputs (equation 14)",
+    why="torchvision's",
+)
 CONV1_BIAS = Departure(
     "bias of conv1",
     paper="no bias before batch norm",
     here="64 biases",
     why="the released ResNet-50-deploy.prototxt has them; ResNet-101 and 152 do not",
+)
+CAFFE_POOL = Departure(
+    "pool1",
+    paper="3x3, stride 2, to 56 x 56; the padding is not said",
+    here="unpadded, the size rounded up",
+    why="Caffe's rule, with which the released weights were trained; elsewhere it is padded by 1 and rounded down",
+)
+KERAS = (
+    Departure("biases", "none before batch norm", "every convolution has one", "Keras"),
+    Departure("initialisation", "He's rule", "Glorot's, uniform", "Keras's default"),
 )
 STATISTICS = Departure(
     "batch-norm statistics",
@@ -245,14 +280,17 @@ DESCRIPTIONS = {
     "B": "shortcut B: projections where the shape changes, identities elsewhere",
     "C": "shortcut C: every shortcut a projection",
 }
+HE = "He: Gaussian, standard deviation sqrt(2/n), n = k^2 c (section 3.4 refers to 1502.01852)"
 
 
-def card(name: str, depth: int, shortcut: str, *departures: Departure, note: str = "") -> Card:
+def card(
+    name: str, depth: int, shortcut: str, *departures: Departure, note: str = "", initialisation: str = HE
+) -> Card:
     return Card(
         paper=PAPER,
         summary=f"{depth} layers, {note or DESCRIPTIONS[shortcut]}",
-        initialisation="He: Gaussian, standard deviation sqrt(2/n), n = k^2 c (section 3.4 refers to 1502.01852)",
-        figures=FIGURES[name],
+        initialisation=initialisation,
+        figures=FIGURES.get(name, ()),
         departures=(*departures, STATISTICS),
         unstated=(
             "the initialisation of the last layer: He's rule like the others",
@@ -266,11 +304,35 @@ def network(name: str, depth: int, shortcut: str) -> Network:
     return Network(name, partial(ResNet, depth, shortcut), card(name, depth, shortcut), smallest_size=17)
 
 
-def deployed(depth: int) -> Network:
-    name = f"resnet{depth}@torchvision"
-    note = "the deployed form (v1.5): the stride in the 3x3 convolution"
-    build = partial(ResNet, depth, stride_in_3x3=True)
-    return Network(name, build, card(name, depth, "B", STRIDE, note=note), smallest_size=17)
+def torchvision(depth: int) -> Network:
+    name, bottleneck = f"resnet{depth}@torchvision", depth in BOTTLENECK
+    build = partial(ResNet, depth, stride_in_3x3=bottleneck, initialise=initialise_as_torchvision)
+    record = card(
+        name,
+        depth,
+        "B",
+        *((STRIDE,) if bottleneck else ()),
+        FAN_OUT,
+        note=f"as torchvision deploys it{': the stride in the 3x3 convolution (v1.5)' if bottleneck else ''}",
+        initialisation="Gaussian, standard deviation sqrt(2/n), n = k^2 times the outputs; last layer torch's default",
+    )
+    return Network(name, build, record, smallest_size=17)
+
+
+def caffe(depth: int) -> Network:
+    name = f"resnet{depth}@caffe"
+    build = partial(ResNet, depth, biases="conv1" if depth == 50 else "none", pool_rounds_up=True)
+    departures = (CONV1_BIAS, CAFFE_POOL) if depth == 50 else (CAFFE_POOL,)
+    record = card(name, depth, "B", *departures, note="as the authors released it in Caffe")
+    return Network(name, build, record, smallest_size=17)
+
+
+def keras(depth: int) -> Network:
+    name = f"resnet{depth}@keras"
+    build = partial(ResNet, depth, biases="all", initialise=glorot_)
+    note = "as Keras deploys it: a bias in every convolution"
+    record = card(name, depth, "B", *KERAS, note=note, initialisation="Glorot, uniform; biases 0 (Keras's default)")
+    return Network(name, build, record, smallest_size=17)
 
 
 NETWORKS = (
@@ -284,13 +346,7 @@ NETWORKS = (
     network("resnet50", 50, "B"),
     network("resnet101", 101, "B"),
     network("resnet152", 152, "B"),
-    deployed(50),
-    deployed(101),
-    deployed(152),
-    Network(
-        "resnet50@caffe",
-        partial(ResNet, 50, conv1_bias=True),
-        card("resnet50@caffe", 50, "B", CONV1_BIAS, note="as released in Caffe: conv1 keeps a bias"),
-        smallest_size=17,
-    ),
+    *(torchvision(depth) for depth in (18, 34, 50, 101, 152)),
+    *(caffe(depth) for depth in BOTTLENECK),
+    *(keras(depth) for depth in BOTTLENECK),
 )
