@@ -24,7 +24,7 @@ class ProgressWatcher(Watcher):
         self._header, self._label = header, label
         self._bar: Progress | None = None
         self._task = TaskID(0)
-        self._rate = 0.0
+        self._started: tuple[float, int] | None = None
 
     def __enter__(self) -> ProgressWatcher:
         return self
@@ -32,27 +32,28 @@ class ProgressWatcher(Watcher):
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._stop()
 
+    def on_images(self, done: int, total: int) -> None:
+        if self._bar is None:
+            self._show(total)
+        assert self._bar is not None
+        self._bar.update(self._task, completed=done, total=total, description=f"{self._label}images {done:,}/{total:,}")
+        if done == total:
+            self._stop()
+
     def on_start(self, header: Mapping[str, str], epochs: int, updates_per_epoch: int) -> None:
         if self._header:
             for name, value in header.items():
                 self._console.print(f"[dim]{name:>12}[/dim]  {value}", soft_wrap=True)
         self._epochs, self._steps = epochs, updates_per_epoch
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[detail]}"),
-            console=self._console,
-            transient=True,
-        )
-        self._task = self._bar.add_task(self._label, total=epochs * updates_per_epoch, detail="")
-        self._bar.start()
-        self._started: tuple[float, int] | None = None
+        self._stop()
+        self._show(epochs * updates_per_epoch)
 
     def on_note(self, text: str) -> None:
         self._console.print(f"[yellow]note[/yellow]  {text}", soft_wrap=True)
 
     def on_step(self, state: State, loss: float, images_per_s: float) -> None:
-        assert self._bar is not None
+        if self._bar is None:
+            return
         now = time.monotonic()
         if self._started is None:
             self._started = (now, state.step)
@@ -77,9 +78,22 @@ class ProgressWatcher(Watcher):
                 soft_wrap=True,
             )
 
+    def _show(self, total: int) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[detail]}"),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task(self._label, total=total, detail="")
+        self._bar.start()
+
     def _stop(self) -> None:
         if self._bar is not None:
             self._bar.stop()
+            self._bar = None
 
 
 class JsonWatcher(Watcher):

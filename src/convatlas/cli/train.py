@@ -45,6 +45,7 @@ def settings_options(*only: str) -> Callable[[Any], Any]:
 @click.option("--split", type=click.Path(path_type=Path), help="A split file to reuse.")
 @click.option("--on-bad", default="fail", type=click.Choice(["fail", "skip"]), show_default=True,
               help="What a file that cannot be read does.")  # fmt: skip
+@click.option("--max-bad", default=0.05, show_default=True, help="The largest share of images that skip may leave out.")
 @click.option("--time", "minutes", type=float, help="Train for about so many minutes; sets the epochs.")
 @click.option("--resume", "resume_from", type=click.Path(path_type=Path), help="Continue the run in this directory.")
 @click.option("--print-config", is_flag=True, help="Print every setting and where it came from, and stop.")
@@ -61,6 +62,7 @@ def command(
     out: Path,
     split: Path | None,
     on_bad: Literal["fail", "skip"],
+    max_bad: float,
     minutes: float | None,
     resume_from: Path | None,
     print_config: bool,
@@ -92,7 +94,14 @@ def command(
             click.echo(f"# {chosen.name}: {chosen.source}\n{describe(chosen, origins)}")
             return
         if dry_run:
-            material = Material(data, seed=seed, split=split, on_bad=on_bad, validation_images=chosen.validation_images)
+            material = Material(
+                data,
+                seed=seed,
+                split=split,
+                on_bad=on_bad,
+                max_bad=max_bad,
+                validation_images=chosen.validation_images,
+            )
             for name, value in prepare(model, material, chosen, seed, None).header().items():
                 click.echo(f"{name:>12}  {value}")
             return
@@ -105,6 +114,7 @@ def command(
                 out=out,
                 split=split,
                 on_bad=on_bad,
+                max_bad=max_bad,
                 time_s=None if minutes is None else 60 * minutes,
                 watcher=watcher,
             )

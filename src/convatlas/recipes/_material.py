@@ -26,11 +26,13 @@ class Material:
         seed: int = 0,
         split: Path | None = None,
         on_bad: Literal["fail", "skip"] = "fail",
+        max_bad: float = 0.05,
         validation_images: int = 5000,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        self.dataset = source if isinstance(source, Dataset) else room.open_data(str(source), on_bad=on_bad)
-        self.on_bad = on_bad
+        if not isinstance(source, Dataset):
+            source = room.open_data(str(source), on_bad=on_bad, max_bad=max_bad, progress=progress)
+        self.dataset, self.on_bad, self.max_bad = source, on_bad, max_bad
         self.split: Split = (
             room.read_split(split, self.dataset)
             if split

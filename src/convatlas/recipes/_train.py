@@ -38,6 +38,9 @@ class Watcher(training.Observer):
 
     def on_note(self, text: str) -> None: ...
 
+    def on_images(self, done: int, total: int) -> None:
+        """Images are being opened or decoded, before the start."""
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -62,12 +65,19 @@ class Setup:
         """What is printed before the first update: every choice that bears on speed or accuracy."""
         split, data = self.material.split, self.material.dataset
         augment = self.batches.augment
+        left_out = {}
+        if data.problems:
+            listed = "; ".join(f"{problem.name} (index {problem.index})" for problem in data.problems[:10])
+            more = f" and {len(data.problems) - 10} more" if len(data.problems) > 10 else ""
+            left_out = {"left out": f"{len(data.problems)} files that cannot be read: {listed}{more}"}
         return {
             "network": f"{self.entry.full_name}, {sum(p.numel() for p in self.net.parameters()):,} parameters",
             "data": f"{data.source} ({data.layout}): {len(data.classes)} classes, "
             f"{len(split.train)} train, {len(split.val)} validation, {len(split.test)} test",
             "split": split.rule,
-            "images": f"{self.rule.size[0]} x {self.rule.size[1]} x {self.rule.channels}, {self.rule.why}",
+            **left_out,
+            "images": f"{self.rule.size[0]} x {self.rule.size[1]} x {self.rule.channels}, {self.rule.why}; "
+            f"{self.batches.store.origin}",
             "augmentation": in_words(augment),
             "recipe": f"{self.recipe.name}: {self.recipe.epochs} epochs of {len(self.batches)} updates of "
             f"{self.recipe.batch_size} images, {self.recipe.optimizer}, lr {self.recipe.lr:g} {self.recipe.schedule}",
@@ -87,6 +97,7 @@ def train(
     out: str | Path = "runs",
     split: str | Path | None = None,
     on_bad: Literal["fail", "skip"] = "fail",
+    max_bad: float = 0.05,
     time_s: float | None = None,
     watcher: Watcher | None = None,
     **settings: Any,
@@ -101,6 +112,8 @@ def train(
         recipe: ``"modern"``, ``"paper"``, a recipe's name, or a `Recipe`.
         out: the parent of the run directory.
         split: a split file to reuse instead of making a split.
+        on_bad: what an image that cannot be read does: "fail", or "skip" it, count it and list it ...
+        max_bad: ... up to this share of all images.
         time_s: train for about so long: a few updates are timed and the epochs set accordingly.
         settings: fields of `Recipe` to change, e.g. ``epochs=3, lr=0.05``.
 
@@ -117,7 +130,9 @@ def train(
         seed=seed,
         split=Path(split) if split else None,
         on_bad=on_bad,
+        max_bad=max_bad,
         validation_images=chosen.validation_images,
+        progress=watcher.on_images,
     )  # fmt: skip
     setup = prepare(model, material, chosen, seed, time_s)
     folder = _folder.make(Path(out), setup.entry.full_name, material.dataset.source)
@@ -141,7 +156,13 @@ def resume(folder: str | Path, *, watcher: Watcher | None = None) -> Run:
         watcher.on_note(f"{run.path} is finished already")
         return run
     data = run.config["data"]
-    material = Material(data["source"], split=run.split_path, on_bad=data["on_bad"])
+    material = Material(
+        data["source"],
+        split=run.split_path,
+        on_bad=data["on_bad"],
+        max_bad=data["max_bad"],
+        progress=watcher.on_images,
+    )
     if material.dataset.fingerprint != data["fingerprint"]:
         raise DataError(
             f"the data at {data['source']} are no longer those of {run.path}: names, labels or files have changed. "
@@ -239,6 +260,7 @@ def write_beginning(folder: Path, setup: Setup) -> None:
             "layout": data.layout,
             "fingerprint": data.fingerprint,
             "on_bad": setup.material.on_bad,
+            "max_bad": setup.material.max_bad,
             "classes": list(data.classes),
             "split": setup.material.split.rule,
         },
