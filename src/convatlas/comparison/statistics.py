@@ -61,16 +61,22 @@ class Accuracy:
 def accuracy(hits: Hits) -> Accuracy:
     """Mean top-1 with a 95 % interval.
 
-    One run: Wilson's interval over the images. Several: Wilson's interval of the mean on N images, and Student's
-    interval of the mean over the seeds, their half-widths added in quadrature on either side (square-and-add: Newcombe,
-    Statistics in Medicine 17, 1998, 873-890; Zou and Donner, Statistics in Medicine 27, 2008, 1693-1702). The image
-    part is that of a single run and so a little wide: averaging runs cannot make N images into more.
+    One run: Wilson's interval over the images. Several: Wilson's interval of the mean over the images and Student's of
+    the mean over the seeds, their half-widths added in quadrature on either side (square-and-add: Newcombe, Statistics
+    in Medicine 17, 1998, 873-890; Zou and Donner, Statistics in Medicine 27, 2008, 1693-1702).
+
+    For the image part, S runs on N images count as more than N trials and fewer than S * N: as many as would give the
+    variance that is seen between images (Kish's effective sample size). How runs waver on single images enters both
+    parts, so the interval is rather too wide than too narrow.
     """
-    by_seed = hits.mean(axis=1)
-    n, seeds, mean = hits.shape[1], hits.shape[0], float(hits.mean())
-    images = wilson(mean * n, n)
+    by_seed, by_image = hits.mean(axis=1), hits.mean(axis=0)
+    seeds, n = hits.shape
+    mean = float(hits.mean())
     if seeds == 1:
-        return Accuracy(mean, images, n, (mean,), IMAGES_ONLY)
+        return Accuracy(mean, wilson(mean * n, n), n, (mean,), IMAGES_ONLY)
+    variance = float(by_image.var())
+    trials = n * min(mean * (1 - mean) / variance, seeds) if variance else n
+    images = wilson(mean * trials, trials)
     half = float(stdtrit(seeds - 1, 0.975) * np.std(by_seed, ddof=1) / math.sqrt(seeds))
     low = max(0.0, mean - math.hypot(mean - images.low, half))
     high = min(1.0, mean + math.hypot(images.high - mean, half))

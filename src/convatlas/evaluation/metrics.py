@@ -48,13 +48,13 @@ def topk_hits(logits: ArrayLike, labels: ArrayLike, k: int = 1) -> NDArray[np.bo
 # --- intervals -------------------------------------------------------------------------------------------------------
 
 
-def wilson(hits: float, n: int, confidence: float = 0.95) -> Interval:
+def wilson(hits: float, n: float, confidence: float = 0.95) -> Interval:
     """Wilson's score interval of a share that was ``hits`` out of ``n`` independent trials.
 
         centre = (p + z²/2n) / (1 + z²/n)        half = z/(1 + z²/n) * sqrt(p(1-p)/n + z²/4n²)
 
     Unlike p ± 1.96 sqrt(p(1-p)/n) it stays within 0 and 1, and 0 or n hits do not give an interval of no width.
-    ``hits`` may be a fraction: the mean over several runs. With n = 0 nothing is known: 0 to 1.
+    ``hits`` and ``n`` may be fractions: of a mean over several runs. With n = 0 nothing is known: 0 to 1.
 
     Source: Wilson, JASA 22 (1927) 209-212; Brown, Cai and DasGupta, Statistical Science 16 (2001) 101-133, eq. 4.
     """
