@@ -19,7 +19,7 @@ def patterns():
 
 
 def test_the_output_layer_is_taken_exactly(patterns):
-    """At F6 the loss is y_c + log(e^-j + sum e^-y_k) of squared distances: its Hessian's diagonal by the closed form."""
+    """At F6 the loss is y_c + log(e^-j + sum e^-y_k) of squared distances: here in closed form."""
     net, (_, labels) = create_model("lenet5"), patterns
     x = torch.randn(6, 84)
     found = second_derivative(lambda f6: losses.map_1998()(net.OUTPUT(f6), labels), x)
