@@ -11,16 +11,18 @@ from torch import nn
 from torch.nn import functional as F
 
 
-def mean_pool(x, kernel, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+def mean_pool(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
     """Max pooling shows one pixel of its window to the gradient; a mean shows all of them."""
     with torch.no_grad():
-        sides = torch._C._nn.max_pool2d_with_indices(x, kernel, stride, padding, dilation, ceil_mode)[0].shape[2:]
-    pair = [(v, v) if isinstance(v, int) else tuple(v) for v in (kernel, stride or kernel, padding, dilation)]
+        geometry = (kernel_size, stride, padding, dilation, ceil_mode)
+        largest, indices = torch._C._nn.max_pool2d_with_indices(input, *geometry)
+    pair = [(v, v) if isinstance(v, int) else tuple(v) for v in (kernel_size, stride or kernel_size, padding, dilation)]
     kernel, stride, padding, dilation = pair
     room = 2 * max(kernel) * max(dilation)  # more than ceil_mode can ask for
-    x = F.pad(x, (padding[1], padding[1] + room, padding[0], padding[0] + room))
-    weight = x.new_ones(x.shape[1], 1, *kernel)
-    return F.conv2d(x, weight, None, stride, 0, dilation, x.shape[1])[:, :, : sides[0], : sides[1]]
+    x = F.pad(input, (padding[1], padding[1] + room, padding[0], padding[0] + room))
+    mean = F.conv2d(x, x.new_ones(x.shape[1], 1, *kernel), None, stride, 0, dilation, x.shape[1])
+    mean = mean[:, :, : largest.shape[2], : largest.shape[3]]
+    return (mean, indices) if return_indices else mean
 
 
 def made_positive(net: nn.Module) -> nn.Module:

@@ -104,6 +104,24 @@ def test_a_strided_layer_may_leave_the_border_unseen():
     assert seen_by(net, (1, 12, 12), "2", (0, 0)).image == ((0, 10), (0, 10))
 
 
+def test_pooled_pyramids_are_known_again_once_they_are_read_as_a_whole():
+    class Pyramid(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 2, 3, stride=2)
+            self.head = nn.Linear(2 * (9 + 1), 3)
+
+        def forward(self, x):
+            x = self.conv(x)
+            levels = [nn.functional.adaptive_avg_pool2d(x, bins).flatten(1) for bins in (3, 1)]
+            return self.head(torch.cat(levels, dim=1))
+
+    s = summarize(Pyramid(), (1, 14, 14))
+    assert s["concat"].receptive_field is None  # its elements see different things
+    assert s["head"].receptive_field == (13, 13)
+    assert pixels(made_positive(Pyramid()), (1, 14, 14))[0](()) == ((0, 12), (0, 12))  # the last column is not read
+
+
 def test_what_is_not_followed_is_not_guessed():
     class Rolls(nn.Module):
         def forward(self, x):

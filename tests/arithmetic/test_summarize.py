@@ -214,6 +214,54 @@ def test_messages_name_the_layer_and_the_way_out(shape, message):
         summarize(nn.Sequential(nn.Conv2d(3, 4, 3)), shape)
 
 
+@pytest.mark.parametrize(
+    ("net", "given", "message"),
+    [
+        (
+            nn.Conv2d(3, 4, 3),
+            torch.zeros(1, 3, 8, 8, dtype=torch.long),
+            "Conv2d was given 3 x 8 x 8 and stopped: Input",
+        ),
+        (nn.Linear(3, 4), torch.zeros(1, 3, dtype=torch.float64), "multiplies float32 and float64. Give dtype="),
+        (nn.Sequential(nn.AvgPool2d(1), nn.Flatten(2)), (3, 8, 8), None),
+    ],
+)
+def test_types_are_minded(net, given, message):
+    if message is None:
+        summarize(net, given, dtype=torch.float64)
+    else:
+        with pytest.raises(ForwardError, match=message.replace(".", r"\.")):
+            summarize(net, given)
+
+
+class Empties(nn.Module):
+    def forward(self, x):
+        return x[:, :, :0].relu()
+
+
+def test_a_layer_of_size_zero_is_named():
+    with pytest.raises(
+        ForwardError, match=r"0 \(Empties\) was given 3 x 8 x 8 and stopped: its result would hold nothing"
+    ):
+        summarize(nn.Sequential(Empties()), (3, 8, 8))
+
+
+class Silent(nn.Module):
+    def forward(self, x):
+        return 3
+
+
+def test_a_forward_without_a_tensor_is_refused():
+    with pytest.raises(UsageError, match="forward returned int, in which there is no tensor"):
+        summarize(Silent(), (3, 8, 8))
+
+
+def test_a_recurrent_network_with_its_weights():
+    s = summarize(nn.LSTM(5, 7, batch_first=True), (11, 5))
+    assert s.totals.params == 4 * 7 * (5 + 7 + 2)
+    assert s.totals.macs == 11 * 4 * 7 * (5 + 7)
+
+
 @pytest.mark.parametrize("shape", [(3, 0, 8), (), (3, -1, 2), "3x32", (3, 2.5)])
 def test_what_is_no_shape_is_refused(shape):
     with pytest.raises(UsageError, match="an input shape is"):

@@ -80,6 +80,13 @@ def _work(row: Row) -> Worked | None:
         if row.kind == "conv":
             groups = row.groups or 1
             return by_hand.convolution(shape, row.output[0], kernel, stride, padding, dilation, groups, row.bias)
+        if row.kind == "conv_transposed":
+            plain = by_hand.transposed_convolution(shape, row.output[0], kernel, stride, padding, dilation)
+            extra = tuple(there - here for there, here in zip(row.output[1:], plain.output[1:], strict=True))
+            groups = row.groups or 1
+            return by_hand.transposed_convolution(
+                shape, row.output[0], kernel, stride, padding, dilation, groups, row.bias, extra
+            )
         if row.kind in ("maxpool", "avgpool"):
             return by_hand.pooling(shape, kernel, stride, padding, dilation, row.ceil_mode, row.kind)
     if row.kind == "fc" and len(row.output) == len(shape) == 1 and row.macs == shape[0] * row.output[0]:

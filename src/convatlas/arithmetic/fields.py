@@ -24,7 +24,9 @@ from convatlas.arithmetic import receptive_field as rf
 from convatlas.arithmetic.operators import Window, Work
 from convatlas.arithmetic.receptive_field import Axis, Reads
 
-OTHER, CHANNEL = "n", "c"  # tags of dimensions that are no axis of the image; axes are 0, 1, 2
+# tags of dimensions that are no axis of the image; axes are 0, 1, 2. Along a MIXED one (what was flattened and then
+# concatenated) the elements see different things: only who reads all of them has a field.
+OTHER, CHANNEL, MIXED = "n", "c", "m"
 Tag = str | int
 Factor = tuple[Tag, int]
 Layout = tuple[tuple[Factor, ...], ...]
@@ -65,6 +67,11 @@ class Field:
 
     def has(self, axis: int) -> bool:
         return any(tag == axis for factors in self.layout for tag, _ in factors)
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether the view is of all elements together, and not of each."""
+        return any(tag == MIXED for factors in self.layout for tag, _ in factors)
 
     @property
     def figures(self) -> tuple[tuple[int, ...], tuple[Fraction, ...] | None, tuple[int, ...], tuple[int, ...]]:
@@ -160,7 +167,7 @@ class Fields:
         assert field is not None
         if work.window is not None:
             return [_windowed(field, work, work.window, old, shape)] * len(outputs)
-        if name in _REGROUPS:
+        if name in _REGROUPS or (name == "as_strided" and old == shape):
             return [_regrouped(field, shape)]
         if name in _FOLLOWERS:
             return _FOLLOWERS[name](field, named, old, outputs)
@@ -182,9 +189,7 @@ class Fields:
             return Field(layout, ((sum(c for c, _ in whole.runs), whole.view),))
         tags = [tag for tag, _ in model.layout[dim]]
         if tags != [CHANNEL]:
-            if any(isinstance(tag, int) for tag in tags):
-                raise Unfollowed
-            return reduce(_joined, (_resized(f, dim, shape[dim]) for f in known if f is not None))
+            return self._mixture([f for f in known if f is not None], dim, shape[dim])
         blank = View(*((tuple(rf.nothing(a.size) for a in model.view.axes),) * 2))
         runs: list[Run] = []
         for t, field in zip(tensors, known, strict=True):
@@ -195,6 +200,17 @@ class Fields:
             else:
                 runs.extend(field.runs)
         return Field(_replaced(model.layout, dim, ((CHANNEL, shape[dim]),)), _merged(runs))
+
+    def _mixture(self, fields: list[Field], dim: int, size: int) -> Field:
+        """Flattened maps one after the other: what all of them see, kept for whoever reads all of them."""
+        summed = []
+        for field in fields:
+            rest = [factors for place, factors in enumerate(field.layout) if place != dim]
+            if any(isinstance(tag, int) for factors in rest for tag, _ in factors):
+                raise Unfollowed
+            summed.append(_summed(field, [dim]))
+        whole = reduce(_joined, map(_one_run, summed))
+        return Field(_replaced(whole.layout, dim, ((MIXED, size),)), whole.runs)
 
     def _product(self, named: dict[str, Any], shape: tuple[int, ...]) -> Field:
         """Rows times a weight: the last dimension is summed over, and is channels afterwards."""
@@ -419,7 +435,7 @@ def _regrouped(field: Field, shape: tuple[int, ...]) -> Field:
             if room % size == 0:
                 dims.append((tag, size))
                 room //= size
-            elif size % room == 0 and tag in (CHANNEL, OTHER):
+            elif size % room == 0 and tag in (CHANNEL, OTHER, MIXED):
                 if tag == CHANNEL:
                     field = _one_run(field)
                 dims.append((tag, room))
@@ -629,12 +645,12 @@ def _pixel_shuffled(
 _FOLLOWERS: dict[str, Follower] = {
     **dict.fromkeys(("mean", "sum", "amax", "amin", "max", "min", "prod", "argmax", "logsumexp"), _reduced),
     **dict.fromkeys(("var", "std", "var_mean", "std_mean", "linalg_vector_norm", "norm", "any", "all"), _reduced),
-    **dict.fromkeys(("_softmax", "_log_softmax"), _softmax),
+    **dict.fromkeys(("_softmax", "_log_softmax", "_safe_softmax"), _softmax),
     **dict.fromkeys(("permute", "transpose", "t"), _permuted),
     "expand": _expanded,
     "slice": _sliced,
     "select": _selected,
-    **dict.fromkeys(("split", "split_with_sizes", "chunk"), _split),
+    **dict.fromkeys(("split", "split_with_sizes", "chunk", "unsafe_split", "unsafe_chunk"), _split),
     "unbind": _unbound,
     "constant_pad_nd": _padded,
     **dict.fromkeys(("reflection_pad1d", "reflection_pad2d", "reflection_pad3d"), _mirror(repeat_edge=False)),

@@ -14,7 +14,7 @@ from convatlas.arithmetic.fields import Field, image_field
 from convatlas.arithmetic.protocol import Shape
 from convatlas.arithmetic.rows import last_operations, rows_from
 from convatlas.arithmetic.summary import Summary, blocks_of, times
-from convatlas.arithmetic.trace import DataDependent, Trace, trace, without_batch
+from convatlas.arithmetic.trace import Trace, trace, without_batch
 from convatlas.errors import ConvAtlasError, ShapeError, UnknownNameError, UsageError
 
 InputShape = Sequence[int] | Sequence[Sequence[int]] | Tensor | Sequence[Tensor]
@@ -113,11 +113,13 @@ def field_of(net: nn.Module, input_shape: Sequence[int], layer: str | None = Non
         raise _readable(seen, _summary(net, seen, "")) from seen.failure
     if layer is None:
         last = [source for source in seen.output_sources if source >= 0]
-        return seen.operations[last[-1]].field if last else image_field(args[0])
-    operations = last_operations(seen)
-    if layer not in operations:
-        raise UnknownNameError("layer", layer, operations)
-    return operations[layer].field
+        field = seen.operations[last[-1]].field if last else image_field(args[0])
+    else:
+        operations = last_operations(seen)
+        if layer not in operations:
+            raise UnknownNameError("layer", layer, operations)
+        field = operations[layer].field
+    return None if field is None or field.is_mixed else field
 
 
 def _summary(net: nn.Module, seen: Trace, model: str) -> Summary:
@@ -226,9 +228,17 @@ def _readable(seen: Trace, summary: Summary) -> ForwardError | UsageError:
     got = " and ".join(times(shape) for shape in call.inputs) or "nothing"
     reason = _expectation(call.module, call.inputs) or str(failure).split("\n")[0].rstrip(".") + "."
     message = f"{where} was given {got} and stopped: {reason}"
-    if isinstance(failure, ConvAtlasError) and not isinstance(failure, DataDependent):
+    if isinstance(failure, ConvAtlasError) and failure.__traceback__ and not _is_ours(failure):
         message = str(failure)  # the network explains itself
     return ForwardError(message, call.path, call.inputs, summary)
+
+
+def _is_ours(failure: Exception) -> bool:
+    """Whether the tracer raised it, rather than the network."""
+    place = failure.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return place is not None and place.tb_frame.f_globals.get("__name__") == trace.__module__
 
 
 def _expectation(module: nn.Module, inputs: tuple[Shape, ...]) -> str:

@@ -68,7 +68,7 @@ def describe(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: 
         return Work(_KINDS[name], pointwise=_KINDS[name] in ("batch_norm", "prelu", "dropout", "rrelu"))
     if name in _SHAPE_ONLY or func.is_view:
         return Work(_SHAPE_ONLY.get(name, "reshape"), shape_only=True, kept_outputs=len(outputs))
-    if torch.Tag.pointwise in func.tags:
+    if torch.Tag.pointwise in func.tags or name in _POINTWISE:
         return Work(name, pointwise=True)
     if torch.Tag.reduction in func.tags:
         return Work(name)
@@ -172,10 +172,11 @@ def _mean(kind: str) -> Callable[[dict[str, Any], tuple[Tensor, ...]], Work]:
     def rule(a: dict[str, Any], outputs: tuple[Tensor, ...]) -> Work:
         images, dims = a["self"], a.get("dim")
         rank = images.dim()
-        spatial = rank >= 3 and dims is not None and sorted(d % rank for d in dims) == list(range(2, rank))
+        dims = [dims] if isinstance(dims, int) else list(dims or [])
+        spatial = rank >= 3 and sorted(d % rank for d in dims) == list(range(2, rank))
         if not spatial:
             return Work({"avg": "mean", "max": "amax"}[kind])
-        adaptive = list(dims) == [-1, -2] and a.get("keepdim")  # how torch writes an adaptive pooling to one pixel
+        adaptive = dims == [-1, -2] and a.get("keepdim")  # how torch writes an adaptive pooling to one pixel
         return Work(f"global_{kind}pool", written_as="adaptive_avg_pool2d" if adaptive else "")
 
     return rule
@@ -232,8 +233,8 @@ _KINDS = {
     "native_group_norm": "group_norm",
     "_fused_rms_norm": "rms_norm",
     "native_dropout": "dropout",
-    "bernoulli": "dropout",
     "_softmax": "softmax",
+    "_safe_softmax": "softmax",
     "_log_softmax": "log_softmax",
     "_prelu_kernel": "prelu",
     "cat": "concat",
@@ -308,6 +309,9 @@ _KINDS = {
     "rrelu_with_noise": "rrelu",
 }
 
+# element-wise operators that torch does not tag as such
+_POINTWISE = frozenset({"hardswish", "rsub", "masked_fill", "log_sigmoid_forward", "bernoulli"})
+
 # operators that only look at memory in another way, or copy it
 _SHAPE_ONLY = {
     "view": "reshape",
@@ -330,6 +334,10 @@ _SHAPE_ONLY = {
     "narrow": "slice",
     "split": "split",
     "split_with_sizes": "split",
+    "unsafe_split": "split",
+    "unsafe_split_with_sizes": "split",
+    "unsafe_chunk": "split",
+    "as_strided": "reshape",
     "chunk": "split",
     "unbind": "split",
     "unfold": "unfold",

@@ -166,7 +166,8 @@ def _row(
         macs, connections = stated.macs, stated.connections
     last = operations[-1]
     kept = last.outputs[: last.work.kept_outputs]
-    field, jump, start, smallest = last.field.figures if last.field is not None else (None, None, None, None)
+    seen = last.field if last.field is not None and not last.field.is_mixed else None
+    field, jump, start, smallest = seen.figures if seen is not None else (None, None, None, None)
     return Row(
         name=name,
         path=group.path,

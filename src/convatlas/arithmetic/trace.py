@@ -25,7 +25,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from convatlas.arithmetic.fields import Field, Fields
 from convatlas.arithmetic.operators import Work, describe, named_arguments
 from convatlas.arithmetic.protocol import LayerCount, Shape, StatesItsArithmetic
-from convatlas.errors import ConvAtlasError, UsageError
+from convatlas.errors import ConvAtlasError, ShapeError, UsageError
 
 INPUT = -1  # the source of what the caller gave, beside the operators 0, 1, 2, ...
 
@@ -101,6 +101,8 @@ def trace(net: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], b
     with left_as_it_was(net):
         for module in net.modules():
             module.training = training
+            if isinstance(module, nn.RNNBase):
+                _recurrent_on_meta(module)
         watch = _Watch(net, seen)
         handles = watch.hook(net)
         try:
@@ -136,6 +138,14 @@ def left_as_it_was(net: nn.Module) -> Iterator[None]:
                 attributes[name].update(table)
             module.__dict__.clear()
             module.__dict__.update(attributes)
+
+
+def _recurrent_on_meta(module: nn.RNNBase) -> None:
+    """Recurrent layers check devices before any operator is seen: their weights must be on meta beforehand."""
+    for name, parameter in module._parameters.items():
+        if parameter is not None:
+            module._parameters[name] = nn.Parameter(torch.empty_like(parameter, device="meta"), parameter.requires_grad)
+    module._flat_weights = [getattr(module, name) if name else None for name in module._flat_weights_names]
 
 
 class _Watch(TorchDispatchMode):
@@ -256,6 +266,8 @@ class _Watch(TorchDispatchMode):
             self.fields.same(tensors[0], outputs[0])
             return
         work = describe(func, args, kwargs, outputs)
+        if sources:
+            _check(work, tensors, outputs[0])
         if not sources and not work.macs:  # an operator on weights alone that multiplies nothing: no layer of its own
             for t in outputs:
                 self._remember(t, Origin(params=params), func._schema.is_mutable)
@@ -325,6 +337,16 @@ class _Watch(TorchDispatchMode):
 
 _PASSES_ON = frozenset({"detach", "alias", "lift_fresh", "lift"})  # the same tensor, under another name
 _NEEDS_VALUES = frozenset({"_local_scalar_dense", "nonzero", "_unique2", "unique_dim", "masked_select", "equal"})
+
+
+def _check(work: Work, tensors: list[Tensor], result: Tensor) -> None:
+    """What a real pass would refuse and a pass without values lets through."""
+    if not result.numel():
+        raise ShapeError(f"its result would hold nothing ({' x '.join(map(str, result.shape[1:]))}). Mind a size of 0.")
+    kinds = {t.dtype for t in tensors if t.dim()}
+    if work.macs and len(kinds) > 1:
+        names = " and ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
+        raise UsageError(f"it multiplies {names}. Give dtype=, or convert the network.")
 
 
 def _batch_norm_shapes(args: Any) -> tuple[Tensor, Tensor, Tensor] | None:

@@ -162,13 +162,18 @@ def summary_of(name: str, shape: tuple[int, int, int] | None) -> Summary:
             return kept
     import torch
 
-    from convatlas.arithmetic import summarize
+    from convatlas.arithmetic import ForwardError, summarize
     from convatlas.models import create_model
 
     shape = shape or entry(name).input
     with torch.device("meta"):
         net = create_model(name, in_channels=shape[0], image_size=shape[1])
-    return summarize(net, shape, model=name)
+    try:
+        return summarize(net, shape, model=name)
+    except ForwardError as error:
+        if error.summary.rows:
+            click.echo(f"{error.summary}\n", err=True)  # what ran, up to the layer that did not
+        raise
 
 
 def compare_figures(card: Card, summary: Summary) -> list[dict[str, Any]]:
