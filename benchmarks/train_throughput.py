@@ -26,7 +26,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from convatlas import models, training
 from convatlas.recipes import Material, recipe_for
-from convatlas.recipes._train import build_loss, build_optimizer, prepare
+from convatlas.recipes._setup import build_loss, build_optimizer, prepare
 
 
 class PilImages(TorchDataset):

@@ -77,10 +77,10 @@ def command(
     convatlas train resnet20_cifar --data CIFAR --epochs 15
     convatlas train --resume runs/lenet5-mnist-001
     """
-    from convatlas.recipes import resume, train
+    from convatlas.recipes import Material, resume, train
     from convatlas.recipes._names import recipe_for
-    from convatlas.recipes._recipe import resolve
-    from convatlas.recipes._train import Material, describe, prepare
+    from convatlas.recipes._recipe import describe, resolve
+    from convatlas.recipes._setup import prepare
 
     if (model is None) == (resume_from is None):
         raise UsageError("name a network, or pass --resume RUN: one of the two.  convatlas models  lists the networks.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import tomllib
 import types
@@ -231,3 +232,13 @@ def resolve(
         values |= layer
         origins |= dict.fromkeys(layer, origin)
     return recipe.change(**values), origins
+
+
+def describe(recipe: Recipe, origins: Mapping[str, str]) -> str:
+    """The settings with where each came from, for ``train --print-config``."""
+    values = recipe.to_dict()
+    width = max(len(name) for name in origins)
+    return "\n".join(
+        f"{name:<{width}}  {json.dumps(values[name], ensure_ascii=False):<24}  # {origin}"
+        for name, origin in origins.items()
+    )

@@ -1,0 +1,189 @@
+"""`Setup`: everything a training needs, made and checked before anything is written."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from convatlas import models, training
+from convatlas.data import Augment, Batches, Preprocessing
+from convatlas.errors import DataError, UsageError
+from convatlas.recipes._material import Material
+from convatlas.recipes._recipe import Recipe
+from convatlas.training import Hardware, Validation, losses, optim, schedule
+from convatlas.training.curvature import StochasticDiagonalLM
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything a training needs, made and checked before its directory exists."""
+
+    entry: models.Entry
+    recipe: Recipe
+    material: Material
+    hardware: Hardware
+    net: nn.Module
+    rule: Preprocessing
+    batches: Batches
+    validation: Batches
+    test: Batches
+    seed: int
+
+    def test_image(self, index: int) -> np.ndarray:
+        """Pixels of test image ``index``, uint8 (h, w, c), as they were read."""
+        return self.material.dataset.read(int(self.material.split.test[index]))
+
+    def header(self) -> dict[str, str]:
+        """What is printed before the first update: every choice that bears on speed or accuracy."""
+        split, data = self.material.split, self.material.dataset
+        augment = self.batches.augment
+        left_out = {}
+        if data.problems:
+            listed = "; ".join(f"{problem.name} (index {problem.index})" for problem in data.problems[:10])
+            more = f" and {len(data.problems) - 10} more" if len(data.problems) > 10 else ""
+            left_out = {"left out": f"{len(data.problems)} files that cannot be read: {listed}{more}"}
+        return {
+            "network": f"{self.entry.full_name}, {sum(p.numel() for p in self.net.parameters()):,} parameters",
+            "data": f"{data.source} ({data.layout}): {len(data.classes)} classes, "
+            f"{len(split.train)} train, {len(split.val)} validation, {len(split.test)} test",
+            "split": split.rule,
+            **left_out,
+            "images": f"{self.rule.size[0]} x {self.rule.size[1]} x {self.rule.channels}, {self.rule.why}; "
+            f"{self.batches.store.origin}",
+            "augmentation": in_words(augment),
+            "recipe": f"{self.recipe.name}: {self.recipe.epochs} epochs of {len(self.batches)} updates of "
+            f"{self.recipe.batch_size} images, {self.recipe.optimizer}, lr {self.recipe.lr:g} {self.recipe.schedule}",
+            "machine": f"{self.hardware.device}, {self.hardware.threads} threads, {self.hardware.precision} "
+            f"({self.hardware.why}), {'channels last' if self.hardware.channels_last else 'channels first'}, "
+            f"allocator {self.hardware.allocator}",
+            "seed": str(self.seed),
+        }
+
+
+def prepare(model: str, material: Material, recipe: Recipe, seed: int, time_s: float | None) -> Setup:
+    """Build and check everything; nothing is written."""
+    entry = models.entry(model)
+    hardware = training.choose(recipe.device, recipe.threads, recipe.precision, recipe.channels_last, recipe.allocator)
+    torch.manual_seed(seed)
+    net = models.create_model(
+        model,
+        num_classes=len(material.dataset.classes),
+        in_channels=material.dataset.channels,
+        image_size=recipe.image_size or entry.input[1],
+    )
+    rule, store = material.prepared(entry, recipe)
+    batches = material.training_batches(rule, store, recipe, seed, hardware.device)
+    if len(batches) == 0:
+        raise DataError("the training part holds no image; give more images, or another split.")
+    net = hardware.place(net)
+    epochs = max(recipe.epochs, math.ceil(recipe.min_updates / len(batches)))
+    setup = Setup(
+        entry=entry,
+        recipe=recipe.change(epochs=epochs, min_updates=0),
+        material=material,
+        hardware=hardware,
+        net=net,
+        rule=rule,
+        batches=batches,
+        validation=material.batches("val", rule, store, hardware.device),
+        test=material.batches("test", rule, store, hardware.device),
+        seed=seed,
+    )
+    if time_s is not None:
+        recipe = setup.recipe.change(epochs=epochs_within(setup, time_s))
+        return Setup(**{**setup.__dict__, "recipe": recipe})
+    return setup
+
+
+def epochs_within(setup: Setup, time_s: float, trial: int = 8) -> int:
+    """How many epochs fit into ``time_s``, by timing a few updates of a copy; one at least.
+
+    Raises:
+        UsageError: no time at all.
+    """
+    if not time_s > 0:
+        raise UsageError(f"a time budget of {time_s:g} s: it must be above 0.")
+    rehearsal = Setup(**{**setup.__dict__, "net": copy.deepcopy(setup.net)})
+    optimizer, loss_fn = build_optimizer(rehearsal), build_loss(setup.recipe)
+    times = []
+    stream = setup.batches.epoch(0)
+    for _ in range(min(trial, len(setup.batches))):
+        clock = time.perf_counter()
+        images, labels = next(stream)
+        training.train_step(rehearsal.net, images, labels, loss_fn, optimizer, setup.hardware.autocast())
+        times.append(time.perf_counter() - clock)
+    update_s = sorted(times)[len(times) // 2]
+    return max(1, int(time_s / (update_s * len(setup.batches))))
+
+
+def build_loss(recipe: Recipe) -> losses.Loss:
+    if recipe.loss == "map-1998":
+        return losses.map_1998()
+    return losses.cross_entropy(recipe.label_smoothing)
+
+
+def build_schedule(recipe: Recipe) -> schedule.Schedule:
+    rule = schedule.by_name(recipe.schedule, **recipe.schedule_settings)
+    if recipe.warmup_epochs:
+        return schedule.warmed_up(rule, recipe.warmup_epochs, recipe.warmup_factor)
+    return rule
+
+
+def build_optimizer(setup: Setup) -> torch.optim.Optimizer:
+    recipe = setup.recipe
+    if recipe.optimizer == "sdlm":
+        return StochasticDiagonalLM(setup.net.parameters(), lr=recipe.lr)
+    groups = optim.parameter_groups(setup.net, recipe.weight_decay, recipe.decay_all)
+    return optim.build(recipe.optimizer, groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
+
+
+def before_epoch(setup: Setup, optimizer: torch.optim.Optimizer) -> Callable[[int], None] | None:
+    """LeNet-5's rule estimates its curvatures on 500 patterns before each pass; no other needs anything."""
+    if not isinstance(optimizer, StochasticDiagonalLM):
+        return None
+
+    def estimate(epoch: int) -> None:
+        images, labels = setup.batches.batch(setup.batches.order(epoch)[:500], epoch)
+        optimizer.estimate(setup.net, images, labels, build_loss(setup.recipe))
+
+    return estimate
+
+
+def validator(setup: Setup) -> Callable[[nn.Module], Validation] | None:
+    """Mean loss and top-1 on the validation part, computed as in training but unaugmented; None without one."""
+    if len(setup.validation) == 0:
+        return None
+
+    def validate(net: nn.Module) -> Validation:
+        net.eval()
+        loss, hits, count = 0.0, 0, 0
+        with torch.inference_mode(), setup.hardware.autocast():
+            for images, labels in setup.validation.epoch(0):
+                logits = net(images).float()
+                loss += float(F.cross_entropy(logits, labels, reduction="sum"))
+                hits += int((logits.argmax(dim=1) == labels).sum())
+                count += len(labels)
+        return Validation(loss / count, hits / count)
+
+    return validate
+
+
+def in_words(augment: Augment | None) -> str:
+    """What an augmentation does, the parts that do nothing left out."""
+    if augment is None:
+        return "none"
+    changed = [
+        f"{each.name} {getattr(augment, each.name)}" if getattr(augment, each.name) is not True else each.name
+        for each in dataclasses.fields(augment)
+        if getattr(augment, each.name) != each.default
+    ]
+    return ", ".join(changed) or "random crop where the stored image is larger"
