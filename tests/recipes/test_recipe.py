@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from convatlas import models
-from convatlas.errors import RecipeError, UnknownNameError
+from convatlas.errors import RecipeError, UnknownNameError, UsageError
 from convatlas.recipes import PAPER_RECIPES, Recipe, recipe_for
 from convatlas.recipes._recipe import SETTINGS, resolve
 
@@ -68,8 +68,12 @@ def test_every_setting_has_help():
 
 
 @pytest.mark.parametrize("name", models.list_models())
-def test_every_network_has_a_modern_recipe(name):
-    assert recipe_for(name).name == "modern"
+def test_every_classifier_has_a_modern_recipe(name):
+    if models.entry(name).family == "autoencoder":
+        with pytest.raises(UsageError, match="gives back images"):
+            recipe_for(name)
+    else:
+        assert recipe_for(name).name == "modern"
 
 
 def test_the_papers_recipes_say_where_they_are_printed():

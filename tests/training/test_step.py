@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -45,6 +46,26 @@ def test_mixed_labels_count_their_larger_share_as_the_hit():
         net.bias.copy_(torch.tensor([0.0, 5.0, 0.0]))
     result = train_step(net, torch.zeros(1, 1), shares, losses.cross_entropy(), torch.optim.SGD(net.parameters(), lr=0))
     assert int(result.hits) == 1
+
+
+def test_auxiliary_heads_add_their_weighted_losses():
+    class TwoHeads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.main, self.side = nn.Linear(1, 2, bias=False), nn.Linear(1, 2, bias=False)
+
+        def forward(self, x):
+            return SimpleNamespace(logits=self.main(x), auxiliary=(self.side(x),), weight=0.3)
+
+    net = TwoHeads()
+    for parameter in net.parameters():
+        nn.init.zeros_(parameter)
+    result = train_step(
+        net, torch.ones(1, 1), torch.tensor([0]), losses.cross_entropy(), torch.optim.SGD(net.parameters(), lr=1.0)
+    )
+    assert float(result.loss) == pytest.approx(1.3 * math.log(2))
+    assert net.main.weight.flatten().tolist() == pytest.approx([0.5, -0.5])
+    assert net.side.weight.flatten().tolist() == pytest.approx([0.15, -0.15])
 
 
 def test_the_criterion_of_1998_by_its_formula():

@@ -32,3 +32,6 @@ MODERN_UNNORMALISED = MODERN.change(
     nesterov=False,
     weight_decay=0.02,
 )
+
+# the deep ones without normalisation stand only small steps
+MODERN_DEEP_UNNORMALISED = MODERN_UNNORMALISED.change(lr=3e-4)

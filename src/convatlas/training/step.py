@@ -33,9 +33,11 @@ def train_step(
 ) -> StepResult:
     """Make one update of ``net`` on images (N, C, H, W) float32 and labels (N,) int64, or (N, K) shares."""
     with autocast or nullcontext():
-        logits = net(images)  # (N, K)
-    logits = logits.float()  # the loss is computed in fp32 whatever the network was
+        outputs = net(images)  # (N, K), or with auxiliary heads (N, K) each
+    logits = getattr(outputs, "logits", outputs).float()  # the loss is computed in fp32 whatever the network was
     loss = loss_fn(logits, labels)
+    for head in getattr(outputs, "auxiliary", ()):  # GoogLeNet's and Inception-v3's, in training only
+        loss = loss + outputs.weight * loss_fn(head.float(), labels)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     grad_norm = None
