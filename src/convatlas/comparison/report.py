@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def report(comparison: Comparison, evidence: Evidence) -> str:
     look_of = styles([row.model for row in comparison.rows])
     conditions, advice = comparison.conditions, comparison.recommendation
     spotlight = advice.model or max(comparison.rows, key=lambda row: row.test_top1).model
-    title = f"Which network for {conditions.data}?"
+    title = f"Which network for {Path(conditions.data).name or conditions.data}?"
     parts = conditions.parts
     note = (
         f"{units.exact(sum(parts.values()))} images of {len(conditions.classes)} classes: "
@@ -69,7 +70,7 @@ def _lead(comparison: Comparison) -> tuple[Html, Html]:
     """The recommendation in one sentence, the network's name in bold; and what it rests on."""
     advice = comparison.recommendation
     answer, _, reasons = advice.why.partition(". ")
-    before, _, after = answer.partition(advice.model) if advice.model else (answer[:1].upper() + answer[1:], "", "")
+    before, _, after = answer.partition(advice.model) if advice.model else (_sentence(answer), "", "")
     lead = html.join(before, html.strong(advice.model or ""), after, "." if reasons else "")
     return lead, html.paragraph(reasons) if reasons else Html("")
 
@@ -258,24 +259,29 @@ def _scatter(comparison: Comparison, look_of: Mapping[str, SeriesStyle]) -> Html
 
 
 def _curves(comparison: Comparison, evidence: Evidence, look_of: Mapping[str, SeriesStyle]) -> Html:
+    by_time = len({epochs for row in comparison.rows for epochs in row.epochs}) > 1  # equal time, unequal epochs
+    xlabel = "training time, s" if by_time else "epoch"
+
     def curves(value: Callable[[Mapping[str, Any]], float], mark: bool) -> list[Curve]:
         drawn = []
         for row in comparison.rows:
             for place, lines in enumerate(evidence.epochs[row.model]):
                 known = [line for line in lines if line.get("val_top1") is not None]
                 chosen = [line["epoch"] for line in known].index(evidence.chosen[row.model][place]) if mark else None
-                x, y = [line["epoch"] + 1 for line in known], [value(line) for line in known]
+                x = [line["train_s"] if by_time else line["epoch"] + 1 for line in known]
+                y = [value(line) for line in known]
                 drawn.append(Curve(row.model, x, y, look_of[row.model], chosen, thin=place > 0))
         return drawn
 
     with look():
         ax = new_axes()
         plots.error_curves(ax, curves(lambda line: 1 - line["val_top1"], mark=True), "Validation error")
-        ax.set_ylabel("top-1 error")
-        error = svg(ax, "Validation error of each network by epoch")
+        ax.set(ylabel="top-1 error", xlabel=xlabel)
+        error = svg(ax, f"Validation error of each network by {xlabel}")
         ax = new_axes()
         plots.loss_curves(ax, curves(lambda line: line["train_loss"], mark=False), "Training loss", "loss, nats")
-        loss = svg(ax, "Training loss of each network by epoch")
+        ax.set_xlabel(xlabel)
+        loss = svg(ax, f"Training loss of each network by {xlabel}")
     seeds = " Thin lines are further seeds." if len(comparison.conditions.seeds) > 1 else ""
     return html.figures(
         html.figure(
@@ -312,7 +318,7 @@ def _method(comparison: Comparison) -> Html:
     calls = sorted({row.latency.calls for row in comparison.rows})
     return html.facts(
         [
-            ("Split", f"{conditions.split} One split for all networks: {parts}."),
+            ("Split", f"{_sentence(conditions.split)} One split for all networks: {parts}."),
             ("Training", f"{conditions.training}; seeds {', '.join(map(str, conditions.seeds))}. The same for all."),
             ("Choice", "Validation chose the epoch of every run. The test part was looked at once, afterwards."),
             (
@@ -330,7 +336,7 @@ def _method(comparison: Comparison) -> Html:
                 f"of ten, "
                 "so that other work on the machine slowed all alike. Decoding and resizing are not in it.",
             ),
-            ("Peak memory", f"{memory.how[:1].upper()}{memory.how[1:]}, each network in a process of its own."),
+            ("Peak memory", f"{_sentence(memory.how)}, each network in a process of its own."),
             ("File", "The run's model.safetensors: weights, statistics and a short header."),
             *((name.capitalize(), value) for name, value in conditions.machine.items() if name != "training"),
             ("Training on", conditions.machine["training"]),
@@ -343,3 +349,7 @@ def _method(comparison: Comparison) -> Html:
             ),
         ]
     )  # fmt: skip
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

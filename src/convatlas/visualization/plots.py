@@ -51,10 +51,13 @@ def error_curves(ax: Axes, curves: Sequence[Curve], title: str = "") -> Axes:
 
 
 def loss_curves(ax: Axes, curves: Sequence[Curve], title: str = "", ylabel: str = "training loss, nats") -> Axes:
-    """Losses against the epoch."""
+    """Losses against the epoch; logarithmic where one that begins far off would flatten all others."""
     _lines(ax, curves, scale=1)
     finite = [value for curve in curves for value in curve.y if np.isfinite(value)]
-    if finite and min(finite) >= 0:
+    if finite and min(finite) > 0 and max(finite) > 20 * np.median(finite):
+        ax.set_yscale("log")
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    elif finite and min(finite) >= 0:
         ax.set_ylim(bottom=0)
     return _epochs(ax, title, ylabel)
 
