@@ -256,6 +256,21 @@ def test_a_forward_without_a_tensor_is_refused():
         summarize(Silent(), (3, 8, 8))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_scripted_module_is_refused_and_a_compiled_one_opened():
+    net = nn.Sequential(nn.Linear(3, 2))
+    with pytest.raises(UsageError, match="a TorchScript module cannot be watched"):
+        summarize(torch.jit.script(net), (3,))
+    assert summarize(torch.compile(net), (3,)) == summarize(net, (3,))
+
+
+def test_parametrized_weights_are_all_counted():
+    net = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3)))
+    s = summarize(net, (3, 8, 8))
+    assert s.totals.params == 4 * 27 + 4 + 4  # directions, lengths, biases
+    assert s.totals.macs == 36 * 4 * 27
+
+
 def test_a_recurrent_network_with_its_weights():
     s = summarize(nn.LSTM(5, 7, batch_first=True), (11, 5))
     assert s.totals.params == 4 * 7 * (5 + 7 + 2)

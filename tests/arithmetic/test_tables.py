@@ -6,9 +6,12 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
+from convatlas.arithmetic.explanation import explain_all
 from convatlas.arithmetic.summary import Summary
-from convatlas.models import list_models
+from convatlas.models import create_model, entry, list_models
 from convatlas.models._tables import counted, table
 
 FEW = ("lenet5", "alexnet", "resnet18", "squeezenet1_0", "densenet40_k12_cifar")
@@ -19,6 +22,22 @@ def test_a_kept_table_is_what_the_tracer_counts(name):
     fresh = counted(name)
     assert Summary.from_dict(fresh.to_dict()) == fresh
     assert table(name) == fresh, "run  python -m convatlas.models._tables"
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_torchs_own_counter_says_the_same(name):
+    with torch.device("meta"):
+        net = create_model(name).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net(torch.empty(1, *entry(name).input, device="meta"))
+    assert 2 * sum(row.operator_macs for row in counted(name).rows) == counter.get_total_flops()
+    assert counted(name).totals.params == sum(p.numel() for p in net.parameters())
+
+
+def test_every_layer_of_the_atlas_is_worked_out_again_by_hand_and_agrees():
+    for name in list_models():
+        if name != "resnet1202_cifar":  # as resnet110_cifar, eleven times over
+            assert explain_all(table(name)), name
 
 
 @pytest.mark.slow

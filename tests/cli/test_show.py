@@ -110,3 +110,52 @@ def test_the_comparisons(run):
     code, out, _ = run("explain", "--comparison", "stacks")
     assert code == 0
     assert "1,179,648 (72 %)" in out
+
+
+def test_other_tools_totals_and_why(run):
+    code, out, _ = run("show", "resnet18", "--conventions")
+    assert code == 0
+    assert "torch FlopCounterMode: 3,628,146,688 FLOPs" in out
+    assert "batch normalisation, 2 per value" in out
+    document = json.loads(run("show", "resnet18", "--conventions", "--json")[1])
+    for convention in document["conventions"]:
+        assert document["macs"] + sum(line["difference"] for line in convention["lines"]) == convention["total"]
+
+
+def test_tables_and_diagram_for_lecture_notes(run, tmp_path):
+    assert run("show", "lenet5", "--markdown")[1].startswith("| layer | kind | output |")
+    assert run("show", "lenet5", "--latex")[1].startswith(r"\begin{tabular}")
+    code, out, err = run("show", "lenet5", "--svg", str(tmp_path / "lenet5.svg"))
+    assert (code, out) == (0, "")
+    assert (tmp_path / "lenet5.svg").read_text().startswith("<svg")
+    assert "lenet5.svg" in err
+    assert run("show", "lenet5", "--bars", "macs", "--svg", str(tmp_path / "bars.svg"))[0] == 0
+    code, _, err = run("show", "lenet5", "--bars", "macs")
+    assert code == 2
+    assert "say where with --svg FILE" in err
+    code, _, err = run("show", "lenet5", "--svg", str(tmp_path / "no" / "such.svg"))
+    assert code == 2
+    assert "Choose another file" in err
+
+
+def test_memory_predicted_measured_and_limited(run):
+    code, out, _ = run("show", "lenet5@modern", "--fits", "--batch", "8", "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert document["predicted"]["saved"] == document["measured"]["saved"]
+    code, out, _ = run("show", "lenet5@modern", "--limit", "5MiB")
+    assert code == 0
+    assert "trains with at most" in out
+    code, out, err = run("show", "lenet5@modern", "--limit", "100KB")
+    assert code == 5
+    assert "cannot train in 100KB" in err
+    code, _, err = run("show", "lenet5@modern", "--limit", "much")
+    assert code == 2
+    assert "a size is a number and a unit, such as 8GiB or 500MB; got 'much'" in err
+
+
+def test_explanations_in_korean(run):
+    code, out, _ = run("explain", "alexnet", "conv1", "--lang", "ko")
+    assert code == 0
+    assert "수용 영역(receptive field)" in out
+    assert "11*11*3*96 + 96 = 34,944" in out

@@ -14,7 +14,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import reduce
+from functools import cached_property, reduce
 from math import prod
 from typing import Any
 
@@ -60,7 +60,7 @@ class Field:
     layout: Layout
     runs: tuple[Run, ...]
 
-    @property
+    @cached_property
     def view(self) -> View:
         """What is seen by some channel."""
         return reduce(both, (view for _, view in self.runs))

@@ -58,6 +58,9 @@ def summarize(
         ForwardError: the forward stopped; it names the layer, holds the rows up to there, and says what was expected.
         UsageError: the inputs cannot be shapes, or the forward wants arguments it was not given.
     """
+    net = getattr(net, "_orig_mod", net)  # what torch.compile was given
+    if any(isinstance(module, torch.jit.ScriptModule) for module in net.modules()):
+        raise UsageError("a TorchScript module cannot be watched: give the Python module it was made from.")
     batch = 2 if training else 1  # one image; two where batch statistics need more than one value
     args, kwargs = _inputs(net, input_shape, dtype, batch)
     _check_arguments(net, args, kwargs)

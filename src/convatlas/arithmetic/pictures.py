@@ -55,7 +55,7 @@ class Box:
 
 
 def boxes(summary: Summary, depth: int = 1) -> tuple[list[Box], list[tuple[int, int]]]:
-    """Rows gathered by the first ``depth`` names of their paths, in order, and the edges between the boxes.
+    """Rows gathered by the first ``depth`` parts of their names, in order, and the edges between the boxes.
 
     Edge (a, b): box b reads box a; -1 is the input. A module that runs in two stretches makes two boxes, so that every
     edge points onward.
@@ -63,8 +63,9 @@ def boxes(summary: Summary, depth: int = 1) -> tuple[list[Box], list[tuple[int, 
     found: list[Box] = []
     place: dict[str, int] = {}
     for row in summary.rows:
-        name = ".".join(row.path.split(".")[:depth]) if row.path and row.path.count(".") >= depth else row.name
-        if not found or found[-1].name != name or row.path.count(".") < depth:
+        inside = row.name.count(".") >= depth
+        name = ".".join(row.name.split(".")[:depth]) if inside else row.name
+        if not (inside and found and found[-1].name == name):
             found.append(Box(name))
         found[-1].rows.append(row)
         place[row.name] = len(found) - 1

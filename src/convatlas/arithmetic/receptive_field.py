@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import floor, gcd
 
 Interval = tuple[int, int]
@@ -56,7 +56,7 @@ class Axis:
     def at(self, position: int) -> Interval:
         return _hull(piece.at(position) for piece in self.pieces)
 
-    @property
+    @cached_property
     def field(self) -> int:
         """The receptive field in pixels: of the position that sees most, padding counted; 0 for a constant."""
         rounds = self.size if len(self.pieces) > 1 else max((piece.period for piece in self.pieces), default=0)

@@ -29,6 +29,10 @@ _MODULE_KINDS = {
     "Flatten": "flatten",
     "Unflatten": "reshape",
     "PReLU": "prelu",
+    "Dropout": "dropout",
+    "Dropout1d": "dropout",
+    "Dropout2d": "dropout",
+    "Dropout3d": "dropout",
     "Softmax": "softmax",
     "LogSoftmax": "log_softmax",
 }

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from convatlas import units
 from convatlas.arithmetic.protocol import Shape
+from convatlas.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -157,8 +158,6 @@ class Summary:
         Raises:
             UnknownNameError: there is none; the message lists the near ones.
         """
-        from convatlas.errors import UnknownNameError
-
         for row in self.rows:
             if row.name == name:
                 return row
@@ -184,7 +183,11 @@ class Summary:
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Summary:
-        """The Summary a ``to_dict`` document was made from."""
+        """The Summary a ``to_dict`` document was made from.
+
+        Raises:
+            UsageError: the document was written by another version: its rows have other fields.
+        """
         shapes = document["input"]
         several = bool(shapes) and isinstance(shapes[0], list)
         return cls(
@@ -306,6 +309,8 @@ def _plain_row(row: Row) -> dict[str, Any]:
 def _row_of(record: dict[str, Any]) -> Row:
     from fractions import Fraction
 
+    if record.keys() != Row.__dataclass_fields__.keys():
+        raise UsageError("a layer table of another version of convatlas; count the network again.")
     values = {key: _tuples(value) for key, value in record.items()}
     if values.get("jump") is not None:
         values["jump"] = tuple(Fraction(jump) for jump in values["jump"])

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 @click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the table for Markdown.")
 @click.option("--latex", "as_latex", is_flag=True, help="Print the table for LaTeX.")
-@click.option("--svg", type=click.Path(dir_okay=False), help="Draw the block diagram into this file.")
+@click.option("--svg", type=click.Path(dir_okay=False), help="Draw the block diagram into this file, or the --bars.")
+@click.option("--bars", metavar="QUANTITY", help="params, macs, connections, activation_bytes or receptive_field.")
 @click.option("--depth", type=click.IntRange(1), default=1, show_default=True, help="Levels of modules --svg opens.")
 @click.option("--conventions", is_flag=True, help="What other tools would print, and why.")
 @click.option("--fits", is_flag=True, help="Memory of a training step: predicted, and measured in one real step here.")
@@ -48,13 +49,19 @@ def command(name: str, input_: str | None, as_json: bool, **wanted: Any) -> None
         return
     summary = summary_of(name, shape)
     figures = compare_figures(card(name), summary) if shape in (None, entry(name).input) else []
+    if wanted["bars"] and not wanted["svg"]:
+        raise UsageError("--bars draws a picture: say where with --svg FILE.")
     if wanted["conventions"]:
         show_conventions(summary, figures, as_json)
     elif wanted["svg"]:
-        from convatlas.arithmetic.pictures import block_diagram
+        from convatlas.arithmetic.pictures import bars, block_diagram
 
-        with open(wanted["svg"], "w", encoding="utf-8") as file:
-            file.write(block_diagram(summary, wanted["depth"]))
+        picture = bars(summary, wanted["bars"]) if wanted["bars"] else block_diagram(summary, wanted["depth"])
+        try:
+            with open(wanted["svg"], "w", encoding="utf-8") as file:
+                file.write(picture)
+        except OSError as error:
+            raise UsageError(f"cannot write {wanted['svg']}: {error.strerror}. Choose another file.") from None
         click.echo(f"wrote {wanted['svg']}", err=True)
     elif wanted["as_csv"]:
         click.echo(summary.to_csv(), nl=False)

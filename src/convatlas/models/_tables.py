@@ -13,13 +13,14 @@ from importlib import resources
 from pathlib import Path
 
 from convatlas.arithmetic.summary import Summary
+from convatlas.errors import UsageError
 from convatlas.models._registry import create_model, entry, list_models
 
 FOLDER = "tables"
 
 
 def table(name: str) -> Summary | None:
-    """The kept Summary of a network of the atlas at its paper's input; None where none is kept.
+    """The kept Summary of a network of the atlas at its paper's input; None where none of this version is kept.
 
     Raises:
         UnknownNameError: no such network.
@@ -27,7 +28,10 @@ def table(name: str) -> Summary | None:
     file = resources.files("convatlas.models").joinpath(FOLDER, f"{entry(name).full_name}.json.gz")
     if not file.is_file():
         return None
-    return Summary.from_dict(json.loads(gzip.decompress(file.read_bytes())))
+    try:
+        return Summary.from_dict(json.loads(gzip.decompress(file.read_bytes())))
+    except UsageError:  # of another version: better counted anew than half read
+        return None
 
 
 def counted(name: str) -> Summary:
