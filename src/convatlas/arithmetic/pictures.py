@@ -28,7 +28,7 @@ COLOURS = {
     "add": "#fff3b8",
     "unknown": "#f6c6c6",
 }
-WIDTH, HEIGHT, GAP, LEFT = 300, 34, 22, 130  # pixels of a box, between boxes, and left of them
+WIDTH, HEIGHT, GAP, LANE, LETTER = 300, 34, 22, 18, 6  # pixels: of a box, between boxes, between skips, of a letter
 
 
 # ------------------------------------------------------------------ block diagram
@@ -87,21 +87,23 @@ def block_diagram(summary: Summary, depth: int = 1) -> str:
     """
     found, edges = boxes(summary, depth)
     step = HEIGHT + GAP
-    lanes = _lanes([edge for edge in edges if edge[1] - edge[0] > 1])
-    right = LEFT + WIDTH + 18 * (1 + max(lanes.values(), default=0)) + 40
-    parts = [_input_box(summary)]
+    left = 16 + LETTER * max((len(box.name) for box in found), default=0)  # the names stand there
+    edge, middle = left + WIDTH, left + WIDTH // 2
+    lanes = _lanes([skip for skip in edges if skip[1] - skip[0] > 1])
+    given = "input " + " and ".join(times(shape) for shape in summary.inputs)
+    parts = [_rectangle(left, 0, "#f2f2f2", given, "")]
     for number, box in enumerate(found):
-        parts.append(_box(box, step * (number + 1)))
+        fill = COLOURS.get(box.kind, "#e8eef2" if box.kind == "block" else "#ffffff")
+        parts.append(_rectangle(left, step * (number + 1), fill, box.label, box.name))
     for start, end in edges:
         top, bottom = step * (start + 1) + HEIGHT, step * (end + 1)
         if end - start == 1:
-            x = LEFT + WIDTH // 2
-            parts.append(f'<path d="M{x} {top} V{bottom}" {_ARROW}/>')
+            parts.append(f'<path d="M{middle} {top} V{bottom}" {_ARROW}/>')
         else:
-            lane = LEFT + WIDTH + 18 * (1 + lanes[(start, end)])
-            edge, mid_top, mid_bottom = LEFT + WIDTH, top - HEIGHT // 2, bottom + HEIGHT // 2
-            parts.append(f'<path d="M{edge} {mid_top} H{lane} V{mid_bottom} H{edge + 3}" {_ARROW}/>')
-    return _svg(right, step * (len(found) + 1) + 10, parts, f"{summary.model}: block diagram")
+            lane = edge + LANE * (1 + lanes[(start, end)])
+            parts.append(f'<path d="M{edge} {top - 12} H{lane} V{bottom + 12} H{edge + 3}" {_ARROW}/>')
+    width = edge + LANE * (2 + max(lanes.values(), default=0)) + 10
+    return _svg(width, step * (len(found) + 1), parts, f"{summary.model}: block diagram")
 
 
 _ARROW = 'fill="none" stroke="#555" marker-end="url(#arrow)"'
@@ -116,22 +118,12 @@ def _lanes(skips: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
     return lanes
 
 
-def _input_box(summary: Summary) -> str:
-    label = "input " + " and ".join(times(shape) for shape in summary.inputs)
-    return _rectangle(0, "#f2f2f2", label, "")
-
-
-def _box(box: Box, y: int) -> str:
-    fill = COLOURS.get(box.kind, "#ffffff" if box.kind != "block" else "#e8eef2")
-    return _rectangle(y, fill, box.label, box.name)
-
-
-def _rectangle(y: int, fill: str, label: str, name: str) -> str:
+def _rectangle(left: int, y: int, fill: str, label: str, name: str) -> str:
     middle = y + HEIGHT // 2 + 4
     return (
-        f'<rect x="{LEFT}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="4" fill="{fill}" stroke="#555"/>'
-        f'<text x="{LEFT + WIDTH // 2}" y="{middle}" text-anchor="middle">{escape(label)}</text>'
-        f'<text x="{LEFT - 8}" y="{middle}" text-anchor="end">{escape(name)}</text>'
+        f'<rect x="{left}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="4" fill="{fill}" stroke="#555"/>'
+        f'<text x="{left + WIDTH // 2}" y="{middle}" text-anchor="middle">{escape(label)}</text>'
+        f'<text x="{left - 8}" y="{middle}" text-anchor="end">{escape(name)}</text>'
     )
 
 
@@ -169,16 +161,17 @@ def bars(summary: Summary, quantity: str = "macs") -> str:
         rows = [row for row in rows if row.kernel]
     most = max((value(row) for row in rows), default=1)
     text = units.bytes_ if quantity == "activation_bytes" else units.short
+    left = 16 + LETTER * max((len(row.name) for row in rows), default=0)
     parts = []
     for number, row in enumerate(rows):
         y, length = 18 * number, max(1, round(420 * value(row) / most))
         fill = COLOURS.get(row.kind, "#dddddd")
         parts.append(
-            f'<text x="190" y="{y + 12}" text-anchor="end">{escape(row.name)}</text>'
-            f'<rect x="198" y="{y + 2}" width="{length}" height="13" fill="{fill}" stroke="#555" stroke-width="0.5"/>'
-            f'<text x="{202 + length}" y="{y + 12}">{text(value(row))}</text>'
+            f'<text x="{left - 8}" y="{y + 12}" text-anchor="end">{escape(row.name)}</text>'
+            f'<rect x="{left}" y="{y + 2}" width="{length}" height="13" fill="{fill}" stroke="#555" stroke-width="0.5"/>'
+            f'<text x="{left + length + 4}" y="{y + 12}">{text(value(row))}</text>'
         )
-    return _svg(720, 18 * len(rows), parts, f"{summary.model}: {quantity} per layer")
+    return _svg(left + 520, 18 * len(rows), parts, f"{summary.model}: {quantity} per layer")
 
 
 # ------------------------------------------------------------------ tables for lecture notes
