@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from convatlas import models
+from convatlas.data import Preprocessing
 from convatlas.errors import RecipeError, UnknownNameError, UsageError
 from convatlas.recipes import PAPER_RECIPES, Recipe, recipe_for
+from convatlas.recipes._material import augmentation
 from convatlas.recipes._recipe import SETTINGS, resolve
 
 
@@ -86,3 +88,17 @@ def test_the_cifar_recipe_makes_64000_updates_of_45000_or_50000_images():
     """Section 4.2: 64k updates of 128; 164 epochs of the 391 updates that 50,000 images make."""
     recipe = recipe_for("resnet20_cifar", "paper")
     assert recipe.epochs * -(-50_000 // recipe.batch_size) == pytest.approx(64_000, rel=0.003)
+
+
+@pytest.mark.parametrize(
+    ("channels", "wishes", "expected"),
+    [
+        (3, {}, {"pad": 2, "flip": False, "alternating_flip": True}),
+        (1, {}, {"pad": 2, "flip": False, "alternating_flip": False}),  # a mirrored digit is no digit
+        (1, {"flip": "on", "pad": "0"}, {"pad": 0, "flip": True, "alternating_flip": False}),
+        (3, {"flip": "off", "pad": "4"}, {"pad": 4, "flip": False, "alternating_flip": False}),
+    ],
+)
+def test_auto_augmentation_follows_the_images(channels, wishes, expected):
+    found = augmentation(Recipe(**wishes), Preprocessing(size=(32, 32), channels=channels))
+    assert {name: getattr(found, name) for name in expected} == expected

@@ -63,12 +63,14 @@ class Recipe:
     label_smoothing: float = setting(0.0, "Share of the target spread over all classes.", "loss", least=0, most=0.9)
 
     image_size: int | None = setting(None, "Side of the square image; the paper's where not given.", "images", least=1)
-    pad: str = setting("auto", "Random crop out of an image padded by so many pixels: auto, or a number.", "images")
+    pad: str = setting(
+        "auto", "Random crop out of an image padded by so many pixels; auto: a sixteenth of the side.", "images"
+    )
     flip: str = setting(
         "auto",
-        "Mirror half of the images; auto: colour images only, for a mirrored digit is no digit.",
+        "Mirror: on, half of the images; alternating, each in every second epoch; auto, alternating for colour only.",
         "images",
-        ("auto", "on", "off"),
+        ("auto", "on", "alternating", "off"),
     )
     pixels: str = setting(
         "standard",
