@@ -18,6 +18,7 @@ _ROOMS = {
     "list_models": "convatlas.models",
     "create_model": "convatlas.models",
     "card": "convatlas.models",
+    "load_weights": "convatlas.models",
     "summarize": "convatlas.arithmetic",
     "explain": "convatlas.arithmetic",
     "open_data": "convatlas.data",

@@ -8,4 +8,26 @@ create_model(name, ...)  the network itself, a plain torch.nn.Module
 from convatlas.models._card import Card, Departure, Figure, Paper
 from convatlas.models._registry import Entry, card, create_model, entry, list_models
 
-__all__ = ["list_models", "create_model", "card", "entry", "Entry", "Card", "Figure", "Departure", "Paper"]
+if TYPE_CHECKING:
+    from convatlas.models.weights import load_weights
+
+__all__ = [
+    "list_models",
+    "create_model",
+    "card",
+    "entry",
+    "load_weights",
+    "Entry",
+    "Card",
+    "Figure",
+    "Departure",
+    "Paper",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load_weights":  # the one name here that needs torch
+        from convatlas.models.weights import load_weights
+
+        return load_weights
+    raise AttributeError(f"module 'convatlas.models' has no attribute {name!r}")

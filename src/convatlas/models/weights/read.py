@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ def read_safetensors(path: Path) -> Tensors:
 def read_pth(path: Path) -> Tensors:
     """A PyTorch checkpoint; ``state_dict`` and ``model`` inside it are looked into."""
     try:
-        document = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # advice to the author of torch.load's call, not to the user
+            document = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} holds a pickle with more than tensors in it, which could run code; it is refused. "
@@ -84,7 +86,7 @@ def read_npz(path: Path) -> Tensors:
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
     except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
         raise CheckpointError(f"{path} is damaged, cut short, or holds more than arrays: {error}.") from error

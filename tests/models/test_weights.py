@@ -1,0 +1,235 @@
+"""Other people's files: what fits is loaded bit for bit, what does not is named and leaves the network as it was."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import convatlas as ca
+from convatlas.errors import CheckpointError, UnknownNameError, UsageError
+from convatlas.models.weights import detect, load_weights
+from convatlas.models.weights.caffe import read_caffemodel
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(0)
+    return ca.create_model("resnet20_cifar")
+
+
+@pytest.fixture
+def other():
+    torch.manual_seed(1)
+    return ca.create_model("resnet20_cifar")
+
+
+def weights(net) -> dict[str, torch.Tensor]:
+    return {key: value.clone() for key, value in net.state_dict().items()}
+
+
+def as_akamaster(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {f"module.{key.replace('stage', 'layer').replace('fc.', 'linear.')}": value for key, value in state.items()}
+
+
+def equal(first: dict, second: dict) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".npz"])
+def test_our_own_weights_come_back_bit_for_bit(net, other, tmp_path, suffix):
+    path = tmp_path / f"weights{suffix}"
+    state = weights(net)
+    if suffix == ".safetensors":
+        save_file(state, path)
+    elif suffix == ".pth":
+        torch.save({"state_dict": state}, path)
+    else:
+        np.savez(path, **{key: value.numpy() for key, value in state.items()})
+    loaded = load_weights(other, path)
+    assert loaded.source == "convatlas"
+    assert loaded.tensors == len(state)
+    assert equal(weights(other), state)
+
+
+def test_akamasters_names_are_detected_and_bring_their_preparation(net, other, tmp_path):
+    torch.save({"state_dict": as_akamaster(weights(net)), "best_prec1": 91.7}, tmp_path / "resnet20.th")
+    loaded = load_weights(other, tmp_path / "resnet20.th")
+    assert loaded.source == "akamaster"
+    assert loaded.preparation.mean == (0.485, 0.456, 0.406)
+    assert equal(weights(other), weights(net))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("conv1.weight"), r"1 missing \(conv1\.weight\)"),
+        (lambda s: s.update({"conv9.weight": torch.zeros(3)}), r"1 unknown \(conv9\.weight\)"),
+        (
+            lambda s: s.update({"fc.bias": torch.zeros(100)}),
+            r"fc\.bias \(100,\) for \(10,\)\)\. Build the network with",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_named_and_nothing_is_loaded(net, other, tmp_path, change, message):
+    state, before = weights(net), weights(other)
+    change(state)
+    save_file(state, tmp_path / "wrong.safetensors")
+    with pytest.raises(CheckpointError, match=message):
+        load_weights(other, tmp_path / "wrong.safetensors")
+    assert equal(weights(other), before)
+
+
+def test_weights_of_another_network_are_of_no_known_source(other, tmp_path):
+    save_file({"transformer.block.weight": torch.zeros(4)}, tmp_path / "alien.safetensors")
+    with pytest.raises(CheckpointError, match=r"of no source known for resnet20_cifar: transformer\.block\.weight"):
+        load_weights(other, tmp_path / "alien.safetensors")
+
+
+def test_a_source_named_wrongly(net, other, tmp_path):
+    save_file(weights(net), tmp_path / "ours.safetensors")
+    with pytest.raises(UnknownNameError, match="Did you mean torchvision"):
+        load_weights(other, tmp_path / "ours.safetensors", source="torchvison")
+    with pytest.raises(
+        CheckpointError, match=r"timm has no resnet_cifar weights known here; .* there are: convatlas, aka"
+    ):
+        load_weights(other, tmp_path / "ours.safetensors", source="timm")
+
+
+class Payload:
+    def __reduce__(self):
+        return (print, ("this code must not run",))
+
+
+def test_a_pickle_with_code_is_refused_and_not_run(other, tmp_path, capsys):
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps({"state_dict": Payload()}))
+    with pytest.raises(CheckpointError, match=r"could run code; it is refused|damaged"):
+        load_weights(other, tmp_path / "evil.pth")
+    torch.save(Payload(), tmp_path / "evil2.pth")
+    with pytest.raises(CheckpointError, match="could run code; it is refused"):
+        load_weights(other, tmp_path / "evil2.pth")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".npz"])
+def test_a_file_cut_short_is_damaged(net, other, tmp_path, suffix):
+    whole = tmp_path / f"whole{suffix}"
+    state = weights(net)
+    if suffix == ".safetensors":
+        save_file(state, whole)
+    elif suffix == ".pth":
+        torch.save(state, whole)
+    else:
+        np.savez(whole, **{key: value.numpy() for key, value in state.items()})
+    cut, before = tmp_path / f"cut{suffix}", weights(other)
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_weights(other, cut)
+    assert equal(weights(other), before)
+
+
+def test_missing_files_unknown_endings_and_foreign_modules(other, tmp_path):
+    with pytest.raises(CheckpointError, match="there is no weights file"):
+        load_weights(other, tmp_path / "none.pth")
+    (tmp_path / "weights.doc").write_text("")
+    with pytest.raises(CheckpointError, match=r"known endings are \.safetensors"):
+        load_weights(other, tmp_path / "weights.doc")
+    with pytest.raises(UsageError, match="made by create_model"):
+        load_weights(torch.nn.Linear(1, 1), tmp_path / "weights.doc")
+
+
+# a hand-written encoder of the few protocol-buffer fields a caffemodel needs
+
+
+def varint(number: int) -> bytes:
+    out = b""
+    while number > 127:
+        out, number = out + bytes([number & 127 | 128]), number >> 7
+    return out + bytes([number])
+
+
+def field(number: int, payload: bytes) -> bytes:
+    return varint(number << 3 | 2) + varint(len(payload)) + payload
+
+
+def blob(tensor: torch.Tensor, shape: tuple[int, ...] | None = None) -> bytes:
+    dims = b"".join(varint(side) for side in (shape or tensor.shape))
+    return field(7, field(1, dims)) + field(5, tensor.contiguous().numpy().astype("<f4").tobytes())
+
+
+def legacy_blob(tensor: torch.Tensor) -> bytes:
+    sides = (1,) * (4 - tensor.dim()) + tuple(tensor.shape)
+    head = b"".join(varint(number << 3) + varint(side) for number, side in enumerate(sides, start=1))
+    return head + b"".join(varint(5 << 3 | 5) + struct.pack("<f", value) for value in tensor.flatten().tolist())
+
+
+def caffemodel(layers: dict[str, list[bytes]], v1: bool = False) -> bytes:
+    name, blobs, layer = (4, 6, 2) if v1 else (1, 7, 100)
+    return b"".join(
+        field(layer, field(name, key.encode()) + b"".join(field(blobs, one) for one in values))
+        for key, values in layers.items()
+    )
+
+
+def test_a_caffemodel_is_loaded_and_its_first_convolution_turned_from_bgr(tmp_path):
+    torch.manual_seed(0)
+    source, target = (ca.create_model("squeezenet1_1", num_classes=7) for _ in range(2))
+    layers = {}
+    for name, module in source.named_modules():
+        if isinstance(module, torch.nn.Conv2d):
+            weight = module.weight.detach()
+            weight = weight.flip(1) if name == "conv1" else weight
+            layers[name.replace(".", "/")] = [blob(weight), blob(module.bias.detach())]
+    (tmp_path / "net.caffemodel").write_bytes(field(1, b"SqueezeNet") + caffemodel(layers))
+    loaded = load_weights(target, tmp_path / "net.caffemodel")
+    assert loaded.source == "caffe"
+    assert loaded.preparation.std == (1 / 255,) * 3
+    assert equal(weights(target), weights(source))
+
+
+def test_caffes_residual_names_and_batch_statistics(tmp_path):
+    from convatlas.models.weights.caffe import from_caffe, our_layer
+
+    assert our_layer("res2a_branch1") == "conv2_x.0.shortcut.conv"
+    assert our_layer("bn3b7_branch2c") == "conv3_x.7.bn3"
+    assert our_layer("scale5c_branch2b") == "conv5_x.2.bn2"
+    assert our_layer("inception_4a/5x5_reduce") == "inception_4a.reduce5x5.conv"
+    tensors = {"bn_conv1.0": torch.tensor([4.0]), "bn_conv1.1": torch.tensor([6.0]), "bn_conv1.2": torch.tensor([2.0])}
+    ours = from_caffe(tensors, {}, "conv1.weight")
+    assert {key: value.item() for key, value in ours.items()} == {"bn1.running_mean": 2.0, "bn1.running_var": 3.0}
+
+
+def test_the_caffemodel_reader_knows_both_generations():
+    value = torch.arange(6.0).reshape(2, 3)
+    new = read_caffemodel(caffemodel({"fc": [blob(value)]}))
+    old = read_caffemodel(caffemodel({"fc": [legacy_blob(value)]}, v1=True))
+    assert torch.equal(new["fc.0"], value)
+    assert torch.equal(old["fc.0"], value.reshape(1, 1, 2, 3))
+
+
+def test_a_caffemodel_with_absurd_or_wrong_sizes_is_refused():
+    value = torch.zeros(4)
+    with pytest.raises(CheckpointError, match=r"claims the shape \(1000000, 1000000\).*refused"):
+        read_caffemodel(caffemodel({"fc": [blob(value, (10**6, 10**6))]}))
+    with pytest.raises(CheckpointError, match=r"claims the shape \(5,\) but holds 4 numbers"):
+        read_caffemodel(caffemodel({"fc": [blob(value, (5,))]}))
+    whole = caffemodel({"fc": [blob(value)]})
+    with pytest.raises(CheckpointError, match=r"damaged|no weights"):
+        read_caffemodel(whole[:-3])
+    with pytest.raises(CheckpointError, match=r"damaged|no weights"):
+        read_caffemodel(b"\xff" * 40)
+
+
+def test_torchvision_names_are_detected_for_vgg_by_position(tmp_path):
+    net = ca.create_model("squeezenet1_1", num_classes=3)
+    children = [name for name, _ in net.named_children()]
+    theirs = {}
+    for key, value in net.state_dict().items():
+        layer, _, rest = key.partition(".")
+        theirs[f"classifier.1.{rest}" if layer == "conv10" else f"features.{children.index(layer)}.{rest}"] = value
+    theirs = {key.replace("squeeze1x1", "squeeze"): value for key, value in theirs.items()}
+    assert detect(net, theirs) == "torchvision"
