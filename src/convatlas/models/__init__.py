@@ -3,7 +3,12 @@
 list_models(pattern)     names, no torch
 entry(name), card(name)  what is known about a network, no torch
 create_model(name, ...)  the network itself, a plain torch.nn.Module
+load_weights(net, path)  other people's weights under our names
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from convatlas.models._card import Card, Departure, Figure, Paper
 from convatlas.models._registry import Entry, card, create_model, entry, list_models
