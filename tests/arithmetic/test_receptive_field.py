@@ -104,6 +104,25 @@ def test_a_strided_layer_may_leave_the_border_unseen():
     assert seen_by(net, (1, 12, 12), "2", (0, 0)).image == ((0, 10), (0, 10))
 
 
+def test_shuffled_channels_keep_their_own_fields():
+    class Shuffles(nn.Module):
+        def __init__(self, take):
+            super().__init__()
+            self.wide, self.take = nn.Conv2d(2, 2, 5, padding=2), take
+
+        def forward(self, x):
+            x = torch.cat([x, self.wide(x)], dim=1)  # channels see 1, 1, 5, 5 pixels
+            n, c, h, w = x.shape
+            x = x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)  # and now 1, 5, 1, 5
+            return x[:, self.take : self.take + 1]
+
+    fields = [summarize(Shuffles(take), (2, 16, 16)).rows[-1].receptive_field[0] for take in range(4)]
+    assert fields == [1, 5, 1, 5]
+    for take in range(4):
+        at, _ = pixels(made_positive(Shuffles(take)), (2, 16, 16))
+        assert at((8, 8)) == seen_by(Shuffles(take), (2, 16, 16), "reshape", (8, 8)).image
+
+
 def test_pooled_pyramids_are_known_again_once_they_are_read_as_a_whole():
     class Pyramid(nn.Module):
         def __init__(self):

@@ -264,6 +264,16 @@ def test_a_scripted_module_is_refused_and_a_compiled_one_opened():
     assert summarize(torch.compile(net), (3,)) == summarize(net, (3,))
 
 
+def test_weights_reached_through_data_are_counted():
+    class Reaches(nn.Linear):
+        def forward(self, x):
+            return F.linear(x, self.weight.data, self.bias)
+
+    s = summarize(nn.Sequential(Reaches(3, 4)), (3,))
+    assert s.totals.params == 16
+    assert not s.aside
+
+
 def test_parametrized_weights_are_all_counted():
     net = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3)))
     s = summarize(net, (3, 8, 8))

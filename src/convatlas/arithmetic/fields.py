@@ -27,6 +27,7 @@ from convatlas.arithmetic.receptive_field import Axis, Reads
 # tags of dimensions that are no axis of the image; axes are 0, 1, 2. Along a MIXED one (what was flattened and then
 # concatenated) the elements see different things: only who reads all of them has a field.
 OTHER, CHANNEL, MIXED = "n", "c", "m"
+OUTER, INNER = "c0", "c1"  # channels that see differently, cut in two
 Tag = str | int
 Factor = tuple[Tag, int]
 Layout = tuple[tuple[Factor, ...], ...]
@@ -185,7 +186,8 @@ class Fields:
         model = next(field for field in known if field is not None)
         if name == "stack":
             whole = reduce(_joined, (f for f in known if f is not None))
-            layout = (*whole.layout[:dim], ((OTHER, len(tensors)),), *whole.layout[dim:])
+            alike = all(f is not None and f.runs == whole.runs for f in known)
+            layout = (*whole.layout[:dim], ((OTHER if alike else MIXED, len(tensors)),), *whole.layout[dim:])
             return Field(layout, ((sum(c for c, _ in whole.runs), whole.view),))
         tags = [tag for tag, _ in model.layout[dim]]
         if tags != [CHANNEL]:
@@ -255,10 +257,6 @@ def _merged(runs: Sequence[Run]) -> tuple[Run, ...]:
     return tuple(merged)
 
 
-def _each_run(field: Field, change: Callable[[View], View]) -> tuple[Run, ...]:
-    return _merged([(count, change(view)) for count, view in field.runs])
-
-
 def _one_run(field: Field) -> Field:
     return Field(field.layout, ((sum(count for count, _ in field.runs), field.view),))
 
@@ -271,7 +269,9 @@ def _resized(field: Field, dim: int, size: int) -> Field:
 def _summed(field: Field, dims: Sequence[int]) -> Field:
     """Every dimension in ``dims`` is read as a whole and shrinks to one position."""
     tags = {tag for dim in dims for tag, _ in field.layout[dim]}
-    if CHANNEL in tags:
+    if len(tags & {OUTER, INNER}) == 1:
+        raise Unfollowed  # of channels cut in two, one half was summed: what is left sees differently
+    if tags & {CHANNEL, OUTER}:
         field = _one_run(field)
     runs = field.runs
     for axis in sorted(tag for tag in tags if isinstance(tag, int)):
@@ -405,7 +405,7 @@ def _reading(runs: tuple[Run, ...], axis: int, reads: Reads, size: int) -> tuple
 def _mixed_channels(field: Field, window: Window, out_channels: int, dim: int) -> Field:
     """A convolution reads all channels of its group."""
     tags = [tag for tag, _ in field.layout[dim]]
-    if any(isinstance(tag, int) for tag in tags):
+    if any(isinstance(tag, int) or tag in (OUTER, INNER) for tag in tags) or (MIXED in tags and window.groups > 1):
         raise Unfollowed
     if len(field.runs) == 1 or window.groups == 1:
         return Field(field.layout, ((out_channels, field.view),))
@@ -421,7 +421,7 @@ def _mixed_channels(field: Field, window: Window, out_channels: int, dim: int) -
 
 
 def _regrouped(field: Field, shape: tuple[int, ...]) -> Field:
-    """A reshape: the same factors in the same order, between other walls. A factor may be cut in two."""
+    """A reshape: the same factors in the same order, between other walls. Channels may be cut in two, and joined."""
     if tuple(prod(size for _, size in dims) for dims in field.layout) == shape:
         return field
     factors = [factor for dims in field.layout for factor in dims if factor[1] != 1]
@@ -436,35 +436,35 @@ def _regrouped(field: Field, shape: tuple[int, ...]) -> Field:
                 dims.append((tag, size))
                 room //= size
             elif size % room == 0 and tag in (CHANNEL, OTHER, MIXED):
-                if tag == CHANNEL:
-                    field = _one_run(field)
-                dims.append((tag, room))
-                factors.insert(0, (tag, size // room))
+                outer, inner = (OUTER, INNER) if tag == CHANNEL and len(field.runs) > 1 else (tag, tag)
+                dims.append((outer, room))
+                factors.insert(0, (inner, size // room))
                 room = 1
             else:
                 raise Unfollowed
         layout.append(tuple(dims))
     if factors:
         raise Unfollowed
-    layout = [tuple(_channel_joined(dims)) for dims in layout]
-    pure = any(dims and all(tag == CHANNEL for tag, _ in dims) and len(dims) == 1 for dims in layout)
-    kept = field if pure and len(field.runs) > 1 and not _channel_is_cut(layout) else _one_run(field)
-    return Field(tuple(layout), kept.runs)
+    runs = field.runs
+    for dim, factored in enumerate(layout):
+        layout[dim] = _channels_joined(factored)
+        if len(layout[dim]) < len(factored) and factored[0][0] == INNER:
+            runs = _shuffled(runs, factored)
+    return Field(tuple(layout), runs)
 
 
-def _channel_joined(dims: tuple[Factor, ...]) -> list[Factor]:
-    """Neighbouring channel factors in one dimension are channels again."""
-    joined: list[Factor] = []
-    for tag, size in dims:
-        if joined and tag == CHANNEL and joined[-1][0] == CHANNEL:
-            joined[-1] = (CHANNEL, joined[-1][1] * size)
-        else:
-            joined.append((tag, size))
-    return joined
+def _channels_joined(dims: tuple[Factor, ...]) -> tuple[Factor, ...]:
+    """Channel factors that are alone in one dimension are channels again, in whatever order they stand there."""
+    tags = [tag for tag, _ in dims]
+    whole = len(tags) > 1 and (set(tags) == {CHANNEL} or sorted(map(str, tags)) == sorted((OUTER, INNER)))
+    return ((CHANNEL, prod(size for _, size in dims)),) if whole else dims
 
 
-def _channel_is_cut(layout: Sequence[tuple[Factor, ...]]) -> bool:
-    return sum(tag == CHANNEL for dims in layout for tag, _ in dims) > 1
+def _shuffled(runs: tuple[Run, ...], dims: tuple[Factor, ...]) -> tuple[Run, ...]:
+    """(groups, width) channels, read as (width, groups): the channel shuffle."""
+    (_, width), (_, groups) = dims
+    views = [view for count, view in runs for _ in range(count)]
+    return _merged([(1, views[group * width + place]) for place in range(width) for group in range(groups)])
 
 
 # ------------------------------------------------------------------ the other operators, one function each

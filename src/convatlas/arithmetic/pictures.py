@@ -168,7 +168,7 @@ def bars(summary: Summary, quantity: str = "macs") -> str:
         fill = COLOURS.get(row.kind, "#dddddd")
         parts.append(
             f'<text x="{left - 8}" y="{y + 12}" text-anchor="end">{escape(row.name)}</text>'
-            f'<rect x="{left}" y="{y + 2}" width="{length}" height="13" fill="{fill}" stroke="#555" stroke-width="0.5"/>'
+            f'<rect x="{left}" y="{y + 2}" width="{length}" height="13" fill="{fill}" stroke="#777"/>'
             f'<text x="{left + length + 4}" y="{y + 12}">{text(value(row))}</text>'
         )
     return _svg(left + 520, 18 * len(rows), parts, f"{summary.model}: {quantity} per layer")

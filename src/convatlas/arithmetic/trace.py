@@ -12,6 +12,7 @@ Nothing of the network is changed: mode, attributes, buffers and hooks are as be
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -156,6 +157,10 @@ class _Watch(TorchDispatchMode):
         self.seen = seen
         self.stack: list[int] = []
         self.parameters = {id(p): path for path, p in net.named_parameters()}
+        owners = Counter(p.untyped_storage()._cdata for p in net.parameters())
+        self.weights = {
+            storage: path for path, p in net.named_parameters() if owners[storage := p.untyped_storage()._cdata] == 1
+        }
         self.state = {t.untyped_storage()._cdata for t in _tensors_of(net)}
         self.stand_ins: dict[int, Tensor] = {}  # on the meta device, for what lives elsewhere
         self.copies: dict[int, Tensor] = {}  # of the network's own tensors that its forward writes into
@@ -207,7 +212,7 @@ class _Watch(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        if not any(t.is_meta or id(t) in self.parameters for t in tensors):
+        if not any(t.is_meta or self.parameter_of(t) for t in tensors):
             return self._constant(func, args, kwargs)
         name = func._schema.name.partition("::")[2]
         if name in _NEEDS_VALUES:
@@ -315,7 +320,7 @@ class _Watch(TorchDispatchMode):
     def origin(self, t: Tensor) -> Origin:
         known = self.origins.get(id(t))
         if known is None:
-            path = self.parameters.get(id(t))
+            path = self.parameter_of(t)
             return Origin(params=(path,)) if path else Origin()
         later = self.written.get(t.untyped_storage()._cdata)
         if later is not None and later[0] > self.born.get(id(t), -1):
@@ -324,6 +329,10 @@ class _Watch(TorchDispatchMode):
             sources = _merged((known.sources, later[1].sources))
             return Origin(sources, tuple(dict.fromkeys((*known.params, *later[1].params))))
         return known
+
+    def parameter_of(self, t: Tensor) -> str | None:
+        """The parameter this tensor is, or whose memory it looks at (``weight.data`` is another tensor)."""
+        return self.parameters.get(id(t)) or self.weights.get(t.untyped_storage()._cdata)
 
     def _remember(self, t: Tensor, origin: Origin, written: bool) -> None:
         now = len(self.seen.operations)
