@@ -147,6 +147,14 @@ def test_an_output_folder_that_is_a_file(run, tmp_path):
     assert "cannot be written" in err
 
 
+def test_a_network_that_diverges_drops_out_and_with_the_last_one_the_comparison_fails(run, tmp_path):
+    code, out, err = run("compare", "mlp", "lenet5@modern", "--epochs", 1, "--lr", "1e30", "--out", tmp_path)
+    assert (code, out) == (1, "")
+    assert "mlp drops out" in err
+    assert "lenet5@modern drops out" in err
+    assert "no network could be trained" in err
+
+
 # --- evaluate ---------------------------------------------------------------------------------------------------------
 
 
