@@ -35,7 +35,7 @@ class Piece:
     advance: int
     spans: tuple[Interval, ...]
 
-    @property
+    @cached_property
     def jump(self) -> Fraction:
         return Fraction(self.advance, self.period)
 

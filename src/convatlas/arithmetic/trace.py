@@ -221,8 +221,9 @@ class _Watch(TorchDispatchMode):
                 "Summarize the part of the network before it, or let the branch depend on shapes only."
             )
         meta_args, meta_kwargs = tree_map_only(Tensor, self._on_meta, self._without_masks(name, args, kwargs))
-        quick = _batch_norm_shapes(meta_args) if name == "native_batch_norm" else None
-        result = func(*meta_args, **meta_kwargs) if quick is None else quick
+        result = _shapes_alone(name, meta_args) if not meta_kwargs else None
+        if result is None:
+            result = func(*meta_args, **meta_kwargs)
         self._write_down(func, name, args, kwargs, tensors, result)
         return result
 
@@ -245,7 +246,7 @@ class _Watch(TorchDispatchMode):
             return t
         if id(t) not in self.stand_ins:
             self.alive.append(t)
-            self.stand_ins[id(t)] = torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device="meta")
+            self.stand_ins[id(t)] = _like(t)
         return self.stand_ins[id(t)]
 
     def _without_masks(self, name: str, args: Any, kwargs: Any) -> Any:
@@ -358,12 +359,34 @@ def _check(work: Work, tensors: list[Tensor], result: Tensor) -> None:
         raise UsageError(f"it multiplies {names}. Give dtype=, or convert the network.")
 
 
-def _batch_norm_shapes(args: Any) -> tuple[Tensor, Tensor, Tensor] | None:
-    """What torch's own meta kernel returns in evaluation mode, without its milliseconds of shape checks."""
-    images, training = args[0], args[5]
-    if training:
-        return None
-    return torch.empty_like(images), images.new_empty(0), images.new_empty(0)
+def _shapes_alone(name: str, args: Any) -> Any:
+    """What torch's meta kernels return for the commonest operators, without their milliseconds of checks in Python.
+
+    None where this is not the plain case: then torch decides, and words the error.
+    """
+    x = args[0]
+    if name == "native_batch_norm" and not args[5]:
+        return _like(x), x.new_empty(0), x.new_empty(0)
+    if name == "relu":
+        return _like(x)
+    if name == "relu_":
+        return x
+    if name == "add" and len(args) == 2 and isinstance(args[1], Tensor):
+        other = args[1]
+        return _like(x) if x.shape == other.shape and x.dtype == other.dtype and x.stride() == other.stride() else None
+    if name == "convolution":
+        _, weight, bias, stride, padding, dilation, transposed, _, groups = args
+        plain = x.dim() == weight.dim() > 2 and x.dtype == weight.dtype and not transposed
+        if plain and x.shape[1] == weight.shape[1] * groups and (bias is None or bias.shape == weight.shape[:1]):
+            columns = zip(x.shape[2:], weight.shape[2:], stride, padding, dilation, strict=False)
+            sides = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in columns]
+            if len(sides) == x.dim() - 2 and min(sides) > 0 and weight.shape[0] % groups == 0:
+                return torch.empty((x.shape[0], weight.shape[0], *sides), dtype=x.dtype, device="meta")
+    return None
+
+
+def _like(t: Tensor) -> Tensor:
+    return torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device="meta")
 
 
 def without_batch(t: Tensor, batch: int) -> Shape:
