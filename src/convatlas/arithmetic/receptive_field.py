@@ -53,6 +53,13 @@ class Axis:
     pieces: tuple[Piece, ...]
     support: tuple[Interval, ...]
 
+    def __hash__(self) -> int:  # asked for by every cache below, over hundreds of intervals: worked out once
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.size, self.pieces, self.support))
+
     def at(self, position: int) -> Interval:
         return _hull(piece.at(position) for piece in self.pieces)
 

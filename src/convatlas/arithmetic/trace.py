@@ -201,8 +201,9 @@ class _Watch(TorchDispatchMode):
         if not tensors:
             return
         call.output = self.shape(tensors[0])
-        if isinstance(module, StatesItsArithmetic):
-            call.stated = module.__arithmetic__(call.inputs, call.output)
+        if hasattr(type(module), "__arithmetic__"):
+            stating: StatesItsArithmetic = module  # type: ignore[assignment]
+            call.stated = stating.__arithmetic__(call.inputs, call.output)
         idle = not any(operation.call == index for operation in self.seen.operations[-3:])
         if idle and isinstance(module, nn.modules.dropout._DropoutNd):  # it passed its input on; keep its row
             self._note("dropout", index, Work("dropout"), (tensors[0],), (tensors[0],), 0)
