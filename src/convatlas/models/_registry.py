@@ -12,6 +12,7 @@ import importlib
 import json
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convatlas.errors import ShapeError, UnknownNameError, UsageError
@@ -19,6 +20,8 @@ from convatlas.models._card import Card, Network
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from convatlas.models._blocks import Classifier
 
 # one file per paper, in the order of publication; the closed list of what may be imported
 MODULES = (
@@ -119,8 +122,10 @@ def create_model(
     in_channels: int | None = None,
     image_size: int | None = None,
     weights: str | None = None,
+    *,
+    download: bool = False,
 ) -> nn.Module:
-    """Build a network of the atlas, initialised as its paper says.
+    """Build a network of the atlas, initialised as its paper says or with published weights.
 
     Weights are drawn from torch's global generator: ``torch.manual_seed`` before the call makes them repeatable.
 
@@ -130,9 +135,12 @@ def create_model(
         in_channels: channels C of the images; the paper's where None.
         image_size: side of the square images; the paper's where None. Parts whose size depends on it (the first
             fully connected layer of VGG) are built for it; a convolutional network takes any legal size anyway.
-        weights: None for the paper's initialisation.
+        weights: None for the paper's initialisation; the path of a file (see ``load_weights``); or published weights
+            by name, "torchvision:IMAGENET1K_V1".
+        download: whether published weights that are not in the cache may be fetched.
     Raises:
-        UnknownNameError: no such network.
+        UnknownNameError: no such network, or no such published weights.
+        CheckpointError: a weights file that is absent, damaged, or of another network.
         ShapeError: the images are too small for the network's depth.
         UsageError: a count that is not a positive whole number.
     """
@@ -147,12 +155,24 @@ def create_model(
             f"{name} is too deep for {image_size} x {image_size} images; its smallest is "
             f"{line.smallest_size} x {line.smallest_size}. Enlarge the images, or choose a shallower network."
         )
-    if weights is not None:
-        raise UsageError(f"no weights {weights!r} for {name}; weights=None draws the paper's initialisation.")
     network = declared(line.family)[name]
     net = network.build(num_classes=num_classes, in_channels=in_channels, image_size=image_size)
     net.network, net.smallest_size = name, line.smallest_size  # so that its ShapeError can say them
+    if weights is not None:
+        fill(net, weights, download)
     return net
+
+
+def fill(net: Classifier, weights: str, download: bool) -> None:
+    """Load a file, or published weights by name, into a network just built."""
+    from convatlas.models.weights import load_weights
+    from convatlas.models.weights.published import fetched, published
+
+    source, colon, _ = weights.partition(":")
+    if colon and not Path(weights).exists():
+        load_weights(net, fetched(published(net.network, weights), download), source)
+    else:
+        load_weights(net, weights)
 
 
 def declared(module: str) -> dict[str, Network]:

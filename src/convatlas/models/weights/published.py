@@ -1,0 +1,133 @@
+"""Published weights: where they are, how they are checked, what they are said to reach. Nothing is fetched unasked.
+
+``published.json`` lists them; a file is kept in the cache folder (``CONVATLAS_CACHE``, else ``~/.cache/convatlas``).
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from convatlas.errors import CheckpointError, UnknownNameError, UsageError
+from convatlas.models.weights.prepare import Preparation
+
+CHUNK = 1 << 20
+TIMEOUT_S = 30
+
+
+@dataclass(frozen=True)
+class Published:
+    """One file of weights: ``torchvision:IMAGENET1K_V1`` of one network.
+
+    ``sha256_prefix`` is as much of the file's SHA-256 as its publisher prints; the errors are printed percentages on
+    the ILSVRC-2012 validation set, one centre crop, prepared as ``preparation`` says.
+    """
+
+    network: str
+    source: str
+    name: str
+    url: str
+    sha256_prefix: str
+    licence: str
+    top1_error: float
+    top5_error: float
+    preparation: Preparation
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.source}:{self.name}"
+
+
+@functools.cache
+def table() -> tuple[Published, ...]:
+    text = resources.files("convatlas.models.weights").joinpath("published.json").read_text(encoding="utf-8")
+    found = []
+    for record in json.loads(text)["weights"]:
+        mean, std = tuple(record.pop("mean")), tuple(record.pop("std"))
+        sizes = {key: record.pop(key) for key in ("resize", "crop", "interpolation")}
+        found.append(Published(**record, preparation=Preparation(mean, std, **sizes)))
+    return tuple(found)
+
+
+def published(network: str, weights: str) -> Published:
+    """The line for ``torchvision:IMAGENET1K_V2`` of a network.
+
+    Raises:
+        UnknownNameError: no such weights; the message lists those there are.
+    """
+    known = {line.full_name: line for line in table() if line.network == network}
+    if not known:
+        raise UsageError(f"no published weights are known for {network}; give the path of a file instead.")
+    if weights not in known:
+        raise UnknownNameError(f"weights of {network}", weights, known)
+    return known[weights]
+
+
+def class_names() -> list[str]:
+    """The 1,000 classes of ILSVRC-2012 in the order of their outputs."""
+    text = resources.files("convatlas.models.weights").joinpath("imagenet_classes.txt").read_text(encoding="utf-8")
+    return text.splitlines()
+
+
+def fetched(line: Published, download: bool = False) -> Path:
+    """The file of published weights in the cache; fetched, resumed and verified where ``download`` allows it.
+
+    Raises:
+        CheckpointError: not in the cache and not allowed to be fetched; unreachable; or not the published file.
+    """
+    folder = Path(os.environ.get("CONVATLAS_CACHE") or Path.home() / ".cache" / "convatlas")
+    path = folder / line.url.rsplit("/", 1)[1]
+    if path.is_file():
+        return verified(path, line)
+    if not download:
+        raise CheckpointError(
+            f"{line.full_name} of {line.network} is not in {folder}. Pass download=True (--download) to fetch "
+            f"{line.url} ({line.licence}), or put the file there."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    fetch(line.url, partial)
+    verified(partial, line)
+    partial.replace(path)
+    return path
+
+
+def fetch(url: str, partial: Path) -> None:
+    """Append what is still missing of a file; an interrupted fetch goes on where it stopped."""
+    have = partial.stat().st_size if partial.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+            # a server that does not know ranges answers 200 and begins anew
+            mode = "ab" if answer.status == 206 else "wb"
+            with partial.open(mode) as file:
+                while block := answer.read(CHUNK):
+                    file.write(block)
+    except urllib.error.HTTPError as error:
+        if error.code != 416:  # "range not satisfiable": all of it is there already
+            raise CheckpointError(f"{url} cannot be fetched: {error}. Try again, or fetch it by hand.") from error
+    except OSError as error:
+        raise CheckpointError(f"{url} cannot be fetched: {error}. Try again: what came is kept.") from error
+
+
+def verified(path: Path, line: Published) -> Path:
+    """The path, if its SHA-256 begins as published; else the file is removed from the way."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(CHUNK):
+            digest.update(block)
+    if not digest.hexdigest().startswith(line.sha256_prefix):
+        spoilt = path.with_name(path.name + ".spoilt")
+        path.replace(spoilt)
+        raise CheckpointError(
+            f"{path} is not the published file: its SHA-256 begins {digest.hexdigest()[:8]}, not "
+            f"{line.sha256_prefix}. It was moved to {spoilt.name}; fetch it again."
+        )
+    return path
