@@ -13,7 +13,7 @@ MODERN = Recipe(
     source="one-cycle schedule: Smith and Topin, arXiv:1708.07120; no decay on biases and norms: He et al., "
     "arXiv:1812.01187, section 3.1",
     epochs=15,
-    min_updates=450,
+    min_updates=360,
     batch_size=128,
     optimizer="sgd",
     lr=0.2,
