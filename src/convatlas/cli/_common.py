@@ -15,9 +15,7 @@ SCHEMA = 1  # of every JSON document this program prints
 
 
 def json_option(command: Command) -> Command:
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")(
-        command
-    )
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")(command)
 
 
 def debug_option(command: Command) -> Command:

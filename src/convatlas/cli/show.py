@@ -77,7 +77,7 @@ def command(name: str, input_: str | None, as_json: bool, **wanted: Any) -> None
         print_json(document)
     else:
         click.echo(summary)
-        for line in figure_lines(figures):
+        for line in figure_lines(figures) + departure_lines(card(name)):
             click.echo(line)
 
 
@@ -209,6 +209,16 @@ def compare_figures(card: Card, summary: Summary) -> list[dict[str, Any]]:
 
 def departure_of(departure: Any) -> dict[str, str]:
     return {key: getattr(departure, key) for key in ("topic", "paper", "here", "why")}
+
+
+def departure_lines(card: Card) -> list[str]:
+    """Where the network here differs from the paper, and why."""
+    if not card.departures:
+        return []
+    lines = ["", f"departures from {card.paper.citation}"]
+    for each in card.departures:
+        lines.append(f"  {each.topic}: {each.paper} there, {each.here} here; {each.why}")
+    return lines
 
 
 def figure_lines(figures: list[dict[str, Any]]) -> list[str]:

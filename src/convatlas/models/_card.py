@@ -100,6 +100,13 @@ class Figure:
         """``138 million``, ``7.3 %``."""
         return f"{self.printed} {self.unit_name}".rstrip()
 
+    @property
+    def line(self) -> str:
+        """``params  138 million  (Table 2)``."""
+        place = ", ".join(part for part in (self.protocol, self.source, self.where) if part)
+        recalled = "; recalled, not checked against the text" if not self.verified else ""
+        return f"{self.quantity:<12} {self.text}" + (f"  ({place}{recalled})" if place or recalled else "")
+
     def agrees(self, derived: int) -> bool:
         """Whether the derived count, in printed units, lies within the printed precision."""
         return abs(Decimal(derived) / self.unit - self.value) <= self.allowed
@@ -131,6 +138,24 @@ class Card:
     figures: tuple[Figure, ...] = ()
     departures: tuple[Departure, ...] = ()
     unstated: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """The card as it is read: paper, printed figures with their places, departures with their reasons."""
+        arxiv = f", arXiv:{self.paper.arxiv}" if self.paper.arxiv else ""
+        lines = [self.summary, f'"{self.paper.title}". {self.paper.citation}{arxiv}. Read: {self.paper.read}']
+        lines += ["", f"initialisation  {self.initialisation}"]
+        if self.figures:
+            lines += ["", "printed"]
+            lines += ["  " + figure.line for figure in self.figures]
+        if self.departures:
+            lines += ["", "departures"]
+            for each in self.departures:
+                lines += [f"  {each.topic}", f"    paper  {each.paper}", f"    here   {each.here}"]
+                lines += [f"    why    {each.why}"]
+        if self.unstated:
+            lines += ["", "unstated in the paper"]
+            lines += ["  " + each for each in self.unstated]
+        return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; fields that hold their default are left out."""
