@@ -324,7 +324,7 @@ def caffe(depth: int) -> Network:
     build = partial(ResNet, depth, biases="conv1" if depth == 50 else "none", pool_rounds_up=True)
     departures = (CONV1_BIAS, CAFFE_POOL) if depth == 50 else (CAFFE_POOL,)
     record = card(name, depth, "B", *departures, note="as the authors released it in Caffe")
-    return Network(name, build, record, smallest_size=17)
+    return Network(name, build, record, smallest_size=19)  # pool1 is unpadded
 
 
 def keras(depth: int) -> Network:
