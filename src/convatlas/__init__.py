@@ -8,8 +8,7 @@ which. Importing this package does not import torch; the first name that needs i
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from convatlas._lazy import resolver
 
 __version__ = "0.1.0"
 
@@ -33,12 +32,7 @@ _ROOMS = {
 __all__ = ["__version__", *_ROOMS]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _ROOMS:
-        raise AttributeError(f"module 'convatlas' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_ROOMS[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = resolver(__name__, _ROOMS)
 
 
 def __dir__() -> list[str]:

@@ -13,8 +13,9 @@ Names that need torch are resolved on first use.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from convatlas._lazy import resolver
 
 if TYPE_CHECKING:
     from convatlas.arithmetic.explanation import Explanation, explain
@@ -23,17 +24,17 @@ if TYPE_CHECKING:
     from convatlas.arithmetic.summary import Row, Summary, Totals
 
 _FILES = {
-    "summarize": "network",
-    "seen_by": "network",
-    "Seen": "network",
-    "ForwardError": "network",
-    "explain": "explanation",
-    "Explanation": "explanation",
-    "Summary": "summary",
-    "Row": "summary",
-    "Totals": "summary",
-    "LayerCount": "protocol",
-    "StatesItsArithmetic": "protocol",
+    "summarize": ".network",
+    "seen_by": ".network",
+    "Seen": ".network",
+    "ForwardError": ".network",
+    "explain": ".explanation",
+    "Explanation": ".explanation",
+    "Summary": ".summary",
+    "Row": ".summary",
+    "Totals": ".summary",
+    "LayerCount": ".protocol",
+    "StatesItsArithmetic": ".protocol",
 }
 
 __all__ = [
@@ -50,10 +51,4 @@ __all__ = [
     "StatesItsArithmetic",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _FILES:
-        raise AttributeError(f"module 'convatlas.arithmetic' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"convatlas.arithmetic.{_FILES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = resolver(__name__, _FILES)

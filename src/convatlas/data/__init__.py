@@ -12,8 +12,9 @@ Torch is imported by the names of the last two lines only.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from convatlas._lazy import resolver
 
 if TYPE_CHECKING:
     from convatlas.data.augment import Augment
@@ -26,23 +27,23 @@ if TYPE_CHECKING:
     from convatlas.data.store import ImageStore, channel_stats, load_images
 
 _FILES = {
-    "open_data": "sources",
-    "Dataset": "dataset",
-    "Problem": "dataset",
-    "read_image": "decode",
-    "Split": "split",
-    "make_split": "split",
-    "read_split": "split",
-    "write_split": "split",
-    "Preprocessing": "preprocessing",
-    "preprocessing_for": "preprocessing",
-    "load_file": "preprocessing",
-    "ImageStore": "store",
-    "load_images": "store",
-    "channel_stats": "store",
-    "Augment": "augment",
-    "Batches": "batches",
-    "prepare": "batches",
+    "open_data": ".sources",
+    "Dataset": ".dataset",
+    "Problem": ".dataset",
+    "read_image": ".decode",
+    "Split": ".split",
+    "make_split": ".split",
+    "read_split": ".split",
+    "write_split": ".split",
+    "Preprocessing": ".preprocessing",
+    "preprocessing_for": ".preprocessing",
+    "load_file": ".preprocessing",
+    "ImageStore": ".store",
+    "load_images": ".store",
+    "channel_stats": ".store",
+    "Augment": ".augment",
+    "Batches": ".batches",
+    "prepare": ".batches",
 }
 
 __all__ = [
@@ -65,10 +66,4 @@ __all__ = [
     "prepare",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _FILES:
-        raise AttributeError(f"module 'convatlas.data' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"convatlas.data.{_FILES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = resolver(__name__, _FILES)

@@ -5,8 +5,9 @@ Names are resolved on first use: the command line reads the settings of `Recipe`
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from convatlas._lazy import resolver
 
 if TYPE_CHECKING:
     from convatlas.recipes._evaluate import Prediction, evaluate, predict
@@ -17,17 +18,17 @@ if TYPE_CHECKING:
     from convatlas.recipes._train import Watcher, resume, train
 
 _FILES = {
-    "PAPER_RECIPES": "_names",
-    "recipe_for": "_names",
-    "Recipe": "_recipe",
-    "Prediction": "_evaluate",
-    "evaluate": "_evaluate",
-    "predict": "_evaluate",
-    "Material": "_material",
-    "Run": "_run",
-    "Watcher": "_train",
-    "resume": "_train",
-    "train": "_train",
+    "PAPER_RECIPES": "._names",
+    "recipe_for": "._names",
+    "Recipe": "._recipe",
+    "Prediction": "._evaluate",
+    "evaluate": "._evaluate",
+    "predict": "._evaluate",
+    "Material": "._material",
+    "Run": "._run",
+    "Watcher": "._train",
+    "resume": "._train",
+    "train": "._train",
 }
 
 __all__ = [
@@ -44,10 +45,4 @@ __all__ = [
     "train",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _FILES:
-        raise AttributeError(f"module 'convatlas.recipes' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"convatlas.recipes.{_FILES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = resolver(__name__, _FILES)
