@@ -76,7 +76,7 @@ class Prediction:
 
     def to_dict(self) -> dict[str, Any]:
         if self.error is not None:
-            return {"file": self.file, "error": str(self.error)}
+            return {"file": self.file, "error": self.error.reason}
         return {"file": self.file, "top": [list(pair) for pair in self.top]}
 
 
