@@ -223,4 +223,7 @@ def test_without_validation_all_images_are_trained_on_and_the_last_weights_kept(
     run = train("lenet5", "digits", recipe_for("lenet5", "paper").change(epochs=1), out=tmp_path, threads=1)
     assert run.result["val_top1"] is None
     assert len(run.split(run.dataset()).val) == 0
+    printed = run.result["figures"][0]  # a paper's recipe sets the paper's error beside its own
+    assert (printed["printed"], printed["printed_protocol"]) == ("0.95 %", "MNIST test, no distortions")
+    assert printed["measured_percent"] == pytest.approx(100 * (1 - run.result["test_top1"]), abs=1e-3)
     assert json.loads((run.path / "metrics.jsonl").read_text().splitlines()[0])["val_loss"] is None

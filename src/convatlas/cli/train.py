@@ -142,4 +142,12 @@ def _print_result(result: dict[str, Any], path: Path) -> None:
         + (f"validation {units.percent(result['val_top1'])}, " if result["val_top1"] is not None else "")
         + f"{result['epochs']} epochs in {units.duration(result['train_s'])}"
     )
+    for figure in result["figures"]:
+        if figure["measured_percent"] is None:
+            continue
+        place = f"{figure['printed_protocol']}; {figure['source']}" + ("" if figure["verified"] else ", recalled")
+        click.echo(
+            f"{figure['quantity']}: printed {figure['printed']} ({place}), "
+            f"measured {figure['measured_percent']:.2f} % ({figure['measured_protocol']})"
+        )
     click.echo(f"run: {path}   report: {path / 'report.html'}")

@@ -11,10 +11,10 @@ import torch
 from convatlas import training
 from convatlas.data import Dataset, write_split
 from convatlas.errors import DataError
-from convatlas.evaluation import evaluate
+from convatlas.evaluation import Evaluation, evaluate
 from convatlas.recipes import _folder
 from convatlas.recipes._material import Material
-from convatlas.recipes._names import recipe_for
+from convatlas.recipes._names import PAPER_RECIPES, recipe_for
 from convatlas.recipes._recipe import Recipe
 from convatlas.recipes._run import CONFIG, ENVIRONMENT, METRICS, REPORT, SPLIT, WEIGHTS, Run
 from convatlas.recipes._setup import (
@@ -233,6 +233,7 @@ def finish(folder: Path, setup: Setup, state: training.State) -> None:
         "protocol": evaluation.protocol,
         "chosen_epoch": epoch,
         "seed": setup.seed,
+        "figures": printed_beside_measured(setup, evaluation),
     }
     with journal.Journal(folder / METRICS, state.journal_bytes) as lines:
         lines.write("done", **result)
@@ -246,3 +247,27 @@ def finish(folder: Path, setup: Setup, state: training.State) -> None:
     checkpoint.save(folder / WEIGHTS, dict(setup.net.state_dict()), identity)
     report = run_report(setup.header(), Run(folder).epochs(), result, evaluation, setup.test_image)
     _folder.write_text(folder / REPORT, report)
+
+
+def printed_beside_measured(setup: Setup, evaluation: Evaluation) -> list[dict[str, Any]]:
+    """The paper's errors beside this run's, for a run by the paper's own recipe; each keeps its protocol.
+
+    Whether the data are the paper's is for the reader to see: both are named.
+    """
+    if setup.recipe.name not in PAPER_RECIPES:
+        return []
+    measured = {"error": evaluation.top1, "top1_error": evaluation.top1, "top5_error": evaluation.top5}
+    return [
+        {
+            "quantity": figure.quantity,
+            "printed": figure.text,
+            "printed_protocol": figure.protocol,
+            "source": ", ".join(part for part in (figure.source, figure.where) if part),
+            "verified": figure.verified,
+            "measured_percent": None if hit is None else round(100 * (1 - hit), 4),
+            "measured_protocol": f"{setup.material.dataset.source}, {evaluation.n} test images, {evaluation.protocol}",
+        }
+        for figure in setup.entry.card.figures
+        if figure.quantity in measured
+        for hit in [measured[figure.quantity]]
+    ]
