@@ -61,6 +61,21 @@ def test_every_line_is_of_a_network_of_the_atlas_and_complete():
     assert len(class_names()) == 1000
 
 
+@pytest.mark.parametrize(
+    ("network", "name", "resize", "crop"),
+    [  # the resize_size and crop_size in torchvision's documentation of each weights
+        ("resnet50@torchvision", "IMAGENET1K_V1", 256, 224),
+        ("resnet50@torchvision", "IMAGENET1K_V2", 232, 224),
+        ("resnet101@torchvision", "IMAGENET1K_V2", 232, 224),
+        ("resnet152@torchvision", "IMAGENET1K_V2", 232, 224),
+        ("inception_v3@torchvision", "IMAGENET1K_V1", 342, 299),
+    ],
+)
+def test_each_line_has_its_own_preparation(network, name, resize, crop):
+    preparation = published(network, f"torchvision:{name}").preparation
+    assert (preparation.resize, preparation.crop) == (resize, crop)
+
+
 def test_nothing_is_fetched_unasked(line, server, cache):
     with pytest.raises(CheckpointError, match="Pass download=True"):
         fetched(line)

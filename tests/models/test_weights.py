@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import pickle
 import struct
 
@@ -12,8 +14,9 @@ from safetensors.torch import save_file
 
 import convatlas as ca
 from convatlas.errors import CheckpointError, UnknownNameError, UsageError
-from convatlas.models.weights import detect, load_weights
+from convatlas.models.weights import detect, load_weights, published
 from convatlas.models.weights.caffe import read_caffemodel
+from convatlas.models.weights.prepare import UNUSUAL, assumed
 
 
 @pytest.fixture
@@ -224,12 +227,81 @@ def test_a_caffemodel_with_absurd_or_wrong_sizes_is_refused():
         read_caffemodel(b"\xff" * 40)
 
 
-def test_torchvision_names_are_detected_for_vgg_by_position(tmp_path):
-    net = ca.create_model("squeezenet1_1", num_classes=3)
+def as_torchvision(net) -> dict[str, torch.Tensor]:
+    """A squeezenet1_1's weights under torchvision's names, which count layers."""
     children = [name for name, _ in net.named_children()]
     theirs = {}
     for key, value in net.state_dict().items():
         layer, _, rest = key.partition(".")
         theirs[f"classifier.1.{rest}" if layer == "conv10" else f"features.{children.index(layer)}.{rest}"] = value
-    theirs = {key.replace("squeeze1x1", "squeeze"): value for key, value in theirs.items()}
-    assert detect(net, theirs) == "torchvision"
+    return {key.replace("squeeze1x1", "squeeze"): value for key, value in theirs.items()}
+
+
+def test_torchvision_names_are_detected_for_vgg_by_position():
+    net = ca.create_model("squeezenet1_1", num_classes=3)
+    assert detect(net, as_torchvision(net)) == "torchvision"
+
+
+def test_a_published_file_is_known_by_its_bytes_and_prepared_as_published(tmp_path, monkeypatch):
+    net = ca.create_model("squeezenet1_1", num_classes=3)
+    torch.save(as_torchvision(net), tmp_path / "renamed.pth")
+    stranger = load_weights(net, tmp_path / "renamed.pth")
+    assert (stranger.source, stranger.preparation.resize) == ("torchvision", 256)
+    assert stranger.preparation_from.startswith("assumed: usual for torchvision weights of squeezenet1_1;")
+
+    v2 = published.published("resnet50@torchvision", "torchvision:IMAGENET1K_V2")
+    digest = hashlib.sha256((tmp_path / "renamed.pth").read_bytes()).hexdigest()
+    monkeypatch.setattr(published, "table", lambda: (dataclasses.replace(v2, sha256_prefix=digest[:8]),))
+    known = load_weights(net, tmp_path / "renamed.pth")
+    assert (known.source, known.preparation.resize) == ("torchvision", 232)
+    assert known.preparation_from == "published with torchvision:IMAGENET1K_V2 of resnet50@torchvision"
+
+
+def test_our_own_files_say_nothing_of_preparation(net, other, tmp_path):
+    save_file(weights(net), tmp_path / "ours.safetensors")
+    loaded = load_weights(other, tmp_path / "ours.safetensors")
+    assert loaded.preparation is None
+    assert loaded.preparation_from.startswith("unknown")
+
+
+@pytest.mark.parametrize(
+    ("source", "network", "resize", "crop", "mean"),
+    [  # timm's default_cfgs: floor(299 / 0.8975) = 333, floor(299 / 0.875) = 341; torchvision's Inception_V3_Weights
+        ("timm", "inception_resnet_v2@timm", 333, 299, 0.5),
+        ("timm", "xception@timm", 333, 299, 0.5),
+        ("timm", "inception_v4", 341, 299, 0.5),
+        ("timm", "resnet50@torchvision", 256, 224, 0.485),
+        ("torchvision", "inception_v3@torchvision", 342, 299, 0.5),
+        ("keras", "inception_resnet_v2@keras", 342, 299, 0.5),
+        ("keras", "densenet121", 256, 224, 0.485),
+        ("keras", "resnet50@keras", 256, 224, 123.68 / 255),
+        ("caffe", "alexnet@caffe", 256, 227, 123.68 / 255),
+    ],
+)
+def test_what_is_assumed_of_a_source(source, network, resize, crop, mean):
+    usual = assumed(source, network)
+    assert (usual.resize, usual.crop, usual.mean[0]) == (resize, crop, mean)
+
+
+def test_every_exception_names_a_network_of_the_atlas():
+    bases = {name.partition("@")[0] for name in ca.list_models()}
+    assert {network for networks in UNUSUAL.values() for network in networks} <= bases
+
+
+def test_an_h5_file_that_claims_absurd_sizes_is_refused_before_memory_is_taken(other, tmp_path):
+    h5py = pytest.importorskip("h5py", reason="h5py is not installed")
+    with h5py.File(tmp_path / "vast.h5", "w") as file:  # no chunk of it is written: a small file that claims 4 TB
+        file.create_dataset("conv1/conv1/kernel:0", shape=(10**6, 10**6), dtype="f4", chunks=(64, 64))
+    assert (tmp_path / "vast.h5").stat().st_size < 10_000
+    with pytest.raises(CheckpointError, match=r"kernel:0 claims the shape \(1000000, 1000000\), 4,000,.* refused"):
+        load_weights(other, tmp_path / "vast.h5")
+
+
+def test_an_h5_file_that_reads_other_files_is_refused(other, tmp_path):
+    h5py = pytest.importorskip("h5py", reason="h5py is not installed")
+    (tmp_path / "private").write_bytes(bytes(64))
+    with h5py.File(tmp_path / "sly.h5", "w") as file:
+        outside = [(str(tmp_path / "private"), 0, 64)]
+        file.create_dataset("conv1/conv1/kernel:0", shape=(16,), dtype="f4", external=outside)
+    with pytest.raises(CheckpointError, match=r"kernel:0 would be read from another file of this machine; refused"):
+        load_weights(other, tmp_path / "sly.h5")

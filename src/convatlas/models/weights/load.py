@@ -13,7 +13,8 @@ from convatlas.models._blocks import Classifier
 from convatlas.models._registry import entry
 from convatlas.models.weights.caffe import from_caffe
 from convatlas.models.weights.keras import from_keras
-from convatlas.models.weights.prepare import Preparation, preparation
+from convatlas.models.weights.prepare import Preparation, assumed
+from convatlas.models.weights.published import Published, recognised
 from convatlas.models.weights.read import Tensors, read_tensors
 from convatlas.models.weights.rename import renamer
 
@@ -30,7 +31,9 @@ class Loaded:
         tensors: how many of the network's tensors it filled.
         kept: names of the network the file does not hold and that keep their values: auxiliary heads, counters.
         ignored: names of the file the network has no use for, of the same kinds.
-        preparation: how this source's images are prepared, None where it has no rule.
+        preparation: how the images are prepared: as the published line says where the file is a published one, else
+            as is usual at its source; None where nothing is known.
+        preparation_from: which of these it is, in words.
     """
 
     source: str
@@ -38,6 +41,7 @@ class Loaded:
     kept: tuple[str, ...]
     ignored: tuple[str, ...]
     preparation: Preparation | None
+    preparation_from: str
 
 
 def load_weights(net: nn.Module, path: str | Path, source: str | None = None) -> Loaded:
@@ -57,7 +61,8 @@ def load_weights(net: nn.Module, path: str | Path, source: str | None = None) ->
     if not isinstance(net, Classifier) or net.network == Classifier.network:
         raise UsageError("load_weights needs a network made by create_model, whose layers it knows by name.")
     tensors = read_tensors(path)
-    source = source or detect(net, tensors)
+    line = recognised(path)
+    source = source or (line.source if line else detect(net, tensors))
     found = converted(net, tensors, source)
     state = net.state_dict()
     kept = tuple(name for name in state if name not in found and spare(name))
@@ -65,7 +70,19 @@ def load_weights(net: nn.Module, path: str | Path, source: str | None = None) ->
     complain(net, path, source, state, {name: value for name, value in found.items() if name not in ignored})
     filled = {name: found[name].to(state[name].dtype) for name in state if name in found}
     net.load_state_dict(filled | {name: state[name] for name in kept})
-    return Loaded(source, len(filled), kept, ignored, preparation(source, entry(net.network).family))
+    return Loaded(source, len(filled), kept, ignored, *preparation(line, source, net.network))
+
+
+def preparation(line: Published | None, source: str, network: str) -> tuple[Preparation | None, str]:
+    """How the images are prepared, and where that is from."""
+    if line is not None:
+        return line.preparation, f"published with {line.full_name} of {line.network}"
+    if (usual := assumed(source, network)) is None:
+        return None, f"unknown: {source} files do not say how their images were prepared"
+    return (
+        usual,
+        f"assumed: usual for {source} weights of {network}; this file is none of the published ones known here",
+    )
 
 
 def detect(net: Classifier, tensors: Tensors) -> str:

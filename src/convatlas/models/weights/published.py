@@ -117,17 +117,25 @@ def fetch(url: str, partial: Path) -> None:
         raise CheckpointError(f"{url} cannot be fetched: {error}. Try again: what came is kept.") from error
 
 
+def recognised(path: str | Path) -> Published | None:
+    """The published line a file is of, known by its bytes whatever the file is called; None where it is of none."""
+    digest = sha256(path)
+    return next((line for line in table() if digest.startswith(line.sha256_prefix)), None)
+
+
+def sha256(path: str | Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def verified(path: Path, line: Published) -> Path:
     """The path, if its SHA-256 begins as published; else the file is removed from the way."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(CHUNK):
-            digest.update(block)
-    if not digest.hexdigest().startswith(line.sha256_prefix):
+    digest = sha256(path)
+    if not digest.startswith(line.sha256_prefix):
         spoilt = path.with_name(path.name + ".spoilt")
         path.replace(spoilt)
         raise CheckpointError(
-            f"{path} is not the published file: its SHA-256 begins {digest.hexdigest()[:8]}, not "
+            f"{path} is not the published file: its SHA-256 begins {digest[:8]}, not "
             f"{line.sha256_prefix}. It was moved to {spoilt.name}; fetch it again."
         )
     return path

@@ -103,6 +103,8 @@ def read_h5(path: Path) -> Tensors:
     def collect(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and item.dtype.kind == "f":
             check_size(name, item.shape, path)
+            if item.external or item.is_virtual:
+                raise CheckpointError(f"{path}: {name} would be read from another file of this machine; refused.")
             tensors[name] = torch.from_numpy(item[()]).float()
 
     try:
