@@ -36,7 +36,7 @@ def command(run: Path, images: tuple[str, ...], top: int, as_json: bool) -> None
     for prediction in predict(run, list(_listed(images)), top=top):
         if prediction.error is not None:
             bad += 1
-            click.echo(f"convatlas: {prediction.file}: {prediction.error.reason}", err=True)
+            click.echo(f"convatlas: {prediction.file} cannot be read: {prediction.error.reason}", err=True)
         if as_json:
             print_json_line(prediction.to_dict())
         elif prediction.error is None:
