@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from convatlas import models
 from convatlas.data import Preprocessing
 from convatlas.errors import RecipeError, UnknownNameError, UsageError
+from convatlas.models import create_model
 from convatlas.recipes import PAPER_RECIPES, Recipe, recipe_for
 from convatlas.recipes._material import augmentation
 from convatlas.recipes._recipe import SETTINGS, resolve
+from convatlas.recipes.lenet import widen
 
 
 def test_flag_beats_environment_beats_file_beats_recipe_beats_default(tmp_path):
@@ -102,3 +105,13 @@ def test_the_cifar_recipe_makes_64000_updates_of_45000_or_50000_images():
 def test_auto_augmentation_follows_the_images(channels, wishes, expected):
     found = augmentation(Recipe(**wishes), Preprocessing(size=(32, 32), channels=channels))
     assert {name: getattr(found, name) for name in expected} == expected
+
+
+def test_lenet5_of_1998_starts_from_the_root_of_its_fan_in():
+    """Printed is 2.4 / F; the recipe says that it widens this, and by how much: F6 reads 120 numbers."""
+    printed, wide = create_model("lenet5"), create_model("lenet5")
+    wide.load_state_dict(printed.state_dict())
+    widen(wide)
+    assert torch.allclose(wide.F6.weight, printed.F6.weight * 120**0.5)
+    assert torch.allclose(wide.C3.weight[:3], printed.C3.weight[:3] * 75**0.5)  # the first map of C3 reads three maps
+    assert torch.equal(wide.S2.weight, printed.S2.weight)

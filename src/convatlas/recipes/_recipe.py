@@ -59,6 +59,13 @@ class Recipe:
     warmup_epochs: float = setting(0.0, "Epochs at the beginning at lr times warmup_factor.", "schedule", least=0)
     warmup_factor: float = setting(0.1, "See warmup_epochs.", "schedule", above=0)
 
+    initial: str = setting(
+        "printed",
+        "The first weights: as the paper prints; root-fan-in widens LeNet-5's to 2.4/sqrt(F).",
+        "update",
+        ("printed", "root-fan-in"),
+    )
+
     loss: str = setting("cross-entropy", "What is minimised.", "loss", ("cross-entropy", "map-1998"))
     label_smoothing: float = setting(0.0, "Share of the target spread over all classes.", "loss", least=0, most=0.9)
 

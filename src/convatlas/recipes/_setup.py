@@ -16,9 +16,10 @@ from torch import nn
 
 from convatlas import models, training
 from convatlas.data import Augment, Batches, Preprocessing
-from convatlas.errors import DataError, UsageError
+from convatlas.errors import DataError, RecipeError, UsageError
 from convatlas.recipes._material import Material
 from convatlas.recipes._recipe import Recipe
+from convatlas.recipes.lenet import widen
 from convatlas.training import Hardware, Validation, losses, optim, schedule
 from convatlas.training.curvature import StochasticDiagonalLM
 
@@ -80,6 +81,10 @@ def prepare(model: str, material: Material, recipe: Recipe, seed: int, time_s: f
         in_channels=material.dataset.channels,
         image_size=recipe.image_size or entry.input[1],
     )
+    if recipe.initial == "root-fan-in":
+        if entry.full_name != "lenet5":
+            raise RecipeError(f"initial = root-fan-in is written for lenet5; {model} starts as printed.")
+        widen(net)
     rule, store = material.prepared(entry, recipe)
     batches = material.training_batches(rule, store, recipe, seed, hardware.device)
     if len(batches) == 0:
