@@ -40,7 +40,7 @@ def widen(net: nn.Module) -> None:
     """Draw from 2.4 / sqrt(F) where the paper prints 2.4 / F: every weight and bias times the root of its fan-in F.
 
     A departure. From the printed range the signals of the deep layers, and with them their curvatures, vanish; the
-    first steps are then eta / mu for every weight, and within fifty of them F6 saturates and stays there
+    first steps are then eta / mu for nearly every weight, and the network saturates and stays there
     (results/main_job).
     """
     import torch
