@@ -95,7 +95,7 @@ def read_npz(path: Path) -> Tensors:
 def read_h5(path: Path) -> Tensors:
     """Keras weights without Keras: every data set under its path in the file, ``conv1_conv/conv1_conv/kernel:0``."""
     try:
-        import h5py  # type: ignore[import-not-found]
+        import h5py
     except ImportError as error:
         raise MissingDependencyError("h5py", "keras", f"reading {path.name}") from error
     tensors: Tensors = {}
