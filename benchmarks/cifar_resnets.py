@@ -1,0 +1,127 @@
+"""The CIFAR residual networks by their paper's recipe, plain ones beside them: curves, and errors beside the printed.
+
+    python benchmarks/cifar_resnets.py CIFAR results/cifar_resnets [--epochs 2] [--threads 1] [--only NAME...]
+
+The recipe is that of He, Zhang, Ren and Sun (arXiv:1512.03385, section 4.2) in all but its length: it prints 64,000
+updates, 164 epochs, with the learning rate divided by ten at one half and at three quarters of them. Here it runs for
+``--epochs`` and divides at the same shares, so a figure of a short run says how far one gets in so many updates and
+is no reproduction of the printed error; each record holds both lengths.
+
+One JSON line per network is appended to OUT/runs.jsonl as it is done, and the picture OUT/curves.png drawn anew.
+Networks that are in the file are skipped, and a run that was interrupted goes on where its last checkpoint is: start
+the same command again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import convatlas as ca
+from convatlas.models import card
+from convatlas.recipes import Material, Run, recipe_for
+from convatlas.visualization.plots import Curve, error_curves
+from convatlas.visualization.style import look, new_axes, styles
+
+# the deepest pair and the shallowest first: what the paper's section 4.2 is about
+NETWORKS = ("resnet20_cifar", "plain20_cifar", "resnet56_cifar", "plain56_cifar", "resnet32_cifar", "resnet44_cifar")
+PRINTED_UPDATES = 64_000
+DOTS_PER_INCH = 160
+
+
+def trained(name: str, material: Material, out: Path, args: argparse.Namespace) -> Run:
+    """The finished run of a network, going on with an interrupted one."""
+    begun = sorted(out.glob(f"{name}-*"))
+    if begun:
+        return ca.resume(begun[-1])
+    recipe = recipe_for(name, "paper").change(epochs=args.epochs, threads=args.threads, precision=args.precision)
+    return ca.train(name, material, recipe, seed=args.seed, out=out)
+
+
+def record(name: str, run: Run) -> dict[str, Any]:
+    """What the run says, and what is printed; each with its protocol."""
+    result, config, epochs = run.result, run.config, run.epochs()
+    assert result is not None
+    printed = next((figure for figure in card(name).figures if figure.quantity == "error"), None)
+    return {
+        "network": name,
+        "recipe": run.recipe.name,
+        "seed": run.seed,
+        "epochs": result["epochs"],
+        "updates": epochs[-1]["step"],
+        "printed_updates": PRINTED_UPDATES,
+        "split": config["data"]["split"],
+        "precision": config["recipe"]["precision"],
+        "threads": config["recipe"]["threads"],
+        "torch": run.environment["torch"],
+        "curve": [
+            {
+                "epoch": line["epoch"] + 1,
+                "lr": line["lr"],
+                "train_loss": round(line["train_loss"], 4),
+                "train_error": round(1 - line["train_top1"], 4),
+                "val_error": round(1 - line["val_top1"], 4),
+            }
+            for line in epochs
+        ],
+        "test_error": round(1 - result["test_top1"], 4),
+        "test_error_ci95": [round(1 - end, 4) for end in reversed(result["test_ci95"])],
+        "protocol": f"CIFAR-10 test, {result['test_n']} images, {result['protocol']}",
+        "printed_error": printed and printed.text,
+        "printed_protocol": printed and f"{printed.protocol}, after {PRINTED_UPDATES} updates",
+        "printed_source": printed and f"arXiv:1512.03385, {printed.where}{'' if printed.verified else ', recalled'}",
+    }
+
+
+def draw(records: list[dict[str, Any]], path: Path) -> None:
+    """Validation error against the epoch, a line per network."""
+    with look():
+        ax = new_axes(6.4, 4.2)
+        looks = styles(NETWORKS)
+        curves = [
+            Curve(
+                record["network"].removesuffix("_cifar"),
+                [line["epoch"] for line in record["curve"]],
+                [line["val_error"] for line in record["curve"]],
+                looks[record["network"]],
+            )
+            for record in records
+        ]
+        lengths = sorted({record["updates"] for record in records})
+        of = " to ".join(f"{updates:,}" for updates in dict.fromkeys((lengths[0], lengths[-1])))
+        error_curves(ax, curves, f"CIFAR-10: {of} of the paper's {PRINTED_UPDATES:,} updates")
+        ax.get_figure(root=True).savefig(path, dpi=DOTS_PER_INCH, facecolor="white")  # type: ignore[union-attr]
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", help="the CIFAR-10 binary batches")
+    parser.add_argument("out", type=Path, help="where records and picture go")
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", default="auto", help="auto, fp32 (as the paper) or bf16; it is in the record")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", choices=NETWORKS, default=NETWORKS, metavar="NAME")
+    parser.add_argument("--runs", type=Path, default=Path("runs/cifar_resnets"), help="where the run directories lie")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    log = args.out / "runs.jsonl"
+    material = Material(args.data, seed=args.seed)  # opened once for all of them
+    for name in args.only:
+        if name in {record["network"] for record in read(log)}:
+            continue
+        line = json.dumps(record(name, trained(name, material, args.runs, args)))
+        with log.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        print(line, flush=True)
+        draw(read(log), args.out / "curves.png")
+
+
+if __name__ == "__main__":
+    main()
