@@ -7,6 +7,7 @@ last digit matters, ``short`` for a glance.
 from __future__ import annotations
 
 import math
+import unicodedata
 
 _DECIMAL = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K"))
 _BINARY = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
@@ -58,6 +59,21 @@ def percent(share: float, digits: int = 2) -> str:
 def interval(low: float, high: float, digits: int = 1) -> str:
     """A confidence interval of shares: ``(0.9654, 0.9951)`` -> ``96.5 to 99.5 %``."""
     return f"{100 * low:.{digits}f} to {100 * high:.{digits}f} %"
+
+
+def width(text: str) -> int:
+    """Columns a text takes in a terminal: two for each Korean syllable and other wide characters."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def ljust(text: str, columns: int) -> str:
+    """`str.ljust` by what is seen."""
+    return text + " " * (columns - width(text))
+
+
+def rjust(text: str, columns: int) -> str:
+    """`str.rjust` by what is seen."""
+    return " " * (columns - width(text)) + text
 
 
 def _four(value: float) -> str:

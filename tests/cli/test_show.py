@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from convatlas import units
 from convatlas.cli import main
 from convatlas.i18n import set_language
 
@@ -159,3 +160,12 @@ def test_explanations_in_korean(run):
     assert code == 0
     assert "수용 영역(receptive field)" in out
     assert "11*11*3*96 + 96 = 34,944" in out
+
+
+def test_the_table_in_korean_is_the_same_table(run):
+    english, korean = (run("show", "lenet5", "--lang", language).stdout.splitlines() for language in ("en", "ko"))
+    assert korean[0].split()[:5] == ["층", "종류", "출력", "커널", "보폭"]
+    body = slice(2, 16)
+    assert [line.split() for line in korean[body]] == [line.split() for line in english[body]]
+    assert len({units.width(line) for line in korean[:2]}) == 1  # a syllable is two columns wide
+    assert "매개변수          60,000" in "\n".join(korean)

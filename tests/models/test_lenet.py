@@ -6,11 +6,11 @@ import torch
 from torch.nn import functional as F
 
 import convatlas as ca
-from convatlas.models.lenet import C3_TABLE, EuclideanRBF, Subsampling, TableConvolution, class_codes, scaled_tanh
+from convatlas.models.lenet import C3_TABLE, EuclideanRBF, ScaledTanh, Subsampling, TableConvolution, class_codes
 
 
 def test_scaled_tanh_maps_one_to_one():
-    assert torch.allclose(scaled_tanh(torch.tensor([-1.0, 0.0, 1.0])), torch.tensor([-1.0, 0.0, 1.0]), atol=1e-4)
+    assert torch.allclose(ScaledTanh()(torch.tensor([-1.0, 0.0, 1.0])), torch.tensor([-1.0, 0.0, 1.0]), atol=1e-4)
 
 
 def test_subsampling_is_the_sum_of_four_times_a_coefficient_plus_a_bias():

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from html import escape
 
 from convatlas import units
-from convatlas.arithmetic.summary import HEADINGS, INPUT, TEXT_COLUMNS, Row, Summary, cells, times
+from convatlas.arithmetic.summary import INPUT, TEXT_COLUMNS, Row, Summary, cells, headings, times
 from convatlas.errors import UnknownNameError
+from convatlas.i18n import _
 
 # kind -> fill; what is not here is white
 COLOURS = {
@@ -179,15 +180,17 @@ def bars(summary: Summary, quantity: str = "macs") -> str:
 
 def markdown_table(summary: Summary) -> str:
     """The layer table for Markdown; numbers to the right, totals below."""
-    rule = ["---" if column < TEXT_COLUMNS else "---:" for column in range(len(HEADINGS))]
-    lines = [HEADINGS, rule, *(cells(row) for row in summary.rows), _total_cells(summary)]
+    names = headings()
+    rule = ["---" if column < TEXT_COLUMNS else "---:" for column in range(len(names))]
+    lines = [names, rule, *(cells(row) for row in summary.rows), _total_cells(summary)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
 def latex_table(summary: Summary) -> str:
     """The layer table for LaTeX: a tabular with booktabs rules."""
-    columns = "l" * TEXT_COLUMNS + "r" * (len(HEADINGS) - TEXT_COLUMNS)
-    lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _latex_line(HEADINGS), r"\midrule"]
+    names = headings()
+    columns = "l" * TEXT_COLUMNS + "r" * (len(names) - TEXT_COLUMNS)
+    lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _latex_line(names), r"\midrule"]
     lines += [_latex_line(cells(row)) for row in summary.rows]
     lines += [r"\midrule", _latex_line(_total_cells(summary)), r"\bottomrule", r"\end{tabular}"]
     return "\n".join(lines) + "\n"
@@ -204,4 +207,4 @@ def _latex_line(line: Sequence[str]) -> str:
 def _total_cells(summary: Summary) -> tuple[str, ...]:
     totals = summary.totals
     counts = (units.exact(totals.params), units.exact(totals.macs), units.exact(totals.connections))
-    return ("total", "", "", "", "", *counts, units.bytes_(totals.activation_bytes), "", "")
+    return (_("total"), "", "", "", "", *counts, units.bytes_(totals.activation_bytes), "", "")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from convatlas import units
 from convatlas.arithmetic.protocol import Shape
 from convatlas.errors import UnknownNameError, UsageError
+from convatlas.i18n import _
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -217,11 +218,11 @@ class Summary:
 
     def lines(self) -> Iterator[str]:
         """The table as text, and its totals below."""
-        table = [HEADINGS, *(cells(row) for row in self.rows)]
-        widths = [max(len(line[column]) for line in table) for column in range(len(HEADINGS))]
+        table = [headings(), *(cells(row) for row in self.rows)]
+        widths = [max(map(units.width, column)) for column in zip(*table, strict=True)]
         for number, line in enumerate(table):
             padded = [
-                cell.ljust(width) if column < TEXT_COLUMNS else cell.rjust(width)
+                units.ljust(cell, width) if column < TEXT_COLUMNS else units.rjust(cell, width)
                 for column, (cell, width) in enumerate(zip(line, widths, strict=True))
             ]
             yield "  ".join(padded).rstrip()
@@ -233,22 +234,43 @@ class Summary:
     def footer(self) -> Iterator[str]:
         """Totals in words, then whatever they leave out."""
         totals = self.totals
-        least = "at least " if self.unknown else ""
-        yield f"params            {units.exact(totals.params)}   ({units.bytes_(self.param_bytes)})"
-        yield f"macs              {least}{units.exact(totals.macs)}"
-        yield f"connections       {least}{units.exact(totals.connections)}"
-        yield f"activations       {units.bytes_(totals.activation_bytes)} for one image"
+        least = _("at least") + " " if self.unknown else ""
+        said = [
+            (_("params"), f"{units.exact(totals.params)}   ({units.bytes_(self.param_bytes)})"),
+            (_("macs"), least + units.exact(totals.macs)),
+            (_("connections"), least + units.exact(totals.connections)),
+            (_("activations"), _("{bytes} for one image").format(bytes=units.bytes_(totals.activation_bytes))),
+        ]
         if self.buffers:
-            yield f"not trained       {units.exact(self.buffers)} running statistics and fixed codes"
+            kept = _("{count} running statistics and fixed codes")
+            said.append((_("not trained"), kept.format(count=units.exact(self.buffers))))
         for path, count in self.aside.items():
-            yield f"beside            {units.exact(count)} parameters of {path}, which did not run"
+            beside = _("{count} parameters of {path}, which did not run")
+            said.append((_("beside"), beside.format(count=units.exact(count), path=path)))
         if self.frozen_params:
-            yield f"frozen            {units.exact(self.frozen_params)} of the parameters"
-        for note in self.notes:
-            yield f"note              {note}"
+            said.append((_("frozen"), _("{count} of the parameters").format(count=units.exact(self.frozen_params))))
+        said += [(_("note"), note) for note in self.notes]
+        for name, value in said:
+            yield f"{units.ljust(name, 16)}  {value}"
 
 
-HEADINGS = ("layer", "kind", "output", "kernel", "stride", "params", "macs", "connections", "memory", "field", "jump")
+def headings() -> tuple[str, ...]:
+    """Of the table, in the language in use."""
+    return (
+        _("layer"),
+        _("kind"),
+        _("output"),
+        _("kernel"),
+        _("stride"),
+        _("params"),
+        _("macs"),
+        _("connections"),
+        _("memory"),
+        _("field"),
+        _("jump"),
+    )
+
+
 TEXT_COLUMNS = 5  # the first columns are text, the rest numbers
 CSV_COLUMNS: tuple[str, ...] = (
     "name",

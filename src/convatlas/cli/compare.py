@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from convatlas.cli._common import data_option, debug_option, json_option, print_json, print_table
+from convatlas.cli._lang import lang_option
 from convatlas.cli.train import settings_options
 from convatlas.errors import LimitError, UsageError
+from convatlas.i18n import _
 
 if TYPE_CHECKING:
     from convatlas.comparison import Comparison
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
               help="Parent of the comparison's folder.")  # fmt: skip
 @settings_options("epochs", "batch_size", "lr", "image_size", "device", "threads", "precision")
 @json_option
+@lang_option
 @debug_option
 def command(
     names: tuple[str, ...],
@@ -92,16 +95,16 @@ def _print(found: Comparison) -> None:
     from convatlas import units
 
     columns = [
-        ("network", "left"),
-        ("test top-1", "right"),
-        ("95 % interval", "right"),
-        ("params", "right"),
+        (_("network"), "left"),
+        (_("test top-1"), "right"),
+        (f"95 % {_('interval')}", "right"),
+        (_("params"), "right"),
         ("MACs", "right"),
         ("p50", "right"),
         ("p95", "right"),
-        ("memory", "right"),
-        ("size", "right"),
-        ("training", "right"),
+        (_("memory"), "right"),
+        (_("size"), "right"),
+        (_("training"), "right"),
         ("", "left"),
     ]
     rows = [
@@ -116,24 +119,33 @@ def _print(found: Comparison) -> None:
             "n/a" if row.memory.peak_bytes is None else units.bytes_(row.memory.peak_bytes),
             units.bytes_(row.size_bytes),
             units.duration(row.train_s),
-            " ".join(("front",) * row.pareto + ("over",) * bool(row.over_budget)),
+            " ".join((_("front"),) * row.pareto + (_("over"),) * bool(row.over_budget)),
         )
         for row in found.rows
     ]
     print_table(columns, rows)
     conditions = found.conditions
+    images = _("{data}: {n} test images, protocol {protocol}; the interval covers {covers}.")
     click.echo(
-        f"{conditions.data}: {units.exact(conditions.parts['test'])} test images, protocol {conditions.protocol}; "
-        f"the interval covers {found.rows[0].accuracy.covers}."
+        images.format(
+            data=conditions.data,
+            n=units.exact(conditions.parts["test"]),
+            protocol=conditions.protocol,
+            covers=found.rows[0].accuracy.covers,
+        )
     )
-    seeds = f"{len(conditions.seeds)} {'seed' if len(conditions.seeds) == 1 else 'seeds'}"
+    budget = _("Training: {training}; seeds: {seeds}. Time and memory: batch 1, {processor}.")
     click.echo(
-        f"Training: {conditions.training}; {seeds}. Time and memory: batch 1, {conditions.machine['processor']}."
+        budget.format(
+            training=conditions.training, seeds=len(conditions.seeds), processor=conditions.machine["processor"]
+        )
     )
-    over = "; over: over the budget" if found.budget else ""
-    click.echo(f"→: recommended; front: nothing here is both faster and more accurate{over}.")
+    marks = [_("→: recommended"), _("front: nothing here is both faster and more accurate")]
+    if found.budget:
+        marks.append(_("over: over the budget"))
+    click.echo("; ".join(marks) + ".")
     for failure in found.failures:
-        click.echo(f"{failure.model} failed: {failure.why}")
+        click.echo(_("{model} failed: {why}").format(model=failure.model, why=failure.why))
     if found.recommendation.model is not None:
         click.echo(f"\n{found.recommendation.why}")
-    click.echo(f"\nreport: {found.report}")
+    click.echo(f"\n{_('report')}: {found.report}")

@@ -6,7 +6,9 @@ import click
 
 from convatlas import units
 from convatlas.cli._common import debug_option, json_option, print_json, print_table
+from convatlas.cli._lang import lang_option
 from convatlas.errors import UnknownNameError
+from convatlas.i18n import _
 from convatlas.models import Entry, Figure, entry, list_models
 from convatlas.models._ledger import WORDS, Line, derived_text, lines, tally
 
@@ -18,6 +20,7 @@ ERRORS = ("top1_error", "top5_error", "error")
 @click.option("--no-variants", is_flag=True, help="Only the papers' own networks, not those others deploy.")
 @click.option("--ledger", "as_ledger", is_flag=True, help="Every printed figure beside the derived one.")
 @json_option
+@lang_option
 @debug_option
 def command(pattern: str, no_variants: bool, as_ledger: bool, as_json: bool) -> None:
     """What is in the atlas: paper, year, parameters, MACs, printed errors.
@@ -35,13 +38,13 @@ def command(pattern: str, no_variants: bool, as_ledger: bool, as_json: bool) -> 
         print_json({"models": [as_record(line) for line in entries]})
         return
     columns = (
-        ("network", "left"),
-        ("paper", "left"),
-        ("year", "right"),
-        ("input", "left"),
-        ("params", "right"),
+        (_("network"), "left"),
+        (_("paper"), "left"),
+        (_("year"), "right"),
+        (_("input"), "left"),
+        (_("params"), "right"),
         ("MACs", "right"),
-        ("printed error %, top-1 / top-5", "left"),
+        (_("printed error %, top-1 / top-5"), "left"),
     )
     print_table(columns, (row(line) for line in entries))
 
@@ -51,7 +54,15 @@ def print_ledger(found: list[Line], as_json: bool) -> None:
     if as_json:
         print_json({"figures": [ledger_record(line) for line in found], "counts": counts})
         return
-    left = ("network", "quantity", "printed", "derived", "verdict", "protocol", "source")
+    left = (
+        _("network"),
+        _("quantity"),
+        _("printed"),
+        _("derived"),
+        _("verdict"),
+        _("protocol"),
+        _("source"),
+    )
     columns = [(heading, "left") for heading in left]
     print_table(
         columns,

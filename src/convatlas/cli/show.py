@@ -11,6 +11,7 @@ from convatlas import units
 from convatlas.cli._common import debug_option, json_option, print_json
 from convatlas.cli._lang import lang_option
 from convatlas.errors import LimitError, UsageError
+from convatlas.i18n import _
 
 if TYPE_CHECKING:
     from convatlas.arithmetic.summary import Summary
@@ -62,7 +63,7 @@ def command(name: str, input_: str | None, as_json: bool, **wanted: Any) -> None
                 file.write(picture)
         except OSError as error:
             raise UsageError(f"cannot write {wanted['svg']}: {error.strerror}. Choose another file.") from None
-        click.echo(f"wrote {wanted['svg']}", err=True)
+        click.echo(_("wrote {file}").format(file=wanted["svg"]), err=True)
     elif wanted["as_csv"]:
         click.echo(summary.to_csv(), nl=False)
     elif wanted["as_markdown"] or wanted["as_latex"]:
@@ -71,7 +72,7 @@ def command(name: str, input_: str | None, as_json: bool, **wanted: Any) -> None
         click.echo(markdown_table(summary) if wanted["as_markdown"] else latex_table(summary), nl=False)
     elif as_json:
         document = summary.to_dict()
-        document["model"], _, document["variant"] = name.partition("@")
+        document["model"], document["variant"] = name.partition("@")[::2]
         document["figures"] = figures
         document["departures"] = [departure_of(d) for d in card(name).departures]
         print_json(document)
@@ -92,16 +93,28 @@ def show_conventions(summary: Summary, figures: list[dict[str, Any]], as_json: b
     click.echo(f"{summary.model}: convatlas macs {units.exact(summary.totals.macs)}")
     for figure in figures:
         if figure["quantity"] == "macs":
-            click.echo(f"  the paper prints {figure['printed']} ({figure['source']})")
+            printed = _("the paper prints {printed} ({source})")
+            click.echo("  " + printed.format(printed=figure["printed"], source=figure["source"]))
     for convention in found:
         click.echo(f"\n{convention.tool}: {units.exact(convention.total)} {convention.unit}")
         for line in convention.lines:
             click.echo(f"  {line.difference:+17,}  {line.reason}")
         if not convention.lines:
-            click.echo("  the same")
+            click.echo("  " + _("the same"))
 
 
-PARTS = ("params", "gradients", "optimizer", "buffers", "input", "saved", "train_peak", "infer_peak")
+def part_names() -> dict[str, str]:
+    """The parts of a training step's memory: the key in JSON and its name in the language in use."""
+    return {
+        "params": _("params"),
+        "gradients": _("gradients"),
+        "optimizer": _("optimizer state"),
+        "buffers": _("buffers"),
+        "input": _("input"),
+        "saved": _("saved for backward"),
+        "train_peak": _("peak, training"),
+        "infer_peak": _("peak, inference"),
+    }
 
 
 def show_memory(name: str, shape: tuple[int, int, int], as_json: bool, wanted: dict[str, Any]) -> None:
@@ -117,11 +130,11 @@ def show_memory(name: str, shape: tuple[int, int, int], as_json: bool, wanted: d
         if as_json:
             print_json({"model": name, "limit_bytes": limit, "batch": batch, "train_peak": peak})
         elif batch:
-            click.echo(
-                f"{name} trains with at most {batch} images in {wanted['limit']}: {units.bytes_(peak)} at the peak"
-            )
+            fits = _("{name} trains with at most {batch} images in {limit}: {peak} at the peak")
+            click.echo(fits.format(name=name, batch=batch, limit=wanted["limit"], peak=units.bytes_(peak)))
         else:
-            click.echo(f"{name} does not fit: one image already takes {units.bytes_(peak)} at the peak")
+            over = _("{name} does not fit: one image already takes {peak} at the peak")
+            click.echo(over.format(name=name, peak=units.bytes_(peak)))
         if not batch:
             raise LimitError(f"{name} cannot train in {wanted['limit']}; one image takes {units.bytes_(peak)}.")
         return
@@ -131,10 +144,14 @@ def show_memory(name: str, shape: tuple[int, int, int], as_json: bool, wanted: d
     if as_json:
         print_json({"model": name, "optimizer": optimizer, "predicted": predicted, "measured": measured})
         return
-    click.echo(f"{name}, batch {wanted['batch']}, {optimizer}, {precision}")
-    click.echo(f"{'':12}  {'predicted':>12}  {'measured':>12}")
-    for part in PARTS:
-        click.echo(f"{part:12}  {units.bytes_(predicted[part]):>12}  {units.bytes_(measured[part]):>12}")
+    said = part_names()
+    click.echo(f"{name}, {_('batch')} {wanted['batch']}, {optimizer}, {precision}")
+    columns = max(map(units.width, said.values()))
+    for word, *values in (
+        ("", _("predicted"), _("measured")),
+        *((said[part], units.bytes_(predicted[part]), units.bytes_(measured[part])) for part in said),
+    ):
+        click.echo("  ".join((units.ljust(word, columns), *(units.rjust(value, 12) for value in values))))
 
 
 def parse_bytes(text: str) -> int:
@@ -215,25 +232,26 @@ def departure_lines(card: Card) -> list[str]:
     """Where the network here differs from the paper, and why."""
     if not card.departures:
         return []
-    lines = ["", f"departures from {card.paper.citation}"]
-    for each in card.departures:
-        lines.append(f"  {each.topic}: {each.paper} there, {each.here} here; {each.why}")
-    return lines
+    line = _("{topic}: {paper} there, {here} here; {why}")
+    return [
+        "",
+        _("departures from {citation}").format(citation=card.paper.citation),
+        *(f"  {line.format(**departure_of(each))}" for each in card.departures),
+    ]
 
 
 def figure_lines(figures: list[dict[str, Any]]) -> list[str]:
     """``printed  60 million   derived 60,965,224   agrees   Krizhevsky et al., NIPS 2012, section 5``."""
-    lines = [""] if any(figure["derived"] is not None for figure in figures) else []
-    for figure in figures:
-        if figure["derived"] is None:
-            continue
-        verdict = "agrees" if figure["agrees"] else "DISAGREES"
+    compared = [figure for figure in figures if figure["derived"] is not None]
+    lines = [""] if compared else []
+    for figure in compared:
+        verdict = _("agrees") if figure["agrees"] else _("DISAGREES")
         lines.append(
-            f"{figure['quantity']:<12}  printed {figure['printed']:<16}  derived {units.exact(figure['derived']):>15}  "
-            f"{verdict:<9}  {figure['source']}"
+            f"{figure['quantity']:<12}  {_('printed')} {figure['printed']:<16}  "
+            f"{_('derived')} {units.exact(figure['derived']):>15}  {units.ljust(verdict, 9)}  {figure['source']}"
         )
         if figure["explanation"]:
             lines.append(f"{'':<12}  {figure['explanation']}")
         if not figure["verified"]:
-            lines.append(f"{'':<12}  recalled: the source's text was not found")
+            lines.append(f"{'':<12}  {_('recalled: the text of the source was not found')}")
     return lines

@@ -49,9 +49,14 @@ BITMAPS = """
 CODE_LENGTH = 7 * 12
 
 
-def scaled_tanh(a: Tensor) -> Tensor:
+class ScaledTanh(nn.Module):
     """Appendix A: 1.7159 tanh(2a/3), so that f(1) = 1 and f(-1) = -1."""
-    return 1.7159 * torch.tanh(2 / 3 * a)
+
+    def forward(self, a: Tensor) -> Tensor:
+        return 1.7159 * torch.tanh(2 / 3 * a)
+
+    def __arithmetic__(self, inputs: tuple[Shape, ...], output: Shape) -> LayerCount:
+        return LayerCount("scaled_tanh", 0, 0)  # one layer of the paper, three operators here
 
 
 class Subsampling(nn.Module):
@@ -169,16 +174,35 @@ class LeNet5(Classifier):
         self.C5 = nn.Conv2d(16, 120, kernel_size=side)
         self.F6 = nn.Linear(120, CODE_LENGTH)
         self.OUTPUT = EuclideanRBF(class_codes(num_classes))
+        self.f = ScaledTanh()  # the paper's name for the squashing function
         initialise(self)
+
+    @torch.no_grad()
+    def initialise_modern(self) -> None:
+        """Gaussian 1/sqrt(F), which keeps the scaled tanh out of its flat parts, biases 0; S2 and S4 by the same rule.
+
+        The kernels of a map of C3 have the fan-in of the maps it reads; the output has fixed codes, nothing to draw.
+        """
+        for layer in (self.C1, self.C5, self.F6):
+            nn.init.normal_(layer.weight, std=fan_in(layer.weight) ** -0.5)
+        for subsampling in (self.S2, self.S4):
+            nn.init.constant_(subsampling.weight, 4**-0.5)  # of the sum of four
+        row = 0
+        for maps in self.C3.table:
+            nn.init.normal_(self.C3.weight[row : row + len(maps)], std=(len(maps) * self.C3.kernel_size**2) ** -0.5)
+            row += len(maps)
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
 
     def forward(self, images: Tensor) -> Tensor:  # (N, 1, 32, 32)
         self.check(images)
-        x = scaled_tanh(self.C1(images))  # (N, 6, 28, 28)
-        x = scaled_tanh(self.S2(x))  # (N, 6, 14, 14)
-        x = scaled_tanh(self.C3(x))  # (N, 16, 10, 10)
-        x = scaled_tanh(self.S4(x))  # (N, 16, 5, 5)
-        x = scaled_tanh(self.C5(x))  # (N, 120, 1, 1)
-        x = scaled_tanh(self.F6(torch.flatten(x, start_dim=1)))  # (N, 84)
+        x = self.f(self.C1(images))  # (N, 6, 28, 28)
+        x = self.f(self.S2(x))  # (N, 6, 14, 14)
+        x = self.f(self.C3(x))  # (N, 16, 10, 10)
+        x = self.f(self.S4(x))  # (N, 16, 5, 5)
+        x = self.f(self.C5(x))  # (N, 120, 1, 1)
+        x = self.f(self.F6(torch.flatten(x, start_dim=1)))  # (N, 84)
         return self.OUTPUT(x)  # (N, K), logits
 
 
