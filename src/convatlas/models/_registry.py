@@ -43,6 +43,7 @@ MODULES = (
     "densenet_cifar",
     "xception",
     "autoencoder",
+    "speednet",
 )
 
 CATALOGUE = "catalogue.json"
@@ -123,9 +124,10 @@ def create_model(
     image_size: int | None = None,
     weights: str | None = None,
     *,
+    init: str = "printed",
     download: bool = False,
 ) -> nn.Module:
-    """Build a network of the atlas, initialised as its paper says or with published weights.
+    """Build a network of the atlas, initialised as its paper says, by the modern rule, or with published weights.
 
     Weights are drawn from torch's global generator: ``torch.manual_seed`` before the call makes them repeatable.
 
@@ -137,14 +139,18 @@ def create_model(
             fully connected layer of VGG) are built for it; a convolutional network takes any legal size anyway.
         weights: None for the paper's initialisation; the path of a file (see ``load_weights``); or published weights
             by name, "torchvision:IMAGENET1K_V1".
+        init: "printed", as the paper says (``card(name).initialisation``), or "modern", one rule for every network
+            (``models.initialisation``).
         download: whether published weights that are not in the cache may be fetched.
     Raises:
-        UnknownNameError: no such network, or no such published weights.
+        UnknownNameError: no such network, no such published weights, or no such initialisation.
         CheckpointError: a weights file that is absent, damaged, or of another network.
         ShapeError: the images are too small for the network's depth.
-        UsageError: a count that is not a positive whole number.
+        UsageError: a count that is not a positive whole number; both weights and an initialisation.
     """
     line = entry(name)
+    if weights is not None and init != "printed":
+        raise UsageError(f"weights replace every first weight; leave init={init!r} out, or weights={weights!r}.")
     if line.num_classes == 0 and num_classes is not None:
         raise UsageError(f"{name} reconstructs its images and has no classes; leave num_classes={num_classes!r} out.")
     num_classes = _positive("num_classes", num_classes, line.num_classes)
@@ -158,9 +164,18 @@ def create_model(
     network = declared(line.family)[name]
     net = network.build(num_classes=num_classes, in_channels=in_channels, image_size=image_size)
     net.network, net.smallest_size = name, line.smallest_size  # so that its ShapeError can say them
+    if init != "printed":
+        start(net, init)
     if weights is not None:
         fill(net, weights, download)
     return net
+
+
+def start(net: nn.Module, name: str) -> None:
+    """The weights drawn anew, by the rule called ``name``."""
+    from convatlas.models.initialisation import initialise
+
+    initialise(net, name)
 
 
 def fill(net: Classifier, weights: str, download: bool) -> None:
