@@ -163,7 +163,7 @@ def test_explanations_in_korean(run):
 
 
 def test_the_table_in_korean_is_the_same_table(run):
-    english, korean = (run("show", "lenet5", "--lang", language).stdout.splitlines() for language in ("en", "ko"))
+    english, korean = (run("show", "lenet5", "--lang", language)[1].splitlines() for language in ("en", "ko"))
     assert korean[0].split()[:5] == ["층", "종류", "출력", "커널", "보폭"]
     body = slice(2, 16)
     assert [line.split() for line in korean[body]] == [line.split() for line in english[body]]
