@@ -26,9 +26,8 @@ def settings_options(*only: str) -> Callable[[Any], Any]:
                 option = click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=each.metadata["help"])
             else:
                 choices = each.metadata["choices"]
-                option = click.option(
-                    flag, name, type=click.Choice(choices) if choices else wanted, help=each.metadata["help"]
-                )
+                of_text: Any = click.Choice(choices) if choices else (float, float) if wanted is tuple else wanted
+                option = click.option(flag, name, type=of_text, help=each.metadata["help"])
             command = option(command)
         return command
 

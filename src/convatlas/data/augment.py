@@ -43,8 +43,11 @@ class Augment:
         shift: up to this share of the side, both ways, along both axes.
         rotate: up to this many degrees, both ways; counterclockwise is positive, as in Pillow.
         scale: enlarge by a factor drawn log-uniformly from this range.
-        random_resized: cut out a box of this share of the area (low, high), of aspect 3:4 to 4:3, and fit it to the
-            input. Source: Szegedy and others, arXiv:1409.4842, section 6.
+        random_resized: cut out a box of this share of the area (low, high) and fit it to the input. Source: Szegedy
+            and others, arXiv:1409.4842, section 6 (8 % to 100 % there).
+        aspect: width over height of that box, drawn log-uniformly from this range.
+        scale_jitter: a window of the input's size out of the image scaled so that its shorter side is S pixels, S
+            drawn from this range. Source: Simonyan and Zisserman, arXiv:1409.1556, section 3.1 (256 to 512 there).
         brightness, contrast, saturation: multiply by a factor from 1 - x to 1 + x; as Pillow's ImageEnhance.
         hue: turn by up to this share of the colour circle, both ways; at most 0.5.
         pca_noise: standard deviation of the noise along the principal components of the training pixels' colours.
@@ -61,6 +64,8 @@ class Augment:
     rotate: float = 0.0
     scale: tuple[float, float] = (1.0, 1.0)
     random_resized: tuple[float, float] | None = None
+    aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    scale_jitter: tuple[float, float] | None = None
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
@@ -81,15 +86,26 @@ class Augment:
             raise UsageError("flip and alternating_flip exclude each other; choose one")
         if self.hue > 0.5:
             raise UsageError(f"hue is {self.hue}; half of the colour circle, 0.5, is the most there is")
-        if not 0 < self.scale[0] <= self.scale[1]:
-            raise UsageError(f"scale is {self.scale}; expected (low, high) with 0 < low <= high")
+        for name in ("scale", "aspect", "scale_jitter"):
+            range_ = getattr(self, name)
+            if range_ is not None and not 0 < range_[0] <= range_[1]:
+                raise UsageError(f"{name} is {range_}; expected (low, high) with 0 < low <= high")
         if self.random_resized is not None and not 0 < self.random_resized[0] <= self.random_resized[1] <= 1:
             raise UsageError(f"random_resized is {self.random_resized}; expected (low, high) with 0 < low <= high <= 1")
+        if self.random_resized is not None and self.scale_jitter is not None:
+            raise UsageError("random_resized and scale_jitter exclude each other; choose one")
+        if self.pad and self.boxed:
+            raise UsageError("a random_resized or jittered box lies inside the image: pad has no meaning, set it to 0")
 
     @property
     def affine(self) -> bool:
         """Whether the geometry needs sampling between the pixels."""
         return bool(self.shift or self.rotate or self.scale != (1.0, 1.0))
+
+    @property
+    def boxed(self) -> bool:
+        """Whether the crop is a box that has to be resized."""
+        return self.random_resized is not None or self.scale_jitter is not None
 
     @property
     def colour(self) -> bool:
@@ -111,6 +127,10 @@ class Draws:
     def symmetric(self, use: str, limit: float) -> Tensor:
         """(N,) float32 in [-limit, limit)."""
         return (2 * self.uniform(use)[:, 0] - 1) * limit
+
+    def between(self, use: str, low: float, high: float) -> Tensor:
+        """(N,) float32 in [low, high)."""
+        return low + (high - low) * self.uniform(use)[:, 0]
 
     def integers(self, use: str, below: int) -> Tensor:
         """(N,) int64 in [0, below)."""
@@ -173,7 +193,7 @@ def random_crop(pixels: Tensor, size: tuple[int, int], augment: Augment, draws: 
     """uint8 (N, H, W, C) -> uint8 (N, *size, C): a random window of the padded image, or box, mirrored or not."""
     top, left, height, width = boxes(augment, draws, (pixels.shape[1], pixels.shape[2]), size)
     mirrored = flips(augment, draws)
-    if augment.random_resized is not None:
+    if augment.boxed:
         return _mirrored(fit_boxes(pixels, size, top, left, height, width), mirrored)
     return crop_and_flip(pixels, size, top + augment.pad, left + augment.pad, mirrored, augment.pad, background)
 
@@ -183,20 +203,30 @@ def boxes(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Top, left, height and width of each image's box, (N,) int64, in pixels of the stored image.
 
-    With ``random_resized`` a box of random area and aspect inside the image; else a window of ``size`` somewhere in the
+    With ``random_resized`` or ``scale_jitter`` a box inside the image; else a window of ``size`` somewhere in the
     padded image, so that top and left begin at -pad.
     """
     u = draws.uniform("crop", 2)
-    if augment.random_resized is not None:
-        low, high = augment.random_resized
-        area = (low + (high - low) * draws.uniform("box area")[:, 0]) * (stored[0] * stored[1])
-        aspect = torch.exp(draws.symmetric("box aspect", math.log(4 / 3)))  # width / height
-        height = torch.sqrt(area / aspect).round().long().clamp(1, stored[0])
-        width = torch.sqrt(area * aspect).round().long().clamp(1, stored[1])
+    if augment.boxed:
+        height, width = _box_sides(augment, draws, stored, size)
+        height, width = height.round().long().clamp(1, stored[0]), width.round().long().clamp(1, stored[1])
         return (u[:, 0] * (stored[0] - height + 1)).long(), (u[:, 1] * (stored[1] - width + 1)).long(), height, width
     tops, lefts = (side + 2 * augment.pad - crop + 1 for side, crop in zip(stored, size, strict=True))
     top, left = (u[:, 0] * tops).long() - augment.pad, (u[:, 1] * lefts).long() - augment.pad
     return top, left, torch.full_like(top, size[0]), torch.full_like(left, size[1])
+
+
+def _box_sides(augment: Augment, draws: Draws, stored: tuple[int, int], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Height and width, (N,) float32, before they are rounded and kept inside the image."""
+    if augment.random_resized is not None:
+        area = draws.between("box area", *augment.random_resized) * (stored[0] * stored[1])
+        low, high = augment.aspect
+        aspect = torch.exp(draws.between("box aspect", math.log(low), math.log(high)))  # width / height
+        return torch.sqrt(area / aspect), torch.sqrt(area * aspect)
+    assert augment.scale_jitter is not None
+    # a window of ``size`` in the image scaled to S is a box of size * stored / S in the stored one
+    enlarged = draws.between("scale jitter", *augment.scale_jitter) / min(stored)
+    return size[0] / enlarged, size[1] / enlarged
 
 
 def fit_boxes(
@@ -243,8 +273,7 @@ def affine_boxes(augment: Augment, draws: Draws, stored: tuple[int, int], size: 
     """
     stored_h, stored_w = stored
     top, left, height, width = boxes(augment, draws, stored, size)
-    low, high = (math.log(factor) for factor in augment.scale)
-    zoom = torch.exp(low + (high - low) * draws.uniform("scale")[:, 0])
+    zoom = torch.exp(draws.between("scale", math.log(augment.scale[0]), math.log(augment.scale[1])))
     angle = torch.deg2rad(draws.symmetric("rotate", augment.rotate))
     mirror = 1 - 2 * flips(augment, draws).float()
     # in pixels: input = centre of the box + R(angle) / zoom * (half the box * mirror * output)

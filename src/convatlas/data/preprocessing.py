@@ -126,16 +126,21 @@ class Preprocessing:
             raise UsageError(f"a preprocessing rule has a field of the wrong type: {error}") from error
 
 
-def preprocessing_for(data: Dataset, input_size: int | tuple[int, int], channels: int | None = None) -> Preprocessing:
+def preprocessing_for(
+    data: Dataset, input_size: int | tuple[int, int], channels: int | None = None, keep: int | None = None
+) -> Preprocessing:
     """The rule that fits these images to a network's input, without statistics yet; ``why`` says why.
 
     Args:
         input_size: the network's input side, or (H, W).
         channels: what the network takes; by default what the images have.
+        keep: shorter side of the kept images, pixels, which training crops are cut out of.
+    Raises:
+        UsageError: ``keep`` is smaller than the input.
     """
     size = (input_size, input_size) if isinstance(input_size, int) else (input_size[0], input_size[1])
     channels = data.channels if channels is None else channels
-    resize, margin, why = _choice(data, size)
+    resize, margin, why = _choice(data, size) if keep is None else _kept(size, keep)
     if data.channels != channels:
         why += "; grey is repeated in three channels" if channels == 3 else "; colour becomes grey"
     background = _background(data, channels) if resize == "pad" else ()
@@ -170,6 +175,15 @@ def _choice(data: Dataset, size: tuple[int, int]) -> tuple[Resize, float, str]:
             f"the shorter side is fitted to {shorter} and the centre kept; evaluation takes the centre {wanted}",
         )
     return "shorter-crop", 1.0, f"the shorter side is fitted and the centre {wanted} kept"
+
+
+def _kept(size: tuple[int, int], side: int) -> tuple[Resize, float, str]:
+    if side < min(size):
+        raise UsageError(
+            f"images kept at {side} pixels for an input of {size[0]} x {size[1]}; at least {min(size)} are needed"
+        )
+    why = f"the shorter side is fitted to {side} and the centre kept; evaluation takes the centre {size[0]} x {size[1]}"
+    return "shorter-crop", side / min(size), why
 
 
 def _background(data: Dataset, channels: int) -> tuple[int, ...]:

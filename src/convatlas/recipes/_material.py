@@ -10,6 +10,7 @@ import numpy as np
 
 from convatlas import data as room
 from convatlas.data import Augment, Batches, Dataset, ImageStore, Preprocessing, Split
+from convatlas.errors import RecipeError
 from convatlas.models import Entry
 from convatlas.recipes._recipe import Recipe
 
@@ -49,7 +50,7 @@ class Material:
         """How the images of this data become the input of that network, and the images, decoded and resident."""
         size = recipe.image_size or entry.input[1]
         channels = self.dataset.channels
-        rule = room.preprocessing_for(self.dataset, size, channels)
+        rule = room.preprocessing_for(self.dataset, size, channels, keep=kept_side(recipe))
         if rule not in self._stores:
             self._stores[rule] = room.load_images(self.dataset, rule, progress=self._progress)
         store = self._stores[rule]
@@ -94,13 +95,54 @@ def validation_share(data: Dataset, at_most: int) -> float:
     return min(VALIDATION_SHARE, at_most / max(1, pool))
 
 
+def kept_side(recipe: Recipe) -> int | None:
+    """The shorter side the images are kept at, pixels; None leaves it to the data.
+
+    With scale jitter it is the middle of the range, at which VGG tests (arXiv:1409.1556, section 3.2): evaluation sees
+    the kept image's centre.
+    """
+    if recipe.resize is None and recipe.crop == "scale-jitter":
+        return round(sum(recipe.crop_scale) / 2)
+    return recipe.resize
+
+
 def augmentation(recipe: Recipe, rule: Preprocessing) -> Augment:
     """The recipe's wishes made definite for these images.
 
-    ``auto`` shifts by a sixteenth of the side (2 of 32 pixels: short trainings want less than the 4 of long ones) and
-    mirrors colour images only, for a mirrored digit is no digit, every image in every second epoch (Jordan,
-    arXiv:2404.00498, sections 3.5 and 3.6).
+    ``auto`` shifts by a sixteenth of the side (2 of 32 pixels: short trainings want less than the 4 of long ones; none
+    where the kept image is larger than the input, for then there is room) and mirrors colour images only, for a
+    mirrored digit is no digit, every image in every second epoch (Jordan, arXiv:2404.00498, sections 3.5 and 3.6).
+
+    Raises:
+        RecipeError: the range of crop_scale begins below the side of the input.
     """
-    pad = min(rule.size) // 16 if recipe.pad == "auto" else int(recipe.pad)
+    side = min(rule.size)
+    pad = 0
+    if recipe.crop == "pad":
+        sixteenth = 0 if rule.store_size != rule.size else side // 16
+        pad = sixteenth if recipe.pad == "auto" else int(recipe.pad)
+    if recipe.crop == "scale-jitter" and recipe.crop_scale[0] < side:
+        raise RecipeError(
+            f"crop_scale begins at {recipe.crop_scale[0]:g} pixels, and the input has {side}: no window of that size "
+            "fits in. Let it begin at the side of the input or above."
+        )
     flip = ("alternating" if rule.channels == 3 else "off") if recipe.flip == "auto" else recipe.flip
-    return Augment(pad=pad, flip=flip == "on", alternating_flip=flip == "alternating")
+    return Augment(
+        pad=pad,
+        flip=flip == "on",
+        alternating_flip=flip == "alternating",
+        random_resized=recipe.crop_area if recipe.crop == "random-resized" else None,
+        aspect=recipe.crop_ratio,
+        scale_jitter=recipe.crop_scale if recipe.crop == "scale-jitter" else None,
+        shift=recipe.shift,
+        rotate=recipe.rotate,
+        scale=recipe.scale,
+        brightness=recipe.brightness,
+        contrast=recipe.contrast,
+        saturation=recipe.saturation,
+        hue=recipe.hue,
+        pca_noise=recipe.pca_noise,
+        cutout=recipe.cutout,
+        mixup=recipe.mixup,
+        cutmix=recipe.cutmix,
+    )
