@@ -16,6 +16,7 @@ from convatlas.data.decode import read_image
 from convatlas.errors import UsageError
 
 Resize = Literal["squash", "shorter-crop", "pad"]
+INTERPOLATIONS = ("bilinear", "bicubic")
 # the classic margin of ImageNet evaluation: the shorter side to 256, then the centre 224 x 224
 CLASSIC_MARGIN = 256 / 224
 PHOTO_SIDE = 64  # networks of at least this input size get the margin
@@ -38,6 +39,7 @@ class Preprocessing:
         margin: how much larger than ``size`` the kept image is.
         background: what padding is filled with, 0 to 255, one per channel.
         why: the choice in words, for reports.
+        interpolation: of the resize, "bilinear" or "bicubic"; antialiased when it shrinks.
     """
 
     size: tuple[int, int]
@@ -48,6 +50,7 @@ class Preprocessing:
     margin: float = 1.0
     background: tuple[int, ...] = ()
     why: str = ""
+    interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3):
@@ -56,6 +59,8 @@ class Preprocessing:
             raise UsageError(f"size is {self.size}; expected height and width, at least 1 each")
         if self.resize not in ("squash", "shorter-crop", "pad"):
             raise UsageError(f"resize is {self.resize!r}; expected squash, shorter-crop or pad")
+        if self.interpolation not in INTERPOLATIONS:
+            raise UsageError(f"interpolation is {self.interpolation!r}; expected {' or '.join(INTERPOLATIONS)}")
         if not self.margin >= 1:
             raise UsageError(f"margin is {self.margin}; expected at least 1")
         for name, neutral in (("mean", 0.0), ("std", 1.0), ("background", 0)):
@@ -83,19 +88,33 @@ class Preprocessing:
         return replace(self, mean=tuple(mean), std=tuple(value if value > 0 else 1.0 for value in std))
 
     def apply(self, pixels: np.ndarray) -> np.ndarray:
-        """uint8 (h, w, 1 or 3) -> uint8 (*store_size, channels); bilinear, antialiased when it shrinks."""
+        """uint8 (h, w, 1 or 3) -> uint8 (*store_size, channels)."""
         pixels = with_channels(pixels, self.channels)
         height, width = self.store_size
         if pixels.shape[:2] == (height, width):
             return pixels
         if self.resize == "squash":
-            return _resized(pixels, height, width)
+            return _resized(pixels, height, width, self.interpolation)
         if self.resize == "shorter-crop":
             scale = max(height / pixels.shape[0], width / pixels.shape[1])
-            return _centre(_scaled(pixels, scale, at_least=(height, width)), height, width)
+            return _centre(self._scaled(pixels, scale, at_least=(height, width)), height, width)
         scale = min(1.0, height / pixels.shape[0], width / pixels.shape[1])
-        fitted = pixels if scale == 1 else _scaled(pixels, scale, at_most=(height, width))
+        fitted = pixels if scale == 1 else self._scaled(pixels, scale, at_most=(height, width))
         return self._padded(fitted, height, width)
+
+    def _scaled(
+        self,
+        pixels: np.ndarray,
+        scale: float,
+        *,
+        at_least: tuple[int, int] = (1, 1),
+        at_most: tuple[int, int] | None = None,
+    ) -> np.ndarray:
+        """Both sides times ``scale``, rounded to the nearest pixel within the bounds."""
+        height, width = (max(low, round(side * scale)) for side, low in zip(pixels.shape[:2], at_least, strict=True))
+        if at_most is not None:
+            height, width = min(at_most[0], height), min(at_most[1], width)
+        return _resized(pixels, height, width, self.interpolation)
 
     def _padded(self, pixels: np.ndarray, height: int, width: int) -> np.ndarray:
         canvas = np.empty((height, width, self.channels), dtype=np.uint8)
@@ -196,23 +215,13 @@ def _background(data: Dataset, channels: int) -> tuple[int, ...]:
     return tuple(int(value) for value in np.median(np.concatenate(borders), axis=0))
 
 
-def _scaled(
-    pixels: np.ndarray, scale: float, *, at_least: tuple[int, int] = (1, 1), at_most: tuple[int, int] | None = None
-) -> np.ndarray:
-    """Both sides times ``scale``, rounded to the nearest pixel within the bounds."""
-    sides = [max(low, round(side * scale)) for side, low in zip(pixels.shape[:2], at_least, strict=True)]
-    if at_most is not None:
-        sides = [min(high, side) for side, high in zip(sides, at_most, strict=True)]
-    return _resized(pixels, *sides)
-
-
-def _resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+def _resized(pixels: np.ndarray, height: int, width: int, interpolation: str) -> np.ndarray:
     from PIL import Image
 
     if pixels.shape[:2] == (height, width):
         return pixels
     flat = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
-    resized = np.asarray(Image.fromarray(flat).resize((width, height), Image.Resampling.BILINEAR))
+    resized = np.asarray(Image.fromarray(flat).resize((width, height), Image.Resampling[interpolation.upper()]))
     return resized if resized.ndim == 3 else resized[:, :, None]
 
 

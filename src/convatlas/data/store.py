@@ -123,7 +123,10 @@ class _Cache:
 
     def __init__(self, data: Dataset, rule: Preprocessing, folder: Path) -> None:
         shape = [len(data), *rule.store_size, rule.channels]
-        pixel_rule = {name: rule.to_dict()[name] for name in ("size", "channels", "resize", "margin", "background")}
+        pixel_rule = {
+            name: rule.to_dict()[name]
+            for name in ("size", "channels", "resize", "margin", "background", "interpolation")
+        }
         name = hashlib.sha256(f"{_MAGIC}\0{Path(data.source).resolve()}\0{json.dumps(pixel_rule)}".encode()).hexdigest()
         self.path = folder / f"{name[:32]}.images"
         self.shape = shape
