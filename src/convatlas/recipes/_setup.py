@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from convatlas import models, training
 from convatlas.data import Augment, Batches, Preprocessing
@@ -20,8 +20,8 @@ from convatlas.errors import DataError, RecipeError, UsageError
 from convatlas.recipes._material import Material
 from convatlas.recipes._recipe import Recipe
 from convatlas.recipes.lenet import widen
-from convatlas.training import Hardware, Validation, losses, optim, schedule
-from convatlas.training.curvature import StochasticDiagonalLM
+from convatlas.training import Companion, Hardware, Validation, WeightAverage, losses, optim, schedule
+from convatlas.training.curvature import CurvatureEstimate, StochasticDiagonalLM
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class Setup:
             listed = "; ".join(f"{problem.name} (index {problem.index})" for problem in data.problems[:10])
             more = f" and {len(data.problems) - 10} more" if len(data.problems) > 10 else ""
             left_out = {"left out": f"{len(data.problems)} files that cannot be read: {listed}{more}"}
+        averaged = f", judged and kept: their moving average, decay {self.recipe.ema:g}" if self.recipe.ema else ""
         return {
             "network": f"{self.entry.full_name}, {sum(p.numel() for p in self.net.parameters()):,} parameters",
             "data": f"{data.source} ({data.layout}): {len(data.classes)} classes, "
@@ -62,7 +63,8 @@ class Setup:
             f"{self.batches.store.origin}",
             "augmentation": in_words(augment),
             "recipe": f"{self.recipe.name}: {self.recipe.epochs} epochs of {len(self.batches)} updates of "
-            f"{self.recipe.batch_size} images, {self.recipe.optimizer}, lr {self.recipe.lr:g} {self.recipe.schedule}",
+            f"{self.recipe.batch_size} images, {self.recipe.optimizer}, lr {self.recipe.lr:g} {self.recipe.schedule}"
+            f"{averaged}",
             "machine": f"{self.hardware.device}, {self.hardware.threads} threads, {self.hardware.precision} "
             f"({self.hardware.why}), {'channels last' if self.hardware.channels_last else 'channels first'}, "
             f"allocator {self.hardware.allocator}",
@@ -151,16 +153,18 @@ def build_optimizer(setup: Setup) -> torch.optim.Optimizer:
     return optim.build(recipe.optimizer, groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
 
 
-def before_epoch(setup: Setup, optimizer: torch.optim.Optimizer) -> Callable[[int], None] | None:
-    """LeNet-5's rule estimates its curvatures on 500 patterns before each pass; no other needs anything."""
-    if not isinstance(optimizer, StochasticDiagonalLM):
-        return None
+def build_companions(setup: Setup, optimizer: torch.optim.Optimizer) -> list[Companion]:
+    """What goes along with the training, by the recipe: see `training.companion`."""
+    companions: list[Companion] = []
+    if isinstance(optimizer, StochasticDiagonalLM):
 
-    def estimate(epoch: int) -> None:
-        images, labels = setup.batches.batch(setup.batches.order(epoch)[:500], epoch)
-        optimizer.estimate(setup.net, images, labels, build_loss(setup.recipe))
+        def patterns(epoch: int) -> tuple[Tensor, Tensor]:
+            return setup.batches.batch(setup.batches.order(epoch)[:500], epoch)
 
-    return estimate
+        companions.append(CurvatureEstimate(optimizer, setup.net, patterns, build_loss(setup.recipe)))
+    if setup.recipe.ema is not None:
+        companions.append(WeightAverage(setup.net, setup.recipe.ema))
+    return companions
 
 
 def validator(setup: Setup) -> Callable[[nn.Module], Validation] | None:

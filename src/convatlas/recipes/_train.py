@@ -19,7 +19,7 @@ from convatlas.recipes._recipe import Recipe
 from convatlas.recipes._run import CONFIG, ENVIRONMENT, METRICS, REPORT, SPLIT, WEIGHTS, Run
 from convatlas.recipes._setup import (
     Setup,
-    before_epoch,
+    build_companions,
     build_loss,
     build_optimizer,
     build_schedule,
@@ -90,7 +90,7 @@ def train(
     setup = prepare(model, material, chosen, seed, time_s)
     folder = _folder.make(Path(out), setup.entry.full_name, material.dataset.source)
     write_beginning(folder, setup)
-    return carry_out(folder, setup, training.State(), watcher)
+    return carry_out(folder, setup, watcher)
 
 
 def resume(folder: str | Path, *, watcher: Watcher | None = None) -> Run:
@@ -128,16 +128,7 @@ def resume(folder: str | Path, *, watcher: Watcher | None = None) -> Run:
     ):
         if then != now:
             watcher.on_note(f"{name} was {then} and is {now}: the result may differ in its last bits")
-    state = training.State()
-    if checkpoint.saved(run.path):
-        _, tensors, content, complaints = checkpoint.newest(run.path)
-        for complaint in complaints:
-            watcher.on_note(f"{complaint} The one before it is used.")
-        optimizer = build_optimizer(setup)
-        checkpoint.unpack(tensors, content["optimizer"], setup.net, optimizer)
-        state = training.State(**content["state"])
-        return carry_out(run.path, setup, state, watcher, optimizer)
-    return carry_out(run.path, setup, state, watcher)
+    return carry_out(run.path, setup, watcher)
 
 
 def write_beginning(folder: Path, setup: Setup) -> None:
@@ -168,18 +159,18 @@ def write_beginning(folder: Path, setup: Setup) -> None:
     _folder.write_toml(folder / CONFIG, tables)
 
 
-def carry_out(
-    folder: Path,
-    setup: Setup,
-    state: training.State,
-    watcher: Watcher,
-    optimizer: torch.optim.Optimizer | None = None,
-) -> Run:
-    """Train from ``state`` on, then choose the weights and evaluate them once on the test part."""
+def carry_out(folder: Path, setup: Setup, watcher: Watcher) -> Run:
+    """Train from the newest checkpoint on, or from the start; then choose the weights and evaluate them once."""
     recipe = setup.recipe
     watcher.on_start(setup.header(), recipe.epochs, len(setup.batches))
-    optimizer = optimizer or build_optimizer(setup)
+    optimizer = build_optimizer(setup)
+    companions = build_companions(setup, optimizer)
     with _folder.only_one(folder):
+        state = training.State()
+        if checkpoint.saved(folder):
+            state, complaints = training.resume(folder, setup.net, optimizer, companions)
+            for complaint in complaints:
+                watcher.on_note(f"{complaint} The one before it is used.")
         plan = Plan(
             epochs=recipe.epochs,
             lr=recipe.lr,
@@ -200,13 +191,14 @@ def carry_out(
             validate=validator(setup),
             state=state,
             observer=watcher,
-            before_epoch=before_epoch(setup, optimizer),
+            companions=companions,
         )
-        finish(folder, setup, state)
+        with training.judged(companions):
+            finish(folder, setup, state, training.described(companions))
     return Run(folder)
 
 
-def finish(folder: Path, setup: Setup, state: training.State) -> None:
+def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> None:
     """model.safetensors, the test's line in the journal, the report."""
     if setup.recipe.keep == "best":
         tensors, _ = checkpoint.load(checkpoint.best(folder))
@@ -232,6 +224,7 @@ def finish(folder: Path, setup: Setup, state: training.State) -> None:
         "test_ci95": list(evaluation.ci95),
         "protocol": evaluation.protocol,
         "chosen_epoch": epoch,
+        "weights": weights,
         "seed": setup.seed,
         "figures": printed_beside_measured(setup, evaluation),
     }

@@ -3,19 +3,25 @@
 It receives a network and batches and names neither; `recipes` does the wiring.
 """
 
+from convatlas.training.companion import Companion, WeightAverage, described, judged
 from convatlas.training.hardware import Hardware, choose, environment
-from convatlas.training.loop import Observer, Plan, State, Validation, fit
+from convatlas.training.loop import Observer, Plan, State, Validation, fit, resume
 from convatlas.training.step import StepResult, train_step
 
 __all__ = [
+    "Companion",
     "Hardware",
     "Observer",
     "Plan",
     "State",
     "StepResult",
     "Validation",
+    "WeightAverage",
     "choose",
+    "described",
     "environment",
     "fit",
+    "judged",
+    "resume",
     "train_step",
 ]

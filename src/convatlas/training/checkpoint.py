@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from convatlas.errors import CheckpointError, TrainingError
+from convatlas.training.companion import Companion
 
 SCHEMA = 1
 _NO_DIGEST = "0" * 64  # stands in the header while the digest of the file is taken
@@ -117,37 +119,62 @@ def newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any], list[
     raise CheckpointError(f"nothing to resume in {folder}. {detail}")
 
 
-def pack(net: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def pack(
+    net: torch.nn.Module, optimizer: torch.optim.Optimizer, companions: Sequence[Companion] = ()
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Everything that changes during training, as flat tensors and JSON."""
     tensors = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
-    scalars: dict[str, Any] = {}
+    scalars: dict[str, Any] = {"optimizer": {}, "companions": {}}
     for number, values in optimizer.state_dict()["state"].items():
         for key, value in values.items():
             if isinstance(value, Tensor):
                 tensors[f"optimizer.{number}.{key}"] = value
             else:
-                scalars[f"{number}.{key}"] = value
+                scalars["optimizer"][f"{number}.{key}"] = value
+    for companion in companions:
+        own, scalars["companions"][companion.name] = companion.state()
+        tensors |= {f"companion.{companion.name}.{key}": tensor for key, tensor in own.items()}
     return tensors, scalars
 
 
 def unpack(
-    tensors: dict[str, Tensor], scalars: dict[str, Any], net: torch.nn.Module, optimizer: torch.optim.Optimizer
+    tensors: dict[str, Tensor],
+    scalars: dict[str, Any],
+    net: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    companions: Sequence[Companion] = (),
 ) -> None:
-    """Put back what `pack` took, into a network and an optimizer built the same way.
+    """Put back what `pack` took, into a network, an optimizer and companions built the same way.
 
     Raises:
-        CheckpointError: names or shapes that do not fit this network.
+        CheckpointError: names or shapes that do not fit this network, or other companions.
     """
+    names = [companion.name for companion in companions]
+    if sorted(names) != sorted(scalars["companions"]):
+        raise CheckpointError(
+            f"the checkpoint was written with {', '.join(scalars['companions']) or 'nothing'} beside the network, the "
+            f"run has {', '.join(names) or 'nothing'}: these are not the run's own settings."
+        )
     load_network(tensors, net)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     states: dict[int, dict[str, Any]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):
             _, number, key = name.split(".", 2)
-            states.setdefault(int(number), {})[key] = tensor
-    for name, value in scalars.items():
+            states.setdefault(int(number), {})[key] = _laid_out_like(parameters[int(number)], tensor)
+    for name, value in scalars["optimizer"].items():
         number, _, key = name.partition(".")
         states.setdefault(int(number), {})[key] = value
     optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+    for companion in companions:
+        prefix = f"companion.{companion.name}."
+        own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        companion.load(own, scalars["companions"][companion.name])
+
+
+def _laid_out_like(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """In the parameter's memory format: fused optimizers walk through both side by side."""
+    return torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor) if tensor.shape == parameter.shape else tensor
 
 
 def load_network(tensors: dict[str, Tensor], net: torch.nn.Module, prefix: str = "net.") -> None:

@@ -23,6 +23,7 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 from torch.overrides import TorchFunctionMode
 
 from convatlas.errors import RecipeError
+from convatlas.training.companion import Companion
 from convatlas.training.losses import Loss
 
 
@@ -52,6 +53,28 @@ class StochasticDiagonalLM(torch.optim.Optimizer):
                 self.state[parameter]["step_size"] = 1 / (group["mu"] + curvatures[parameter])
 
 
+class CurvatureEstimate(Companion):
+    """Calls `StochasticDiagonalLM.estimate` before each pass; what it found is the optimizer's state.
+
+    Args:
+        patterns: images and labels to estimate on, by the epoch; 500 in appendix C.
+    """
+
+    name = "curvature"
+
+    def __init__(
+        self,
+        optimizer: StochasticDiagonalLM,
+        net: nn.Module,
+        patterns: Callable[[int], tuple[Tensor, Tensor]],
+        loss_fn: Loss,
+    ) -> None:
+        self.optimizer, self.net, self.patterns, self.loss_fn = optimizer, net, patterns, loss_fn
+
+    def before_epoch(self, epoch: int) -> None:
+        self.optimizer.estimate(self.net, *self.patterns(epoch), self.loss_fn)
+
+
 def diagonal_curvature(net: nn.Module, images: Tensor, labels: Tensor, loss_fn: Loss) -> dict[nn.Parameter, Tensor]:
     """Second derivative of the mean loss by each parameter, by squared backpropagation.
 
@@ -59,17 +82,20 @@ def diagonal_curvature(net: nn.Module, images: Tensor, labels: Tensor, loss_fn: 
         RecipeError: an operator whose squared rule is not written here.
     """
     parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
-    *_, output_layer = net.children()
-    if any(True for _ in output_layer.parameters()):
-        raise RecipeError("the rule sdlm is written for LeNet-5 of 1998, whose output layer has nothing to train.")
-    seen: list[Tensor] = []
-    handle = output_layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    called: list[tuple[nn.Module, Tensor]] = []
+    handles = [
+        layer.register_forward_pre_hook(lambda layer, inputs: called.append((layer, inputs[0])))
+        for layer in net.children()
+    ]
     try:
         with torch.enable_grad(), SquaredFactors():
             net(images)
     finally:
-        handle.remove()
-    (features,) = seen  # (N, 84)
+        for handle in handles:
+            handle.remove()
+    output_layer, features = called[-1]  # features (N, 84)
+    if any(True for _ in output_layer.parameters()):
+        raise RecipeError("the rule sdlm is written for LeNet-5 of 1998, whose output layer has nothing to train.")
     seed = second_derivative(lambda x: loss_fn(output_layer(x), labels), features.detach())
     found = torch.autograd.grad(features, parameters, seed)
     return dict(zip(parameters, found, strict=True))

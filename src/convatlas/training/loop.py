@@ -1,15 +1,15 @@
 """The loop: epochs of updates, a validation after each, a journal, checkpoints, and a way to stop and go on.
 
 Every random number of an update is keyed by (seed, update), every batch by (seed, epoch, sample), so the state of a
-run is what `State` lists, the network and the optimizer, and nothing else: a run that was killed and resumed ends with
-the same bits as one that was not.
+run is what `State` lists, the network, the optimizer and their companions, and nothing else: a run that was killed and
+resumed ends with the same bits as one that was not.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from convatlas.errors import Interrupted, NonFiniteLossError
 from convatlas.training import checkpoint, optim
+from convatlas.training.companion import Companion, described, judged
 from convatlas.training.hardware import Hardware
 from convatlas.training.journal import Journal
 from convatlas.training.losses import Loss
@@ -97,9 +98,11 @@ def fit(
     validate: Callable[[nn.Module], Validation] | None,
     state: State | None = None,
     observer: Observer | None = None,
-    before_epoch: Callable[[int], None] | None = None,
+    companions: Sequence[Companion] = (),
 ) -> State:
     """Train ``net`` in place, from ``state`` on, with journal and checkpoints in ``folder``.
+
+    Validated and kept are the weights that the ``companions`` put in place; ``net`` is left with the trained ones.
 
     Raises:
         NonFiniteLossError: the loss became nan or inf; no checkpoint is written after that.
@@ -116,7 +119,7 @@ def fit(
             raise diverged("a weight is not finite", state, plan)
         journal.sync()
         state.journal_bytes = journal.length
-        save_state(folder, net, optimizer, state)
+        save_state(folder, net, optimizer, companions, state)
         saved_at = time.monotonic()
 
     with Journal(folder / "metrics.jsonl", state.journal_bytes) as journal, StopRequest() as stop:
@@ -124,9 +127,10 @@ def fit(
             epoch, first = divmod(state.step, steps)
             if first == 0:
                 state.start_epoch()
-                if before_epoch is not None:
-                    before_epoch(epoch)
             net.train()
+            if first == 0:
+                for companion in companions:
+                    companion.before_epoch(epoch)
             clock = time.perf_counter()
             waiting: list[StepResult] = []
             for images, labels in batches.epoch(epoch, first):
@@ -137,6 +141,8 @@ def fit(
                     train_step(net, images, labels, loss_fn, optimizer, hardware.autocast(), plan.max_grad_norm)
                 )
                 state.step += 1
+                for companion in companions:
+                    companion.after_update(state.step)
                 last = state.step % steps == 0
                 due = plan.checkpoint_every_steps is not None and state.step % plan.checkpoint_every_steps == 0
                 due |= time.monotonic() - saved_at > plan.checkpoint_every_s
@@ -155,7 +161,8 @@ def fit(
                     if stop.signal_number:
                         raise interrupted(folder, state, stop.signal_number)
             refuse_non_finite(state, plan)
-            finish_epoch(net, optimizer, validate, state, journal, folder, observer, epoch)
+            with judged(companions):
+                finish_epoch(net, optimizer, validate, state, journal, folder, observer, epoch, described(companions))
             late = time.monotonic() - saved_at > plan.checkpoint_every_s
             if late or stop.signal_number or state.step == plan.epochs * steps:
                 save(journal)
@@ -185,6 +192,7 @@ def finish_epoch(
     folder: Path,
     observer: Observer,
     epoch: int,
+    weights: str,
 ) -> None:
     """Validate, write the epoch's line, and keep the network if it is the best so far."""
     line: dict[str, Any] = {
@@ -194,6 +202,7 @@ def finish_epoch(
         "train_top1": state.hits / state.images,
         "val_loss": None,
         "val_top1": None,
+        "weights": weights,
         "lr": optimizer.param_groups[0]["lr"],
         "train_s": round(state.train_s, 3),
     }
@@ -210,17 +219,24 @@ def finish_epoch(
     observer.on_epoch(line)
 
 
-def save_state(folder: Path, net: nn.Module, optimizer: torch.optim.Optimizer, state: State) -> None:
-    tensors, scalars = checkpoint.pack(net, optimizer)
-    content = {"state": asdict(state), "optimizer": scalars}
-    checkpoint.save(checkpoint.numbered(folder, state.step), tensors, content)
+def save_state(
+    folder: Path, net: nn.Module, optimizer: torch.optim.Optimizer, companions: Sequence[Companion], state: State
+) -> None:
+    tensors, scalars = checkpoint.pack(net, optimizer, companions)
+    checkpoint.save(checkpoint.numbered(folder, state.step), tensors, {"state": asdict(state), **scalars})
     checkpoint.prune(folder)
 
 
-def resume(folder: Path, net: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[State, list[str]]:
-    """Put network and optimizer where the newest whole checkpoint was; complaints name damaged ones passed over."""
+def resume(
+    folder: Path, net: nn.Module, optimizer: torch.optim.Optimizer, companions: Sequence[Companion] = ()
+) -> tuple[State, list[str]]:
+    """Put everything where the newest whole checkpoint was; complaints name damaged ones passed over.
+
+    Raises:
+        CheckpointError: none is whole, or it is of other settings.
+    """
     _, tensors, content, complaints = checkpoint.newest(folder)
-    checkpoint.unpack(tensors, content["optimizer"], net, optimizer)
+    checkpoint.unpack(tensors, content, net, optimizer, companions)
     return State(**content["state"]), complaints
 
 
