@@ -15,6 +15,9 @@ from typing import Any
 
 from convatlas.errors import RecipeError, UnknownNameError
 
+# what the papers that introduced them have: Szegedy et al., arXiv:1409.4842, section 6; VGG, arXiv:1409.1556, 3.1
+CROP_AREA, CROP_RATIO, CROP_SCALE = (0.08, 1.0), (3 / 4, 4 / 3), (256.0, 512.0)
+
 
 def setting(default: Any, help: str, group: str, choices: tuple[str, ...] = (), **limits: float) -> Any:
     """A field of `Recipe` with its help; ``limits`` are ``above`` and ``below`` (exclusive), ``least`` and ``most``."""
@@ -78,14 +81,60 @@ class Recipe:
     label_smoothing: float = setting(0.0, "Share of the target spread over all classes.", "loss", least=0, most=0.9)
 
     image_size: int | None = setting(None, "Side of the square image; the paper's where not given.", "images", least=1)
+    resize: int | None = setting(
+        None,
+        "Shorter side the kept images are fitted to, pixels; crops are cut out of them. By default 256/224 of the side "
+        "for photos, the side itself for small images, the middle of crop_scale with it (VGG's test scale).",
+        "images",
+        least=1,
+    )
+    crop: str = setting(
+        "pad",
+        "pad: a window of the padded image; random-resized: a box of random area and shape, fitted to the side; "
+        "scale-jitter: a window of the image scaled to a random size.",
+        "images",
+        ("pad", "random-resized", "scale-jitter"),
+    )
     pad: str = setting(
-        "auto", "Random crop out of an image padded by so many pixels; auto: a sixteenth of the side.", "images"
+        "auto",
+        "With crop pad: background added on each side, pixels; auto: a sixteenth of the side, none where resize is "
+        "larger than the side.",
+        "images",
+    )
+    crop_area: tuple[float, float] = setting(
+        CROP_AREA, "With crop random-resized: share of the area, from and to.", "images", above=0, most=1
+    )
+    crop_ratio: tuple[float, float] = setting(
+        CROP_RATIO, "With crop random-resized: width over height, from and to.", "images", above=0
+    )
+    crop_scale: tuple[float, float] = setting(
+        CROP_SCALE,
+        "With crop scale-jitter: the shorter side the image is scaled to, from and to, pixels (VGG's S).",
+        "images",
+        least=1,
     )
     flip: str = setting(
         "auto",
         "Mirror: on, half of the images; alternating, each in every second epoch; auto, alternating for colour only.",
         "images",
         ("auto", "on", "alternating", "off"),
+    )
+    shift: float = setting(
+        0.0, "Shift by up to this share of the side, both ways, along both axes.", "images", least=0, most=1
+    )
+    rotate: float = setting(0.0, "Turn by up to so many degrees, both ways.", "images", least=0, most=180)
+    scale: tuple[float, float] = setting((1.0, 1.0), "Enlarge by a factor, from and to.", "images", above=0)
+    brightness: float = setting(0.0, "Multiply by a factor from 1 - x to 1 + x.", "images", least=0)
+    contrast: float = setting(0.0, "Likewise, away from the mean luma.", "images", least=0)
+    saturation: float = setting(0.0, "Likewise, away from each pixel's luma.", "images", least=0)
+    hue: float = setting(0.0, "Turn the hue by up to this share of the circle, both ways.", "images", least=0, most=0.5)
+    pca_noise: float = setting(
+        0.0, "Deviation of AlexNet's noise along the principal colours; 0.1 in the paper.", "images", least=0
+    )
+    cutout: int = setting(0, "Side of a square set to the mean, pixels.", "images", least=0)
+    mixup: float = setting(0.0, "Alpha of mixup: two images blended; 0: none.", "images", least=0)
+    cutmix: float = setting(
+        0.0, "Alpha of cutmix: a box of another image; with mixup too, each batch takes either.", "images", least=0
     )
     pixels: str = setting(
         "standard",
@@ -116,6 +165,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for each in dataclasses.fields(self):
+            if isinstance(getattr(self, each.name), list):  # TOML and JSON have no tuples
+                object.__setattr__(self, each.name, tuple(getattr(self, each.name)))
             check(each, getattr(self, each.name))
         object.__setattr__(self, "schedule_settings", types.MappingProxyType(dict(self.schedule_settings)))
         if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
@@ -128,8 +179,21 @@ class Recipe:
             raise RecipeError(
                 "without validation_images nothing can be chosen by them: set keep to last, and no plateau."
             )
+        self._check_images()
+
+    def _check_images(self) -> None:
+        """The settings of crop, policy and mixing that would be without effect, or cannot be."""
         if self.pad != "auto" and not self.pad.isdecimal():
             raise RecipeError(f"pad {self.pad!r} is neither auto nor a number of pixels.")
+        for name, (chooser, value) in _BELONGS_TO.items():
+            mine, chosen = getattr(self, name), getattr(self, chooser)
+            if chosen != value and mine not in (FIELDS[name].default, "0"):
+                raise RecipeError(
+                    f"{name} = {mine!r} belongs to {chooser} {value}, and {chooser} is {chosen}: "
+                    f"set {chooser} to {value}, or leave {name} as it is by default."
+                )
+        if self.loss == "map-1998" and (self.mixup or self.cutmix):
+            raise RecipeError("the loss map-1998 knows no mixed labels; set mixup and cutmix to 0.")
 
     def change(self, **changes: Any) -> Recipe:
         """A new recipe with other values.
@@ -150,6 +214,13 @@ class Recipe:
 
 
 FIELDS: dict[str, dataclasses.Field[Any]] = {each.name: each for each in dataclasses.fields(Recipe)}
+# settings that mean nothing unless another one has this value
+_BELONGS_TO = {
+    "pad": ("crop", "pad"),
+    "crop_area": ("crop", "random-resized"),
+    "crop_ratio": ("crop", "random-resized"),
+    "crop_scale": ("crop", "scale-jitter"),
+}
 # what a user may set: all but the recipe's own name
 SETTINGS = {name: each for name, each in FIELDS.items() if each.metadata["group"] != "recipe"}
 _TYPES = typing.get_type_hints(Recipe)
@@ -158,9 +229,9 @@ _TYPES = typing.get_type_hints(Recipe)
 def kind(name: str) -> tuple[type, bool]:
     """The type of a field, and whether None is a value of it."""
     options = typing.get_args(_TYPES[name])
-    if type(None) in options:
-        return next(option for option in options if option is not type(None)), True
-    return typing.get_origin(_TYPES[name]) or _TYPES[name], False
+    optional = type(None) in options
+    wanted = next(option for option in options if option is not type(None)) if optional else _TYPES[name]
+    return typing.get_origin(wanted) or wanted, optional
 
 
 def check(each: dataclasses.Field[Any], value: Any) -> None:
@@ -171,9 +242,17 @@ def check(each: dataclasses.Field[Any], value: Any) -> None:
     good = isinstance(value, (int, float) if wanted is float else wanted)
     if not good or (isinstance(value, bool) and wanted is not bool):
         raise RecipeError(f"{each.name} = {value!r}: a value of type {wanted.__name__} was expected.")
-    choices, limits = each.metadata["choices"], each.metadata["limits"]
+    choices = each.metadata["choices"]
     if choices and value not in choices:
         raise RecipeError(f"{each.name} = {value!r} is not known. Known: {', '.join(choices)}.")
+    if wanted is tuple and not _is_range(value):
+        raise RecipeError(f"{each.name} = {value!r}: two numbers were expected, the smaller first.")
+    for number in value if wanted is tuple else (value,):
+        check_limits(each, number)
+
+
+def check_limits(each: dataclasses.Field[Any], value: Any) -> None:
+    limits = each.metadata["limits"]
     if "above" in limits and not value > limits["above"]:
         raise RecipeError(f"{each.name} = {value!r}: it must be above {limits['above']:g}.")
     if "below" in limits and not value < limits["below"]:
@@ -182,6 +261,11 @@ def check(each: dataclasses.Field[Any], value: Any) -> None:
         raise RecipeError(f"{each.name} = {value!r}: at least {limits['least']:g} is needed.")
     if "most" in limits and not value <= limits["most"]:
         raise RecipeError(f"{each.name} = {value!r}: at most {limits['most']:g} is allowed.")
+
+
+def _is_range(value: tuple[Any, ...]) -> bool:
+    numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in value)
+    return len(value) == 2 and numbers and value[0] <= value[1]
 
 
 def from_text(name: str, text: str) -> Any:
@@ -200,6 +284,8 @@ def from_text(name: str, text: str) -> Any:
             return False
         raise RecipeError(f"{name} = {text!r}: on or off was expected.")
     try:
+        if wanted is tuple:  # "0.08,1" or "0.08 1"
+            return tuple(float(number) for number in text.replace(",", " ").split())
         return wanted(text)
     except (TypeError, ValueError) as error:
         raise RecipeError(f"{name} = {text!r}: a value of type {wanted.__name__} was expected.") from error
