@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from convatlas.errors import DataError, ShapeError, TrainingError, UnknownNameError
-from convatlas.evaluation import PROTOCOLS, averaged, evaluate, get_protocol
+from convatlas.errors import DataError, ShapeError, TrainingError
+from convatlas.evaluation import evaluate
 
 CLASSES = ("cat", "dog", "owl")
 
@@ -87,30 +87,6 @@ def test_it_is_exact_even_where_the_caller_has_switched_autocast_on():
         inside = evaluate(network, batches, CLASSES)
     assert np.array_equal(plain.logits, inside.logits)
     assert not np.array_equal(plain.logits, evaluate(network, batches, CLASSES, precision="bf16").logits)
-
-
-# --- protocols -------------------------------------------------------------------------------------------------------
-
-
-def test_flip_averages_the_probabilities_of_both_views():
-    images = torch.randn(5, 3, 6, 6, generator=torch.Generator().manual_seed(1))
-    network = nn.Sequential(nn.Flatten(), nn.Linear(108, 4)).eval()
-    logits = PROTOCOLS["flip"].logits(network, images)
-    expected = (network(images).softmax(1) + network(images.flip(3)).softmax(1)) / 2
-    assert torch.allclose(logits.softmax(1), expected, atol=1e-6)
-    assert torch.allclose(logits.exp().sum(1), torch.ones(5))  # the logarithm of a distribution: nll is its own
-
-
-def test_a_protocol_of_one_view_changes_no_decision():
-    images = torch.randn(5, 3, 6, 6, generator=torch.Generator().manual_seed(1))
-    network = nn.Sequential(nn.Flatten(), nn.Linear(108, 4)).eval()
-    once = averaged(lambda batch: [batch])(network, images)
-    assert torch.allclose(once.softmax(1), PROTOCOLS["centre"].logits(network, images).softmax(1), atol=1e-6)
-
-
-def test_an_unknown_protocol_lists_the_near_ones():
-    with pytest.raises(UnknownNameError, match="Did you mean centre"):
-        get_protocol("center")
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Metrics, named protocols, and the evaluation of a network on batches."""
 
-from convatlas.evaluation.evaluate import Evaluation, eval_mode, evaluate
+from convatlas.evaluation.dense import FullyConvolutional
+from convatlas.evaluation.evaluate import Evaluation, ensemble, eval_mode, evaluate, one_protocol
 from convatlas.evaluation.metrics import (
     ClassScore,
     Interval,
@@ -16,16 +17,22 @@ from convatlas.evaluation.metrics import (
     topk_hits,
     wilson,
 )
-from convatlas.evaluation.protocols import PROTOCOLS, Protocol, averaged, get_protocol
+from convatlas.evaluation.protocols import PROTOCOLS, Canvas, Look, Protocol, averaged, get_protocol, log_mean
 
 __all__ = [
     "Evaluation",
     "evaluate",
     "eval_mode",
+    "ensemble",
+    "one_protocol",
+    "FullyConvolutional",
     "PROTOCOLS",
+    "Canvas",
+    "Look",
     "Protocol",
     "averaged",
     "get_protocol",
+    "log_mean",
     "ClassScore",
     "Interval",
     "ReliabilityBin",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from convatlas.errors import DataError, ShapeError, TrainingError, UsageError
 from convatlas.evaluation import metrics
 from convatlas.evaluation.metrics import ClassScore, Interval
-from convatlas.evaluation.protocols import Protocol, get_protocol
+from convatlas.evaluation.protocols import Canvas, Look, Protocol, get_protocol, log_mean, together
 
 TOP5_CLASSES = 6  # with five classes or fewer every network is right within five guesses, and the figure says nothing
 
@@ -131,12 +131,16 @@ class Evaluation:
         return f"Evaluation(top1={self.top1:.4f}, n={self.n}, classes={len(self.classes)}, protocol={self.protocol!r})"
 
 
+Batch = Sequence[Any]  # images (N, C, H, W), labels (N,), and what else a caller keeps with them
+
+
 def evaluate(
     network: nn.Module,
-    batches: Iterable[Sequence[Any]],
+    batches: Iterable[Batch] | Callable[[Canvas], Iterable[Batch]],
     classes: Sequence[str],
     protocol: str | Protocol = "centre",
     *,
+    size: tuple[int, int] | None = None,
     precision: str = "fp32",
     names: Sequence[str] = (),
     run: str | None = None,
@@ -147,8 +151,10 @@ def evaluate(
 
     Args:
         batches: of (images (N, C, H, W), labels (N,), ...); what follows the labels is not looked at. Images are moved
-            to the device of the network's parameters.
+            to the device of the network's parameters. For a protocol that asks for more of an image than the network's
+            input: a function from a `Canvas` to such batches, all images of a batch of one size.
         classes: K names, in the order of the logits.
+        size: (h, w) of the network's input, for a protocol that asks for more.
         precision: "fp32" so that figures do not depend on the machine's fast paths, or "bf16" autocast.
         names: one per image, in the order of the batches; kept with the result.
 
@@ -156,26 +162,23 @@ def evaluate(
         DataError: no images, or a label that is not one of the classes.
         ShapeError: the network does not give one logit per class.
         TrainingError: logits that are not a number.
+        UsageError: a protocol that needs larger images than it was given, or that the network's head does not allow.
     """
     if precision not in ("fp32", "bf16"):
         raise UsageError(f"precision {precision!r} is not known for evaluation. Use fp32 or bf16.")
     protocol, classes = get_protocol(protocol), tuple(classes)
-    device = _device_of(network)
-    all_logits: list[Tensor] = []
-    all_labels: list[Tensor] = []
-    autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+    if protocol.needs_more and (not callable(batches) or size is None):
+        raise UsageError(
+            f"the protocol {protocol.name} asks for larger images than the network's input: {protocol.what}. Give "
+            "batches as a function of the canvas, and size; convatlas.evaluate(run, protocol=...) does."
+        )
+    autocast = torch.autocast(_device_of(network).type, dtype=torch.bfloat16, enabled=precision == "bf16")
     with eval_mode(network), torch.inference_mode(), autocast:
-        for images, labels, *_ in batches:
-            logits = protocol.logits(network, images.to(device, non_blocking=True))
-            _check_logits(logits, len(labels), len(classes))
-            all_logits.append(logits.float().cpu())
-            all_labels.append(torch.as_tensor(labels).cpu())
-    if not all_labels:
-        raise DataError(f"no images to evaluate{f' in the {part} part' if part else ''}.")
+        found = [_looked(network, look, batches, len(classes), size, part) for look in protocol.looks]
     result = Evaluation(
         classes=classes,
-        labels=torch.cat(all_labels).numpy().astype(np.int64),
-        logits=torch.cat(all_logits).numpy(),
+        labels=found[0][1].numpy().astype(np.int64),
+        logits=together([logits for logits, _ in found], protocol.looks).numpy(),
         protocol=protocol.name,
         names=tuple(names),
         run=run,
@@ -184,6 +187,83 @@ def evaluate(
     )
     _check_result(result)
     return result
+
+
+def _looked(
+    network: nn.Module,
+    look: Look,
+    batches: Iterable[Batch] | Callable[[Canvas], Iterable[Batch]],
+    num_classes: int,
+    size: tuple[int, int] | None,
+    part: str | None,
+) -> tuple[Tensor, Tensor]:
+    """(N, K) logits of one look at every image, and (N,) labels, both on the CPU."""
+    device = _device_of(network)
+    reader = None if size is None else look.reading(network, size)
+    all_logits: list[Tensor] = []
+    all_labels: list[Tensor] = []
+    for images, labels, *_ in batches(look.canvas) if callable(batches) else batches:
+        if reader is None:
+            reader = look.reading(network, (images.shape[-2], images.shape[-1]))
+        logits = reader(images.to(device, non_blocking=True))
+        _check_logits(logits, len(labels), num_classes)
+        all_logits.append(logits.float().cpu())
+        all_labels.append(torch.as_tensor(labels).cpu())
+    if not all_labels:
+        raise DataError(f"no images to evaluate{f' in the {part} part' if part else ''}.")
+    return torch.cat(all_logits), torch.cat(all_labels)
+
+
+def ensemble(members: Sequence[Evaluation]) -> Evaluation:
+    """The mean of the probabilities several networks gave the same images, as AlexNet's of five and seven networks.
+
+    Its protocol says so: ``ensemble of 3, centre``. Classes in another order are put in that of the first.
+
+    Raises:
+        UsageError: no member, or members under different protocols.
+        DataError: other images, labels or classes.
+    """
+    protocol = one_protocol(members)
+    first = members[0]
+    aligned = [_in_order_of(first, member) for member in members]
+    return replace(
+        first,
+        logits=log_mean([torch.from_numpy(member.logits) for member in aligned]).numpy(),
+        protocol=f"ensemble of {len(members)}, {protocol}",
+        run=", ".join(member.run or "a network" for member in members),
+    )
+
+
+def one_protocol(evaluations: Sequence[Evaluation]) -> str:
+    """The protocol that all of them share: what every column of accuracies asks for before it is written.
+
+    Raises:
+        UsageError: none was given, or they differ: their accuracies are different quantities.
+    """
+    found = list(dict.fromkeys(evaluation.protocol for evaluation in evaluations))
+    if len(found) != 1:
+        listed = " and ".join(found) or "no evaluation"
+        raise UsageError(f"accuracies under {listed} do not belong together; evaluate all by one protocol.")
+    return found[0]
+
+
+def _in_order_of(first: Evaluation, member: Evaluation) -> Evaluation:
+    """``member`` with the classes of ``first`` in their order."""
+    if set(member.classes) != set(first.classes):
+        other = sorted(set(member.classes) ^ set(first.classes))
+        raise DataError(
+            f"{member.run or 'a network'} was trained on other classes than {first.run or 'the first'}: "
+            f"{', '.join(other[:5])}{' ...' if len(other) > 5 else ''} are not common to both. An ensemble needs the "
+            "same classes."
+        )
+    order = [member.classes.index(name) for name in first.classes]
+    labels = np.argsort(order)[member.labels]  # the place in first.classes of the member's class
+    if member.names != first.names or not np.array_equal(labels, first.labels):
+        raise DataError(
+            f"{member.run or 'a network'} was evaluated on other images than {first.run or 'the first'}; an ensemble "
+            "needs the same images, in the same order."
+        )
+    return replace(member, classes=first.classes, labels=labels, logits=member.logits[:, order])
 
 
 @contextmanager
