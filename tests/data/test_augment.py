@@ -72,6 +72,7 @@ def test_both_ways_of_gathering_are_one(monkeypatch):
         Augment(pad=2, flip=True),
         Augment(alternating_flip=True, cutout=3),
         Augment(shift=0.1, rotate=20, scale=(0.8, 1.2), flip=True),
+        Augment(scale_jitter=(9, 14), flip=True),
         Augment(random_resized=(0.3, 1.0), brightness=0.3, contrast=0.3, saturation=0.3, hue=0.2),
     ],
 )
@@ -205,6 +206,53 @@ def test_cutout_sets_one_square_of_the_side_to_the_mean():
     assert len(set(images[:, 0].sum((1, 2)).tolist())) > 3
 
 
+def test_erasing_fills_boxes_of_the_papers_area_and_shape_with_noise():
+    n, side = 400, 40
+    draws, images = Draws(0, 0, torch.arange(n)), torch.full((n, 3, side, side), -9.0)
+    scale, shift = torch.tensor([4.0, 4.0, 5.0]), torch.tensor([-2.0, -2.0, -2.5])
+    room.erase(images, 0.5, draws, scale, shift)
+    erased = (images != -9).all(1)
+    assert torch.equal(erased, (images != -9).any(1))  # all channels of a pixel or none
+    top, left, height, width = room.erased_boxes(0.5, draws, (side, side))
+    for mask, y, x, h, w in zip(erased, top, left, height, width, strict=True):
+        assert int(mask[y : y + h, x : x + w].sum()) == int(mask.sum()) == int(h * w)
+    some = height > 0
+    assert 160 < int(some.sum()) < 240
+    share, aspect = (height * width)[some] / side**2, (height / width)[some]
+    assert bool(((share > 0.01) & (share < 0.43)).all())
+    assert bool(((aspect > 0.25) & (aspect < 4)).all())
+    assert float(aspect.max()) > 2 > 0.5 > float(aspect.min())
+    values = images.permute(0, 2, 3, 1)[erased]
+    assert torch.allclose(values.amin(0), shift, atol=0.01)
+    assert torch.allclose(values.amax(0), shift + scale, atol=0.01)
+    assert torch.allclose(values.mean(0), shift + scale / 2, atol=0.03)
+
+
+def test_erased_boxes_and_their_noise_belong_to_the_image():
+    samples = torch.arange(30)
+    unit_scale, none = torch.ones(3), torch.zeros(3)
+
+    def look(rows: torch.Tensor) -> torch.Tensor:
+        return room.erase(torch.ones(len(rows), 3, 12, 9), 0.7, Draws(1, 2, samples[rows]), unit_scale, none)
+
+    order = torch.randperm(30, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(torch.cat([look(order[:11]), look(order[11:])]), look(samples)[order])
+
+
+def test_a_jittered_scale_takes_windows_of_the_image_scaled_to_s():
+    """VGG: a 224 window of an image scaled to S = 256..512 is a box of 224 / S of the stored image."""
+    draws = Draws(0, 0, torch.arange(400))
+    top, left, height, width = room.boxes(Augment(scale_jitter=(256, 512)), draws, (384, 384), (224, 224))
+    assert torch.equal(height, width)
+    assert int(height.min()) >= round(224 * 384 / 512)
+    assert int(height.max()) <= round(224 * 384 / 256)
+    assert len(height.unique()) > 100
+    scale = 224 * 384 / height  # S, uniform
+    assert float(scale.mean()) == pytest.approx(384, abs=12)
+    assert bool((top + height <= 384).all() and (left + width <= 384).all())
+    assert bool((top >= 0).all() and (left >= 0).all())
+
+
 def test_mixup_mixes_pixels_and_labels_by_the_same_share():
     images, labels = torch.stack([torch.full((3, 4, 4), float(k)) for k in range(4)]), torch.arange(4)
     mixed, shares = room.mix(images, labels, Augment(mixup=1.0), classes=4, stream=11)
@@ -230,6 +278,10 @@ def test_cutmix_labels_are_the_shares_of_the_area():
         ({"scale": (1.2, 0.8)}, "scale is"),
         ({"random_resized": (0.0, 1.0)}, "random_resized is"),
         ({"mixup": -1.0}, "mixup is"),
+        ({"aspect": (0, 1)}, "aspect is"),
+        ({"erasing": 1.5}, r"erasing is 1\.5"),
+        ({"random_resized": (0.1, 1), "scale_jitter": (256, 512)}, "exclude each other"),
+        ({"random_resized": (0.1, 1), "pad": 4}, "pad has no meaning"),
     ],
 )
 def test_augmentations_that_cannot_be(values, message):

@@ -51,6 +51,38 @@ def test_an_epoch_has_every_image_once(n, batch_size, seed, epoch, drop_last):
     assert set(together) <= set(indices.tolist())
 
 
+@given(counts=st.lists(st.integers(1, 30), min_size=2, max_size=5), seed=st.integers(0, 5), epoch=st.integers(0, 5))
+def test_balanced_sampling_takes_every_class_equally_often(counts, seed, epoch):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    store = ImageStore(torch.zeros(len(labels), 1, 1, 1, dtype=torch.uint8), Preprocessing((1, 1), 1))
+    batches = Batches(store, labels, np.arange(len(labels)), batch_size=4, seed=seed, sampling="balanced")
+    order = batches.order(epoch)
+    assert len(order) == len(labels)  # an epoch is as long as ever
+    assert len(set(order.tolist())) == len(order)  # an image taken again goes by another number
+    taken = np.bincount(labels[order % len(labels)], minlength=len(counts))
+    assert taken.max() - taken.min() <= 1
+    often = np.bincount(order % len(labels), minlength=len(labels))
+    for k in range(len(counts)):  # and within a class every image equally often
+        assert often[labels == k].max() - often[labels == k].min() <= 1
+    assert torch.equal(order, batches.order(epoch))
+    seen = torch.cat([labels for _, labels in batches.epoch(epoch)])
+    assert np.array_equal(seen.numpy(), labels[order % len(labels)])
+
+
+def test_an_image_taken_twice_in_an_epoch_looks_different_and_a_large_class_is_seen_in_full():
+    labels = np.array([0] * 2 + [1] * 38)
+    pixels = torch.randint(0, 256, (40, 9, 9, 1), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    store = ImageStore(pixels, Preprocessing((9, 9), 1))
+    batches = Batches(store, labels, np.arange(40), batch_size=40, sampling="balanced", augment=Augment(pad=4))
+    order = batches.order(0)
+    images, _ = next(iter(batches.epoch(0)))
+    looks = images[order % 40 == 0].flatten(1)
+    assert len(looks) == 10
+    assert len({tuple(look.tolist()) for look in looks}) >= 9
+    seen = torch.cat([batches.order(epoch) for epoch in range(12)]) % 40
+    assert set(seen.tolist()) == set(range(40))
+
+
 def test_pixels_and_labels_stay_together():
     store, labels = numbered_store(50)
     for images, got in Batches(store, labels, np.arange(50), batch_size=7, seed=1).epoch(0):
@@ -123,7 +155,15 @@ def test_training_crops_come_from_the_margin(shared):
 
 
 @pytest.mark.parametrize(
-    "colour", [Augment(brightness=0.2), Augment(rotate=5), Augment(pca_noise=0.1), Augment(cutout=8)]
+    "colour",
+    [
+        Augment(brightness=0.2),
+        Augment(rotate=5),
+        Augment(pca_noise=0.1),
+        Augment(cutout=8),
+        Augment(policy="trivial"),
+        Augment(policy="rand", policy_number=1, policy_magnitude=2, erasing=0.25),
+    ],
 )
 def test_every_kind_of_augmentation_gives_channels_last_floats(shared, colour):
     data = open_data(shared("data/cifar-10/head100"))
@@ -142,6 +182,8 @@ def test_bad_settings_are_named(digits):
     data, split, store = digits
     with pytest.raises(UsageError, match="batch_size is 0"):
         Batches(store, data.labels, split.train, batch_size=0)
+    with pytest.raises(UsageError, match="sampling is 'balanced'; expected natural, or balanced with shuffle"):
+        Batches(store, data.labels, split.train, batch_size=4, sampling="balanced", shuffle=False)
     with pytest.raises(UsageError, match="10 labels for a store of 1797 images"):
         Batches(store, data.labels[:10], split.train, batch_size=4)
     with pytest.raises(ShapeError, match="crops of 9 x 9 do not fit in the stored images of 8 x 8"):

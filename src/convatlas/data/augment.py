@@ -6,11 +6,12 @@ its mirror in the batch's order.
 
 In the order applied:
 
-    crop, flip             one gather on the uint8 pixels, or a box fitted to the input (random_resized);
+    crop, flip             one gather on the uint8 pixels, or a box fitted to the input (random_resized, scale_jitter);
                            with shift, rotate or scale one affine sampling (bilinear) does all of them
+    policy                 TrivialAugment or RandAugment, on 8-bit pixels (policy.py)
     colour                 on pixel/255: brightness, contrast, saturation, hue, PCA noise
     normalisation          (pixel/255 - mean) / std
-    cutout                 a square set to 0, the mean
+    cutout, erasing        a square set to 0, the mean; a box set to noise
     mixup, cutmix          labels become (N, K) shares
 """
 
@@ -52,7 +53,11 @@ class Augment:
         hue: turn by up to this share of the colour circle, both ways; at most 0.5.
         pca_noise: standard deviation of the noise along the principal components of the training pixels' colours.
             Source: Krizhevsky, Sutskever and Hinton, NIPS 2012, section 4.1 (0.1 there).
+        policy: "none", "trivial" (TrivialAugment) or "rand" (RandAugment); see policy.py.
+        policy_number, policy_magnitude: RandAugment's N, and M out of 10.
         cutout: side in pixels of a square set to the mean. Source: DeVries and Taylor, arXiv:1708.04552.
+        erasing: probability that a box is filled with noise; it has 2 to 40 % of the area and an aspect from 0.3 to
+            1/0.3. Source: Zhong and others, arXiv:1708.04896, algorithm 1 (probability 0.5 there).
         mixup: alpha of Beta(alpha, alpha). Source: Zhang and others, arXiv:1710.09412.
         cutmix: alpha likewise. Source: Yun and others, arXiv:1905.04899. With mixup too, each batch takes either.
     """
@@ -71,7 +76,11 @@ class Augment:
     saturation: float = 0.0
     hue: float = 0.0
     pca_noise: float = 0.0
+    policy: str = "none"
+    policy_number: int = 2
+    policy_magnitude: float = 9.0
     cutout: int = 0
+    erasing: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
 
@@ -82,6 +91,12 @@ class Augment:
         for name in ("mixup", "cutmix"):
             if getattr(self, name) < 0:
                 raise UsageError(f"augmentation {name} is {getattr(self, name)}; expected an alpha of at least 0")
+        if self.policy not in ("none", "trivial", "rand"):
+            raise UsageError(f"policy is {self.policy!r}; expected none, trivial or rand")
+        if self.policy_number < 1 or self.policy_magnitude < 0:
+            raise UsageError("policy_number must be at least 1 and policy_magnitude at least 0")
+        if not 0 <= self.erasing <= 1:
+            raise UsageError(f"erasing is {self.erasing}; expected a probability")
         if self.flip and self.alternating_flip:
             raise UsageError("flip and alternating_flip exclude each other; choose one")
         if self.hue > 0.5:
@@ -119,6 +134,12 @@ class Draws:
     seed: int
     epoch: int
     samples: Tensor  # (N,) int64, on the device the numbers are wanted
+    on_host: Tensor | None = None  # the same on the CPU, where they are there already
+
+    @property
+    def here(self) -> Draws:
+        """The same numbers on the CPU, for choices that must not wait for a device."""
+        return Draws(self.seed, self.epoch, self.samples.cpu() if self.on_host is None else self.on_host)
 
     def uniform(self, use: str, draws: int = 1) -> Tensor:
         """(N, draws) float32 in [0, 1)."""
@@ -381,6 +402,52 @@ def cut_out(images: Tensor, side: int, draws: Draws) -> Tensor:
     rows = (ys >= centre_y - first) & (ys < centre_y - first + side)
     columns = (xs >= centre_x - first) & (xs < centre_x - first + side)
     return images.masked_fill_((rows[:, :, None] & columns[:, None, :])[:, None], 0)
+
+
+ERASED_AREA, ERASED_ASPECT = (0.02, 0.4), (0.3, 1 / 0.3)
+ERASING_ATTEMPTS = 40  # the paper tries until a box lies inside, as about one in three does
+
+
+def erased_boxes(probability: float, draws: Draws, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Top, left, height and width, (N,) int64, of the box each image loses; no height where it loses none."""
+    height, width = size
+    (least, most), (flat, tall) = ERASED_AREA, ERASED_ASPECT
+    area = (least + (most - least) * draws.uniform("erased area", ERASING_ATTEMPTS)) * (height * width)
+    aspect = flat + (tall - flat) * draws.uniform("erased aspect", ERASING_ATTEMPTS)  # height / width
+    rows, columns = torch.sqrt(area * aspect).round().long(), torch.sqrt(area / aspect).round().long()
+    top = (draws.uniform("erased top", ERASING_ATTEMPTS) * height).long()
+    left = (draws.uniform("erased left", ERASING_ATTEMPTS) * width).long()
+    fits = (top + rows <= height) & (left + columns <= width)
+    wanted = (draws.uniform("erasing")[:, 0] < probability) & fits.any(dim=1)
+    first = fits.int().argmax(dim=1, keepdim=True)
+    top, left, rows, columns = (each.gather(1, first)[:, 0] for each in (top, left, rows, columns))
+    return top, left, rows * wanted, columns * wanted
+
+
+def erase(images: Tensor, probability: float, draws: Draws, scale: Tensor, shift: Tensor) -> Tensor:
+    """Fill a box of some of the normalised images with noise; in place on the CPU.
+
+    Args:
+        scale, shift: (C,), the normalisation of pixel/255: the noise is uniform over the pixel values.
+    """
+    _, channels, height, width = images.shape
+    boxes_ = erased_boxes(probability, draws, (height, width))
+    places = torch.arange(channels * height * width, device=images.device).view(channels, height, width)
+    stream = keyed.key(draws.seed, draws.epoch, "erased values")
+    scale, shift = scale[:, None, None], shift[:, None, None]
+    if images.device.type == "cpu":
+        for image, (top, left, rows, columns) in enumerate(torch.stack(boxes_, dim=1).tolist()):
+            if rows and columns:
+                inside = places[:, top : top + rows, left : left + columns]
+                noise = keyed.uniform_at(stream, draws.samples[image : image + 1], inside.flatten())
+                images[image, :, top : top + rows, left : left + columns] = noise.view(inside.shape) * scale + shift
+        return images
+    # the noise of whole images costs a device less than waiting for the boxes
+    top, left, rows, columns = (side[:, None] for side in boxes_)
+    ys, xs = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
+    inside = ((ys >= top) & (ys < top + rows))[:, :, None] & ((xs >= left) & (xs < left + columns))[:, None, :]
+    noise = keyed.uniform_at(stream, draws.samples, places.flatten()).view(images.shape)
+    return torch.where(inside[:, None], noise * scale + shift, images)
 
 
 def mix(images: Tensor, labels: Tensor, augment: Augment, classes: int, stream: int) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from convatlas.data import augment as changes
-from convatlas.data import keyed
+from convatlas.data import keyed, policy
 from convatlas.data.augment import Augment, Draws
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.data.store import ImageStore
@@ -33,6 +33,8 @@ class Batches:
         rule: its ``size`` is the crop, its ``mean`` and ``std`` the normalisation; by default the store's own.
         augment: None takes the centre crop, as evaluation does.
         shuffle: a new order every epoch.
+        sampling: "natural" takes every image once an epoch. "balanced" takes as many images an epoch, the classes as
+            evenly as the number allows: all of a small class again and again, a new part of a large one.
         drop_last: leave out the last batch when it is smaller.
         device: where the batches are made; the resident pixels are copied there once.
     """
@@ -48,6 +50,7 @@ class Batches:
         rule: Preprocessing | None = None,
         augment: Augment | None = None,
         shuffle: bool = True,
+        sampling: str = "natural",
         drop_last: bool = False,
         device: str | torch.device = "cpu",
     ) -> None:
@@ -61,12 +64,15 @@ class Batches:
             raise ShapeError(f"crops of {rule.size[0]} x {rule.size[1]} do not fit in the stored images of {kept}")
         if rule.channels != store.pixels.shape[3]:
             raise ShapeError(f"the rule has {rule.channels} channels, the stored images {store.pixels.shape[3]}")
+        if sampling not in ("natural", "balanced") or (sampling == "balanced" and not shuffle):
+            raise UsageError(f"sampling is {sampling!r}; expected natural, or balanced with shuffle")
         self.store, self.rule, self.augment, self.seed = store, rule, augment, seed
-        self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
+        self.batch_size, self.shuffle, self.drop_last, self.sampling = batch_size, shuffle, drop_last, sampling
         self.device = torch.device(device)
         self.indices = torch.from_numpy(np.array(indices, dtype=np.int64))
         self.classes = int(labels.max()) + 1 if len(labels) else 0
-        self.labels = torch.from_numpy(np.array(labels, dtype=np.int64)).to(self.device)
+        self._labels_here = np.array(labels, dtype=np.int64)
+        self.labels = torch.from_numpy(self._labels_here).to(self.device)
         self._normalisation = _Normalisation(rule, self.device)
 
     def __len__(self) -> int:
@@ -75,10 +81,26 @@ class Batches:
         return whole + (1 if rest and not self.drop_last else 0)
 
     def order(self, epoch: int) -> Tensor:
-        """The images of an epoch in their order: (n,) int64 indices into the store."""
+        """The images of an epoch in their order, (n,) int64: indices into the store, plus its length for every time
+        that the image occurred before in this epoch, so that it looks different each time."""
         if not self.shuffle:
             return self.indices
-        return self.indices[keyed.permutation(keyed.key(self.seed, epoch, "order"), len(self.indices))]
+        chosen = self.indices if self.sampling == "natural" else self._balanced(epoch)
+        return chosen[keyed.permutation(keyed.key(self.seed, epoch, "order"), len(chosen))]
+
+    def _balanced(self, epoch: int) -> Tensor:
+        """As many images as there are, the classes equally often; which class gets one more is drawn."""
+        labels = torch.from_numpy(self._labels_here)[self.indices]
+        present = labels.unique()
+        share, rest = divmod(len(self.indices), len(present))
+        favoured = keyed.permutation(keyed.key(self.seed, epoch, "favoured classes"), len(present)) < rest
+        chosen = []
+        for label, more in zip(present.tolist(), favoured.tolist(), strict=True):
+            mine = self.indices[labels == label]
+            shuffled = mine[keyed.permutation(keyed.key(self.seed, epoch, "of class", label), len(mine))]
+            place = torch.arange(share + more)
+            chosen.append(shuffled[place % len(mine)] + place // len(mine) * len(self.store))
+        return torch.cat(chosen)
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of an epoch from ``start_step`` on."""
@@ -88,39 +110,47 @@ class Batches:
             yield self.batch(samples, epoch, step)
 
     def batch(self, samples: Tensor, epoch: int = 0, step: int = 0) -> tuple[Tensor, Tensor]:
-        """One batch of the given images (int64 indices into the store), as they look in ``epoch``."""
+        """One batch of the given images (int64, as in ``order``), as they look in ``epoch``."""
         pixels = self.store.on(self.device)
+        here, rows = samples, samples % len(self.store)
         # a mapped file stays in main memory: its rows travel batch by batch
-        pixels = pixels.index_select(0, samples.to(pixels.device)).to(self.device, non_blocking=True)
-        samples = samples.to(self.device)
-        labels = self.labels[samples]
+        pixels = pixels.index_select(0, rows.to(pixels.device)).to(self.device, non_blocking=True)
+        samples, labels = samples.to(self.device), self.labels[rows.to(self.device)]
         if self.augment is None:
             return self._normalisation(changes.centre_crop(pixels, self.rule.size)), labels
-        images = self._augmented(pixels, self.augment, Draws(self.seed, epoch, samples))
+        images = self._augmented(pixels, self.augment, Draws(self.seed, epoch, samples, here))
         if self.augment.mixup or self.augment.cutmix:
             stream = keyed.key(self.seed, epoch, _MIXES, step)
             return changes.mix(images, labels, self.augment, self.classes, stream)
         return images, labels
 
     def _augmented(self, pixels: Tensor, augment: Augment, draws: Draws) -> Tensor:
-        normalise, size = self._normalisation, self.rule.size
-        if augment.affine:
-            stored = (pixels.shape[1], pixels.shape[2])
-            matrix = changes.affine_boxes(augment, draws, stored, size)
-            whole = pixels.permute(0, 3, 1, 2).float()
-            images = changes.sample_affine(whole, matrix, size, normalise.background.float()).div_(255)
-        else:
-            crops = changes.random_crop(pixels, size, augment, draws, normalise.background)
-            if not augment.colour:
-                return self._cut_out(normalise(crops), augment, draws)
-            images = crops.permute(0, 3, 1, 2).float().div_(255)
+        normalise = self._normalisation
+        crops = self._cropped(pixels, augment, draws)
+        if augment.policy == "trivial":
+            crops = policy.trivial(crops, draws, normalise.background)
+        elif augment.policy == "rand":
+            number, magnitude = augment.policy_number, augment.policy_magnitude
+            crops = policy.rand(crops, draws, normalise.background, number, magnitude)
         if augment.colour:
-            images = changes.jitter_colour(images, augment, draws, self._principal_colours)
-        return self._cut_out(normalise.of_unit(images), augment, draws)
+            images = crops.permute(0, 3, 1, 2).float().div_(255)
+            images = normalise.of_unit(changes.jitter_colour(images, augment, draws, self._principal_colours))
+        else:
+            images = normalise(crops)
+        if augment.cutout:
+            images = changes.cut_out(images, augment.cutout, draws)
+        if augment.erasing:
+            images = changes.erase(images, augment.erasing, draws, normalise.scale, normalise.shift)
+        return images
 
-    @staticmethod
-    def _cut_out(images: Tensor, augment: Augment, draws: Draws) -> Tensor:
-        return changes.cut_out(images, augment.cutout, draws) if augment.cutout else images
+    def _cropped(self, pixels: Tensor, augment: Augment, draws: Draws) -> Tensor:
+        """uint8 (N, H, W, C) -> uint8 (N, *size, C)."""
+        size, background = self.rule.size, self._normalisation.background
+        if not augment.affine:
+            return changes.random_crop(pixels, size, augment, draws, background)
+        matrix = changes.affine_boxes(augment, draws, (pixels.shape[1], pixels.shape[2]), size)
+        sampled = changes.sample_affine(pixels.permute(0, 3, 1, 2).float(), matrix, size, background.float())
+        return sampled.round_().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
     @cached_property
     def _principal_colours(self) -> Tensor | None:

@@ -55,18 +55,23 @@ def _mix64(word: int) -> int:
     return word ^ (word >> 31)
 
 
-def words(stream: int, samples: torch.Tensor, draws: int) -> torch.Tensor:
-    """(N, draws) int64 of 64 random bits each, for int64 ``samples`` (N,) under a ``key``."""
+def words(stream: int, samples: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """(N, P) int64 of 64 random bits each, for int64 ``samples`` (N,) under a ``key``, at ``places`` (P,) of each."""
     rows = mix64(samples * _signed(_GOLDEN) + stream)
-    columns = torch.arange(1, draws + 1, device=samples.device, dtype=torch.int64) * _signed(_GOLDEN)
+    columns = (places + 1) * _signed(_GOLDEN)
     return mix64(rows[:, None] + columns[None, :])
 
 
 def uniform(stream: int, samples: torch.Tensor, draws: int) -> torch.Tensor:
-    """(N, draws) float32, uniform in [0, 1): the upper 24 bits, so every value is exact and 1 never occurs."""
-    return _shifted(words(stream, samples, draws), 40).to(torch.float32) * (1 / (1 << 24))
+    """(N, draws) float32, uniform in [0, 1): draws 0, 1, ... of each sample."""
+    return uniform_at(stream, samples, torch.arange(draws, device=samples.device))
+
+
+def uniform_at(stream: int, samples: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """(N, P) float32, uniform in [0, 1): the upper 24 bits, so every value is exact and 1 never occurs."""
+    return _shifted(words(stream, samples, places), 40).to(torch.float32) * (1 / (1 << 24))
 
 
 def permutation(stream: int, n: int) -> torch.Tensor:
     """A random order of 0..n-1, (n,) int64: the order of the words of samples 0..n-1."""
-    return torch.argsort(words(stream, torch.arange(n), 1)[:, 0], stable=True)
+    return torch.argsort(words(stream, torch.arange(n), torch.zeros(1, dtype=torch.int64))[:, 0], stable=True)

@@ -69,6 +69,7 @@ class Material:
             seed=seed,
             rule=rule,
             augment=augmentation(recipe, rule),
+            sampling=recipe.sampling,
             device=device,
         )
 
@@ -142,7 +143,11 @@ def augmentation(recipe: Recipe, rule: Preprocessing) -> Augment:
         saturation=recipe.saturation,
         hue=recipe.hue,
         pca_noise=recipe.pca_noise,
+        policy=recipe.policy,
+        policy_number=recipe.policy_number,
+        policy_magnitude=recipe.policy_magnitude,
         cutout=recipe.cutout,
+        erasing=recipe.erasing,
         mixup=recipe.mixup,
         cutmix=recipe.cutmix,
     )

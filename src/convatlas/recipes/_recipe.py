@@ -131,10 +131,34 @@ class Recipe:
     pca_noise: float = setting(
         0.0, "Deviation of AlexNet's noise along the principal colours; 0.1 in the paper.", "images", least=0
     )
+    policy: str = setting(
+        "none",
+        "Named operations at random: trivial, one of any strength (TrivialAugment, wide); rand, policy_number of them, "
+        "each of strength policy_magnitude (RandAugment).",
+        "images",
+        ("none", "trivial", "rand"),
+    )
+    policy_number: int = setting(2, "With policy rand: operations per image (the paper's N).", "images", least=1)
+    policy_magnitude: float = setting(
+        9.0,
+        "With policy rand: their strength, 10 the most of AutoAugment's (the paper's M).",
+        "images",
+        least=0,
+        most=30,
+    )
     cutout: int = setting(0, "Side of a square set to the mean, pixels.", "images", least=0)
+    erasing: float = setting(
+        0.0, "Probability that a box is filled with noise (random erasing).", "images", least=0, most=1
+    )
     mixup: float = setting(0.0, "Alpha of mixup: two images blended; 0: none.", "images", least=0)
     cutmix: float = setting(
         0.0, "Alpha of cutmix: a box of another image; with mixup too, each batch takes either.", "images", least=0
+    )
+    sampling: str = setting(
+        "natural",
+        "natural: every image once a pass; balanced: every class as often as any other, as many images a pass.",
+        "images",
+        ("natural", "balanced"),
     )
     pixels: str = setting(
         "standard",
@@ -220,6 +244,8 @@ _BELONGS_TO = {
     "crop_area": ("crop", "random-resized"),
     "crop_ratio": ("crop", "random-resized"),
     "crop_scale": ("crop", "scale-jitter"),
+    "policy_number": ("policy", "rand"),
+    "policy_magnitude": ("policy", "rand"),
 }
 # what a user may set: all but the recipe's own name
 SETTINGS = {name: each for name, each in FIELDS.items() if each.metadata["group"] != "recipe"}

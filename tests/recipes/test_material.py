@@ -1,0 +1,77 @@
+"""`Material`: a recipe's wishes for the images made definite, and what cannot be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from convatlas.data import Dataset, preprocessing_for
+from convatlas.data.dataset import ArrayImages
+from convatlas.errors import RecipeError, UsageError
+from convatlas.recipes import Recipe
+from convatlas.recipes._material import augmentation, kept_side
+from convatlas.recipes._recipe import resolve
+
+
+@pytest.fixture
+def photos() -> Dataset:
+    """Two pictures larger than any crop here."""
+    pixels = np.zeros((2, 300, 400, 3), dtype=np.uint8)
+    return Dataset("photos", "test", ("a", "b"), np.array([0, 1]), ("0", "1"), np.array(["", ""]), ArrayImages(pixels))
+
+
+@pytest.mark.parametrize(
+    ("wishes", "kept", "expected"),
+    [
+        # AlexNet, section 4.1: 224 windows of 256
+        ({"resize": 256}, 256, {"pad": 0, "random_resized": None, "scale_jitter": None}),
+        # GoogLeNet, section 6
+        ({"crop": "random-resized"}, 256, {"random_resized": (0.08, 1.0), "aspect": (3 / 4, 4 / 3), "pad": 0}),
+        # VGG, section 3.1: S in [256, 512]; kept at 384, the scale it tests at
+        ({"crop": "scale-jitter"}, 384, {"scale_jitter": (256, 512), "random_resized": None, "pad": 0}),
+        ({"crop": "scale-jitter", "crop_scale": (224, 300), "resize": 300}, 300, {"scale_jitter": (224, 300)}),
+        ({"policy": "rand", "policy_magnitude": 5.0, "erasing": 0.25, "pca_noise": 0.1}, 256,
+         {"policy": "rand", "policy_number": 2, "policy_magnitude": 5.0, "erasing": 0.25, "pca_noise": 0.1}),
+    ],
+)  # fmt: skip
+def test_the_papers_crops_are_settings(photos, wishes, kept, expected):
+    recipe = Recipe(**wishes)
+    rule = preprocessing_for(photos, 224, 3, keep=kept_side(recipe))
+    assert rule.store_size == (kept, kept)
+    found = augmentation(recipe, rule)
+    assert {name: getattr(found, name) for name in expected} == expected
+
+
+def test_a_jittered_scale_below_the_input_is_refused(photos):
+    with pytest.raises(RecipeError, match="crop_scale begins at 128 pixels, and the input has 224"):
+        augmentation(Recipe(crop="scale-jitter", crop_scale=(128, 256)), preprocessing_for(photos, 224, 3))
+    with pytest.raises(UsageError, match="images kept at 200 pixels for an input of 224 x 224"):
+        preprocessing_for(photos, 224, 3, keep=200)
+
+
+def test_a_range_is_two_numbers_wherever_it_comes_from(tmp_path):
+    (tmp_path / "a.toml").write_text('crop = "random-resized"\ncrop_area = [0.25, 1]\n')
+    environment = {"CONVATLAS_CROP_RATIO": "0.5,2"}
+    recipe, origins = resolve(Recipe(), {"scale": (0.9, 1.1)}, tmp_path / "a.toml", environment)
+    assert (recipe.crop_area, recipe.crop_ratio, recipe.scale) == ((0.25, 1), (0.5, 2.0), (0.9, 1.1))
+    assert (origins["crop_area"], origins["crop_ratio"], origins["scale"]) == ("file", "environment", "flag")
+    assert Recipe(**recipe.to_dict()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"crop": "random-resized", "pad": "4"}, "pad = '4' belongs to crop pad, and crop is random-resized"),
+        ({"crop_area": (0.1, 1.0)}, r"crop_area = \(0.1, 1.0\) belongs to crop random-resized"),
+        ({"policy_number": 3}, "policy_number = 3 belongs to policy rand, and policy is none"),
+        ({"crop": "random-resized", "crop_area": (1.0, 0.1)}, "two numbers were expected, the smaller first"),
+        ({"crop": "random-resized", "crop_area": (0.5, 1.5)}, "crop_area = 1.5: at most 1"),
+        ({"scale": (1.0,)}, "two numbers were expected"),
+        ({"loss": "map-1998", "optimizer": "sdlm", "mixup": 0.2}, "map-1998 knows no mixed labels"),
+        ({"erasing": 1.5}, "erasing = 1.5: at most 1"),
+        ({"sampling": "even"}, "Known: natural, balanced"),
+    ],
+)
+def test_settings_without_effect_or_out_of_range_are_refused(changes, words):
+    with pytest.raises(RecipeError, match=words):
+        Recipe().change(**changes)
