@@ -270,12 +270,15 @@ def test_our_own_files_say_nothing_of_preparation(net, other, tmp_path):
         ("timm", "inception_resnet_v2@timm", 333, 299, 0.5),
         ("timm", "xception@timm", 333, 299, 0.5),
         ("timm", "inception_v4", 341, 299, 0.5),
-        ("timm", "resnet50@torchvision", 256, 224, 0.485),
+        ("timm", "resnet50@torchvision", 235, 224, 0.485),  # a1_in1k: floor(224 / 0.95)
+        ("timm", "densenet121", 256, 224, 0.485),
         ("torchvision", "inception_v3@torchvision", 342, 299, 0.5),
         ("keras", "inception_resnet_v2@keras", 342, 299, 0.5),
         ("keras", "densenet121", 256, 224, 0.485),
         ("keras", "resnet50@keras", 256, 224, 123.68 / 255),
-        ("caffe", "alexnet@caffe", 256, 227, 123.68 / 255),
+        ("caffe", "resnet50@caffe", 256, 224, 123.68 / 255),
+        ("caffe", "alexnet@caffe", 256, 227, 122.679 / 255),  # the mean pixel of BVLC's imagenet_mean.binaryproto
+        ("caffe", "googlenet@caffe", 256, 224, 123 / 255),  # mean_value in its train_val.prototxt
     ],
 )
 def test_what_is_assumed_of_a_source(source, network, resize, crop, mean):

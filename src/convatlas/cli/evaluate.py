@@ -1,4 +1,4 @@
-"""convatlas evaluate: how right a run is, on its own test part or on other images."""
+"""convatlas evaluate: how right a run, or a network with other people's weights, is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from convatlas.cli._common import data_option, debug_option, json_option, print_json, print_table
+from convatlas.cli._subject import asked, subject_options
 
 if TYPE_CHECKING:
     from convatlas.evaluation import Evaluation
@@ -16,27 +17,42 @@ CLASSES_SHOWN = 30  # of more only the worst
 
 
 @click.command("evaluate", context_settings={"max_content_width": 110})
-@click.argument("run", type=click.Path(path_type=Path))
+@subject_options
 @data_option(default=None)
 @click.option("--part", type=click.Choice(["test", "val", "train"]), default="test", show_default=True,
               help="Which part of the run's own data.")  # fmt: skip
 @click.option("--protocol", default="centre", show_default=True, help="How an image is looked at: centre, flip.")
 @json_option
 @debug_option
-def command(run: Path, data: str | None, part: str, protocol: str, as_json: bool) -> None:
-    """Top-1 and top-5 of a run with 95 % intervals, per class, and what is confused with what.
+def command(
+    what: str,
+    weights: str | None,
+    source: str | None,
+    classes: Path | None,
+    download: bool,
+    data: str | None,
+    part: str,
+    protocol: str,
+    as_json: bool,
+) -> None:
+    """Top-1 and top-5 with 95 % intervals, per class, and what is confused with what.
 
-    Without --data the run's own test part is used; with it all images found there (or its test part).
+    A RUN is judged on its own test part or, with --data, on all images found there (or their test part). A NETWORK
+    gets other people's --weights and needs --data; its images are prepared as those weights need it, and the folders
+    may be called by its classes' names or, for ImageNet, by their WordNet numbers.
 
     \b
     convatlas evaluate runs/lenet5-mnist-001
     convatlas evaluate runs/resnet18-photos-001 --data new_photos/
+    convatlas evaluate resnet50@torchvision --weights torchvision:IMAGENET1K_V2 --download --data imagenet/val/
+    convatlas evaluate resnet20_cifar --weights resnet20.th --data cifar-10-batches-bin/
     """
     from convatlas.recipes import evaluate
 
-    found = evaluate(run, data, part, protocol)
+    subject = asked(what, weights, source, classes, download)
+    found = evaluate(subject, data, part, protocol)
     if as_json:
-        print_json(found.to_dict())
+        print_json(found.to_dict() | {"preparation": subject.rule.to_dict(), "preparation_from": subject.prepared_from})
     else:
         _print(found)
 
@@ -52,7 +68,7 @@ def _print(found: Evaluation) -> None:
     click.echo("top-5  " + ("n/a, fewer than six classes" if found.top5 is None else units.percent(found.top5)))
     click.echo(f"nll    {found.nll:.4f} nats   calibration error {units.percent(found.calibration_error, 1)}")
 
-    scores = found.per_class
+    scores = [score for score in found.per_class if score.n or len(found.classes) <= CLASSES_SHOWN]
     shown = (
         sorted(scores, key=lambda score: score.recall or 0)[:CLASSES_SHOWN] if len(scores) > CLASSES_SHOWN else scores
     )
@@ -63,7 +79,7 @@ def _print(found: Evaluation) -> None:
         (s.name, units.exact(s.n), share(s.recall), units.interval(*s.recall_ci95), share(s.precision), share(s.f1))
         for s in shown
     ]
-    title = f"the {CLASSES_SHOWN} worst of {len(scores)} classes" if len(shown) < len(scores) else ""
+    title = f"the {CLASSES_SHOWN} worst of {len(scores)} classes with images" if len(shown) < len(scores) else ""
     print_table(columns, rows, title)
     for true, said, count in found.most_confused:
         click.echo(f"{count:>5} x  {true} taken for {said}")

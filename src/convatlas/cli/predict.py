@@ -9,23 +9,34 @@ from pathlib import Path
 import click
 
 from convatlas.cli._common import debug_option, print_json_line
+from convatlas.cli._subject import asked, subject_options
 from convatlas.errors import DataError, UsageError
 
 
 @click.command("predict", context_settings={"max_content_width": 110})
-@click.argument("run", type=click.Path(path_type=Path))
+@subject_options
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.option("--top", default=5, show_default=True, help="How many classes are told for each image.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each image.")
 @debug_option
-def command(run: Path, images: tuple[str, ...], top: int, as_json: bool) -> None:
-    """Labels for images, prepared as the run prepared its own.
+def command(
+    what: str,
+    weights: str | None,
+    source: str | None,
+    classes: Path | None,
+    download: bool,
+    images: tuple[str, ...],
+    top: int,
+    as_json: bool,
+) -> None:
+    """Labels for images, prepared as the run prepared its own, or as a NETWORK's --weights need it.
 
-    IMAGE is a file, a folder (all images below it), or - for a list of them on stdin, one to a line. An image that
-    cannot be read is named on stderr, the others are answered, and the exit code is 3.
+    IMAGE is a file, a folder (all images below it), or - for a list of them on stdin, one to a line. An image that is
+    missing or cannot be read is named on stderr, the others are answered, and the exit code is 3.
 
     \b
     convatlas predict runs/resnet18-photos-001 holiday/ cat.jpg
+    convatlas predict resnet50@torchvision --weights torchvision:IMAGENET1K_V2 --download cat.jpg
     find . -name '*.png' | convatlas predict runs/resnet18-photos-001 --json -
     """
     from convatlas.recipes import predict
@@ -33,7 +44,8 @@ def command(run: Path, images: tuple[str, ...], top: int, as_json: bool) -> None
     if top < 1:
         raise UsageError(f"--top {top}: at least 1 is needed.")
     bad = 0
-    for prediction in predict(run, list(_listed(images)), top=top):
+    subject = asked(what, weights, source, classes, download)
+    for prediction in predict(subject, list(_listed(images)), top=top):
         if prediction.error is not None:
             bad += 1
             click.echo(f"convatlas: {prediction.file} cannot be read: {prediction.error.reason}", err=True)

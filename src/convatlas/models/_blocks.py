@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -11,15 +12,21 @@ from torch.nn import functional as F
 from convatlas.arithmetic.formulas import output_size
 from convatlas.errors import ShapeError
 
+if TYPE_CHECKING:
+    from convatlas.models.weights import Loaded
+
 
 class Classifier(nn.Module):
     """Base of the atlas's networks: images (N, C, H, W) in, logits (N, K) out.
 
     A subclass calls ``self.check(images)`` first in ``forward``. ``create_model`` writes the registered name and the
-    smallest size into the instance, so that the message can name them.
+    smallest size into the instance, so that the message can name them, and the number of outputs; ``load_weights``
+    what it loaded, so that images are prepared as those weights need it.
     """
 
     network = "this network"
+    num_classes = 0
+    loaded: Loaded | None = None
     smallest_size = 1
     in_channels = 3
     image_size: int | None = None  # the one legal size, where a layer reads a whole map; None: any legal size
@@ -48,6 +55,10 @@ class Classifier(nn.Module):
                 f"{self.network} needs {self.image_size} x {self.image_size} images for {self.fixed_by}; "
                 f"got {channels} x {height} x {width}. {square}"
             )
+
+
+class AuxiliaryClassifier(nn.Module):
+    """A second classifier half-way up, in training only; its last layer has a row per class."""
 
 
 class LocalResponseNorm(nn.Module):

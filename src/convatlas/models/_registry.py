@@ -138,7 +138,8 @@ def create_model(
         image_size: side of the square images; the paper's where None. Parts whose size depends on it (the first
             fully connected layer of VGG) are built for it; a convolutional network takes any legal size anyway.
         weights: None for the paper's initialisation; the path of a file (see ``load_weights``); or published weights
-            by name, "torchvision:IMAGENET1K_V1".
+            by name, "torchvision:IMAGENET1K_V1". The network remembers how their images are prepared and what their
+            classes are called (``net.loaded``), for ``evaluate`` and ``predict``.
         init: "printed", as the paper says (``card(name).initialisation``), or "modern", one rule for every network
             (``models.initialisation``).
         download: whether published weights that are not in the cache may be fetched.
@@ -164,6 +165,7 @@ def create_model(
     network = declared(line.family)[name]
     net = network.build(num_classes=num_classes, in_channels=in_channels, image_size=image_size)
     net.network, net.smallest_size = name, line.smallest_size  # so that its ShapeError can say them
+    net.num_classes = num_classes
     if init != "printed":
         start(net, init)
     if weights is not None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from convatlas.recipes._names import PAPER_RECIPES, recipe_for
     from convatlas.recipes._recipe import Recipe
     from convatlas.recipes._run import Run
+    from convatlas.recipes._subject import Subject, subject
     from convatlas.recipes._train import Watcher, resume, train
 
 _FILES = {
@@ -26,6 +27,8 @@ _FILES = {
     "predict": "._evaluate",
     "Material": "._material",
     "Run": "._run",
+    "Subject": "._subject",
+    "subject": "._subject",
     "Watcher": "._train",
     "resume": "._train",
     "train": "._train",
@@ -37,11 +40,13 @@ __all__ = [
     "Prediction",
     "Recipe",
     "Run",
+    "Subject",
     "Watcher",
     "evaluate",
     "predict",
     "recipe_for",
     "resume",
+    "subject",
     "train",
 ]
 

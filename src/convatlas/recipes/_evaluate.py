@@ -1,74 +1,84 @@
-"""`evaluate` and `predict`: a run's network on images, prepared as the run prepared them."""
+"""`evaluate` and `predict`: a run's network, or one with other people's weights, on images prepared as it needs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from convatlas import data as room
 from convatlas import evaluation
 from convatlas.data.decode import is_image_name
-from convatlas.errors import BadImageError, DataError, UsageError
+from convatlas.errors import BadImageError, UsageError
 from convatlas.evaluation import Evaluation
 from convatlas.recipes._run import Run
+from convatlas.recipes._subject import Subject, subject
 
 PARTS = ("train", "val", "test")
 
 
 def evaluate(
-    run: Run | str | Path, data: str | Path | None = None, part: str = "test", protocol: str = "centre"
+    what: Run | str | Path | nn.Module | Subject,
+    data: str | Path | None = None,
+    part: str = "test",
+    protocol: str = "centre",
+    *,
+    classes: Sequence[str] | None = None,
 ) -> Evaluation:
-    """Judge a finished run on a part of its own data, or on all images of other data.
+    """Judge a finished run, or a network with other people's weights.
 
     Args:
-        data: None for the run's own; else what `open_data` opens, with class names the run knows. All of its images
-            are used, or those of its test part if it has one.
+        what: a run or its directory; or a network into which ``load_weights`` loaded a file: its images are prepared
+            as those weights need it, and its classes are those they were trained on.
+        data: None for the run's own; else what `open_data` opens, with class names the network knows: an ImageNet
+            class may be called tench, n01440764 or Tinca tinca. All of its images are used, or those of its test part
+            if it has one.
         part: "test", "val" or "train" of the run's own data.
+        classes: names of the network's outputs, where its weights do not say them.
 
     Raises:
-        UsageError: an unknown part or protocol.
-        DataError: classes the run does not know, or data that are no longer the run's.
+        UsageError: an unknown part or protocol; a network that does not know how its images are prepared or what its
+            outputs are called; a network without ``data``.
+        DataError: classes the network does not know, or data that are no longer the run's.
         CheckpointError: weights that are damaged or not there.
     """
-    run = run if isinstance(run, Run) else Run(run)
+    judged = subject(what, classes)
     if part not in PARTS:
         raise UsageError(f"part {part!r} is not known. Known: {', '.join(PARTS)}.")
-    net = run.network()
     if data is None:
-        dataset = run.dataset()
-        indices = getattr(run.split(dataset), part)
+        if judged.run is None:
+            raise UsageError(f"{judged.name} was not trained here and has no data of its own: name some (--data).")
+        dataset = judged.run.dataset()
+        indices = getattr(judged.run.split(dataset), part)
         labels = dataset.labels
     else:
         dataset = room.open_data(str(data))
-        unknown = [name for name in dataset.classes if name not in run.classes]
-        if unknown:
-            raise DataError(
-                f"{data} has classes that {run.path} was not trained on: {', '.join(unknown[:5])}. "
-                f"The run knows: {', '.join(run.classes[:20])}."
-            )
-        number = torch.tensor([run.classes.index(name) for name in dataset.classes]).numpy()
-        labels = number[dataset.labels]
+        labels = np.array(judged.labels.match(dataset.classes, str(data), judged.name))[dataset.labels]
         given = dataset.parts == "test"
-        indices = given.nonzero()[0] if given.any() else torch.arange(len(dataset)).numpy()
+        indices = np.flatnonzero(given) if given.any() else np.arange(len(dataset))
         part = "test" if given.any() else "all"
-    store = room.load_images(dataset, run.preprocessing)
     batches = room.Batches(
-        store, labels, indices, batch_size=256, seed=0, rule=run.preprocessing, augment=None, shuffle=False
+        room.load_images(dataset, judged.rule),
+        labels,
+        indices,
+        batch_size=judged.batch_size,
+        rule=judged.rule,
+        augment=None,
+        shuffle=False,
     )
-    found = evaluation.evaluate(
-        net, batches.epoch(0), run.classes, protocol, names=tuple(dataset.names[int(i)] for i in indices)
-    )
-    return replace(found, run=str(run.path), data=str(data or dataset.source), part=part)
+    names = tuple(dataset.names[int(i)] for i in indices)
+    found = evaluation.evaluate(judged.net, batches.epoch(0), judged.labels.names, protocol, names=names)
+    return replace(found, run=judged.name, data=str(data or dataset.source), part=part)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a run says of one image: the likeliest classes with their probabilities, or the error it met."""
+    """What a network says of one image: the likeliest classes with their probabilities, or the error it met."""
 
     file: str
     top: tuple[tuple[str, float], ...] = ()
@@ -81,60 +91,82 @@ class Prediction:
 
 
 def predict(
-    run: Run | str | Path, paths: Iterable[str | Path], top: int = 5, batch_size: int = 32
+    what: Run | str | Path | nn.Module | Subject,
+    paths: Iterable[str | Path],
+    top: int = 5,
+    batch_size: int | None = None,
+    *,
+    classes: Sequence[str] | None = None,
 ) -> Iterator[Prediction]:
     """Labels for image files, in the order given; folders stand for the images below them.
 
-    A file that cannot be read gives a `Prediction` with its error, and the others are still answered.
+    A file that is missing or cannot be read gives a `Prediction` with its error, and the others are still answered.
+
+    Args:
+        what: a run or its directory, or a network with other people's weights: see `evaluate`.
+        classes: names of the network's outputs, where its weights do not say them.
 
     Raises:
-        DataError: a path that does not exist.
-        UsageError: ``top`` below 1.
+        UsageError: ``top`` below 1, or as `evaluate` does.
+        CheckpointError: weights that are damaged or not there.
     """
-    run = run if isinstance(run, Run) else Run(run)
     if top < 1:
         raise UsageError(f"--top {top}: at least 1 is needed.")
+    judged = subject(what, classes)
     files = list(image_files(paths))
-    net, rule = run.network(), run.preprocessing
-    for start in range(0, len(files), batch_size):
-        yield from _predict_batch(net, rule, run.classes, files[start : start + batch_size], top)
+    size = batch_size or min(32, judged.batch_size)
+    return (
+        prediction
+        for start in range(0, len(files), size)
+        for prediction in _predict_batch(judged, files[start : start + size], top)
+    )
 
 
-def _predict_batch(
-    net: torch.nn.Module, rule: room.Preprocessing, classes: tuple[str, ...], files: list[Path], top: int
-) -> Iterator[Prediction]:
-    images: dict[Path, np.ndarray] = {}
-    errors: dict[Path, BadImageError] = {}
-    for path in files:
-        try:
-            images[path] = room.load_file(path, rule)
-        except BadImageError as error:
-            errors[path] = error
-    answers: dict[Path, tuple[tuple[str, float], ...]] = {}
-    if images:
-        with torch.inference_mode():
-            probabilities = net(room.prepare(list(images.values()), rule)).float().softmax(dim=1)
-        values, places = probabilities.topk(min(top, len(classes)), dim=1)
-        for path, row, indices in zip(images, values.tolist(), places.tolist(), strict=True):
-            answers[path] = tuple((classes[i], value) for i, value in zip(indices, row, strict=True))
-    for path in files:
-        yield Prediction(str(path), answers.get(path, ()), errors.get(path))
+def _predict_batch(judged: Subject, files: Sequence[Path | BadImageError], top: int) -> Iterator[Prediction]:
+    """One `Prediction` for each; what cannot be read leaves the batch and keeps its place in the answers."""
+    read = [_read(file, judged.rule) for file in files]
+    images = [image for image in read if isinstance(image, np.ndarray)]
+    answers = iter(_labelled(judged, images, top) if images else ())
+    for file, image in zip(files, read, strict=True):
+        if isinstance(image, BadImageError):
+            yield Prediction(image.path, error=image)
+        else:
+            yield Prediction(str(file), next(answers))
 
 
-def image_files(paths: Iterable[str | Path]) -> Iterator[Path]:
-    """The files named, and the image files below the folders named, sorted.
+def _read(file: Path | BadImageError, rule: room.Preprocessing) -> np.ndarray | BadImageError:
+    if isinstance(file, BadImageError):
+        return file
+    try:
+        return room.load_file(file, rule)
+    except BadImageError as error:
+        return error
 
-    Raises:
-        DataError: a path that does not exist, or a folder without images.
+
+def _labelled(judged: Subject, images: Sequence[np.ndarray], top: int) -> list[tuple[tuple[str, float], ...]]:
+    names = judged.labels.names
+    with evaluation.eval_mode(judged.net), torch.inference_mode():
+        device = next(judged.net.parameters()).device
+        probabilities = judged.net(room.prepare(images, judged.rule).to(device)).float().softmax(dim=1)
+    values, places = probabilities.topk(min(top, len(names)), dim=1)
+    return [
+        tuple((names[place], value) for place, value in zip(row_places, row, strict=True))
+        for row_places, row in zip(places.tolist(), values.tolist(), strict=True)
+    ]
+
+
+def image_files(paths: Iterable[str | Path]) -> Iterator[Path | BadImageError]:
+    """The files named, and the image files below the folders named, sorted; an error for a folder without images.
+
+    A file that is not there is found out when it is read, so that the others are answered all the same.
     """
     for given in paths:
         path = Path(given)
-        if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if is_image_name(file.name))
-            if not found:
-                raise DataError(f"{path} holds no image files.")
-            yield from found
-        elif path.exists():
+        if not path.is_dir():
             yield path
+            continue
+        found = sorted(file for file in path.rglob("*") if is_image_name(file.name))
+        if found:
+            yield from found
         else:
-            raise DataError(f"{path} does not exist. Name an image file or a folder of them.")
+            yield BadImageError(str(path), "the folder holds no image files")

@@ -1,11 +1,12 @@
 """Other people's weights in our networks.
 
-load_weights(net, path, source)    rename tables; safetensors, .pth (weights only), .npz, Keras .h5, .caffemodel
-detect(tensors)                    whose file it is, from its names
-Loaded                             what was loaded, what was left, and how its images must be prepared
+load_weights(net, path, source)    rename tables; safetensors, .pth (weights only), .npz, Keras, .caffemodel
+detect(net, tensors)               whose file it is, from its names
+Loaded                             what was loaded, what was left, how its images must be prepared, its class names
 """
 
+from convatlas.models.weights.labels import Labels
 from convatlas.models.weights.load import Loaded, detect, load_weights
 from convatlas.models.weights.prepare import Preparation
 
-__all__ = ["load_weights", "detect", "Loaded", "Preparation"]
+__all__ = ["load_weights", "detect", "Loaded", "Labels", "Preparation"]

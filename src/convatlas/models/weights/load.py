@@ -13,6 +13,7 @@ from convatlas.models._blocks import Classifier
 from convatlas.models._registry import entry
 from convatlas.models.weights.caffe import from_caffe
 from convatlas.models.weights.keras import from_keras
+from convatlas.models.weights.labels import Labels, labels_of
 from convatlas.models.weights.prepare import Preparation, assumed
 from convatlas.models.weights.published import Published, recognised
 from convatlas.models.weights.read import Tensors, read_tensors
@@ -24,9 +25,10 @@ AUXILIARY = ("AuxLogits.", "auxiliary_")  # heads used in training only: a file 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What ``load_weights`` did.
+    """What ``load_weights`` did. The network keeps it as ``net.loaded``, so that `evaluate` and `predict` are right.
 
     Attributes:
+        weights: the published name, "torchvision:IMAGENET1K_V2", where the file is a published one; else its path.
         source: whose file it was.
         tensors: how many of the network's tensors it filled.
         kept: names of the network the file does not hold and that keep their values: auxiliary heads, counters.
@@ -34,20 +36,25 @@ class Loaded:
         preparation: how the images are prepared: as the published line says where the file is a published one, else
             as is usual at its source; None where nothing is known.
         preparation_from: which of these it is, in words.
+        labels: what the outputs are called; None where the source has no usual classes for that many of them.
     """
 
+    weights: str
     source: str
     tensors: int
     kept: tuple[str, ...]
     ignored: tuple[str, ...]
     preparation: Preparation | None
     preparation_from: str
+    labels: Labels | None
 
 
 def load_weights(net: nn.Module, path: str | Path, source: str | None = None) -> Loaded:
     """Load a file of weights into a network made by ``create_model``.
 
     The network is touched only after every name and shape has been found right: on an error it keeps its weights.
+    Afterwards ``net.loaded`` is what is returned: ``ca.evaluate(net, data)`` and ``ca.predict(net, images)`` prepare
+    the images and name the classes as these weights need it.
 
     Args:
         path: .safetensors, .pth, .pt, .th, .npz, .h5 (Keras) or .caffemodel.
@@ -70,7 +77,10 @@ def load_weights(net: nn.Module, path: str | Path, source: str | None = None) ->
     complain(net, path, source, state, {name: value for name, value in found.items() if name not in ignored})
     filled = {name: found[name].to(state[name].dtype) for name in state if name in found}
     net.load_state_dict(filled | {name: state[name] for name in kept})
-    return Loaded(source, len(filled), kept, ignored, *preparation(line, source, net.network))
+    weights = line.full_name if line else str(path)
+    prepared = preparation(line, source, net.network)
+    net.loaded = Loaded(weights, source, len(filled), kept, ignored, *prepared, labels_of(source, net.num_classes))
+    return net.loaded
 
 
 def preparation(line: Published | None, source: str, network: str) -> tuple[Preparation | None, str]:

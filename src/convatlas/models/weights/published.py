@@ -70,12 +70,6 @@ def published(network: str, weights: str) -> Published:
     return known[weights]
 
 
-def class_names() -> list[str]:
-    """The 1,000 classes of ILSVRC-2012 in the order of their outputs."""
-    text = resources.files("convatlas.models.weights").joinpath("imagenet_classes.txt").read_text(encoding="utf-8")
-    return text.splitlines()
-
-
 def fetched(line: Published, download: bool = False) -> Path:
     """The file of published weights in the cache; fetched, resumed and verified where ``download`` allows it.
 

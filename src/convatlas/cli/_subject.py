@@ -1,0 +1,92 @@
+"""What `evaluate` and `predict` are asked about: a run, or a network of the atlas with other people's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from convatlas.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from convatlas.recipes import Subject
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def subject_options(command: Command) -> Command:
+    """The argument RUN_OR_NETWORK and the flags that say which weights a network gets."""
+    for decorate in (
+        click.option("--download", is_flag=True, help="Fetch published weights that are not in the cache."),
+        click.option("--classes", type=click.Path(path_type=Path), metavar="FILE",
+                     help="Names of the outputs, one to a line, where the weights do not say them."),
+        click.option("--source", help="Whose names a weights file has; detected by default."),
+        click.option("--weights", metavar="FILE|SOURCE:NAME",
+                     help="Other people's weights for a network: a file, or published ones such as "
+                     "torchvision:IMAGENET1K_V2."),
+        click.argument("what", metavar="RUN|NETWORK"),
+    ):  # fmt: skip
+        command = decorate(command)
+    return command
+
+
+def asked(what: str, weights: str | None, source: str | None, classes: Path | None, download: bool) -> Subject:
+    """The run, or the network built with its weights; for these, how their images are prepared goes to stderr.
+
+    Raises:
+        UsageError: a network without weights, or flags of a network beside a run.
+    """
+    from convatlas.recipes import subject
+
+    if weights is None:
+        if source or classes or download:
+            raise UsageError("--source, --classes and --download belong to a network's --weights; a run has its own.")
+        if not Path(what).exists() and is_network(what):
+            raise UsageError(
+                f"{what} is a network, not a run: name its weights, as in  --weights resnet50.pth  or  "
+                f"--weights torchvision:IMAGENET1K_V1  ({published_for(what)})."
+            )
+        return subject(what)
+    from convatlas.models import create_model, load_weights
+
+    names = None if classes is None else class_names(classes)
+    outputs = None if names is None else len(names)
+    if source is None:
+        net = create_model(what, outputs, weights=weights, download=download)
+    else:
+        net = create_model(what, outputs)
+        load_weights(net, weights, source)
+    found = subject(net, names)
+    click.echo(f"{found.name}: {found.rule.why} ({found.prepared_from})", err=True)
+    return found
+
+
+def is_network(name: str) -> bool:
+    from convatlas.models import list_models
+
+    return name in list_models()
+
+
+def published_for(name: str) -> str:
+    from convatlas.models.weights.published import table
+
+    known = [line.full_name for line in table() if line.network == name]
+    return f"published for it: {', '.join(known)}" if known else "none are published for it; give a file"
+
+
+def class_names(path: Path) -> tuple[str, ...]:
+    """The lines of a file.
+
+    Raises:
+        DataError: it cannot be read, is empty, or names a class twice.
+    """
+    try:
+        names = tuple(line.strip() for line in path.read_text("utf-8").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"the class names {path} cannot be read: {error}.") from error
+    twice = {name for name in names if names.count(name) > 1}
+    if twice or not names:
+        raise DataError(f"{path} {'names ' + sorted(twice)[0] + ' twice' if twice else 'names no class'}.")
+    return names

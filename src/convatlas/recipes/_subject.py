@@ -1,0 +1,101 @@
+"""What `evaluate` and `predict` judge: a network that knows how its images are prepared and what its outputs mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from convatlas.data import Preprocessing
+from convatlas.errors import UsageError
+from convatlas.models.weights import Labels, Loaded, Preparation
+from convatlas.recipes._run import Run
+
+AT_ONCE = 96 * 96 * 256  # pixels of a batch's images, in one channel: small images go by 256, those of 224 by 47
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A network ready for images.
+
+    Attributes:
+        name: the run's directory, or the network's name and its weights.
+        rule: from an image file to the network's input.
+        labels: the names of its outputs.
+        prepared_from: where the rule is from, in words.
+        run: None where the weights are other people's.
+    """
+
+    name: str
+    net: nn.Module
+    rule: Preprocessing
+    labels: Labels
+    prepared_from: str
+    run: Run | None = None
+
+    @property
+    def batch_size(self) -> int:
+        height, width = self.rule.size
+        return max(1, min(256, AT_ONCE // (height * width)))
+
+
+def subject(given: Subject | Run | str | Path | nn.Module, classes: Sequence[str] | None = None) -> Subject:
+    """A run, by itself or by its directory; or a network with other people's weights, as ``load_weights`` left it.
+
+    Args:
+        classes: the names of a network's outputs, where its weights do not say them or others are meant.
+
+    Raises:
+        DataError: no run directory.
+        CheckpointError: the run's weights are damaged or not there.
+        UsageError: a network whose weights do not say how images are prepared, or what its outputs are.
+    """
+    if isinstance(given, Subject):
+        return given
+    if isinstance(given, nn.Module):
+        return of_network(given, classes)
+    if classes is not None:
+        raise UsageError("a run knows its classes; leave classes out.")
+    run = given if isinstance(given, Run) else Run(given)
+    return Subject(str(run.path), run.network(), run.preprocessing, Labels(run.classes), "as the run's own", run)
+
+
+def of_network(net: nn.Module, classes: Sequence[str] | None) -> Subject:
+    loaded: Loaded | None = getattr(net, "loaded", None)
+    if loaded is None:
+        raise UsageError(
+            "this network does not know how its images are prepared: it was trained by nobody, or by a loop of your "
+            "own. Load weights into it (create_model(..., weights=...), load_weights), or give a run."
+        )
+    name = f"{net.network} with {loaded.weights}"
+    if loaded.preparation is None:
+        raise UsageError(
+            f"{name}: how its images are prepared is {loaded.preparation_from}. "
+            "If these are a run's weights, give the run's directory instead."
+        )
+    labels = loaded.labels if classes is None else Labels(tuple(classes))
+    outputs = int(str(net.num_classes))
+    if labels is None:
+        raise UsageError(
+            f"{name}: what its {outputs} outputs are called is unknown. Name them in their order: --classes FILE, one "
+            "to a line (in Python: classes=[...])."
+        )
+    if len(labels) != outputs:
+        raise UsageError(f"{name} has {outputs} outputs, but {len(labels)} class names were given.")
+    return Subject(name, net.eval(), rule_of(loaded.preparation), labels, loaded.preparation_from)
+
+
+def rule_of(preparation: Preparation) -> Preprocessing:
+    """The data room's rule for a source's preparation."""
+    return Preprocessing(
+        size=(preparation.crop, preparation.crop),
+        channels=3,
+        mean=preparation.mean,
+        std=preparation.std,
+        resize="squash" if preparation.squash else "shorter-crop",
+        margin=preparation.resize / preparation.crop,
+        interpolation=preparation.interpolation,
+        why=str(preparation),
+    )
