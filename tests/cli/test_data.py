@@ -6,10 +6,14 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from convatlas.cli import main
+from convatlas.data import make_split, open_data
+from convatlas.models import entry
+from convatlas.recipes import Material, recipe_for
 
 
 @pytest.fixture
@@ -85,12 +89,30 @@ def test_a_data_set_that_cannot_be_split_is_still_reported(convatlas, shared):
 
 def test_an_augmented_batch_as_a_picture(convatlas, tmp_path):
     code, _, err = convatlas(
-        "data", "digits", "--show-batch", str(tmp_path / "batch.png"), "--augment", "pad=1", "--augment", "rotate=15"
+        "data", "digits", "--show-batch", str(tmp_path / "batch.png"), "--pad", "1", "--policy", "trivial"
     )
     assert code == 0
-    assert "8 x 8 already" in err
+    assert "8 x 8 already; pad 1, policy trivial" in err
     with Image.open(tmp_path / "batch.png") as picture:  # 8 rows and 8 columns of 8 x 8 pixels, each 8 x 8
         assert picture.size == (8 * 66 + 2, 8 * 66 + 2)
+
+
+def test_the_picture_is_of_the_batch_that_training_sees(convatlas, tmp_path):
+    """Model, recipe, file and flags mean here what they mean to train: the second column is its first epoch."""
+    (tmp_path / "mine.toml").write_text("[recipe]\nflip = 'on'\nbatch_size = 8\n")
+    wishes = ["--model", "lenet5", "--config", str(tmp_path / "mine.toml"), "--pad", "3", "--cutout", "5"]
+    code, _, err = convatlas("data", "digits", "--show-batch", str(tmp_path / "batch.png"), *wishes)
+    assert code == 0
+    assert "pad 3, flip, cutout 5" in err
+    recipe = recipe_for("lenet5").change(flip="on", batch_size=8, pad="3", cutout=5)
+    material = Material("digits", split=make_split(open_data("digits")))
+    rule, store = material.prepared(entry("lenet5"), recipe)
+    images, _ = next(iter(material.training_batches(rule, store, recipe, 0, "cpu").epoch(0)))
+    with Image.open(tmp_path / "batch.png") as picture:
+        shown = np.asarray(picture)[..., 0]
+    for row, image in enumerate(images[:, 0] * rule.std[0] + rule.mean[0]):
+        drawn = shown[2 + row * 66 :, 2 + 66 :][:64:2, :64:2]  # each of the 32 x 32 pixels is 2 x 2
+        assert np.abs(drawn - (image.clamp(0, 1) * 255).round().numpy()).max() <= 1
 
 
 @pytest.mark.parametrize(
@@ -99,8 +121,10 @@ def test_an_augmented_batch_as_a_picture(convatlas, tmp_path):
         (["nowhere"], 3, "there is no nowhere"),
         (["digits", "--test", "1.5"], 2, "test is 1.5"),
         (["digits", "--split", "nowhere.csv"], 3, "the split nowhere.csv cannot be read"),
-        (["digits", "--show-batch", "x.png", "--augment", "rotat=5"], 2, "Did you mean rotate"),
-        (["digits", "--show-batch", "x.png", "--augment", "rotate=much"], 2, "'much' is no number"),
+        (["digits", "--show-batch", "x.png", "--rotate", "much"], 2, "'much' is not a valid float"),
+        (["digits", "--show-batch", "x.png", "--recipe", "paper"], 2, "a network's own with --model"),
+        (["digits", "--show-batch", "x.png", "--crop-area", "0.1", "1"], 2, "belongs to crop random-resized"),
+        (["digits", "--rotate", "5"], 2, "--rotate is for the picture of a batch: add --show-batch"),
         (["hf:someone/something"], 3, "not read yet"),
     ],
 )

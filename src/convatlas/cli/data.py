@@ -12,12 +12,15 @@ import click
 
 from convatlas import units
 from convatlas.cli._common import debug_option, json_option, print_json, print_table
-from convatlas.errors import DataError, UnknownNameError, UsageError
+from convatlas.cli.train import settings_options
+from convatlas.errors import DataError, UsageError
+from convatlas.recipes._recipe import SETTINGS
 
 if TYPE_CHECKING:
-    from convatlas.data import Augment, Dataset, Split
+    from convatlas.data import Dataset, Split
 
 MAX_ROWS = 40  # classes shown in the table; --json has them all
+IMAGE_SETTINGS = tuple(name for name, each in SETTINGS.items() if each.metadata["group"] == "images")
 
 
 @click.command("data", short_help="What was found in a data set.")
@@ -32,8 +35,10 @@ MAX_ROWS = 40  # classes shown in the table; --json has them all
 @click.option("--max-bad", default=0.05, show_default=True, help="The largest share that skip may leave out.")
 @click.option("--show-batch", type=click.Path(path_type=Path), metavar="FILE.png",
               help="Write a picture of augmented training images.")  # fmt: skip
-@click.option("--augment", multiple=True, metavar="NAME=VALUE", help="For --show-batch: pad=4, flip, rotate=10 ...")
-@click.option("--image-size", type=click.IntRange(min=1), help="For --show-batch: side of the network's input.")
+@click.option("--model", help="For --show-batch: the network whose recipe and input size are taken.")
+@click.option("--recipe", help="For --show-batch: modern (default), paper, or a recipe's own name.")
+@click.option("--config", type=click.Path(path_type=Path), help="For --show-batch: a TOML file of settings.")
+@settings_options(*IMAGE_SETTINGS)
 @json_option
 @debug_option
 def command(
@@ -46,21 +51,30 @@ def command(
     on_bad: Literal["fail", "skip"],
     max_bad: float,
     show_batch: Path | None,
-    augment: tuple[str, ...],
-    image_size: int | None,
+    model: str | None,
+    recipe: str | None,
+    config: Path | None,
     as_json: bool,
+    **flags: Any,
 ) -> None:
     """What was found in DATA: layout, classes, counts, sizes, problems, duplicates, split. Every image is decoded once.
 
     DATA is 'digits' (embedded), or a path: one folder per class; train/, val/, test/ of such folders; a CSV of
     file,label[,split]; IDX files as of MNIST; CIFAR's binary batches; a zip of any of these. Nothing is moved.
 
+    --show-batch takes the settings that train takes, from the same places, and shows what they do.
+
     \b
     convatlas data photos/
     convatlas data photos/ --on-bad skip --write-split split.csv
-    convatlas data photos/ --show-batch batch.png --augment random_resized=0.25,1 --augment flip
+    convatlas data photos/ --show-batch batch.png --crop random-resized --policy trivial --erasing 0.25
+    convatlas data photos/ --show-batch batch.png --model vgg16 --recipe paper
     """
     from convatlas import data as room
+
+    given = [name for name, value in {"model": model, "recipe": recipe, "config": config, **flags}.items() if value]
+    if given and show_batch is None:
+        raise UsageError(f"--{given[0].replace('_', '-')} is for the picture of a batch: add --show-batch FILE.png.")
 
     with _bar("looking at the images") as progress:
         found = room.open_data(data, on_bad=on_bad, max_bad=max_bad, verify=True, progress=progress)
@@ -75,7 +89,7 @@ def command(
     if split is None:
         report["problems"].append({"index": None, "name": "split", "reason": no_split})
     if show_batch is not None:
-        _show_batch(show_batch, found, split, augment, image_size, seed)
+        _show_batch(show_batch, found, split, seed, model, recipe or "modern", config, flags)
     if as_json:
         print_json(report)
     else:
@@ -133,52 +147,38 @@ def _print_report(report: dict[str, Any]) -> None:
 
 
 def _show_batch(
-    path: Path, data: Dataset, split: Split | None, augment: tuple[str, ...], image_size: int | None, seed: int
+    path: Path,
+    data: Dataset,
+    split: Split | None,
+    seed: int,
+    model: str | None,
+    recipe: str,
+    config: Path | None,
+    flags: dict[str, Any],
 ) -> None:
     import numpy as np
 
-    from convatlas import data as room
+    from convatlas import models
+    from convatlas.data import Split
     from convatlas.data.picture import batch_picture, write_picture
+    from convatlas.recipes import Material
+    from convatlas.recipes._names import named, recipe_for
+    from convatlas.recipes._recipe import resolve
+    from convatlas.recipes._setup import in_words
 
-    size = image_size if image_size is not None else data.uniform_size or 224
-    rule = room.preprocessing_for(data, size)
-    indices = np.arange(len(data)) if split is None else split.train
-    chosen = _augment(augment, rule.size, data.channels)
+    chosen, _ = resolve(recipe_for(model, recipe) if model else named(recipe), flags, config)
+    nothing = np.array([], dtype=np.int64)
     with _bar("decoding") as progress:
-        store = room.load_images(data, rule, progress=progress)
-    rule = rule.with_stats(*room.channel_stats(store, indices))
-    batches = room.Batches(store, data.labels, indices, batch_size=8, seed=seed, rule=rule, augment=chosen)
+        everything = Split(np.arange(len(data)), nothing, nothing, seed, "all of them")
+        material = Material(data, seed=seed, split=split or everything, progress=progress)
+        rule, store = material.prepared(models.entry(model) if model else None, chosen)
+    batches = material.training_batches(rule, store, chosen, seed, "cpu")
     write_picture(path, batch_picture(batches))
-    click.echo(f"wrote {path}: a row per image, plain and then in seven epochs; {rule.why}", err=True)
-
-
-def _augment(settings: tuple[str, ...], size: tuple[int, int], channels: int) -> Augment:
-    """``("pad=4", "flip", "random_resized=0.25,1")`` as an Augment; without any, a crop out of an eighth, and flips."""
-    from convatlas.data import Augment
-    from convatlas.data.picture import augment_names
-
-    if not settings:
-        return Augment(pad=min(size) // 8, flip=channels == 3)
-    values: dict[str, Any] = {}
-    for setting in settings:
-        name, _, text = setting.partition("=")
-        if name not in augment_names():
-            raise UnknownNameError("augmentation", name, augment_names())
-        values[name] = _value(setting, text)
-    try:
-        return Augment(**values)
-    except TypeError as error:
-        raise UsageError(f"--augment {' '.join(settings)}: a value is missing or of the wrong kind") from error
-
-
-def _value(setting: str, text: str) -> bool | int | float | tuple[float, ...]:
-    if not text:
-        return True
-    try:
-        numbers = tuple(int(word) if word.strip().isdecimal() else float(word) for word in text.split(","))
-    except ValueError as error:
-        raise UsageError(f"--augment {setting!r}: {text!r} is no number; write for example pad=4, or flip") from error
-    return numbers if len(numbers) > 1 else numbers[0]
+    click.echo(
+        f"wrote {path}: a row per image, plain and then in seven epochs; recipe {chosen.name}; {rule.why}; "
+        f"{in_words(batches.augment)}",
+        err=True,
+    )
 
 
 @contextmanager

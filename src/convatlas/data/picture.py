@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 from pathlib import Path
 
@@ -58,10 +57,3 @@ def write_picture(path: str | Path, pixels: np.ndarray) -> None:
     Image.fromarray(pixels).save(encoded, "PNG")
     with written_atomically(Path(path)) as file:
         file.write(encoded.getvalue())
-
-
-def augment_names() -> tuple[str, ...]:
-    """The fields of ``Augment``: what ``--augment NAME=VALUE`` takes."""
-    from convatlas.data.augment import Augment
-
-    return tuple(field.name for field in dataclasses.fields(Augment))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,7 +26,7 @@ class Material:
         source: str | Path | Dataset = "digits",
         *,
         seed: int = 0,
-        split: Path | None = None,
+        split: Path | Split | None = None,
         on_bad: Literal["fail", "skip"] = "fail",
         max_bad: float = 0.05,
         validation_images: int = 5000,
@@ -34,11 +35,11 @@ class Material:
         if not isinstance(source, Dataset):
             source = room.open_data(str(source), on_bad=on_bad, max_bad=max_bad, progress=progress)
         self.dataset, self.on_bad, self.max_bad = source, on_bad, max_bad
-        self.split: Split = (
-            room.read_split(split, self.dataset)
-            if split
-            else room.make_split(self.dataset, seed=seed, val=validation_share(self.dataset, validation_images))
-        )
+        if isinstance(split, Path):
+            split = room.read_split(split, self.dataset)
+        if split is None:
+            split = room.make_split(self.dataset, seed=seed, val=validation_share(self.dataset, validation_images))
+        self.split: Split = split
         self._progress = progress
         self._stores: dict[Preprocessing, ImageStore] = {}
 
@@ -46,16 +47,32 @@ class Material:
     def labels(self) -> np.ndarray:
         return self.dataset.labels
 
-    def prepared(self, entry: Entry, recipe: Recipe) -> tuple[Preprocessing, ImageStore]:
-        """How the images of this data become the input of that network, and the images, decoded and resident."""
-        size = recipe.image_size or entry.input[1]
+    def prepared(
+        self, entry: Entry | None, recipe: Recipe, like: Preprocessing | None = None
+    ) -> tuple[Preprocessing, ImageStore]:
+        """How the images of this data become the input of that network, and the images, decoded and resident.
+
+        Without a network the side is that of the recipe, else of the images where they have one, else 224.
+
+        Args:
+            like: how the images of other data were prepared, for which the network has weights already: side, mean,
+                deviation and interpolation stay so, unless the recipe says otherwise.
+        """
+        if like is not None:
+            size = recipe.image_size or like.size[0]
+        else:
+            size = recipe.image_size or (entry.input[1] if entry else (self.dataset.uniform_size or (224,))[0])
         channels = self.dataset.channels
         rule = room.preprocessing_for(self.dataset, size, channels, keep=kept_side(recipe))
+        if like is not None:
+            rule = replace(rule, interpolation=like.interpolation)
         if rule not in self._stores:
             self._stores[rule] = room.load_images(self.dataset, rule, progress=self._progress)
         store = self._stores[rule]
         if recipe.pixels == "lenet-1998":  # ink 1.175 on -0.1: p / 255 * 1.275 - 0.1
             return rule.with_stats((0.1 / 1.275,) * channels, (1 / 1.275,) * channels), store
+        if recipe.pixels == "auto" and like is not None:
+            return replace(rule, mean=like.mean, std=like.std), store
         return rule.with_stats(*room.channel_stats(store, self.split.train)), store
 
     def training_batches(

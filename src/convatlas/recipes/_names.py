@@ -53,3 +53,15 @@ def recipe_for(model: str, name: str = "modern") -> Recipe:
     if name not in known:
         raise UnknownNameError("recipe", name, known, hint=f"(for {model})")
     return known[name]
+
+
+def named(name: str) -> Recipe:
+    """A recipe by its own name, for no network in particular.
+
+    Raises:
+        UnknownNameError: no such recipe; ``paper`` is a network's own.
+    """
+    known = {"modern": MODERN} | PAPER_RECIPES
+    if name not in known:
+        raise UnknownNameError("recipe", name, known, hint="(a network's own with --model)")
+    return known[name]
