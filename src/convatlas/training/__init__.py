@@ -5,12 +5,14 @@ It receives a network and batches and names neither; `recipes` does the wiring.
 
 from convatlas.training.companion import Companion, WeightAverage, described, judged
 from convatlas.training.hardware import Hardware, choose, environment
+from convatlas.training.lookahead import Lookahead
 from convatlas.training.loop import Observer, Plan, State, Validation, fit, resume
 from convatlas.training.step import StepResult, train_step
 
 __all__ = [
     "Companion",
     "Hardware",
+    "Lookahead",
     "Observer",
     "Plan",
     "State",
