@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from convatlas.errors import CheckpointError
-from convatlas.models.weights.read import check_size
+from convatlas.models.weights.read import Claims
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 Value = int | memoryview
@@ -71,8 +71,8 @@ def read_blob(message: memoryview, blob: str, name: str) -> Tensor:
             bits, kind = ("<I", "<f4") if number == 5 else ("<Q", "<f8")
             parts.append(np.frombuffer(struct.pack(bits, value), dtype=kind))
     shape = shape or legacy
-    check_size(blob, tuple(shape), name)
     count = sum(len(part) for part in parts)
+    Claims(name).tensor(blob, tuple(shape), 4, 4 * count)
     if math.prod(shape) != count:
         raise CheckpointError(f"{name}: {blob} claims the shape {tuple(shape)} but holds {count:,} numbers.")
     return torch.from_numpy(np.concatenate(parts).astype(np.float32)).reshape(shape)

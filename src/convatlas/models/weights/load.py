@@ -57,7 +57,7 @@ def load_weights(net: nn.Module, path: str | Path, source: str | None = None) ->
     the images and name the classes as these weights need it.
 
     Args:
-        path: .safetensors, .pth, .pt, .th, .npz, .h5 (Keras) or .caffemodel.
+        path: .safetensors, .pth, .pt, .th, .npz, .caffemodel, or Keras's .h5, .weights.h5 and .keras.
         source: whose names the file has: convatlas, torchvision, timm, akamaster, keras or caffe; detected where None.
     Raises:
         UnknownNameError: no such source.

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 import pickle
 import warnings
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from convatlas.errors import CheckpointError, MissingDependencyError
+from convatlas.errors import CheckpointError
 
 Tensors = dict[str, Tensor]
-LARGEST = 8 << 30  # bytes; the largest network of the atlas has 1.3 GB
-SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".npz", ".h5", ".caffemodel")
+LARGEST = 8 << 30  # bytes in one file; the largest network of the atlas has 1.3 GB
+DEFLATE_MAX_RATIO = 1032  # no more bytes than this come out of one byte of deflate (zlib's own technical note)
 
 
 def read_tensors(path: str | Path) -> Tensors:
@@ -23,24 +25,45 @@ def read_tensors(path: str | Path) -> Tensors:
 
     Raises:
         CheckpointError: no such file, an unknown suffix, a damaged file, a pickle that holds more than tensors.
-        MissingDependencyError: ``.h5`` without h5py.
+        MissingDependencyError: ``.h5`` or ``.keras`` without h5py.
     """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"there is no weights file {path}.")
-    if path.suffix == ".safetensors":
-        return read_safetensors(path)
-    if path.suffix in (".pth", ".pt", ".th"):
-        return read_pth(path)
-    if path.suffix == ".npz":
-        return read_npz(path)
-    if path.suffix == ".h5":
-        return read_h5(path)
-    if path.suffix == ".caffemodel":
-        from convatlas.models.weights.caffe import read_caffemodel
+    if path.suffix not in READERS:
+        raise CheckpointError(f"{path} is not a weights file; known endings are {', '.join(READERS)}.")
+    return READERS[path.suffix](path)
 
-        return read_caffemodel(path.read_bytes(), str(path))
-    raise CheckpointError(f"{path} is not a weights file; known endings are {', '.join(SUFFIXES)}.")
+
+class Claims:
+    """What a file says its tensors need, held against what it has, before memory is taken for them."""
+
+    def __init__(self, path: Path | str, limit: int = LARGEST) -> None:
+        self.path, self.limit, self.total = path, limit, 0
+
+    def tensor(self, name: str, shape: tuple[int, ...], itemsize: int, stored: int) -> None:
+        """A tensor of which ``stored`` bytes are in the file, possibly compressed.
+
+        Raises:
+            CheckpointError: more than any network here needs, alone or with those before it; or more than the bytes
+                stored could become.
+        """
+        size = itemsize * math.prod(shape)
+        if any(side < 0 for side in shape) or self.total + size > self.limit:
+            raise CheckpointError(
+                f"{self.path}: {name} claims the shape {tuple(shape)}, {size:,} bytes; the file's tensors would need "
+                f"more than {self.limit:,}, more than any network here; refused."
+            )
+        self.bytes(f"{name}, of shape {tuple(shape)},", size, stored)
+
+    def bytes(self, name: str, size: int, stored: int) -> None:
+        """``size`` bytes that are ``stored`` bytes in the file."""
+        self.total += size
+        if self.total > self.limit or size > DEFLATE_MAX_RATIO * stored:
+            raise CheckpointError(
+                f"{self.path}: {name} claims {size:,} bytes, but {stored:,} are stored for it and at most "
+                f"{self.limit:,} allowed; refused."
+            )
 
 
 def read_safetensors(path: Path) -> Tensors:
@@ -81,46 +104,60 @@ def only_tensors(document: Any, path: Path) -> Tensors:
 
 
 def read_npz(path: Path) -> Tensors:
-    import zipfile
-
+    """Arrays saved by numpy; each one's header is read before its data."""
     import numpy as np
 
+    claims = Claims(path)
     try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                with archive.open(info) as file:
+                    shape, dtype = npy_header(file)
+                if dtype.hasobject:
+                    raise ValueError("an array of Python objects")
+                claims.tensor(info.filename, shape, dtype.itemsize, info.compress_size)
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+    except (ValueError, TypeError, OSError, zipfile.BadZipFile, EOFError) as error:
         raise CheckpointError(f"{path} is damaged, cut short, or holds more than arrays: {error}.") from error
 
 
+def npy_header(file: Any) -> tuple[tuple[int, ...], Any]:
+    """(shape, dtype) of an array file."""
+    from numpy.lib import format as npy
+
+    reader = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(npy.read_magic(file))
+    if reader is None:
+        raise ValueError("a version of .npy that is not known")
+    shape, _, dtype = reader(file)
+    return shape, dtype
+
+
 def read_h5(path: Path) -> Tensors:
-    """Keras weights without Keras: every data set under its path in the file, ``conv1_conv/conv1_conv/kernel:0``."""
-    try:
-        import h5py
-    except ImportError as error:
-        raise MissingDependencyError("h5py", "keras", f"reading {path.name}") from error
-    tensors: Tensors = {}
+    from convatlas.models.weights import hdf5
 
-    def collect(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and item.dtype.kind == "f":
-            check_size(name, item.shape, path)
-            if item.external or item.is_virtual:
-                raise CheckpointError(f"{path}: {name} would be read from another file of this machine; refused.")
-            tensors[name] = torch.from_numpy(item[()]).float()
-
-    try:
-        with h5py.File(path, "r") as file:
-            file.get("model_weights", file).visititems(collect)  # a whole saved model, or weights alone
-    except (OSError, RuntimeError, KeyError) as error:
-        raise CheckpointError(f"{path} is damaged or cut short: {error}. Fetch it again.") from error
-    if not tensors:
-        raise CheckpointError(f"{path} holds no weights.")
-    return tensors
+    return hdf5.read_h5(path)
 
 
-def check_size(name: str, shape: tuple[int, ...], path: Path | str) -> None:
-    """Refuse an absurd tensor before memory is taken for it."""
-    size = 4 * math.prod(shape)
-    if size > LARGEST or any(side < 0 for side in shape):
-        raise CheckpointError(
-            f"{path}: {name} claims the shape {tuple(shape)}, {size:,} bytes, more than any network here; refused."
-        )
+def read_keras(path: Path) -> Tensors:
+    from convatlas.models.weights import hdf5
+
+    return hdf5.read_keras(path)
+
+
+def read_caffemodel(path: Path) -> Tensors:
+    from convatlas.models.weights import caffe
+
+    return caffe.read_caffemodel(path.read_bytes(), str(path))
+
+
+READERS: dict[str, Callable[[Path], Tensors]] = {
+    ".safetensors": read_safetensors,
+    ".pth": read_pth,
+    ".pt": read_pth,
+    ".th": read_pth,
+    ".npz": read_npz,
+    ".h5": read_h5,
+    ".keras": read_keras,
+    ".caffemodel": read_caffemodel,
+}
