@@ -38,6 +38,7 @@ class Augment:
 
     Attributes:
         pad: pixels of background added on each side before the random crop; 4 in the CIFAR recipes.
+        reflect: pad with the image mirrored at its edge instead.
         flip: mirror left and right with probability 1/2.
         alternating_flip: mirror each image in every second epoch, a random half of them first; instead of ``flip``.
             Source: Jordan, arXiv:2404.00498, section 3.6.
@@ -63,6 +64,7 @@ class Augment:
     """
 
     pad: int = 0
+    reflect: bool = False
     flip: bool = False
     alternating_flip: bool = False
     shift: float = 0.0
@@ -109,6 +111,8 @@ class Augment:
             raise UsageError(f"random_resized is {self.random_resized}; expected (low, high) with 0 < low <= high <= 1")
         if self.random_resized is not None and self.scale_jitter is not None:
             raise UsageError("random_resized and scale_jitter exclude each other; choose one")
+        if self.reflect and (not self.pad or self.affine):
+            raise UsageError("reflect says what a crop is padded with: it needs pad, and no shift, rotate or scale")
         if self.pad and self.boxed:
             raise UsageError("a random_resized or jittered box lies inside the image: pad has no meaning, set it to 0")
 
@@ -169,7 +173,13 @@ def flips(augment: Augment, draws: Draws) -> Tensor:
 
 
 def crop_and_flip(
-    pixels: Tensor, size: tuple[int, int], top: Tensor, left: Tensor, mirrored: Tensor, pad: int, background: Tensor
+    pixels: Tensor,
+    size: tuple[int, int],
+    top: Tensor,
+    left: Tensor,
+    mirrored: Tensor,
+    pad: int,
+    background: Tensor | None,
 ) -> Tensor:
     """One gather: image i becomes its ``size`` window at (top[i], left[i]) of the padded image, mirrored or not.
 
@@ -177,17 +187,26 @@ def crop_and_flip(
         pixels: uint8 (N, H, W, C).
         top, left: int64 (N,), from 0 to H + 2 * pad - size[0] (W likewise).
         mirrored: bool (N,).
-        background: uint8 (C,), what the padding is filled with.
+        background: uint8 (C,), what the padding is filled with; None: the image, mirrored at its edge.
     Returns:
         uint8 (N, *size, C), contiguous.
     """
-    if pad:
+    if pad and background is None:
+        rows, columns = (_mirrored_places(side, pad, pixels.device) for side in pixels.shape[1:3])
+        pixels = pixels.index_select(2, columns).index_select(1, rows)
+    elif pad and background is not None:
         n, height, width, channels = pixels.shape
         canvas = pixels.new_empty((n, height + 2 * pad, (width + 2 * pad) * channels))
         canvas[:] = background.repeat(width + 2 * pad)
         pixels, canvas = canvas.view(n, height + 2 * pad, width + 2 * pad, channels), pixels
         pixels[:, pad : pad + height, pad : pad + width] = canvas
     return _mirrored(_windows(pixels, size, top, left), mirrored)
+
+
+def _mirrored_places(side: int, pad: int, device: torch.device) -> Tensor:
+    """Which pixel stands at each place of a padded side: of 4 pixels padded by 2, 2 1 0 1 2 3 2 1."""
+    places = torch.arange(-pad, side + pad, device=device).abs()
+    return (side - 1) - ((side - 1) - places).abs()
 
 
 def _windows(pixels: Tensor, size: tuple[int, int], top: Tensor, left: Tensor) -> Tensor:
@@ -216,7 +235,8 @@ def random_crop(pixels: Tensor, size: tuple[int, int], augment: Augment, draws: 
     mirrored = flips(augment, draws)
     if augment.boxed:
         return _mirrored(fit_boxes(pixels, size, top, left, height, width), mirrored)
-    return crop_and_flip(pixels, size, top + augment.pad, left + augment.pad, mirrored, augment.pad, background)
+    filling = None if augment.reflect else background
+    return crop_and_flip(pixels, size, top + augment.pad, left + augment.pad, mirrored, augment.pad, filling)
 
 
 def boxes(
