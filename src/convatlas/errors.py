@@ -11,7 +11,8 @@
     ├── MissingDependencyError             4  an optional package is not installed; holds the pip line
     ├── LimitError                         5  a limit the caller stated cannot be met
     ├── TrainingError                      1  the run itself failed
-    │   └── NonFiniteLossError             1  the loss became nan or inf
+    │   ├── NonFiniteLossError             1  the loss became nan or inf
+    │   └── LostRankError                  1  of several processes, another one ended or failed
     └── Interrupted                  130/143  stopped by Ctrl-C or SIGTERM after a checkpoint was written
 
 A message names the value, what was expected and the way out. The command line prints it on stderr without a
@@ -112,6 +113,10 @@ class TrainingError(ConvAtlasError):
 
 class NonFiniteLossError(TrainingError):
     """The loss became nan or inf; the last good checkpoint is kept."""
+
+
+class LostRankError(TrainingError):
+    """Of the processes of one training, another one ended, did not answer, or failed; the message says which."""
 
 
 class Interrupted(ConvAtlasError):

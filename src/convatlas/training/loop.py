@@ -20,14 +20,16 @@ from torch import Tensor, nn
 from convatlas.errors import Interrupted, NonFiniteLossError
 from convatlas.training import checkpoint, optim
 from convatlas.training.companion import Companion, described, judged
+from convatlas.training.distributed import ALONE, Team
 from convatlas.training.hardware import Hardware
-from convatlas.training.journal import Journal
+from convatlas.training.journal import Journal, NoJournal
 from convatlas.training.losses import Loss
 from convatlas.training.schedule import Progress, Schedule
 from convatlas.training.signals import StopRequest
 from convatlas.training.step import StepResult, train_step
 
 LOOK_EVERY = 20  # updates between two looks at the running loss: a look waits for the device
+EXPLODED = 1e4  # a mean loss no training here comes back from, whatever its unit
 
 
 class EpochBatches(Protocol):
@@ -46,14 +48,19 @@ class State:
     loss_sum: float = 0.0  # of the present epoch, weighted by images
     hits: int = 0
     images: int = 0
-    val_top1: list[float] = field(default_factory=list)  # after each finished epoch
+    scores: list[float] = field(default_factory=list)  # of the validation after each finished epoch
     best_epoch: int | None = None
     train_s: float = 0.0  # spent in updates, over all sittings
     journal_bytes: int = 0
 
     @property
-    def best_top1(self) -> float:
-        return -math.inf if self.best_epoch is None else self.val_top1[self.best_epoch]
+    def best_score(self) -> float:
+        return -math.inf if self.best_epoch is None else self.scores[self.best_epoch]
+
+    @property
+    def stalled(self) -> int:
+        """Epochs since the validation's score last rose; one that only equals the best has not."""
+        return len(self.scores) - 1 - self.scores.index(max(self.scores)) if self.scores else 0
 
     def start_epoch(self) -> None:
         self.loss_sum, self.hits, self.images = 0.0, 0, 0
@@ -67,14 +74,21 @@ class Plan:
     lr: float
     seed: int
     max_grad_norm: float | None = None
+    accumulate: int = 1
+    patience: int | None = None  # stop after so many epochs without a better validation
     checkpoint_every_s: float = 60.0
     checkpoint_every_steps: int | None = None
 
 
 @dataclass(frozen=True)
 class Validation:
-    loss: float  # mean negative log likelihood, nats
-    top1: float  # share of hits
+    loss: float  # mean negative log likelihood in nats; of a reconstruction, mean squared error
+    top1: float | None  # share of hits; None where there are no classes
+
+    @property
+    def score(self) -> float:
+        """What weights are chosen by, larger is better."""
+        return -self.loss if self.top1 is None else self.top1
 
 
 class Observer:
@@ -99,31 +113,42 @@ def fit(
     state: State | None = None,
     observer: Observer | None = None,
     companions: Sequence[Companion] = (),
+    team: Team = ALONE,
 ) -> State:
     """Train ``net`` in place, from ``state`` on, with journal and checkpoints in ``folder``.
+
+    Of several processes each calls this alike, with its own rows of the batches; rank 0 alone writes.
 
     Validated and kept are the weights that the ``companions`` put in place; ``net`` is left with the trained ones.
 
     Raises:
         NonFiniteLossError: the loss became nan or inf; no checkpoint is written after that.
-        Interrupted: Ctrl-C or SIGTERM; a checkpoint of the last finished update was written.
+        Interrupted: Ctrl-C or SIGTERM, on whichever rank; a checkpoint of the last finished update was written.
+        LostRankError: another rank ended or did not answer; nothing is written after that.
     """
     state, observer = state or State(), observer or Observer()
     steps = len(batches)
+    total = plan.epochs * steps
     saved_at = time.monotonic()
 
     def save(journal: Journal) -> None:
         nonlocal saved_at
-        refuse_non_finite(state, plan)
         if not all(bool(torch.isfinite(parameter).all()) for parameter in net.parameters()):
             raise diverged("a weight is not finite", state, plan)
-        journal.sync()
-        state.journal_bytes = journal.length
-        save_state(folder, net, optimizer, companions, state)
+        if team.leads:
+            journal.sync()
+            state.journal_bytes = journal.length
+            save_state(folder, net, optimizer, companions, state)
+        team.wait()
         saved_at = time.monotonic()
 
-    with Journal(folder / "metrics.jsonl", state.journal_bytes) as journal, StopRequest() as stop:
-        while state.step < plan.epochs * steps:
+    def late() -> bool:
+        return team.leads and time.monotonic() - saved_at > plan.checkpoint_every_s
+
+    replica: nn.Module | None = None
+    lines = Journal(folder / "metrics.jsonl", state.journal_bytes) if team.leads else NoJournal()
+    with lines as journal, StopRequest() as stop, team.watched():
+        while not finished(state, plan, steps):
             epoch, first = divmod(state.step, steps)
             if first == 0:
                 state.start_epoch()
@@ -131,56 +156,65 @@ def fit(
             if first == 0:
                 for companion in companions:
                     companion.before_epoch(epoch)
+            replica = team.replica(net, replica)
             clock = time.perf_counter()
             waiting: list[StepResult] = []
             for images, labels in batches.epoch(epoch, first):
-                progress = Progress(state.step, steps, plan.epochs * steps, state.val_top1)
-                optim.set_lr(optimizer, plan.lr * schedule(progress))
-                seed_update(plan.seed, state.step)
+                lr = plan.lr * schedule(Progress(state.step, steps, total, state.scores))
+                optim.set_lr(optimizer, lr)
+                seed_update(plan.seed, state.step, team.rank)
                 waiting.append(
-                    train_step(net, images, labels, loss_fn, optimizer, hardware.autocast(), plan.max_grad_norm)
-                )
+                    train_step(
+                        replica, images, labels, loss_fn, optimizer, hardware.autocast(), plan.max_grad_norm,
+                        share=team.share(len(labels), batches, state.step), team=team,
+                    )
+                )  # fmt: skip
+                team.average_statistics(net)
                 state.step += 1
                 for companion in companions:
                     companion.after_update(state.step)
                 last = state.step % steps == 0
                 due = plan.checkpoint_every_steps is not None and state.step % plan.checkpoint_every_steps == 0
-                due |= time.monotonic() - saved_at > plan.checkpoint_every_s
-                if last or due or stop.signal_number or state.step % LOOK_EVERY == 0:
-                    loss, images_seen = take_in(state, waiting)
+                stopped, save_now = team.agree(stop.signal_number or 0, due or late())
+                if last or save_now or stopped or state.step % LOOK_EVERY == 0:
+                    loss, images_seen = take_in(state, waiting, team)
                     now = time.perf_counter()
                     state.train_s += now - clock
                     observer.on_step(state, loss, images_seen / max(1e-9, now - clock))
                     clock = now
-                    refuse_non_finite(state, plan)
+                    refuse_divergence(loss, state, plan)
                     if last:
                         break
-                    if due or stop.signal_number:
+                    if save_now or stopped:
                         save(journal)
                         clock = time.perf_counter()
-                    if stop.signal_number:
-                        raise interrupted(folder, state, stop.signal_number)
-            refuse_non_finite(state, plan)
+                    if stopped:
+                        raise interrupted(folder, state, stopped)
             with judged(companions):
-                finish_epoch(net, optimizer, validate, state, journal, folder, observer, epoch, described(companions))
-            late = time.monotonic() - saved_at > plan.checkpoint_every_s
-            if late or stop.signal_number or state.step == plan.epochs * steps:
+                finish_epoch(
+                    net, optimizer, validate, state, journal, folder, observer, epoch, described(companions), team
+                )
+            stopped, save_now = team.agree(stop.signal_number or 0, late())
+            if save_now or stopped or state.step == plan.epochs * steps:
                 save(journal)
-            if stop.signal_number and state.step < plan.epochs * steps:
-                raise interrupted(folder, state, stop.signal_number)
+            if stopped and state.step < plan.epochs * steps:
+                raise interrupted(folder, state, stopped)
     return state
 
 
-def take_in(state: State, waiting: list[StepResult]) -> tuple[float, int]:
+def take_in(state: State, waiting: list[StepResult], team: Team) -> tuple[float, int]:
     """Add the updates since the last look to the epoch's sums; their mean loss and number of images."""
-    losses = torch.stack([result.loss * result.images for result in waiting]).tolist()
+    losses = torch.stack([result.loss * result.images for result in waiting]).double()
+    hits = torch.stack([result.hits for result in waiting]).sum()
     images = sum(result.images for result in waiting)
-    for loss in losses:  # one by one: the sum must not depend on where a look fell
+    counts = losses.new_tensor([images])
+    *summed, all_hits, all_images = team.add(torch.cat((losses, hits.double().view(1), counts))).tolist()
+    for loss in summed:  # one by one: the sum must not depend on where a look fell
         state.loss_sum += loss
-    state.hits += int(torch.stack([result.hits for result in waiting]).sum())
-    state.images += images
+    state.hits += int(all_hits)
+    state.images += int(all_images)
     waiting.clear()
-    return sum(losses) / images, images
+    return sum(summed) / all_images, int(all_images)
 
 
 def finish_epoch(
@@ -192,7 +226,9 @@ def finish_epoch(
     folder: Path,
     observer: Observer,
     epoch: int,
+    lr: float,
     weights: str,
+    team: Team,
 ) -> None:
     """Validate, write the epoch's line, and keep the network if it is the best so far."""
     line: dict[str, Any] = {
@@ -203,20 +239,22 @@ def finish_epoch(
         "val_loss": None,
         "val_top1": None,
         "weights": weights,
-        "lr": optimizer.param_groups[0]["lr"],
+        "lr": lr,
         "train_s": round(state.train_s, 3),
     }
     if validate is not None:
         validation = validate(net)
-        state.val_top1.append(validation.top1)
+        state.scores.append(validation.score)
         finite = math.isfinite(validation.loss)
         line |= {"val_loss": validation.loss if finite else None, "val_top1": validation.top1}
-        if finite and validation.top1 >= state.best_top1:  # of equals the later, trained longer
+        if finite and validation.score >= state.best_score:  # of equals the later, trained longer
             state.best_epoch = epoch
-            tensors = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
-            checkpoint.save(checkpoint.best(folder), tensors, {"epoch": epoch, "val_top1": validation.top1})
+            if team.leads:
+                tensors = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
+                checkpoint.save(checkpoint.best(folder), tensors, {"epoch": epoch, "val_top1": validation.top1})
     journal.write("epoch", **line)
     observer.on_epoch(line)
+    team.wait()  # for rank 0, which wrote
 
 
 def save_state(
@@ -240,14 +278,24 @@ def resume(
     return State(**content["state"]), complaints
 
 
-def seed_update(seed: int, step: int) -> None:
-    """Key what a network draws by itself (dropout) by (seed, update)."""
-    torch.manual_seed((seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + 1) % 2**63)
+def seed_update(seed: int, step: int, rank: int = 0) -> None:
+    """Key what a network draws by itself (dropout) by (seed, update, rank)."""
+    word = seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + rank * 0x94D049BB133111EB + 1
+    torch.manual_seed(word % 2**63)
 
 
-def refuse_non_finite(state: State, plan: Plan) -> None:
+def finished(state: State, plan: Plan, steps: int) -> bool:
+    """Whether all epochs are done, or the validation has not improved for too long: known from the state alone."""
+    if plan.patience is not None and state.step % steps == 0 and state.stalled >= plan.patience:
+        return True
+    return state.step >= plan.epochs * steps
+
+
+def refuse_divergence(loss: float, state: State, plan: Plan) -> None:
     if not math.isfinite(state.loss_sum):
         raise diverged(f"the loss is {state.loss_sum}", state, plan)
+    if loss > EXPLODED:
+        raise diverged(f"the loss has exploded to {loss:.3g}", state, plan)
 
 
 def diverged(what: str, state: State, plan: Plan) -> NonFiniteLossError:

@@ -1,0 +1,432 @@
+"""Many processes, one training: each rank that torchrun started computes its rows of every batch, all make one update.
+
+    torchrun --nproc-per-node 2 -m convatlas train resnet20_cifar --data CIFAR
+
+``batch_size`` stays the batch of an update, over all ranks. Rank r takes its rows of that batch, in the order that one
+process would have them, and `DistributedDataParallel` averages the gradients; each rank's loss is weighted by its
+share of the images, so that the sum is the mean over the batch, not a mean of means (`weight`).
+
+Two process groups. The *patient* one, for what may take long (decoding, a checkpoint on a slow disk), waits a day. The
+*quick* one, for what happens in every update, waits ``rank_timeout_s`` (30 s unless the recipe says otherwise). A rank
+that was killed is noticed at once by both, because its connections break; the timeout is for a machine that vanished or
+a rank that hangs. The quick group lies on the CPU (gloo) even where the gradients travel by nccl: in every update the
+ranks agree there on stopping, so a dead rank is noticed on the host while the GPU would still wait for it.
+
+`DistributedDataParallel` is built with ``find_unused_parameters``. Without it, it regroups its buckets after the first
+backward pass, and where an element lies in a bucket decides in which order the ranks' gradients are added: from three
+ranks on, a restarted run would differ from an uninterrupted one in its last bits (docs/decisions/0007).
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
+
+from convatlas.errors import ConvAtlasError, LostRankError, RecipeError, UsageError
+
+PATIENCE = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Share:
+    """A rank's part in one batch.
+
+    Attributes:
+        images: how many of the batch's images this rank counts.
+        least_rows: the rows of the rank that has the fewest; a batch can be cut into so many parts on every rank.
+        weight: what its mean loss is multiplied by, so that the average of the ranks' gradients is the batch's.
+    """
+
+    images: int
+    least_rows: int
+    weight: float = 1.0
+
+
+class SharedBatches(Protocol):
+    """Batches of which each rank is given its rows. A batch of fewer images than ranks is given to each as a whole."""
+
+    def images_in(self, step: int) -> int:
+        """Images of the batch of a step, over all ranks."""
+
+
+class Team:
+    """The ranks of one training. This one is the team of a single process: nothing is sent, nothing is paid."""
+
+    rank = 0
+    size = 1
+    local_rank = 0  # among the ranks of this machine
+    local_size = 1
+
+    @property
+    def leads(self) -> bool:
+        """Rank 0 leads: it alone writes, prints, and decides by the clock."""
+        return self.rank == 0
+
+    def describe(self, batch_size: int) -> str:
+        """For the header of a run; empty for one process."""
+        return ""
+
+    def device(self, wish: str) -> str:
+        """The device of this rank, where ``wish`` is the recipe's."""
+        return wish
+
+    def share(self, rows: int, batches: object, step: int) -> Share:
+        """Of the batch of ``step``, of which ``rows`` were computed here."""
+        return Share(rows, rows)
+
+    def agree(self, *numbers: int) -> tuple[int, ...]:
+        """The largest over all ranks of each number; in every update."""
+        return numbers
+
+    def add(self, numbers: Tensor) -> Tensor:
+        """The sum over all ranks, float64 (n,), added in the order of the ranks and so the same on each of them."""
+        return numbers
+
+    def tell(self, text: str) -> str:
+        """What rank 0 has to say, to all."""
+        return text
+
+    def wait(self) -> None:
+        """Until all ranks are here, however long that takes."""
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """What fails inside on one rank fails on all, and rank 0 says what it was; ranks are on their own inside."""
+        yield
+
+    @contextlib.contextmanager
+    def in_turn(self) -> Iterator[None]:
+        """Rank 0 of each machine first, then its others: what the first one made is found made."""
+        yield
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """A connection that breaks inside, in whatever operation, becomes a `LostRankError`."""
+        yield
+
+    def replica(self, net: nn.Module, before: nn.Module | None = None) -> nn.Module:
+        """``net`` as it is called in training: its gradients become the team's.
+
+        Args:
+            before: the replica used so far, given back if the same parameters are trained as then.
+        """
+        return net
+
+    def alone(self, replica: nn.Module) -> contextlib.AbstractContextManager[None]:
+        """Inside, gradients add up on their ranks and are not exchanged; for all but the last part of a batch."""
+        return contextlib.nullcontext()
+
+    def synced(self, net: nn.Module) -> nn.Module:
+        """``net`` with batch norm over the whole batch instead of each rank's rows."""
+        return net
+
+    def average_statistics(self, net: nn.Module) -> None:
+        """After an update, the same running statistics of batch norm everywhere: the mean over the ranks."""
+
+
+ALONE = Team()
+
+
+class Ranks(Team):
+    """Several processes, joined by torch.distributed; made by `join`."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        self.local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+        self.local_size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        self._timeout = timedelta(seconds=timeout_s)
+        self._quick = dist.new_group(backend="gloo", timeout=self._timeout)
+        self._nccl: dist.ProcessGroup | None = None
+
+    def describe(self, batch_size: int) -> str:
+        machines = self.size // self.local_size
+        least, more = divmod(batch_size, self.size)
+        rows = f"{least} or {least + 1}" if more else str(least)
+        return (
+            f"{self.size} processes on {machines} {'machine' if machines == 1 else 'machines'}; the batch of "
+            f"{batch_size} is that of all together, {rows} images each; a silent rank is waited for "
+            f"{self._timeout.total_seconds():g} s"
+        )
+
+    def device(self, wish: str) -> str:
+        """With several GPUs each rank takes its own.
+
+        Raises:
+            UsageError: more ranks than GPUs, or one GPU named for several ranks.
+        """
+        if wish == "cpu" or not torch.cuda.is_available():
+            return wish
+        if wish not in ("auto", "cuda"):
+            if self.local_size > 1:
+                raise UsageError(f"--device {wish} names one GPU for {self.local_size} processes; pass --device cuda.")
+            return wish
+        if self.local_rank >= torch.cuda.device_count():
+            raise UsageError(
+                f"{self.local_size} processes were started on a machine where torch sees {torch.cuda.device_count()} "
+                "GPUs. Start one for each (torchrun --nproc-per-node gpu), or pass --device cpu."
+            )
+        torch.cuda.set_device(self.local_rank)
+        return f"cuda:{self.local_rank}"
+
+    def share(self, rows: int, batches: object, step: int) -> Share:
+        total = cast(SharedBatches, batches).images_in(step)
+        # a batch smaller than the team was computed by all, as a whole, and is counted by rank 0
+        images = rows if total >= self.size or self.leads else 0
+        # DDP's average is 1/size sum_r weight_r mean_r; it shall be 1/total sum_r images_r mean_r
+        return Share(images, total // self.size or total, images * self.size / total)
+
+    def agree(self, *numbers: int) -> tuple[int, ...]:
+        largest = torch.tensor(numbers, dtype=torch.int64)
+        with self.watched():
+            dist.all_reduce(largest, dist.ReduceOp.MAX, self._quick)
+        return tuple(largest.tolist())
+
+    def add(self, numbers: Tensor) -> Tensor:
+        own = numbers.to("cpu", torch.float64)
+        each = [torch.empty_like(own) for _ in range(self.size)]
+        with self.watched():
+            dist.all_gather(each, own, self._quick)
+        return functools.reduce(torch.add, each)
+
+    def tell(self, text: str) -> str:
+        return self._texts(text)[0]
+
+    def wait(self) -> None:
+        with self.watched():
+            dist.barrier()
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        own: ConvAtlasError | None = None
+        try:
+            yield
+        except ConvAtlasError as error:
+            own = error
+        said = self._texts("" if own is None else str(own) or type(own).__name__)
+        if own is not None and self.leads:
+            raise own
+        for rank, text in enumerate(said):
+            if text:
+                raise LostRankError(f"rank {rank}: {text}") from own
+
+    @contextlib.contextmanager
+    def in_turn(self) -> Iterator[None]:
+        if self.local_rank > 0:
+            self.wait()
+        try:
+            yield
+        finally:
+            if self.local_rank == 0:
+                self.wait()
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:  # gloo raises no class of its own
+            if isinstance(error, dist.DistError) or "gloo" in str(error).lower() or "nccl" in str(error).lower():
+                raise LostRankError(
+                    "another process of this training ended or did not answer "
+                    f"({str(error).splitlines()[0]}). Its own message, if it had one, is above."
+                ) from error
+            raise
+
+    def replica(self, net: nn.Module, before: nn.Module | None = None) -> nn.Module:
+        trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
+        if isinstance(before, Replica) and [id(each) for each in before.trained] == [id(each) for each in trained]:
+            return before
+        device = trained[0].device
+        with self.watched():
+            return Replica(net, trained, self._group_of(device))
+
+    def alone(self, replica: nn.Module) -> contextlib.AbstractContextManager[None]:
+        assert isinstance(replica, Replica)
+        context: contextlib.AbstractContextManager[None] = replica.no_sync()
+        return context
+
+    def synced(self, net: nn.Module) -> nn.Module:
+        """The same network with `torch.nn.SyncBatchNorm` on a GPU, and with our own on a CPU, which torch's refuses."""
+        if next(net.parameters()).is_cuda:
+            converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(net)
+            return converted
+        for module in list(net.modules()):
+            for name, child in list(module.named_children()):
+                if isinstance(child, _BatchNorm):
+                    setattr(module, name, SyncedBatchNorm.of(child, self._quick))
+        return net
+
+    def average_statistics(self, net: nn.Module) -> None:
+        running = [
+            statistics
+            for module in net.modules()
+            if isinstance(module, _BatchNorm) and module.training and not isinstance(module, _SYNCED)
+            for statistics in (module.running_mean, module.running_var)
+            if statistics is not None
+        ]
+        if not running:
+            return
+        flat = torch.cat(running)
+        with self.watched():
+            dist.all_reduce(flat, dist.ReduceOp.SUM, self._group_of(flat.device))
+        flat /= self.size
+        for statistics, mean in zip(running, flat.split([len(each) for each in running]), strict=True):
+            statistics.copy_(mean)
+
+    def _group_of(self, device: torch.device) -> dist.ProcessGroup:
+        if device.type == "cpu":
+            return self._quick
+        if self._nccl is None:
+            self._nccl = dist.new_group(backend="nccl", timeout=self._timeout)
+        return self._nccl
+
+    def _texts(self, own: str) -> list[str]:
+        """The text of every rank, on every rank."""
+        data = torch.tensor(list(own.encode()), dtype=torch.uint8)
+        with self.watched():
+            lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
+            dist.all_gather(lengths, torch.tensor([len(data)]))
+            longest = max(1, *(int(length) for length in lengths))
+            padded = torch.zeros(longest, dtype=torch.uint8)
+            padded[: len(data)] = data
+            all_data = [torch.zeros_like(padded) for _ in range(self.size)]
+            dist.all_gather(all_data, padded)
+        return [bytes(text[: int(n)].tolist()).decode() for text, n in zip(all_data, lengths, strict=True)]
+
+
+class Replica(DistributedDataParallel):
+    """`DistributedDataParallel` that knows which parameters it was built for; a network that thaws needs a new one."""
+
+    def __init__(self, net: nn.Module, trained: list[nn.Parameter], group: dist.ProcessGroup) -> None:
+        super().__init__(net, process_group=group, broadcast_buffers=False, find_unused_parameters=True)
+        self.trained = trained
+
+
+class SyncedBatchNorm(_BatchNorm):
+    """Batch norm over the rows of all ranks: its means and variances are those of one process with the whole batch.
+
+    Each rank's count, mean and sum of squared deviations are gathered and combined by Chan, Golub and LeVeque's rule
+    (1979); the gradient flows back through the gathering. For CPUs: torch's own is written for GPUs only.
+    """
+
+    group: dist.ProcessGroup | None = None
+
+    @classmethod
+    def of(cls, norm: _BatchNorm, group: dist.ProcessGroup) -> SyncedBatchNorm:
+        """The synced form of ``norm``, with its very parameters and buffers."""
+        synced = cls(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
+        synced.group, synced.weight, synced.bias = group, norm.weight, norm.bias
+        synced.running_mean, synced.running_var = norm.running_mean, norm.running_var
+        synced.num_batches_tracked = norm.num_batches_tracked
+        return synced.train(norm.training)
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.ndim < 2:
+            raise ValueError(f"expected (N, C, ...); got {tuple(input.shape)}")
+
+    def forward(self, input: Tensor) -> Tensor:  # (N, C, ...)
+        if not self.training or self.group is None:
+            return super().forward(input)
+        self._check_input_dim(input)
+        values = input.float()
+        rest = [0, *range(2, input.ndim)]  # all dimensions but the channels
+        shape = [1, -1] + [1] * (input.ndim - 2)
+        own_count = values.new_tensor([input.numel() / input.shape[1]])
+        own_mean = values.mean(rest)
+        own_spread = (values - own_mean.view(shape)).square().sum(rest)
+        gathered: Tensor = _Gather.apply(torch.cat((own_mean, own_spread, own_count)), self.group)  # (ranks, 2 C + 1)
+        means, spreads, counts = gathered.split([self.num_features, self.num_features, 1], dim=1)
+        total = counts.sum()
+        mean = (counts * means).sum(0) / total
+        variance = (spreads + counts * (means - mean).square()).sum(0) / total
+        self._remember(mean.detach(), variance.detach() * total / (total - 1))
+        normalised = (values - mean.view(shape)) * torch.rsqrt(variance + self.eps).view(shape)
+        if self.affine:
+            normalised = normalised * self.weight.view(shape) + self.bias.view(shape)
+        return normalised.to(input.dtype)
+
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+        """Move the running statistics; the variance is the unbiased one, as torch has it."""
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked.add_(1)
+        momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, momentum)
+        self.running_var.lerp_(variance, momentum)
+
+
+class _Gather(torch.autograd.Function):
+    """(n,) of every rank -> (ranks, n) on every rank; backward each rank gets the sum of what all say of its row."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, own: Tensor, group: dist.ProcessGroup) -> Tensor:
+        ctx.group = group  # type: ignore[attr-defined]
+        each = [torch.empty_like(own) for _ in range(dist.get_world_size(group))]
+        dist.all_gather(each, own.contiguous(), group)
+        return torch.stack(each)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None]:
+        group: dist.ProcessGroup = ctx.group  # type: ignore[attr-defined]
+        grad = grads[0].contiguous()
+        dist.all_reduce(grad, dist.ReduceOp.SUM, group)
+        return grad[dist.get_rank(group)], None
+
+
+_SYNCED = (SyncedBatchNorm, nn.SyncBatchNorm)
+
+
+def launched(environment: dict[str, str] | os._Environ[str] = os.environ) -> bool:
+    """Whether this process is one of several that torchrun (or what sets the same variables) started."""
+    given = all(name in environment for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"))
+    return given and int(environment["WORLD_SIZE"]) > 1
+
+
+@functools.cache
+def join(timeout_s: float = 30.0) -> Team:
+    """The team this process belongs to, by torchrun's variables; called by all ranks alike.
+
+    The process group is made once and lives as long as the process.
+
+    Raises:
+        LostRankError: the others did not come.
+    """
+    if not launched():
+        return ALONE
+    if not dist.is_initialized():
+        try:
+            dist.init_process_group("gloo", timeout=PATIENCE)
+        except RuntimeError as error:
+            raise LostRankError(f"the processes of this training did not find each other: {error}") from error
+        atexit.register(leave)
+    return Ranks(timeout_s)
+
+
+def leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def refuse_contradictions(batch_size: int, accumulate: int, team: Team) -> None:
+    """Every rank needs an image of every part of a batch.
+
+    Raises:
+        RecipeError: a batch smaller than the number of processes.
+    """
+    if batch_size // accumulate < team.size:
+        parts = f" in {accumulate} parts" if accumulate > 1 else ""
+        raise RecipeError(
+            f"a batch of {batch_size} images{parts} cannot be shared among {team.size} processes: batch_size is that "
+            f"of all together. Pass --batch-size {accumulate * team.size} or more, or start fewer processes."
+        )
