@@ -3,6 +3,7 @@
 list_models(pattern)     names, no torch
 entry(name), card(name)  what is known about a network, no torch
 create_model(name, ...)  the network itself, a plain torch.nn.Module
+initialise(net, name)    first weights by name: "modern" draws them by one rule for every network
 load_weights(net, path)  other people's weights under our names
 """
 
@@ -14,6 +15,7 @@ from convatlas.models._card import Card, Departure, Figure, Paper
 from convatlas.models._registry import Entry, card, create_model, entry, list_models
 
 if TYPE_CHECKING:
+    from convatlas.models.initialisation import initialise
     from convatlas.models.weights import load_weights
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "create_model",
     "card",
     "entry",
+    "initialise",
     "load_weights",
     "Entry",
     "Card",
@@ -31,7 +34,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "load_weights":  # the one name here that needs torch
+    if name == "initialise":  # this and the next need torch
+        from convatlas.models.initialisation import initialise
+
+        return initialise
+    if name == "load_weights":
         from convatlas.models.weights import load_weights
 
         return load_weights

@@ -29,7 +29,7 @@ from torch.nn import functional as F
 
 from convatlas.arithmetic.formulas import output_size
 from convatlas.errors import ShapeError
-from convatlas.models._blocks import Classifier, LocalResponseNorm, fan_in
+from convatlas.models._blocks import AuxiliaryClassifier, Classifier, LocalResponseNorm, fan_in
 from convatlas.models._branches import ConvNorm, Outputs, truncated_normal_
 from convatlas.models._card import Card, Departure, Figure, Network, Paper, errors
 
@@ -109,7 +109,7 @@ class NaiveInception(nn.Module):
         return torch.cat([self.conv1x1(x), self.conv3x3(x), self.conv5x5(x), self.pool(x)], dim=1)
 
 
-class AuxiliaryHead(nn.Module):
+class AuxiliaryHead(AuxiliaryClassifier):
     """Section 5: 5x5 average pooling with stride 3, 1x1-128, fc-1024, dropout 0.7, fc-K.
 
     torchvision's pools adaptively to 4x4 and has batch norm in its convolution.

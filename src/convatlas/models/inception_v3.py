@@ -30,7 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.arithmetic.formulas import output_size
-from convatlas.models._blocks import Classifier
+from convatlas.models._blocks import AuxiliaryClassifier, Classifier
 from convatlas.models._branches import Branches, ConvNorm, Outputs, ShiftNorm, Spec, Style, truncated_normal_
 from convatlas.models._card import Card, Departure, Figure, Network, Paper, errors
 
@@ -84,7 +84,7 @@ AUXILIARY_AFTER = "Mixed_6e"  # the last 17 x 17 grid
 AUXILIARY_WEIGHT = 0.4  # of the released code; the paper does not say
 
 
-class AuxiliaryHead(nn.Module):
+class AuxiliaryHead(AuxiliaryClassifier):
     """Figure 8: 5x5 average pooling with stride 3, 1x1-128, 5x5-768 over the whole map, fc-K; batch-normalised."""
 
     def __init__(self, in_channels: int, side: int, num_classes: int, style: Style) -> None:

@@ -109,6 +109,11 @@ class ResidualInception(nn.Module):
         self.linear = nn.Conv2d(self.branches.out_channels, channels, kernel_size=1)
         self.scale, self.last_relu = scale, last_relu
 
+    @property
+    def branch_end(self) -> nn.Module:
+        """The last layer of the residual branch."""
+        return self.linear
+
     def forward(self, x: Tensor) -> Tensor:
         y = x + self.scale * self.linear(self.branches(x))
         return F.relu(y) if self.last_relu else y

@@ -74,6 +74,11 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels)
         self.shortcut = make_shortcut(shortcut, in_channels, channels, stride)
 
+    @property
+    def branch_end(self) -> nn.Module | None:
+        """The last layer of the residual branch; a plain network has none."""
+        return None if self.shortcut is None else self.bn2
+
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
@@ -105,6 +110,11 @@ class Bottleneck(nn.Module):
         self.conv3 = nn.Conv2d(channels, out_channels, kernel_size=1, bias=bias)
         self.bn3 = nn.BatchNorm2d(out_channels)
         self.shortcut = make_shortcut(shortcut, in_channels, out_channels, stride, bias)
+
+    @property
+    def branch_end(self) -> nn.Module | None:
+        """The last layer of the residual branch; a plain network has none."""
+        return None if self.shortcut is None else self.bn3
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.bn1(self.conv1(x)))

@@ -70,6 +70,11 @@ class Block(nn.Module):
             projection = nn.Conv2d(in_channels, channels, kernel_size=1, stride=stride, bias=False)
             self.shortcut = nn.Sequential(projection, nn.BatchNorm2d(channels, eps=epsilon))
 
+    @property
+    def branch_end(self) -> nn.Module:
+        """The last layer of the residual branch."""
+        return self.separables[-1].get_submodule("bn")
+
     def forward(self, x: Tensor) -> Tensor:
         y = x
         for number, separable in enumerate(self.separables):

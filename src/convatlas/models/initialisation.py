@@ -1,0 +1,72 @@
+"""First weights by name: as the paper prints them, or by one modern rule for every network.
+
+"printed" is what a network is built with; its card says where that stands. Some printed rules cannot start without
+what surrounded them (VGG's from net A, GoogLeNet's learning rate), and for comparing networks one rule for all is
+fairer. "modern" is that rule: Goyal et al., arXiv:1706.02677, section 5.1, the start of today's residual networks,
+    convolutions, hidden layers   Gaussian, standard deviation gain / sqrt(n), n the inputs of a unit; gain sqrt(2)
+                                  for ReLU (He et al., arXiv:1502.01852, equation 10), 1 for LeNet-5's scaled tanh
+    layers that name the classes  Gaussian 0.01, so that the first loss is ln K
+    biases                        0
+    batch norm                    the identity; the last of a residual branch starts at scale 0, so that every
+                                  block begins as its shortcut. Where a 1x1 convolution ends the branch
+                                  (Inception-ResNet), its weights start at 0 instead
+    PReLU                         slope 0.25
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from convatlas.errors import UnknownNameError
+from convatlas.models._blocks import AuxiliaryClassifier, fan_in
+
+INITIALISATIONS = ("printed", "modern")
+HEAD_STD = 0.01
+
+
+def initialise(net: nn.Module, name: str = "modern") -> None:
+    """Draw the weights of a network anew, in place, from torch's global generator.
+
+    Args:
+        name: "modern"; or "printed", which leaves a network as ``create_model`` built it.
+    Raises:
+        UnknownNameError: neither of the two.
+    """
+    if name not in INITIALISATIONS:
+        raise UnknownNameError("initialisation", name, INITIALISATIONS)
+    if name == "modern":
+        own = getattr(net, "initialise_modern", None)  # LeNet-5 has layers of its own
+        modern_(net) if own is None else own()
+
+
+@torch.no_grad()
+def modern_(net: nn.Module, gain: float = math.sqrt(2)) -> None:
+    """The rule above, for a network of convolutions, fully connected layers and batch norm."""
+    heads = class_layers(net)
+    for module in net.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            std = HEAD_STD if module in heads else gain / math.sqrt(fan_in(module.weight))
+            nn.init.normal_(module.weight, std=std)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+        elif isinstance(module, nn.PReLU):
+            nn.init.constant_(module.weight, 0.25)
+    for module in net.modules():
+        end = getattr(module, "branch_end", None)  # the last layer of a residual branch
+        if isinstance(end, nn.Module):
+            nn.init.zeros_(end.weight)  # type: ignore[arg-type]
+
+
+def class_layers(net: nn.Module) -> list[nn.Module]:
+    """The layers with a row per class: the last of the network, and the last of each auxiliary classifier."""
+    auxiliary = [module for module in net.modules() if isinstance(module, AuxiliaryClassifier)]
+    return [last_layer(module) for module in (*auxiliary, net)]
+
+
+def last_layer(module: nn.Module) -> nn.Module:
+    return [layer for layer in module.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))][-1]
