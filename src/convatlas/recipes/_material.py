@@ -72,7 +72,8 @@ class Material:
         if recipe.pixels == "lenet-1998":  # ink 1.175 on -0.1: p / 255 * 1.275 - 0.1
             return rule.with_stats((0.1 / 1.275,) * channels, (1 / 1.275,) * channels), store
         if recipe.pixels == "auto" and like is not None:
-            return replace(rule, mean=like.mean, std=like.std), store
+            why = f"{rule.why}; mean and deviation as the first weights were trained with"
+            return replace(rule, mean=like.mean, std=like.std, why=why), store
         return rule.with_stats(*room.channel_stats(store, self.split.train)), store
 
     def training_batches(

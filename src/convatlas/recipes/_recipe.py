@@ -76,6 +76,24 @@ class Recipe:
         "update",
         ("printed", "root-fan-in"),
     )
+    start_from: str | None = setting(
+        None,
+        "Start from these weights: a run directory, a file, or published ones by name (torchvision:IMAGENET1K_V1). "
+        "The head is new where the classes differ.",
+        "start",
+    )
+    freeze: str | None = setting(
+        None,
+        "Stages that are not trained, from the images on: how many, the last one's name, or all-but-head.",
+        "start",
+    )
+    unfreeze_every: int = setting(
+        0, "Thaw one frozen stage after every so many epochs, the one nearest to the head first; 0: none.", "start",
+        least=0,
+    )  # fmt: skip
+    stage_lr_decay: float = setting(
+        1.0, "Learning rate of a stage, times that of the stage after it; the head has lr.", "start", above=0, most=1
+    )
 
     loss: str = setting("cross-entropy", "What is minimised.", "loss", ("cross-entropy", "map-1998"))
     label_smoothing: float = setting(0.0, "Share of the target spread over all classes.", "loss", least=0, most=0.9)
@@ -161,10 +179,11 @@ class Recipe:
         ("natural", "balanced"),
     )
     pixels: str = setting(
-        "standard",
-        "standard: mean 0 and deviation 1 per channel of the training part; lenet-1998: background -0.1, ink 1.175.",
+        "auto",
+        "standard: mean 0 and deviation 1 per channel of the training part; lenet-1998: background -0.1, ink 1.175; "
+        "auto: as the weights of start_from were trained, else standard.",
         "images",
-        ("standard", "lenet-1998"),
+        ("auto", "standard", "lenet-1998"),
     )
 
     validation_images: int = setting(
@@ -188,6 +207,8 @@ class Recipe:
     allocator: bool = setting(True, "Keep freed memory in the process (glibc).", "machine")
 
     def __post_init__(self) -> None:
+        if isinstance(self.freeze, int) and not isinstance(self.freeze, bool):  # so many stages
+            object.__setattr__(self, "freeze", str(self.freeze))
         for each in dataclasses.fields(self):
             if isinstance(getattr(self, each.name), list):  # TOML and JSON have no tuples
                 object.__setattr__(self, each.name, tuple(getattr(self, each.name)))
@@ -204,6 +225,17 @@ class Recipe:
                 "without validation_images nothing can be chosen by them: set keep to last, and no plateau."
             )
         self._check_images()
+        self._check_stages()
+
+    def _check_stages(self) -> None:
+        if self.unfreeze_every and self.freeze in (None, "0"):
+            raise RecipeError(
+                f"unfreeze_every = {self.unfreeze_every}, and nothing is frozen: say what with freeze (all-but-head), "
+                "or set unfreeze_every to 0."
+            )
+        if self.optimizer == "sdlm" and (self.freeze not in (None, "0") or self.stage_lr_decay != 1):
+            raise RecipeError("the optimizer sdlm trains LeNet-5 whole, by its own rule; leave freeze and "
+                              "stage_lr_decay out.")  # fmt: skip
 
     def _check_images(self) -> None:
         """The settings of crop, policy and mixing that would be without effect, or cannot be."""

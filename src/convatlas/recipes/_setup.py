@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from convatlas.data import Augment, Batches, Preprocessing
 from convatlas.errors import DataError, RecipeError, UsageError
 from convatlas.recipes._material import Material
 from convatlas.recipes._recipe import Recipe
+from convatlas.recipes._run import Run
+from convatlas.recipes._transfer import Stages, in_stages, read_source, take_over
 from convatlas.recipes.lenet import widen
 from convatlas.training import Companion, Hardware, Validation, WeightAverage, losses, optim, schedule
 from convatlas.training.curvature import CurvatureEstimate, StochasticDiagonalLM
@@ -38,6 +41,8 @@ class Setup:
     validation: Batches
     test: Batches
     seed: int
+    start: dict[str, Any] | None = None  # what was taken over from other weights
+    stages: Stages | None = None  # what is frozen or slowed down
 
     def test_image(self, index: int) -> np.ndarray:
         """Pixels of test image ``index``, uint8 (h, w, c), as they were read."""
@@ -59,6 +64,8 @@ class Setup:
             f"{len(split.train)} train, {len(split.val)} validation, {len(split.test)} test",
             "split": split.rule,
             **left_out,
+            **({"starts from": self.start["said"]} if self.start else {}),
+            **({"stages": str(self.stages)} if self.stages else {}),
             "images": f"{self.rule.size[0]} x {self.rule.size[1]} x {self.rule.channels}, {self.rule.why}; "
             f"{self.batches.store.origin}",
             "augmentation": in_words(augment),
@@ -72,22 +79,41 @@ class Setup:
         }
 
 
-def prepare(model: str, material: Material, recipe: Recipe, seed: int, time_s: float | None) -> Setup:
-    """Build and check everything; nothing is written."""
+def prepare(
+    model: str,
+    material: Material,
+    recipe: Recipe,
+    seed: int,
+    time_s: float | None,
+    *,
+    download: bool = False,
+    begun: Run | None = None,
+) -> Setup:
+    """Build and check everything; nothing is written.
+
+    Args:
+        download: whether published weights to start from may be fetched.
+        begun: the run that is to be continued: its checkpoints hold what it once started from.
+    """
     entry = models.entry(model)
     hardware = training.choose(recipe.device, recipe.threads, recipe.precision, recipe.channels_last, recipe.allocator)
     torch.manual_seed(seed)
+    source = read_source(recipe.start_from, model, download) if recipe.start_from is not None and not begun else None
+    like = source.rule if source else begun.preprocessing if begun and recipe.start_from is not None else None
+    image_size = recipe.image_size or (like.size[0] if like else entry.input[1])
+    classes = material.dataset.classes
     net = models.create_model(
-        model,
-        num_classes=len(material.dataset.classes),
-        in_channels=material.dataset.channels,
-        image_size=recipe.image_size or entry.input[1],
+        model, num_classes=len(classes), in_channels=material.dataset.channels, image_size=image_size
     )
     if recipe.initial == "root-fan-in":
         if entry.full_name != "lenet5":
             raise RecipeError(f"initial = root-fan-in is written for lenet5; {model} starts as printed.")
         widen(net)
-    rule, store = material.prepared(entry, recipe)
+    start = begun.config.get("start") if begun else None
+    if source is not None:
+        start = take_over(net, entry.full_name, source, classes, image_size).to_dict()
+    stages = in_stages(net, recipe, (material.dataset.channels, image_size, image_size))
+    rule, store = material.prepared(entry, recipe, like)
     batches = material.training_batches(rule, store, recipe, seed, hardware.device)
     if len(batches) == 0:
         raise DataError("the training part holds no image; give more images, or another split.")
@@ -104,6 +130,8 @@ def prepare(model: str, material: Material, recipe: Recipe, seed: int, time_s: f
         validation=material.batches("val", rule, store, hardware.device),
         test=material.batches("test", rule, store, hardware.device),
         seed=seed,
+        start=start,
+        stages=stages,
     )
     if time_s is not None:
         recipe = setup.recipe.change(epochs=epochs_within(setup, time_s))
@@ -121,6 +149,7 @@ def epochs_within(setup: Setup, time_s: float, trial: int = 8) -> int:
         raise UsageError(f"a time budget of {time_s:g} s: it must be above 0.")
     rehearsal = Setup(**{**setup.__dict__, "net": copy.deepcopy(setup.net)})
     optimizer, loss_fn = build_optimizer(rehearsal), build_loss(setup.recipe)
+    build_companions(rehearsal, optimizer)  # what is frozen takes less time
     times = []
     stream = setup.batches.epoch(0)
     for _ in range(min(trial, len(setup.batches))):
@@ -150,6 +179,8 @@ def build_optimizer(setup: Setup) -> torch.optim.Optimizer:
     if recipe.optimizer == "sdlm":
         return StochasticDiagonalLM(setup.net.parameters(), lr=recipe.lr)
     groups = optim.parameter_groups(setup.net, recipe.weight_decay, recipe.decay_all)
+    if setup.stages is not None:
+        groups = setup.stages.scaled(setup.net, groups)
     return optim.build(recipe.optimizer, groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
 
 
@@ -162,6 +193,8 @@ def build_companions(setup: Setup, optimizer: torch.optim.Optimizer) -> list[Com
             return setup.batches.batch(setup.batches.order(epoch)[:500], epoch)
 
         companions.append(CurvatureEstimate(optimizer, setup.net, patterns, build_loss(setup.recipe)))
+    if setup.stages is not None and setup.stages.frozen:
+        companions.append(setup.stages.freezing(setup.net))
     if setup.recipe.ema is not None:
         companions.append(WeightAverage(setup.net, setup.recipe.ema))
     return companions

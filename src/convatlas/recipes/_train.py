@@ -52,6 +52,7 @@ def train(
     on_bad: Literal["fail", "skip"] = "fail",
     max_bad: float = 0.05,
     time_s: float | None = None,
+    download: bool = False,
     watcher: Watcher | None = None,
     **settings: Any,
 ) -> Run:
@@ -68,6 +69,7 @@ def train(
         on_bad: what an image that cannot be read does: "fail", or "skip" it, count it and list it ...
         max_bad: ... up to this share of all images.
         time_s: train for about so long: a few updates are timed and the epochs set accordingly.
+        download: whether published weights to start from may be fetched.
         settings: fields of `Recipe` to change, e.g. ``epochs=3, lr=0.05``.
 
     Raises:
@@ -87,7 +89,9 @@ def train(
         validation_images=chosen.validation_images,
         progress=watcher.on_images,
     )  # fmt: skip
-    setup = prepare(model, material, chosen, seed, time_s)
+    if chosen.start_from is not None and Path(chosen.start_from).exists():
+        chosen = chosen.change(start_from=str(Path(chosen.start_from).resolve()))
+    setup = prepare(model, material, chosen, seed, time_s, download=download)
     folder = _folder.make(Path(out), setup.entry.full_name, material.dataset.source)
     write_beginning(folder, setup)
     return carry_out(folder, setup, watcher)
@@ -121,7 +125,7 @@ def resume(folder: str | Path, *, watcher: Watcher | None = None) -> Run:
             f"the data at {data['source']} are no longer those of {run.path}: names, labels or files have changed. "
             "Start a new run, or put the old data back."
         )
-    setup = prepare(run.model, material, run.recipe, run.seed, None)
+    setup = prepare(run.model, material, run.recipe, run.seed, None, begun=run if checkpoint.saved(run.path) else None)
     for name, then, now in (
         ("threads", run.config["machine"]["threads"], setup.hardware.threads),
         ("torch", run.environment["torch"], torch.__version__),
@@ -156,6 +160,8 @@ def write_beginning(folder: Path, setup: Setup) -> None:
         "preprocessing": setup.rule.to_dict(),
         "machine": setup.hardware.to_dict(),
     }
+    if setup.start is not None:
+        tables["start"] = setup.start
     _folder.write_toml(folder / CONFIG, tables)
 
 
@@ -171,6 +177,8 @@ def carry_out(folder: Path, setup: Setup, watcher: Watcher) -> Run:
             state, complaints = training.resume(folder, setup.net, optimizer, companions)
             for complaint in complaints:
                 watcher.on_note(f"{complaint} The one before it is used.")
+        elif setup.start is not None:  # what it starts from may be gone when it is to be continued
+            training.save_state(folder, setup.net, optimizer, companions, state)
         plan = Plan(
             epochs=recipe.epochs,
             lr=recipe.lr,

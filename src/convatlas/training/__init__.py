@@ -6,7 +6,7 @@ It receives a network and batches and names neither; `recipes` does the wiring.
 from convatlas.training.companion import Companion, WeightAverage, described, judged
 from convatlas.training.hardware import Hardware, choose, environment
 from convatlas.training.lookahead import Lookahead
-from convatlas.training.loop import Observer, Plan, State, Validation, fit, resume
+from convatlas.training.loop import Observer, Plan, State, Validation, fit, resume, save_state
 from convatlas.training.step import StepResult, train_step
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "fit",
     "judged",
     "resume",
+    "save_state",
     "train_step",
 ]

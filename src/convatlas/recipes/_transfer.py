@@ -1,0 +1,336 @@
+"""A training that starts from other weights: which of them are taken, how its images are prepared, what is frozen.
+
+convatlas train resnet18 --data PHOTOS --recipe finetune --start-from runs/resnet18-cifar-001
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from convatlas import models
+from convatlas.data import Preprocessing
+from convatlas.errors import CheckpointError, DataError, RecipeError
+from convatlas.models._stages import Stage, frozen_stages, stages
+from convatlas.models.weights.load import converted, detect, load_weights, spare
+from convatlas.models.weights.published import fetched, published
+from convatlas.models.weights.read import read_tensors
+from convatlas.recipes._recipe import Recipe
+from convatlas.recipes._run import WEIGHTS, Run
+from convatlas.recipes._subject import rule_of
+from convatlas.training import checkpoint
+from convatlas.training.freezing import Freezing
+
+# A map names, for layers of the new network, the layers of another whose tensors they take; layers it leaves out start
+# as the paper prints. A function of (source's network, new network) gives one, or None where it has nothing to say.
+LayerMap = Mapping[str, str]
+
+
+def from_vgg_a(source: str, target: str) -> LayerMap | None:
+    """VGG's deeper columns start from a trained A (section 3.1)."""
+    if source != "vgg11" or target not in ("vgg13", "vgg16_c", "vgg16", "vgg19"):
+        return None
+    from convatlas.recipes.vgg import FROM_A
+
+    return {layer: layer for layer in FROM_A}
+
+
+LAYER_MAPS: tuple[Callable[[str, str], LayerMap | None], ...] = (from_vgg_a,)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Weights to start from, and what is known of their making.
+
+    Attributes:
+        name: the run directory or file, or the published name.
+        network: whose tensors these are, by the names and in the shapes of `create_model`.
+        classes: what its outputs are called; empty where that is not known.
+        rule: how its images were prepared; None where that is not known.
+    """
+
+    name: str
+    network: str
+    tensors: dict[str, Tensor]
+    classes: tuple[str, ...] = ()
+    rule: Preprocessing | None = None
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def read_source(start_from: str, model: str, download: bool = False) -> Source:
+    """The weights of a run, of a file, or published ones by name.
+
+    Args:
+        model: the network to be trained; a file of other people's weights is taken for one of it.
+
+    Raises:
+        DataError: nothing of that name, or a directory that is no run.
+        CheckpointError: a run without weights yet; a file that is damaged or of another network.
+        UnknownNameError: no such published weights.
+    """
+    path = Path(start_from)
+    if path.is_dir():
+        run = Run(path)
+        if not run.finished:
+            raise CheckpointError(
+                f"start_from {path} has no {WEIGHTS} yet: the training did not finish. "
+                f"Continue it:  convatlas train --resume {path}"
+            )
+        return ours(path / WEIGHTS, start_from)
+    if not path.exists():
+        if ":" not in start_from:
+            raise DataError(
+                f"start_from {start_from!r} does not exist. Give a run directory, a file of weights, or published "
+                "weights by name, such as torchvision:IMAGENET1K_V1."
+            )
+        return foreign(fetched(published(model, start_from), download), start_from, model)
+    return ours(path, start_from) if written_here(path) else foreign(path, start_from, model)
+
+
+def written_here(path: Path) -> bool:
+    """Whether convatlas wrote the file, with what it needs to be known again in its header."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "convatlas" in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False  # no whole safetensors file; whoever reads it as what it is will say more
+
+
+def ours(path: Path, name: str) -> Source:
+    """``model.safetensors`` of a run, which says what it is of."""
+    tensors, identity = checkpoint.load(path)
+    if not {"model", "classes", "preprocessing"} <= set(identity):
+        raise CheckpointError(f"{path} is a checkpoint on the way, not the weights a run ended with; give the run.")
+    rule = Preprocessing.from_dict(identity["preprocessing"])
+    return Source(name, identity["model"], tensors, tuple(identity["classes"]), rule)
+
+
+def foreign(path: Path, name: str, model: str) -> Source:
+    """Other people's weights of ``model``, whatever their number of classes."""
+    entry = models.entry(model)
+    net = models.create_model(model)
+    try:
+        loaded = load_weights(net, path)
+    except CheckpointError:
+        outputs = outputs_in(path, net)
+        if outputs in (None, entry.num_classes):
+            raise
+        net = models.create_model(model, num_classes=outputs)
+        loaded = load_weights(net, path)
+    return Source(
+        name,
+        entry.full_name,
+        net.state_dict(),
+        loaded.labels.names if loaded.labels else (),
+        rule_of(loaded.preparation) if loaded.preparation else None,
+    )
+
+
+def outputs_in(path: Path, net: Any) -> int | None:
+    """How many classes a file's network tells apart, by the rows of its head; None where it has none of that name."""
+    tensors = read_tensors(path)
+    found = converted(net, tensors, detect(net, tensors))
+    heads = per_class(net.network, net.in_channels, net.image_size)
+    return next((len(found[name]) for name in sorted(heads) if name in found), None)
+
+
+# --- taking over ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a network took over, for header and config.toml."""
+
+    source: str
+    taken: tuple[str, ...]
+    new: tuple[str, ...]
+    why_new: str
+    sha256: str  # of all that was taken, in the order of its names
+
+    def __str__(self) -> str:
+        if not self.new:
+            return f"{self.source}: all {len(self.taken)} tensors taken"
+        new = ", ".join(self.new[:4]) + (f" and {len(self.new) - 4} more" if len(self.new) > 4 else "")
+        return f"{self.source}: {len(self.taken)} tensors taken, {len(self.new)} new ({new}): {self.why_new}"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"said": str(self), "taken": len(self.taken), "new": list(self.new), "taken_sha256": self.sha256}
+
+
+def take_over(net: nn.Module, model: str, source: Source, classes: tuple[str, ...], image_size: int) -> Start:
+    """Give ``net``, built for ``classes``, the tensors of ``source``; its head stays new where the classes differ.
+
+    The head is what has a row per class. All is checked before anything is loaded.
+
+    Raises:
+        CheckpointError: weights of another network, or of one for other images; the message says what does not fit.
+    """
+    own = net.state_dict()
+    layers = None if source.network == model else layer_map(source.network, model)
+    given = source.tensors if layers is None else mapped(source.tensors, layers, own)
+    heads = per_class(model, int(getattr(net, "in_channels", 3)), image_size)
+    replaced = heads if source.classes != classes else frozenset()
+    wanted = [name for name in own if name not in replaced and (layers is None or name in given)]
+    missing = [name for name in wanted if name not in given and not spare(name)]
+    unknown = [name for name in given if name not in own and not spare(name)]
+    misfits = [name for name in wanted if name in given and given[name].shape != own[name].shape]
+    if missing or unknown:
+        raise CheckpointError(
+            f"{source.name} does not fit {model}: {source.network} lacks {len(missing)} of its tensors"
+            f"{named(missing)} and has {len(unknown)} others{named(unknown)}. Start from a run of {model}."
+        )
+    if misfits:
+        raise CheckpointError(f"{source.name} does not fit: {said_of(misfits, given, own)}")
+    taken = {name: given[name].to(own[name].dtype) for name in wanted if name in given}
+    net.load_state_dict(own | taken)
+    new = tuple(name for name in own if name not in taken)
+    digest = hashlib.sha256()
+    for name in sorted(taken):
+        digest.update(name.encode() + taken[name].contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return Start(source.name, tuple(taken), new, why_new(source, classes, layers, new, heads), digest.hexdigest())
+
+
+def layer_map(source: str, target: str) -> LayerMap:
+    """How a network starts from another one.
+
+    Raises:
+        CheckpointError: nobody has written how.
+    """
+    found = next((layers for rule in LAYER_MAPS if (layers := rule(source, target)) is not None), None)
+    if found is None:
+        raise CheckpointError(
+            f"start_from holds weights of {source}, and {target} is to be trained; give one of its own."
+        )
+    return found
+
+
+def mapped(tensors: Mapping[str, Tensor], layers: LayerMap, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The source's tensors under the names of the layers that take them."""
+    found = {}
+    for name in own:
+        layer, _, kind = name.rpartition(".")
+        if layer in layers and f"{layers[layer]}.{kind}" in tensors:
+            found[name] = tensors[f"{layers[layer]}.{kind}"]
+    return found
+
+
+def per_class(model: str, in_channels: int, image_size: int | None) -> frozenset[str]:
+    """The tensors of a network that have a row per class: those another class makes larger."""
+    entry = models.entry(model)
+    size = image_size or entry.input[1]
+    with torch.device("meta"):
+        few, more = (
+            models.create_model(model, num_classes=classes, in_channels=in_channels, image_size=size).state_dict()
+            for classes in (entry.num_classes, entry.num_classes + 1)
+        )
+    return frozenset(name for name in few if few[name].shape != more[name].shape)
+
+
+def why_new(
+    source: Source, classes: tuple[str, ...], layers: LayerMap | None, new: tuple[str, ...], heads: frozenset[str]
+) -> str:
+    reasons = []
+    if any(name in heads for name in new):
+        others = f"{len(source.classes)} others" if source.classes else "classes that it does not name"
+        reasons.append(f"{len(classes)} classes here, {others} there")
+    if any(name not in heads for name in new):
+        reasons.append(f"{source.network} has no layer for them" if layers is not None else "it does not hold them")
+    return "; ".join(reasons)
+
+
+def said_of(misfits: list[str], given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
+    """The first tensor of another shape, and what to do about it."""
+    name = misfits[0]
+    there, here = tuple(given[name].shape), tuple(own[name].shape)
+    more = f" ({len(misfits)} tensors in all)" if len(misfits) > 1 else ""
+    way_out = "Give images of the source's size: --image-size."
+    if len(there) == 4 and there[0] == here[0] and there[2:] == here[2:]:
+        way_out = f"It reads {there[1]} channels and the images here have {here[1]}: convert the images."
+    return f"{name} is {there} there and {here} here{more}. {way_out}"
+
+
+def named(names: list[str]) -> str:
+    return f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else ""
+
+
+# --- stages -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The network in stages, how many of them are frozen at first, and each one's learning rate."""
+
+    all: tuple[Stage, ...]
+    frozen: int
+    thaw_every: int
+    lr_decay: float
+
+    @property
+    def lr_scales(self) -> list[float]:
+        """1 for the head, ``lr_decay`` times as much for every stage towards the images."""
+        return [self.lr_decay ** (len(self.all) - 1 - number) for number in range(len(self.all))]
+
+    def __str__(self) -> str:
+        said = []
+        if self.frozen:
+            said.append(f"{', '.join(stage.name for stage in self.all[: self.frozen])} frozen, their norms too")
+        if self.thaw_every:
+            after = "each epoch" if self.thaw_every == 1 else f"every {self.thaw_every} epochs"
+            said.append(f"the last of them thaws after {after}")
+        if self.lr_decay != 1:
+            scales = zip(self.all, self.lr_scales, strict=True)
+            said.append("lr times " + ", ".join(f"{scale:.3g} {stage.name}" for stage, scale in scales))
+        return "; ".join(said)
+
+    def freezing(self, net: nn.Module) -> Freezing:
+        return Freezing([stage.parts(net) for stage in self.all], self.frozen, self.thaw_every)
+
+    def scaled(self, net: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """An optimizer's parameter groups, divided by stage, each with its learning rate (``lr_scale``)."""
+        scale_of = {
+            id(parameter): scale
+            for stage, scale in zip(self.all, self.lr_scales, strict=True)
+            for parameter in stage.parameters(net)
+        }
+        divided = []
+        for group in groups:
+            scales = Counter(scale_of[id(parameter)] for parameter in group["params"])
+            for scale in scales:
+                own = [parameter for parameter in group["params"] if scale_of[id(parameter)] == scale]
+                divided.append({**group, "params": own, "lr_scale": group.get("lr_scale", 1.0) * scale})
+        return divided
+
+
+def in_stages(net: nn.Module, recipe: Recipe, image: tuple[int, int, int]) -> Stages | None:
+    """What the recipe freezes and slows down; None where it does neither.
+
+    Raises:
+        RecipeError: stages of a network whose first weights are random, or all that can be trained frozen.
+        UnknownNameError: no such stage.
+    """
+    if recipe.freeze in (None, "0") and recipe.stage_lr_decay == 1:
+        return None
+    if recipe.start_from is None:
+        setting = f"freeze = {recipe.freeze!r}" if recipe.freeze else f"stage_lr_decay = {recipe.stage_lr_decay:g}"
+        raise RecipeError(
+            f"recipe {recipe.name!r}: {setting} spares weights that were trained before, and here they are random. "
+            "Say where they are: --start-from RUN, or a file of weights."
+        )
+    found = stages(net, image)
+    frozen = frozen_stages(found, recipe.freeze or "0")
+    if not any(parameter.numel() for stage in found[frozen:] for parameter in stage.parameters(net)):
+        raise RecipeError(
+            f"freeze = {recipe.freeze!r} leaves nothing to train: {found[-1].name} has no parameters. Freeze fewer of "
+            f"the stages {', '.join(stage.name for stage in found)}."
+        )
+    return Stages(found, frozen, recipe.unfreeze_every if frozen else 0, recipe.stage_lr_decay)
