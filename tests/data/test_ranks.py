@@ -1,0 +1,51 @@
+"""The rows of a batch that each of several ranks computes: together they are the batch of one process, to the bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convatlas.data import Augment, Batches, ImageStore, Preprocessing
+from convatlas.data.ranks import RankBatches, rows
+
+
+@given(images=st.integers(1, 300), ranks=st.integers(1, 64))
+def test_every_image_falls_to_one_rank_and_the_shares_differ_by_one_at_most(images, ranks):
+    shares = [rows(images, rank, ranks) for rank in range(ranks)]
+    if images < ranks:  # each rank must take part: all compute all
+        assert all(share == slice(0, images) for share in shares)
+        return
+    assert [i for share in shares for i in range(images)[share]] == list(range(images))
+    sizes = [share.stop - share.start for share in shares]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def batches(augment: Augment, batch_size: int) -> Batches:
+    draw = np.random.default_rng(0)
+    pixels = torch.from_numpy(draw.integers(0, 256, (50, 8, 8, 3), dtype=np.uint8))
+    store = ImageStore(pixels, Preprocessing(size=(8, 8), channels=3))
+    return Batches(store, draw.integers(0, 4, 50), np.arange(3, 50), batch_size=batch_size, seed=7, augment=augment)
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+@pytest.mark.parametrize("augment", [Augment(pad=2, flip=True), Augment(pad=2, mixup=0.4), Augment(cutmix=1.0)])
+def test_the_rows_of_all_ranks_are_the_batch_of_one_process(augment, ranks):
+    whole = batches(augment, batch_size=16)  # 16, 16 and 15 images
+    parts = [RankBatches(whole, rank, ranks) for rank in range(ranks)]
+    for step, (one, *split) in enumerate(
+        zip(whole.epoch(5, 1), *(part.epoch(5, 1) for part in parts), strict=True), start=1
+    ):
+        assert torch.equal(one[0], torch.cat([images for images, _ in split]))
+        assert torch.equal(one[1], torch.cat([labels for _, labels in split]))
+        assert parts[0].images_in(3 * 5 + step) == len(one[0])
+
+
+def test_a_batch_smaller_than_the_ranks_is_given_to_each_as_a_whole():
+    whole = batches(Augment(flip=True), batch_size=45)  # 45 and 2 images
+    (_, two) = whole.epoch(0)
+    for rank in range(3):
+        *_, last = RankBatches(whole, rank, 3).epoch(0)
+        assert torch.equal(last[0], two[0])

@@ -1,0 +1,141 @@
+"""What the processes of test_distributed.py do: ``python at_work.py TASK FOLDER``, with torchrun's variables set.
+
+Each task is a function of a team, so that the same lines run in one process and in several; what it returns is written
+to FOLDER/RANK.safetensors.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from convatlas.data import Augment, Batches, ImageStore, Preprocessing
+from convatlas.data.ranks import RankBatches
+from convatlas.errors import ConvAtlasError, DataError, LostRankError
+from convatlas.training import losses, train_step
+from convatlas.training.distributed import ALONE, Team, join
+
+
+def batches(team: Team) -> Batches | RankBatches:
+    """50 images in batches of 16, 16, 16 and 2, augmented and mixed."""
+    draw = np.random.default_rng(0)
+    pixels = torch.from_numpy(draw.integers(0, 256, (50, 8, 8, 3), dtype=np.uint8))
+    store = ImageStore(pixels, Preprocessing(size=(8, 8), channels=3, mean=(0.5,) * 3, std=(0.3,) * 3))
+    whole = Batches(
+        store, draw.integers(0, 4, 50), np.arange(50), batch_size=16, seed=7, augment=Augment(pad=1, mixup=0.4)
+    )
+    return RankBatches(whole, team.rank, team.size) if team.size > 1 else whole
+
+
+def network(norm: bool) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1, bias=not norm),
+        nn.BatchNorm2d(8) if norm else nn.Identity(),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 8, 3, bias=not norm),
+        nn.BatchNorm2d(8) if norm else nn.Identity(),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(8 * 2 * 2, 4),
+    ).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def updates(team: Team, norm: bool, accumulate: int = 1) -> dict[str, Tensor]:
+    """An epoch of updates: the gradient of each, all its losses added up, and what the network holds in the end."""
+    net = network(norm)
+    net = team.synced(net) if norm else net
+    source, replica = batches(team), team.replica(net)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    gradients, seen = [], torch.zeros(3, dtype=torch.float64)
+    for step, (images, labels) in enumerate(source.epoch(0)):
+        share = team.share(len(labels), source, step)
+        result = train_step(
+            replica, images, labels, losses.cross_entropy(0.1), optimizer,
+            max_grad_norm=0.5, accumulate=accumulate, share=share, team=team,
+        )  # fmt: skip
+        team.average_statistics(net)
+        gradients.append(torch.cat([parameter.grad.flatten().clone() for parameter in net.parameters()]))
+        seen += torch.tensor([float(result.loss) * result.images, float(result.hits), result.images])
+    held = {f"net.{name}": tensor.clone() for name, tensor in net.state_dict().items()}
+    return {"gradients": torch.stack(gradients), "seen": team.add(seen), **held}
+
+
+def plain(team: Team) -> dict[str, Tensor]:
+    return updates(team, norm=False)
+
+
+def in_parts(team: Team) -> dict[str, Tensor]:
+    return updates(team, norm=False, accumulate=3)
+
+
+def synced(team: Team) -> dict[str, Tensor]:
+    return updates(team, norm=True)
+
+
+def statistics(team: Team) -> dict[str, Tensor]:
+    """Batch norm by itself on each rank: the rows' own means, averaged afterwards."""
+    norm = nn.BatchNorm2d(1, momentum=1.0)
+    replica = team.replica(norm)
+    replica(torch.full((2, 1, 2, 2), float(team.rank)) + torch.tensor([-1.0, 1.0]))
+    team.average_statistics(norm)
+    return {"mean": norm.running_mean, "variance": norm.running_var}
+
+
+def talk(team: Team) -> dict[str, Tensor]:
+    """Everything the ranks tell each other; what was raised where is told by its length."""
+    agreed = torch.tensor(team.agree(team.rank, -team.rank, 5))
+    added = team.add(torch.tensor([0.1 * (team.rank + 1), 1.0], dtype=torch.float64))
+    assert team.tell(f"rank {team.rank}, überall") == "rank 0, überall"
+    with team.together():
+        pass
+    met = ""
+    try:
+        with team.together():
+            if team.rank == team.size - 1:
+                raise DataError("no images here")
+    except ConvAtlasError as error:
+        met = f"{type(error).__name__}: {error}"
+    assert met == f"LostRankError: rank {team.size - 1}: no images here", met
+    turns = time.monotonic()
+    with team.in_turn():
+        if team.rank == 0:
+            time.sleep(0.3)
+    waited = time.monotonic() - turns
+    return {"agreed": agreed, "added": added, "waited": torch.tensor([waited])}
+
+
+def hang(team: Team) -> dict[str, Tensor]:
+    """Rank 1 stays away from an agreement; the others are to give up after the timeout, here of two seconds."""
+    team.agree(0)
+    began = time.monotonic()
+    try:
+        if team.rank == 1:
+            time.sleep(6)
+        else:
+            team.agree(0)
+    except LostRankError:
+        return {"gave_up_after": torch.tensor([time.monotonic() - began])}
+    return {}
+
+
+TASKS = {task.__name__: task for task in (plain, in_parts, synced, statistics, talk, hang)}
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    names, folder = sys.argv[1].split(","), Path(sys.argv[2])
+    team = join(2.0) if "hang" in names else join()
+    assert team is not ALONE
+    for name in names:
+        results = {key: tensor.contiguous() for key, tensor in TASKS[name](team).items()}
+        save_file(results, folder / f"{name}-{team.rank}.safetensors")
+    if "hang" in names:
+        os._exit(0)  # the connection is in pieces
