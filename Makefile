@@ -17,7 +17,8 @@ test:                 ## the suite a fresh clone must pass
 test-slow:            ## real trainings and kill tests: minutes
 	python -m pytest -m slow
 
-catalogue:            ## write models/catalogue.json, models/tables, docs/ledger.md anew from the networks (a test fails when it is stale)
+catalogue:            ## write models/catalogue.json, models/tables, docs/ledger.md, docs/recipes.md anew from what is declared (a test fails when it is stale)
 	python -m convatlas.models._catalogue
 	python -m convatlas.models._tables
 	python -m convatlas.models._ledger > docs/ledger.md
+	python -m convatlas.recipes._page > docs/recipes.md

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from convatlas import models
 from convatlas.data import Preprocessing
-from convatlas.errors import RecipeError, UnknownNameError, UsageError
+from convatlas.errors import RecipeError, UnknownNameError
 from convatlas.models import create_model
-from convatlas.recipes import PAPER_RECIPES, Recipe, recipe_for
+from convatlas.recipes import Recipe
 from convatlas.recipes._material import augmentation
 from convatlas.recipes._recipe import SETTINGS, resolve
 from convatlas.recipes.lenet import widen
@@ -70,27 +69,6 @@ def test_an_environment_variable_that_is_no_number_is_named():
 
 def test_every_setting_has_help():
     assert all(each.metadata["help"].endswith(".") for each in SETTINGS.values())
-
-
-@pytest.mark.parametrize("name", models.list_models())
-def test_every_classifier_has_a_modern_recipe(name):
-    if models.entry(name).family == "autoencoder":
-        with pytest.raises(UsageError, match="gives back images"):
-            recipe_for(name)
-    else:
-        assert recipe_for(name).name == "modern"
-
-
-def test_the_papers_recipes_say_where_they_are_printed():
-    assert all(recipe.source for recipe in PAPER_RECIPES.values())
-    with pytest.raises(UnknownNameError, match="unknown recipe 'papper'"):
-        recipe_for("lenet5", "papper")
-
-
-def test_the_cifar_recipe_makes_64000_updates_of_45000_or_50000_images():
-    """Section 4.2: 64k updates of 128; 164 epochs of the 391 updates that 50,000 images make."""
-    recipe = recipe_for("resnet20_cifar", "paper")
-    assert recipe.epochs * -(-50_000 // recipe.batch_size) == pytest.approx(64_000, rel=0.003)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import click
 
-from convatlas.cli._common import data_option, debug_option, json_option, print_json_line
+from convatlas.cli._common import data_option, debug_option, json_option, print_json, print_json_line, print_table
 from convatlas.errors import UsageError
 
 
@@ -37,7 +37,9 @@ def settings_options(*only: str) -> Callable[[Any], Any]:
 @click.command("train", context_settings={"max_content_width": 110})
 @click.argument("model", required=False)
 @data_option()
-@click.option("--recipe", default="modern", show_default=True, help="modern, paper, or a recipe's own name.")
+@click.option("--recipe", default="modern", show_default=True,
+              help="modern, modern_long, paper, or a recipe's own name.")  # fmt: skip
+@click.option("--list-recipes", is_flag=True, help="List the recipes there are, or those of MODEL, and stop.")
 @click.option("--config", type=click.Path(path_type=Path), help="A TOML file of settings.")
 @click.option("--seed", default=0, show_default=True, help="Of the split, the weights, the order and the augmentation.")
 @click.option("--out", default="runs", show_default=True, type=click.Path(path_type=Path), help="Parent of the run.")
@@ -56,6 +58,7 @@ def command(
     model: str | None,
     data: str,
     recipe: str,
+    list_recipes: bool,
     config: Path | None,
     seed: int,
     out: Path,
@@ -75,12 +78,16 @@ def command(
     convatlas train lenet5 --data ../mnist
     convatlas train resnet20_cifar --data CIFAR --epochs 15
     convatlas train --resume runs/lenet5-mnist-001
+    convatlas train vgg16 --list-recipes
     """
     from convatlas.recipes import Material, resume, train
     from convatlas.recipes._names import recipe_for
     from convatlas.recipes._recipe import describe, resolve
     from convatlas.recipes._setup import prepare
 
+    if list_recipes:
+        _print_recipes(model, as_json)
+        return
     if (model is None) == (resume_from is None):
         raise UsageError("name a network, or pass --resume RUN: one of the two.  convatlas models  lists the networks.")
     if resume_from is not None:
@@ -123,6 +130,20 @@ def command(
         print_json_line(result)
     else:
         _print_result(result, run.path)
+
+
+def _print_recipes(model: str | None, as_json: bool) -> None:
+    from convatlas.recipes._names import listing
+
+    found = listing(model)
+    if as_json:
+        print_json({"recipes": [line._asdict() for line in found]})
+        return
+    whose = "is paper for" if model is None else "own name"
+    columns = [(word, "left") for word in ("recipe", whose, "length, images an update", "update")]
+    print_table(columns, [tuple(line) for line in found], "" if model is None else f"recipes of {model}")
+    if model is not None:
+        click.echo("Any other is taken by its own name:  convatlas train --list-recipes")
 
 
 def _watcher(as_json: bool) -> Any:

@@ -2,56 +2,121 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from convatlas import models
 from convatlas.errors import UnknownNameError, UsageError
+from convatlas.recipes import modern
 from convatlas.recipes._recipe import Recipe
 from convatlas.recipes.alexnet import ALEXNET_2012
+from convatlas.recipes.bn_inception import BN_INCEPTION_2015_X5, BN_INCEPTION_2015_X30
+from convatlas.recipes.densenet import DENSENET161_2016, DENSENET_2016, DENSENET_CIFAR_2016
+from convatlas.recipes.googlenet import GOOGLENET_2014
+from convatlas.recipes.inception import INCEPTION_V3_2015, INCEPTION_V4_2016
 from convatlas.recipes.lenet import LENET5_1998
-from convatlas.recipes.modern import MODERN, MODERN_DEEP_UNNORMALISED, MODERN_UNNORMALISED
+from convatlas.recipes.nin import NIN_CIFAR_2013
+from convatlas.recipes.prelu_net import PRELU_NET_2015
 from convatlas.recipes.resnet import RESNET110_CIFAR_2015, RESNET_2015, RESNET_CIFAR_2015
-from convatlas.recipes.vgg import VGG_2014
+from convatlas.recipes.squeezenet import SQUEEZENET_2016
+from convatlas.recipes.vgg import VGG_2014, VGG_2014_S256, VGG_2014_S384
+from convatlas.recipes.xception import XCEPTION_2016
+from convatlas.recipes.zfnet import ZFNET_2013
 
+# the modules of recipes in the order of docs/recipes.md, with what each declares
+DECLARED: dict[str, tuple[Recipe, ...]] = {
+    "modern": (modern.MODERN, modern.MODERN_LONG),
+    "lenet": (LENET5_1998,),
+    "alexnet": (ALEXNET_2012,),
+    "zfnet": (ZFNET_2013,),
+    "nin": (NIN_CIFAR_2013,),
+    "vgg": (VGG_2014_S256, VGG_2014_S384, VGG_2014),
+    "googlenet": (GOOGLENET_2014,),
+    "prelu_net": (PRELU_NET_2015,),
+    "bn_inception": (BN_INCEPTION_2015_X30, BN_INCEPTION_2015_X5),
+    "inception": (INCEPTION_V3_2015, INCEPTION_V4_2016),
+    "resnet": (RESNET_2015, RESNET_CIFAR_2015, RESNET110_CIFAR_2015),
+    "squeezenet": (SQUEEZENET_2016,),
+    "densenet": (DENSENET_2016, DENSENET161_2016, DENSENET_CIFAR_2016),
+    "xception": (XCEPTION_2016,),
+}
+OF_TODAY = ("modern",)  # the modules whose recipes are no paper's own
 PAPER_RECIPES = {
-    recipe.name: recipe
-    for recipe in (LENET5_1998, ALEXNET_2012, VGG_2014, RESNET_2015, RESNET_CIFAR_2015, RESNET110_CIFAR_2015)
+    recipe.name: recipe for module, recipes in DECLARED.items() if module not in OF_TODAY for recipe in recipes
 }
 
-# family -> (its paper's recipe, its short recipe of today)
-_OF_FAMILY = {
-    "mlp": (None, MODERN_UNNORMALISED),
-    "lenet": (LENET5_1998, MODERN_UNNORMALISED),
-    "alexnet": (ALEXNET_2012, MODERN_DEEP_UNNORMALISED),
-    "vgg": (VGG_2014, MODERN_DEEP_UNNORMALISED),
-    "zfnet": (None, MODERN_DEEP_UNNORMALISED),
-    "nin": (None, MODERN_DEEP_UNNORMALISED),
-    "googlenet": (None, MODERN_DEEP_UNNORMALISED),
-    "prelu_net": (None, MODERN_DEEP_UNNORMALISED),
-    "squeezenet": (None, MODERN_DEEP_UNNORMALISED),
-    "resnet": (RESNET_2015, MODERN),
-    "resnet_cifar": (RESNET_CIFAR_2015, MODERN),
-}
-# networks that differ from their family
-_OF_NETWORK = {
-    "googlenet@torchvision": (None, MODERN),  # with batch norm
-    "resnet110_cifar": (RESNET110_CIFAR_2015, MODERN),
-    "resnet1202_cifar": (RESNET110_CIFAR_2015, MODERN),
+# by family, or by the name of a network that differs from its family
+_PAPER = {
+    "lenet": LENET5_1998,
+    "alexnet": ALEXNET_2012,
+    "zfnet": ZFNET_2013,
+    "nin_cifar": NIN_CIFAR_2013,
+    "vgg": VGG_2014,
+    "googlenet": GOOGLENET_2014,
+    "prelu_net": PRELU_NET_2015,
+    "bn_inception": BN_INCEPTION_2015_X30,
+    "inception_v3": INCEPTION_V3_2015,
+    "inception_v4": INCEPTION_V4_2016,
+    "resnet": RESNET_2015,
+    "resnet_cifar": RESNET_CIFAR_2015,
+    "resnet110_cifar": RESNET110_CIFAR_2015,
+    "resnet1202_cifar": RESNET110_CIFAR_2015,
+    "squeezenet": SQUEEZENET_2016,
+    "densenet": DENSENET_2016,
+    "densenet161": DENSENET161_2016,
+    "densenet_cifar": DENSENET_CIFAR_2016,
+    "xception": XCEPTION_2016,
 }
 
 
-def recipe_for(model: str, name: str = "modern") -> Recipe:
-    """The recipe called ``name`` for a network: ``modern``, ``paper``, or a paper recipe by its own name.
+class Modern(NamedTuple):
+    """The recipes of today for one kind of network."""
+
+    modern: Recipe
+    modern_long: Recipe
+
+
+_NORMALISED = Modern(modern.MODERN, modern.MODERN_LONG)
+_SHALLOW = Modern(modern.MODERN_UNNORMALISED, modern.MODERN_LONG_UNNORMALISED)
+_DEEP = Modern(modern.MODERN_DEEP_UNNORMALISED, modern.MODERN_LONG_DEEP_UNNORMALISED)
+_MODERN = {
+    "mlp": _SHALLOW,
+    "lenet": _SHALLOW,
+    "alexnet": _DEEP,
+    "zfnet": _DEEP,
+    "nin": _DEEP,
+    "vgg": _DEEP,
+    "googlenet": _DEEP,
+    "googlenet@torchvision": _NORMALISED,  # with batch norm
+    "prelu_net": _DEEP,
+    "squeezenet": _DEEP,
+}
+
+
+def own_recipes(model: str) -> dict[str, Recipe]:
+    """The recipes that a network's own choice decides: ``modern``, ``modern_long``, and ``paper`` where there is one.
 
     Raises:
-        UnknownNameError: no such recipe, or the network's paper has none.
         UsageError: a network that is no classifier.
     """
     entry = models.entry(model)
     if entry.family == "autoencoder":
         raise UsageError(f"{model} gives back images, not classes: there is nothing to classify with. Choose another.")
-    paper, modern = _OF_NETWORK.get(entry.full_name) or _OF_FAMILY.get(entry.family, (None, MODERN))
-    known = {"modern": modern} | ({"paper": paper} if paper else {}) | PAPER_RECIPES
+    of_today = _MODERN.get(entry.full_name) or _MODERN.get(entry.family, _NORMALISED)
+    paper = _PAPER.get(entry.full_name) or _PAPER.get(entry.name) or _PAPER.get(entry.family)
+    return of_today._asdict() | ({"paper": paper} if paper else {})
+
+
+def recipe_for(model: str, name: str = "modern") -> Recipe:
+    """The recipe called ``name`` for a network: ``modern``, ``modern_long``, ``paper``, or a recipe by its own name.
+
+    Raises:
+        UnknownNameError: no such recipe, or the network's paper has none.
+        UsageError: a network that is no classifier.
+    """
+    known = own_recipes(model) | PAPER_RECIPES
     if name not in known:
-        raise UnknownNameError("recipe", name, known, hint=f"(for {model})")
+        hint = "its paper prints no training." if name == "paper" else ""
+        raise UnknownNameError("recipe", name, known, hint=f"(for {model}) {hint}".strip())
     return known[name]
 
 
@@ -61,7 +126,46 @@ def named(name: str) -> Recipe:
     Raises:
         UnknownNameError: no such recipe; ``paper`` is a network's own.
     """
-    known = {"modern": MODERN} | PAPER_RECIPES
+    known = {recipe.name: recipe for recipes in DECLARED.values() for recipe in recipes}
     if name not in known:
         raise UnknownNameError("recipe", name, known, hint="(a network's own with --model)")
     return known[name]
+
+
+class Listed(NamedTuple):
+    """A line of ``train --list-recipes`` and of docs/recipes.md."""
+
+    recipe: str
+    whose: str
+    length: str
+    update: str
+
+
+def listing(model: str | None = None) -> list[Listed]:
+    """All recipes with the networks whose ``paper`` they are; or a network's own, with the names they go by.
+
+    Raises:
+        UnknownNameError, UsageError: no such network, or one that is no classifier.
+    """
+    if model is not None:
+        return [_listed(name, recipe.name, recipe) for name, recipe in own_recipes(model).items()]
+    return [
+        _listed(
+            recipe.name,
+            "any classifier" if module in OF_TODAY else ", ".join(networks_of(recipe)) or "none: by its name",
+            recipe,
+        )
+        for module, recipes in DECLARED.items()
+        for recipe in recipes
+    ]
+
+
+def _listed(name: str, whose: str, recipe: Recipe) -> Listed:
+    rule = f"{recipe.optimizer}, lr {recipe.lr:g} {recipe.schedule}"
+    return Listed(name, whose, f"{recipe.epochs} epochs of {recipe.batch_size}", rule)
+
+
+def networks_of(recipe: Recipe) -> list[str]:
+    """The networks of the atlas, deployed variants left out, whose ``paper`` this recipe is."""
+    classifiers = [name for name in models.list_models(variants=False) if models.entry(name).family != "autoencoder"]
+    return [name for name in classifiers if own_recipes(name).get("paper") is recipe]

@@ -1,6 +1,17 @@
-"""LeNet-5's training of 1998 (LeCun et al., section III and appendix C).
+"""LeNet-5's training of 1998. LeCun, Bottou, Bengio and Haffner, Proceedings of the IEEE 86(11), sections II and III.
 
-convatlas train lenet5 --data MNIST --recipe paper
+    convatlas train lenet5 --data MNIST --recipe paper
+    convatlas train lenet5 --data MNIST --recipe paper --batch-size 16 --lr 0.008
+
+**Time.** The second command, sixteen patterns an update with their steps added: 20 passes in 11 minutes on two cores of
+an AMD EPYC. The first, a pattern at a time as the paper has it, was not run to its end here.
+**To expect.** MNIST test error: printed 0.95 % without distorted images (section III.B). The second command measured
+1.51 % (1.3 to 1.8 %, 10,000 images, centre; results/main_job): it does not reproduce the printed figure.
+**Printed.** The stochastic diagonal rule of Levenberg and Marquardt with mu = 0.02, curvatures estimated anew on 500
+patterns before each of the 20 passes, eta falling from 0.0005 to 0.00001; the criterion of equation 9; background -0.1
+and ink 1.175. **Assumed.** The constant j of equation 9, which is not printed. **A departure.** The first weights are
+drawn from a range wider than the printed one by the root of each unit's fan-in; from the printed range the rule
+diverged here.
 """
 
 from __future__ import annotations

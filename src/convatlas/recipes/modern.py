@@ -1,6 +1,16 @@
-"""Short recipes of today, for whoever wants a good network soon rather than the paper's own training.
+"""Recipes of today, for whoever wants a good network rather than the paper's own training.
 
-convatlas train resnet20_cifar --data CIFAR --recipe modern
+    convatlas train resnet20_cifar --data CIFAR
+    convatlas train resnet20_cifar --data CIFAR --recipe modern_long
+
+`modern` is short: one cycle of the learning rate, 15 passes, more of them over small data. `modern_long` is for a
+night: half a cosine over 200 passes, label smoothing, mixup or cutmix, TrivialAugment, random erasing, and a moving
+average of the weights is judged and kept. Neither decays biases and norms. A network with batch norm is trained by SGD
+with Nesterov momentum, one without by AdamW, with smaller steps where it is deep.
+
+**Time and result** of `modern`. ResNet-20 on CIFAR-10, 15 epochs: 19 minutes on two cores of an AMD EPYC, 89.2 % (88.6
+to 89.8 %, 10,000 test images, centre). LeNet-5 on MNIST, 20 epochs: 2 minutes 22, 99.1 % (98.9 to 99.3 %, 10,000).
+Both from results/main_job. `modern_long` was not run to its end here.
 """
 
 from __future__ import annotations
@@ -25,13 +35,31 @@ MODERN = Recipe(
 )
 
 # networks without any normalisation are trained by a rule that scales its own steps
-MODERN_UNNORMALISED = MODERN.change(
-    source="decoupled weight decay: Loshchilov and Hutter, arXiv:1711.05101",
-    optimizer="adamw",
-    lr=2e-3,
-    nesterov=False,
-    weight_decay=0.02,
-)
-
+UNNORMALISED = {"optimizer": "adamw", "lr": 2e-3, "nesterov": False, "weight_decay": 0.02}
 # the deep ones without normalisation stand only small steps
-MODERN_DEEP_UNNORMALISED = MODERN_UNNORMALISED.change(lr=3e-4)
+DEEP_UNNORMALISED = UNNORMALISED | {"lr": 3e-4}
+
+MODERN_UNNORMALISED = MODERN.change(
+    source="decoupled weight decay: Loshchilov and Hutter, arXiv:1711.05101", **UNNORMALISED
+)
+MODERN_DEEP_UNNORMALISED = MODERN_UNNORMALISED.change(**DEEP_UNNORMALISED)
+
+MODERN_LONG = MODERN.change(
+    name="modern_long",
+    source="cosine: Loshchilov and Hutter, arXiv:1608.03983; label smoothing: Szegedy et al., arXiv:1512.00567; mixup: "
+    "Zhang et al., arXiv:1710.09412; cutmix: Yun et al., arXiv:1905.04899; TrivialAugment: Mueller and Hutter, "
+    "arXiv:2103.10158; random erasing: Zhong et al., arXiv:1708.04896; together: Wightman et al., arXiv:2110.00476",
+    epochs=200,
+    min_updates=5000,
+    lr=0.1,
+    schedule="cosine",
+    schedule_settings={"warmup": 0.025},
+    label_smoothing=0.1,
+    ema=0.999,
+    policy="trivial",
+    erasing=0.1,
+    mixup=0.2,
+    cutmix=1.0,
+)
+MODERN_LONG_UNNORMALISED = MODERN_LONG.change(**UNNORMALISED)
+MODERN_LONG_DEEP_UNNORMALISED = MODERN_LONG.change(**DEEP_UNNORMALISED)

@@ -1,6 +1,20 @@
-"""VGG's training of 2014 (Simonyan and Zisserman, section 3.1).
+"""VGG's trainings of 2014. Simonyan and Zisserman, arXiv:1409.1556, section 3.1.
 
-convatlas train vgg16 --data FOLDER --recipe paper
+    convatlas train vgg11 --data FOLDER --recipe vgg_2014_s256
+    convatlas train vgg16 --data FOLDER --recipe paper --start-from RUN_OF_VGG11
+    convatlas evaluate RUN --protocol multi-scale
+
+**Time.** Not run to its end here; two to three weeks on four Titan Black in the paper.
+**To expect.** ILSVRC-2012 validation, dense, top-1 and top-5 error of D: 27.0 % and 8.8 % for S = Q = 256; 25.6 % and
+8.1 % for S in [256, 512], Q = 384 (Table 3); 24.8 % and 7.5 % for the latter at Q = 256, 384, 512 (Table 4).
+**Printed.** Batch 256, momentum 0.9, decay 5e-4, learning rate 0.01 divided by ten three times when validation accuracy
+stopped improving, 370,000 updates (74 epochs); mirror images and colour shift; a 224 x 224 window of the image with
+shorter side S, 256 or 384 or drawn anew from [256, 512].
+**The start.** The paper trained A (vgg11) from random weights and gave its first four convolutions and its fully
+connected layers to the deeper networks: --start-from does that. It says too that with Glorot's rule, which these
+networks have here, no such start is needed. S = 384 started from the weights of S = 256 with the learning rate 0.001,
+and S in [256, 512] from those of S = 384; the recipe of the jittered size does not assume it.
+**Assumed.** Five epochs without a better validation accuracy are "stopped improving".
 """
 
 from __future__ import annotations
@@ -9,7 +23,7 @@ from convatlas.recipes._recipe import Recipe
 
 VGG_2014 = Recipe(
     name="vgg_2014",
-    source="Simonyan and Zisserman, arXiv:1409.1556v6, section 3.1",
+    source="Simonyan and Zisserman, arXiv:1409.1556, section 3.1, S in [256, 512]; what a plateau is, is assumed",
     epochs=74,
     batch_size=256,
     lr=0.01,
@@ -18,7 +32,41 @@ VGG_2014 = Recipe(
     decay_all=True,
     schedule="plateau",
     schedule_settings={"gamma": 0.1, "times": 3},
+    crop="scale-jitter",
+    crop_scale=(256, 512),
     flip="on",
+    pca_noise=0.1,
     keep="last",
     precision="fp32",
 )
+VGG_2014_S256 = VGG_2014.change(
+    name="vgg_2014_s256",
+    source=VGG_2014.source.replace("S in [256, 512]", "S = 256"),
+    crop="pad",
+    crop_scale=Recipe().crop_scale,
+)
+VGG_2014_S384 = VGG_2014_S256.change(
+    name="vgg_2014_s384",
+    source=VGG_2014.source.replace("S in [256, 512]", "S = 384; to be started from the weights of S = 256"),
+    lr=0.001,
+    resize=384,
+)
+
+# section 3.1: "we initialised the first four convolutional layers and the last three fully-connected layers with the
+# layers of net A"; A's first four are conv1_1, conv2_1, conv3_1 and conv3_2, and keep their names
+FROM_A = ("conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8")
+DEEPER = ("vgg13", "vgg16_c", "vgg16", "vgg19")  # B, C, D, E
+
+
+def layers_from_a(source: str, network: str) -> dict[str, str] | None:
+    """The layers a deeper VGG takes from a trained net A, by their names in both; the others start from random weights.
+
+    Args:
+        source, network: names of the atlas; ``vgg11`` is A. A deployed variant starts from A in the same variant.
+
+    Returns: layer of the new network -> layer of A; None where it is not B, C, D or E that starts from A.
+    """
+    (first, _, variant), (name, _, other) = source.partition("@"), network.partition("@")
+    if first != "vgg11" or name not in DEEPER or variant != other:
+        return None
+    return {layer: layer for layer in FROM_A}

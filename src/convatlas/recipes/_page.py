@@ -1,0 +1,60 @@
+"""docs/recipes.md, written from the recipes:  python -m convatlas.recipes._page > docs/recipes.md  (make catalogue)."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import re
+import sys
+
+from convatlas.recipes._names import DECLARED, listing
+from convatlas.recipes._recipe import SETTINGS, Recipe
+
+
+def markdown() -> str:
+    """The whole page."""
+    lines = [
+        "# Recipes",
+        "",
+        "Written by `make catalogue` from the recipes; a test fails when it is stale.",
+        "",
+        "`convatlas train NAME --recipe RECIPE`: a recipe by its own name, `paper` for the one of the network's paper, "
+        "or `modern`, which is taken where nothing is said. Every setting of a recipe can be changed by flag, "
+        "environment or TOML file; `--print-config` prints them with where each came from, `--list-recipes` this "
+        "table. A recipe of a paper has what the paper prints; what it leaves open is named below as assumed. All "
+        "figures to expect are printed ones, with their source, unless they are called measured.",
+        "",
+        "| recipe | is `paper` for | length, images an update | update |",
+        "|---|---|---|---|",
+        *(f"| `{line.recipe}` | {line.whose} | {line.length} | {line.update} |" for line in listing()),
+    ]
+    for module, recipes in DECLARED.items():
+        lines += ["", *section(module, recipes)]
+    return "\n".join(lines) + "\n"
+
+
+def section(module: str, recipes: tuple[Recipe, ...]) -> list[str]:
+    """A module's docstring as Markdown, and what its recipes set."""
+    text = inspect.getdoc(importlib.import_module(f"convatlas.recipes.{module}"))
+    assert text is not None
+    title, _, body = text.partition("\n")
+    body = re.sub(r"\n+(?=\*\*)", "\n\n", body)  # each part its own paragraph
+    lines = [f"## {', '.join(f'`{recipe.name}`' for recipe in recipes)}", "", title, body]
+    for recipe in recipes:
+        lines += ["", f"`{recipe.name}`: {settings_in_words(recipe)}.", "", f"Source: {recipe.source}."]
+    return lines
+
+
+ALWAYS = ("epochs", "batch_size", "optimizer", "lr", "momentum", "weight_decay")
+
+
+def settings_in_words(recipe: Recipe) -> str:
+    """The settings everybody asks for, and those that are not the defaults."""
+    values, defaults = recipe.to_dict(), Recipe().to_dict()
+    said = [name for name in SETTINGS if name in ALWAYS or values[name] != defaults[name]]
+    return ", ".join(f"{name} {json.dumps(values[name])}" for name in said)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown())

@@ -1,0 +1,55 @@
+"""The trainings of Inception-v3, 2015, and of Inception-v4 and the Inception-ResNets, 2016.
+
+Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, arXiv:1512.00567, sections 7 and 8; Szegedy, Ioffe, Vanhoucke and Alemi,
+arXiv:1602.07261, section 4.
+
+    convatlas train inception_v3 --data FOLDER --recipe paper
+    convatlas train inception_resnet_v2 --data FOLDER --recipe paper
+
+**Time.** Not run to its end here.
+**To expect.** ILSVRC-2012 validation, top-1 and top-5 error. Inception-v3: 18.77 % and 4.2 % with 144 crops (Table 4).
+With one crop, images of a blacklist left out: Inception-v4 20.0 % and 5.0 %, Inception-ResNet-v1 21.3 % and 5.5 %,
+Inception-ResNet-v2 19.9 % and 4.9 % (arXiv:1602.07261, Table 2).
+**Printed.** RMSProp of decay 0.9 and epsilon 1.0; learning rate 0.045, times 0.94 every two epochs; batch 32 per
+replica, 100 epochs, gradients clipped to the norm 2.0, label smoothing 0.1 (Inception-v3); evaluation with a moving
+average of the weights.
+**Assumed.** RMSProp's momentum 0.9, weight decay 4e-5 on all but biases and norms, the average's decay 0.9999, and the
+auxiliary head's weight (the network's card): the released code's. Crops as GoogLeNet's. The paper of 2016 prints
+neither length nor label smoothing, and clipping without a value: 160 epochs, where its curves end, and the rest as for
+Inception-v3.
+**Departures.** One process makes the updates; the papers had 50 and 20 replicas. torch adds epsilon to the root, the
+authors' code below it: next to an epsilon of 1 both are close to a plain momentum rule.
+"""
+
+from __future__ import annotations
+
+from convatlas.recipes._recipe import Recipe
+
+INCEPTION_V3_2015 = Recipe(
+    name="inception_v3_2015",
+    source="Szegedy et al., arXiv:1512.00567, section 8; momentum, decay and averaging of the released code",
+    epochs=100,
+    batch_size=32,
+    optimizer="rmsprop",
+    lr=0.045,
+    momentum=0.9,
+    weight_decay=4e-5,
+    max_grad_norm=2.0,
+    ema=0.9999,
+    schedule="exponential",
+    schedule_settings={"gamma": 0.94, "every_epochs": 2},
+    label_smoothing=0.1,
+    crop="random-resized",
+    crop_area=(0.08, 1.0),
+    crop_ratio=(3 / 4, 4 / 3),
+    flip="on",
+    brightness=0.125,  # 32/255 in the released code
+    saturation=0.5,
+    keep="last",
+    precision="fp32",
+)
+INCEPTION_V4_2016: Recipe = INCEPTION_V3_2015.change(
+    name="inception_v4_2016",
+    source="Szegedy et al., arXiv:1602.07261, section 4; length, smoothing and clipping as for Inception-v3 or assumed",
+    epochs=160,
+)

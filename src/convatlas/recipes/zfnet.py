@@ -1,0 +1,32 @@
+"""ZFNet's training of 2013. Zeiler and Fergus, arXiv:1311.2901, section 3.
+
+    convatlas train zfnet --data FOLDER --recipe paper
+    convatlas evaluate RUN --protocol ten-crop
+
+**Time.** Not run to its end here; about twelve days on one GTX 580 in the paper.
+**To expect.** ILSVRC-2012 validation, one network: 38.4 % top-1 and 16.5 % top-5 error (Table 2).
+**Assumed.** Weight decay, which the paper does not state: AlexNet's. When the learning rate is divided ("manually when
+the validation error plateaus"): by ten, three times, after five epochs without a better one. Windows are drawn
+anywhere in the kept image, where the paper uses ten fixed ones. **Left out.** The filters of the convolutions are not
+scaled back when their root mean square exceeds 0.1.
+"""
+
+from __future__ import annotations
+
+from convatlas.recipes._recipe import Recipe
+
+ZFNET_2013 = Recipe(
+    name="zfnet_2013",
+    source="Zeiler and Fergus, arXiv:1311.2901, section 3; weight decay and the rule for dividing the rate are assumed",
+    epochs=70,
+    batch_size=128,
+    lr=0.01,
+    momentum=0.9,
+    weight_decay=5e-4,
+    decay_all=True,
+    schedule="plateau",
+    schedule_settings={"gamma": 0.1, "times": 3},
+    flip="on",
+    keep="last",
+    precision="fp32",
+)
