@@ -13,6 +13,7 @@ from PIL import Image, ImageEnhance
 
 from convatlas.data import augment as room
 from convatlas.data.augment import Augment, Draws
+from convatlas.data.threads import for_each
 from convatlas.errors import UsageError
 
 
@@ -160,13 +161,41 @@ def test_a_random_resized_crop_is_pillows_resize_of_the_box():
         assert np.abs(crop.numpy().astype(int) - expected).max() <= 1
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_large_images_are_cut_one_at_a_time_and_are_the_gather(threads):
+    pixels, draws = noise(9, 80, 75), Draws(0, 0, torch.arange(5))
+    rows, background = torch.tensor([8, 0, 3, 3, 1]), torch.zeros(3, dtype=torch.uint8)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        cut = room.random_crop(pixels, (66, 64), Augment(flip=True), draws, background, rows)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    top, left, *_ = room.boxes(Augment(), draws, (80, 75), (66, 64))
+    mirrored = room.flips(Augment(flip=True), draws)
+    expected = room.crop_and_flip(pixels[rows], (66, 64), top, left, mirrored, 0, background)
+    assert mirrored.any()
+    assert not mirrored.all()
+    assert torch.equal(cut, expected)
+
+
+def test_what_fails_in_a_thread_fails_here():
+    def fail(i: int) -> None:
+        if i == 2:
+            raise ValueError("the third")
+
+    with pytest.raises(ValueError, match="the third"):
+        for_each(fail, 4)
+
+
 def test_a_device_samples_the_boxes_that_the_cpu_resizes():
     smooth = Image.fromarray(noise(1, 4, 4)[0].numpy()).resize((40, 40), Image.Resampling.BICUBIC)
     pixels = torch.from_numpy(np.asarray(smooth).copy())[None].repeat(6, 1, 1, 1)
     box = room.boxes(Augment(random_resized=(0.1, 0.3)), Draws(0, 0, torch.arange(6)), (40, 40), (30, 30))
-    matrix = room._axis_aligned(*box, (40, 40))
-    sampled = room.sample_affine(pixels.permute(0, 3, 1, 2).float(), matrix, (30, 30), torch.zeros(3))
-    difference = (sampled.permute(0, 2, 3, 1) - room.fit_boxes(pixels, (30, 30), *box).float()).abs()
+    sampled = room.sample_boxes(pixels, (30, 30), *box).float()
+    resized = room.cut_each(pixels, torch.arange(6), (30, 30), box, torch.zeros(6, dtype=torch.bool)).float()
+    difference = (sampled - resized).abs()
     assert float(difference[:, 2:-2, 2:-2].max()) < 1.5  # at the rim a resize stops at the box, a sampler looks beyond
 
 

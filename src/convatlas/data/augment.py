@@ -26,8 +26,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from convatlas.data import keyed
+from convatlas.data.threads import for_each
 from convatlas.errors import UsageError
 
+# from this side of the input on, images are cut one at a time: a core's work on one pays for the call
+LARGE = 64
 # luma of ITU-R 601, as Pillow's "L"
 _LUMA = (0.299, 0.587, 0.114)
 
@@ -229,14 +232,57 @@ def _mirrored(pixels: Tensor, which: Tensor) -> Tensor:
     return torch.where(which[:, None, None, None], pixels.flip(2), pixels)  # no wait for the device
 
 
-def random_crop(pixels: Tensor, size: tuple[int, int], augment: Augment, draws: Draws, background: Tensor) -> Tensor:
-    """uint8 (N, H, W, C) -> uint8 (N, *size, C): a random window of the padded image, or box, mirrored or not."""
+def random_crop(
+    pixels: Tensor,
+    size: tuple[int, int],
+    augment: Augment,
+    draws: Draws,
+    background: Tensor,
+    rows: Tensor | None = None,
+) -> Tensor:
+    """uint8 (M, H, W, C) -> uint8 (N, *size, C): a random window of the padded image, or box, mirrored or not.
+
+    Args:
+        rows: which images, (N,) int64; by default all in their order.
+    """
+    if rows is None:
+        rows = torch.arange(len(pixels), device=pixels.device)
     top, left, height, width = boxes(augment, draws, (pixels.shape[1], pixels.shape[2]), size)
     mirrored = flips(augment, draws)
+    if pixels.device.type == "cpu" and (augment.boxed or (not augment.pad and min(size) >= LARGE)):
+        return cut_each(pixels, rows, size, (top, left, height, width), mirrored)
+    pixels = pixels.index_select(0, rows)
     if augment.boxed:
-        return _mirrored(fit_boxes(pixels, size, top, left, height, width), mirrored)
+        return _mirrored(sample_boxes(pixels, size, top, left, height, width), mirrored)
     filling = None if augment.reflect else background
     return crop_and_flip(pixels, size, top + augment.pad, left + augment.pad, mirrored, augment.pad, filling)
+
+
+def cut_each(
+    pixels: Tensor,
+    rows: Tensor,
+    size: tuple[int, int],
+    boxes: tuple[Tensor, Tensor, Tensor, Tensor],
+    mirrored: Tensor,
+) -> Tensor:
+    """uint8 (M, H, W, C) on the CPU -> uint8 (N, *size, C): each image's box, resized where it has another size.
+
+    One image at a time, straight out of the store: nothing is read but the boxes. The resize is torch's bilinear one
+    for 8-bit pixels, antialiased as Pillow's is.
+    """
+    cut = pixels.new_empty((len(rows), *size, pixels.shape[3]))
+    places = torch.stack([rows, *boxes, mirrored], dim=1).tolist()
+
+    def cut_one(image: int) -> None:
+        row, top, left, height, width, mirror = places[image]
+        box = pixels[row : row + 1, top : top + height, left : left + width].permute(0, 3, 1, 2)
+        if (height, width) != size:
+            box = F.interpolate(box, size, mode="bilinear", antialias=True, align_corners=False)
+        # as (1, C, H, W) in channels_last torch has a vectorised mirror
+        cut[image] = (box.flip(3) if mirror else box)[0].permute(1, 2, 0)
+
+    for_each(cut_one, len(rows))
+    return cut
 
 
 def boxes(
@@ -270,23 +316,15 @@ def _box_sides(augment: Augment, draws: Draws, stored: tuple[int, int], size: tu
     return size[0] / enlarged, size[1] / enlarged
 
 
-def fit_boxes(
+def sample_boxes(
     pixels: Tensor, size: tuple[int, int], top: Tensor, left: Tensor, height: Tensor, width: Tensor
 ) -> Tensor:
-    """uint8 (N, H, W, C) -> uint8 (N, *size, C): each image's box, resized (bilinear).
+    """uint8 (N, H, W, C) -> uint8 (N, *size, C): each image's box, sampled bilinearly, the whole batch at once.
 
-    The CPU has an antialiasing kernel for 8-bit pixels, 15 times as fast as sampling on a grid of floats; a device
-    samples the whole batch at once, without antialiasing, which differs where a box is larger than the input.
+    What a device does in place of ``cut_each``. There is no antialiasing: the two differ where a box is larger than
+    the input.
     """
-    n, stored_h, stored_w, channels = pixels.shape
-    if pixels.device.type == "cpu":
-        fitted = pixels.new_empty((n, *size, channels))
-        corners = torch.stack([top, top + height, left, left + width], dim=1).tolist()
-        for image, (y0, y1, x0, x1) in enumerate(corners):
-            box = pixels[image : image + 1, y0:y1, x0:x1].permute(0, 3, 1, 2)
-            resized = F.interpolate(box, size, mode="bilinear", antialias=True, align_corners=False)
-            fitted[image] = resized[0].permute(1, 2, 0)
-        return fitted
+    _, stored_h, stored_w, channels = pixels.shape
     matrix = _axis_aligned(top, left, height, width, (stored_h, stored_w))
     sampled = sample_affine(pixels.permute(0, 3, 1, 2).float(), matrix, size, pixels.new_zeros(channels).float())
     return sampled.round_().to(torch.uint8).permute(0, 2, 3, 1)

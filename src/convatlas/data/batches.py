@@ -11,9 +11,10 @@ from torch import Tensor
 
 from convatlas.data import augment as changes
 from convatlas.data import keyed, policy
-from convatlas.data.augment import Augment, Draws
+from convatlas.data.augment import LARGE, Augment, Draws
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.data.store import ImageStore
+from convatlas.data.threads import for_each
 from convatlas.errors import ShapeError, UsageError
 
 _MIXES = "mix"
@@ -111,22 +112,25 @@ class Batches:
 
     def batch(self, samples: Tensor, epoch: int = 0, step: int = 0) -> tuple[Tensor, Tensor]:
         """One batch of the given images (int64, as in ``order``), as they look in ``epoch``."""
-        pixels = self.store.on(self.device)
-        here, rows = samples, samples % len(self.store)
-        # a mapped file stays in main memory: its rows travel batch by batch
-        pixels = pixels.index_select(0, rows.to(pixels.device)).to(self.device, non_blocking=True)
-        samples, labels = samples.to(self.device), self.labels[rows.to(self.device)]
+        rows = samples % len(self.store)
+        labels = self.labels[rows.to(self.device)]
         if self.augment is None:
-            return self._normalisation(changes.centre_crop(pixels, self.rule.size)), labels
-        images = self._augmented(pixels, self.augment, Draws(self.seed, epoch, samples, here))
+            crops = changes.centre_crop(self.store.on(self.device), self.rule.size)
+            return self._normalisation(self._taken(crops, rows)), labels
+        draws = Draws(self.seed, epoch, samples.to(self.device), samples)
+        images = self._augmented(rows, self.augment, draws)
         if self.augment.mixup or self.augment.cutmix:
             stream = keyed.key(self.seed, epoch, _MIXES, step)
             return changes.mix(images, labels, self.augment, self.classes, stream)
         return images, labels
 
-    def _augmented(self, pixels: Tensor, augment: Augment, draws: Draws) -> Tensor:
+    def _taken(self, pixels: Tensor, rows: Tensor) -> Tensor:
+        """The rows of the store, on the device: from a mapped file, which stays in main memory, batch by batch."""
+        return pixels.index_select(0, rows.to(pixels.device)).to(self.device, non_blocking=True)
+
+    def _augmented(self, rows: Tensor, augment: Augment, draws: Draws) -> Tensor:
         normalise = self._normalisation
-        crops = self._cropped(pixels, augment, draws)
+        crops = self._cropped(rows, augment, draws)
         if augment.policy == "trivial":
             crops = policy.trivial(crops, draws, normalise.background)
         elif augment.policy == "rand":
@@ -143,9 +147,13 @@ class Batches:
             images = changes.erase(images, augment.erasing, draws, normalise.scale, normalise.shift)
         return images
 
-    def _cropped(self, pixels: Tensor, augment: Augment, draws: Draws) -> Tensor:
-        """uint8 (N, H, W, C) -> uint8 (N, *size, C)."""
+    def _cropped(self, rows: Tensor, augment: Augment, draws: Draws) -> Tensor:
+        """uint8 (N, *size, C), of the images ``rows`` of the store."""
         size, background = self.rule.size, self._normalisation.background
+        pixels = self.store.on(self.device)
+        if not augment.affine and pixels.device.type == self.device.type:
+            return changes.random_crop(pixels, size, augment, draws, background, rows.to(self.device))
+        pixels = self._taken(pixels, rows)
         if not augment.affine:
             return changes.random_crop(pixels, size, augment, draws, background)
         matrix = changes.affine_boxes(augment, draws, (pixels.shape[1], pixels.shape[2]), size)
@@ -179,9 +187,18 @@ class _Normalisation:
         """uint8 (N, H, W, C) -> float32 (N, C, H, W), channels_last without a copy."""
         n, height, width, channels = pixels.shape
         # whole rows of W * C values: the three channels alone are too short a row to be computed quickly
-        rows = pixels.flatten(2).float()
-        torch.addcmul(self.shift.repeat(width), rows, (self.scale / 255).repeat(width), out=rows)
-        return rows.view(n, height, width, channels).permute(0, 3, 1, 2)
+        rows, scale, shift = pixels.flatten(2), (self.scale / 255).repeat(width), self.shift.repeat(width)
+        if pixels.device.type == "cpu" and min(height, width) >= LARGE:
+            images = torch.empty(rows.shape)
+
+            def normalise(i: int) -> None:
+                torch.addcmul(shift, rows[i].float(), scale, out=images[i])
+
+            for_each(normalise, n)  # each in a core's cache
+        else:
+            images = rows.float()
+            torch.addcmul(shift, images, scale, out=images)
+        return images.view(n, height, width, channels).permute(0, 3, 1, 2)
 
     def of_unit(self, images: Tensor) -> Tensor:
         """float32 (N, C, H, W) of pixel/255 -> normalised, in place where it may be, channels_last."""
