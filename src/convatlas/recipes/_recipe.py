@@ -72,9 +72,9 @@ class Recipe:
 
     initial: str = setting(
         "printed",
-        "The first weights: as the paper prints; root-fan-in widens LeNet-5's to 2.4/sqrt(F).",
+        "The first weights: as the paper prints; modern, one rule for all; root-fan-in widens LeNet-5's to 2.4/sqrt(F).",
         "update",
-        ("printed", "root-fan-in"),
+        ("printed", "modern", "root-fan-in"),
     )
     start_from: str | None = setting(
         None,

@@ -103,7 +103,11 @@ def prepare(
     image_size = recipe.image_size or (like.size[0] if like else entry.input[1])
     classes = material.dataset.classes
     net = models.create_model(
-        model, num_classes=len(classes), in_channels=material.dataset.channels, image_size=image_size
+        model,
+        num_classes=len(classes),
+        in_channels=material.dataset.channels,
+        image_size=image_size,
+        init="modern" if recipe.initial == "modern" else "printed",
     )
     if recipe.initial == "root-fan-in":
         if entry.full_name != "lenet5":
