@@ -145,9 +145,12 @@ def augmentation(recipe: Recipe, rule: Preprocessing) -> Augment:
             f"crop_scale begins at {recipe.crop_scale[0]:g} pixels, and the input has {side}: no window of that size "
             "fits in. Let it begin at the side of the input or above."
         )
+    if recipe.pad_with == "reflection" and pad >= side:
+        raise RecipeError(f"a side of {side} pixels mirrored at its edge gives fewer than pad = {pad}; lower pad.")
     flip = ("alternating" if rule.channels == 3 else "off") if recipe.flip == "auto" else recipe.flip
     return Augment(
         pad=pad,
+        reflect=pad > 0 and recipe.pad_with == "reflection",
         flip=flip == "on",
         alternating_flip=flip == "alternating",
         random_resized=recipe.crop_area if recipe.crop == "random-resized" else None,

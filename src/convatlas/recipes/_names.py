@@ -11,6 +11,7 @@ from convatlas.recipes._recipe import Recipe
 from convatlas.recipes.alexnet import ALEXNET_2012
 from convatlas.recipes.bn_inception import BN_INCEPTION_2015_X5, BN_INCEPTION_2015_X30
 from convatlas.recipes.densenet import DENSENET161_2016, DENSENET_2016, DENSENET_CIFAR_2016
+from convatlas.recipes.fast import FAST
 from convatlas.recipes.googlenet import GOOGLENET_2014
 from convatlas.recipes.inception import INCEPTION_V3_2015, INCEPTION_V4_2016
 from convatlas.recipes.lenet import LENET5_1998
@@ -25,6 +26,7 @@ from convatlas.recipes.zfnet import ZFNET_2013
 # the modules of recipes in the order of docs/recipes.md, with what each declares
 DECLARED: dict[str, tuple[Recipe, ...]] = {
     "modern": (modern.MODERN, modern.MODERN_LONG),
+    "fast": (FAST,),
     "lenet": (LENET5_1998,),
     "alexnet": (ALEXNET_2012,),
     "zfnet": (ZFNET_2013,),
@@ -39,7 +41,8 @@ DECLARED: dict[str, tuple[Recipe, ...]] = {
     "densenet": (DENSENET_2016, DENSENET161_2016, DENSENET_CIFAR_2016),
     "xception": (XCEPTION_2016,),
 }
-OF_TODAY = ("modern",)  # the modules whose recipes are no paper's own
+OF_TODAY = ("modern", "fast")  # the modules whose recipes are no paper's own
+MADE_FOR = {"speednet_cifar": FAST}  # recipes written for one network, and no use to another
 PAPER_RECIPES = {
     recipe.name: recipe for module, recipes in DECLARED.items() if module not in OF_TODAY for recipe in recipes
 }
@@ -103,7 +106,8 @@ def own_recipes(model: str) -> dict[str, Recipe]:
         raise UsageError(f"{model} gives back images, not classes: there is nothing to classify with. Choose another.")
     of_today = _MODERN.get(entry.full_name) or _MODERN.get(entry.family, _NORMALISED)
     paper = _PAPER.get(entry.full_name) or _PAPER.get(entry.name) or _PAPER.get(entry.family)
-    return of_today._asdict() | ({"paper": paper} if paper else {})
+    made_for = {recipe.name: recipe for name, recipe in MADE_FOR.items() if name == entry.full_name}
+    return of_today._asdict() | made_for | ({"paper": paper} if paper else {})
 
 
 def recipe_for(model: str, name: str = "modern") -> Recipe:
@@ -152,12 +156,20 @@ def listing(model: str | None = None) -> list[Listed]:
     return [
         _listed(
             recipe.name,
-            "any classifier" if module in OF_TODAY else ", ".join(networks_of(recipe)) or "none: by its name",
+            whose(recipe),
             recipe,
         )
-        for module, recipes in DECLARED.items()
+        for recipes in DECLARED.values()
         for recipe in recipes
     ]
+
+
+def whose(recipe: Recipe) -> str:
+    """Which networks a recipe is for, in words."""
+    if recipe.name in PAPER_RECIPES:
+        return ", ".join(networks_of(recipe)) or "none: by its name"
+    made_for = [name for name, each in MADE_FOR.items() if each is recipe]
+    return f"none: made for {made_for[0]}" if made_for else "any classifier"
 
 
 def _listed(name: str, whose: str, recipe: Recipe) -> Listed:

@@ -50,6 +50,9 @@ class Recipe:
     nesterov: bool = setting(False, "Nesterov's form of the momentum.", "update")
     weight_decay: float = setting(0.0, "Weight decay.", "update", least=0)
     decay_all: bool = setting(False, "Decay biases and norms too, as the papers did.", "update")
+    lookahead: int = setting(
+        0, "Go back to a slow average of the weights after every so many updates; 0: never.", "update", least=0
+    )
     max_grad_norm: float | None = setting(None, "Clip the gradients to this L2 norm.", "update", above=0)
 
     ema: float | None = setting(
@@ -72,9 +75,10 @@ class Recipe:
 
     initial: str = setting(
         "printed",
-        "The first weights: as the paper prints; modern, one rule for all; root-fan-in widens LeNet-5's to 2.4/sqrt(F).",
+        "The first weights: as the paper prints; modern, one rule for all; root-fan-in widens LeNet-5's to "
+        "2.4/sqrt(F); whitened fits speednet_cifar's first layer to the training images.",
         "update",
-        ("printed", "modern", "root-fan-in"),
+        ("printed", "modern", "root-fan-in", "whitened"),
     )
     start_from: str | None = setting(
         None,
@@ -118,6 +122,12 @@ class Recipe:
         "With crop pad: background added on each side, pixels; auto: a sixteenth of the side, none where resize is "
         "larger than the side.",
         "images",
+    )
+    pad_with: str = setting(
+        "background",
+        "With crop pad: the data's background, or the image mirrored at its edge.",
+        "images",
+        ("background", "reflection"),
     )
     crop_area: tuple[float, float] = setting(
         CROP_AREA, "With crop random-resized: share of the area, from and to.", "images", above=0, most=1
@@ -273,6 +283,7 @@ FIELDS: dict[str, dataclasses.Field[Any]] = {each.name: each for each in datacla
 # settings that mean nothing unless another one has this value
 _BELONGS_TO = {
     "pad": ("crop", "pad"),
+    "pad_with": ("crop", "pad"),
     "crop_area": ("crop", "random-resized"),
     "crop_ratio": ("crop", "random-resized"),
     "crop_scale": ("crop", "scale-jitter"),

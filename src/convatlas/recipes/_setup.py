@@ -22,8 +22,9 @@ from convatlas.recipes._material import Material
 from convatlas.recipes._recipe import Recipe
 from convatlas.recipes._run import Run
 from convatlas.recipes._transfer import Stages, in_stages, read_source, take_over
+from convatlas.recipes.fast import PATCHES_OF, whiten
 from convatlas.recipes.lenet import widen
-from convatlas.training import Companion, Hardware, Validation, WeightAverage, losses, optim, schedule
+from convatlas.training import Companion, Hardware, Lookahead, Validation, WeightAverage, losses, optim, schedule
 from convatlas.training.curvature import CurvatureEstimate, StochasticDiagonalLM
 
 
@@ -121,6 +122,8 @@ def prepare(
     batches = material.training_batches(rule, store, recipe, seed, hardware.device)
     if len(batches) == 0:
         raise DataError("the training part holds no image; give more images, or another split.")
+    if recipe.initial == "whitened":
+        whiten(net, material.batches("train", rule, store, batch_size=PATCHES_OF))
     net = hardware.place(net)
     epochs = max(recipe.epochs, math.ceil(recipe.min_updates / len(batches)))
     setup = Setup(
@@ -199,6 +202,9 @@ def build_companions(setup: Setup, optimizer: torch.optim.Optimizer) -> list[Com
         companions.append(CurvatureEstimate(optimizer, setup.net, patterns, build_loss(setup.recipe)))
     if setup.stages is not None and setup.stages.frozen:
         companions.append(setup.stages.freezing(setup.net))
+    if setup.recipe.lookahead:
+        updates = setup.recipe.epochs * len(setup.batches)
+        companions.append(Lookahead(setup.net, setup.recipe.lookahead, updates))
     if setup.recipe.ema is not None:
         companions.append(WeightAverage(setup.net, setup.recipe.ema))
     return companions
