@@ -122,7 +122,7 @@ def arrays(data: Dataset, rounds: int, device: str) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
-def files(data: Dataset, rounds: int, device: str) -> dict[str, float]:
+def files(data: Dataset, rounds: int, device: str, first_pass_too: bool = True) -> dict[str, float]:
     rule = preprocessing_for(data, 224)
     everything = np.tile(np.arange(len(data)), -(-EPOCH // len(data)))
     taken: dict[str, list[float]] = {}
@@ -149,8 +149,9 @@ def files(data: Dataset, rounds: int, device: str) -> dict[str, float]:
             taken.setdefault("cached_mapped", []).append(epoch_of(mapped, round_))
             taken.setdefault("dataloader_0", []).append(images_per_s(loader(pillow, 0), 256))
             taken.setdefault(f"dataloader_{cores()}", []).append(images_per_s(loader(pillow, cores()), 512))
-            taken.setdefault("first_pass_in_process", []).append(first_pass(1))
-            taken.setdefault("first_pass_workers", []).append(first_pass(cores()))
+            if first_pass_too:
+                taken.setdefault("first_pass_in_process", []).append(first_pass(1))
+                taken.setdefault("first_pass_workers", []).append(first_pass(cores()))
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
@@ -159,12 +160,15 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--only-cached", action="store_true", help="leave the decoding pass out")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     hardware = choose(arguments.device)
     data = open_data(arguments.data)
-    measure = arrays if isinstance(data.images, ArrayImages) else files
-    measured = measure(data, arguments.rounds, arguments.device)
+    if isinstance(data.images, ArrayImages):
+        measured = arrays(data, arguments.rounds, arguments.device)
+    else:
+        measured = files(data, arguments.rounds, arguments.device, not arguments.only_cached)
     if arguments.json:
         machine = {**environment(), **hardware.to_dict()}
         print(json.dumps({"data": data.source, "cores": cores(), "images_per_s": measured, "machine": machine}))

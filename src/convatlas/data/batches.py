@@ -11,13 +11,13 @@ from torch import Tensor
 
 from convatlas.data import augment as changes
 from convatlas.data import keyed, policy
-from convatlas.data.augment import LARGE, Augment, Draws
+from convatlas.data.augment import Augment, Draws
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.data.store import ImageStore
-from convatlas.data.threads import for_each
 from convatlas.errors import ShapeError, UsageError
 
 _MIXES = "mix"
+_CACHED_VALUES = 1 << 21  # 8 MB of floats: small enough to stay in a cache between two operations
 
 
 class Batches:
@@ -188,16 +188,11 @@ class _Normalisation:
         n, height, width, channels = pixels.shape
         # whole rows of W * C values: the three channels alone are too short a row to be computed quickly
         rows, scale, shift = pixels.flatten(2), (self.scale / 255).repeat(width), self.shift.repeat(width)
-        if pixels.device.type == "cpu" and min(height, width) >= LARGE:
-            images = torch.empty(rows.shape)
-
-            def normalise(i: int) -> None:
-                torch.addcmul(shift, rows[i].float(), scale, out=images[i])
-
-            for_each(normalise, n)  # each in a core's cache
-        else:
-            images = rows.float()
-            torch.addcmul(shift, images, scale, out=images)
+        images = torch.empty(rows.shape, device=pixels.device)
+        at_once = max(1, _CACHED_VALUES // (height * width * channels)) if pixels.device.type == "cpu" else n
+        for these, whole in zip(rows.split(at_once), images.split(at_once), strict=True):
+            whole.copy_(these)
+            torch.addcmul(shift, whole, scale, out=whole)
         return images.view(n, height, width, channels).permute(0, 3, 1, 2)
 
     def of_unit(self, images: Tensor) -> Tensor:
