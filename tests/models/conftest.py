@@ -1,8 +1,14 @@
-"""Peers: other people's networks, installed for tests only (pytest -m peers)."""
+"""Peers: other people's networks, installed for tests only (make test-peers), and the record of how well ours agree."""
 
 from __future__ import annotations
 
+import importlib
+import importlib.metadata
 import importlib.util
+import json
+import os
+import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,15 +16,20 @@ import torch
 _libraries: list[torch.library.Library] = []  # a library's definitions live as long as it does
 
 
+def peer(name: str):
+    """A peer's package; the test is skipped where it is not installed, and fails where all of them must be there."""
+    if importlib.util.find_spec(name) is None:
+        message = f"{name} is not installed; make test-peers installs the peers in an environment of their own"
+        if os.environ.get("CONVATLAS_PEERS") == "required":
+            pytest.fail(message)
+        pytest.skip(message)
+    with warnings.catch_warnings(action="ignore"):
+        return importlib.import_module(name)
+
+
 @pytest.fixture(scope="session")
 def torchvision():
     """torchvision's wheel for another torch build lacks its operators; two declarations let its networks import."""
-    if importlib.util.find_spec("torchvision") is None:
-        pytest.skip("torchvision is not installed")
-    return import_torchvision()
-
-
-def import_torchvision():
     if not _libraries:
         try:
             library = torch.library.Library("torchvision", "DEF")
@@ -27,11 +38,45 @@ def import_torchvision():
             _libraries.append(library)
         except RuntimeError:  # torchvision's own operators are there
             pass
-    import torchvision
-
-    return torchvision
+    return peer("torchvision")
 
 
 @pytest.fixture(scope="session")
 def timm(torchvision):
-    return pytest.importorskip("timm", reason="timm is not installed")
+    return peer("timm")
+
+
+@pytest.fixture(scope="session")
+def keras():
+    os.environ["KERAS_BACKEND"] = "torch"
+    peer("h5py")
+    return peer("keras")
+
+
+@pytest.fixture(scope="session")
+def parity():
+    """What each comparison measured; written to the file that PARITY_RECORD names, if it does."""
+    found: list[dict] = []
+    yield found
+    if found and "PARITY_RECORD" in os.environ:
+        write_record(Path(os.environ["PARITY_RECORD"]), found)
+
+
+def write_record(path: Path, found: list[dict]) -> None:
+    libraries = sorted({pair["library"] for pair in found})
+    differences = {name: max(pair[name] for pair in found) for name in found[0] if name.endswith("_difference")}
+    document = {
+        "schema": 1,
+        "what": "largest difference between a peer's network and ours with the peer's random weights, float32, "
+        "relative to the largest value of the peer's: logits in eval mode, logits in training mode without dropout, "
+        "and the gradient of the cross-entropy by every parameter",
+        "command": "make parity",
+        "versions": {name: importlib.metadata.version(name) for name in ("torch", *libraries)},
+        "pairs": len(found),
+        "networks": len({pair["ours"] for pair in found}),
+        "largest": differences,
+        "each": sorted(found, key=lambda pair: (pair["library"], pair["peer"])),
+    }
+    lines = json.dumps(document, indent=1).replace("\n   ", " ").replace("\n  }", " }")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(lines + "\n", encoding="utf-8")

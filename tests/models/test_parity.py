@@ -1,48 +1,111 @@
 """Where a peer has truly the same network, its weights in ours give the same logits, gradients and training forward.
 
-Where it has not, the difference is named and checked by its size. Run with  pytest -m peers  in an environment that
-has torchvision and timm (and keras with h5py for its part).
+Where it has not, the difference is named and checked by its size. ``make test-peers`` installs the peers and runs
+this; ``make parity`` runs all of it, the deepest networks too, and writes results/atlas/parity.json.
+
+The images are as small as the networks allow: agreement does not depend on their size, the time does.
 """
 
 from __future__ import annotations
 
-import os
+from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 import convatlas as ca
 from convatlas.models import entry
 from convatlas.models.weights import detect, load_weights
+from convatlas.models.weights.load import converted
 from convatlas.models.weights.read import read_tensors
 
-pytestmark = pytest.mark.peers
+pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]
 
-# peer's name -> ours
-TORCHVISION = {
-    "alexnet": "alexnet@torchvision",
-    **{f"vgg{depth}": f"vgg{depth}@torchvision" for depth in (11, 13, 16, 19)},
-    **{f"vgg{depth}_bn": f"vgg{depth}@torchvision_bn" for depth in (11, 13, 16, 19)},
-    "googlenet": "googlenet@torchvision",
-    "inception_v3": "inception_v3@torchvision",
-    **{f"resnet{depth}": f"resnet{depth}@torchvision" for depth in (18, 34, 50, 101, 152)},
-    "squeezenet1_0": "squeezenet1_0@torchvision",
-    "squeezenet1_1": "squeezenet1_1@torchvision",
-    **{f"densenet{depth}": f"densenet{depth}" for depth in (121, 161, 169, 201)},
-}
-TIMM = {
-    "vgg16": "vgg16",
-    "vgg19_bn": "vgg19@torchvision_bn",
-    "resnet18": "resnet18",
-    "resnet50": "resnet50@torchvision",
-    "inception_v3": "inception_v3@torchvision",
-    "inception_v4": "inception_v4",
-    "inception_resnet_v2": "inception_resnet_v2@timm",
-    "legacy_xception": "xception@timm",
-    "densenet121": "densenet121",
-}
 TOLERANCE = 1e-4  # of the largest logit
+GRADIENT_TOLERANCE = 1e-3  # of the largest entry of that gradient: sums over maps, in another order
+IMAGES = 4
+
+
+class Pair(NamedTuple):
+    peer: str
+    ours: str
+    side: int  # of the square images, pixels
+    slow: bool = False
+
+
+TORCHVISION = (
+    Pair("alexnet", "alexnet@torchvision", 95),
+    Pair("vgg11", "vgg11@torchvision", 48),
+    Pair("vgg13", "vgg13@torchvision", 48, slow=True),
+    Pair("vgg16", "vgg16@torchvision", 48),
+    Pair("vgg19", "vgg19@torchvision", 48, slow=True),
+    Pair("vgg11_bn", "vgg11@torchvision_bn", 48),
+    Pair("vgg13_bn", "vgg13@torchvision_bn", 48, slow=True),
+    Pair("vgg16_bn", "vgg16@torchvision_bn", 48, slow=True),
+    Pair("vgg19_bn", "vgg19@torchvision_bn", 48),
+    Pair("googlenet", "googlenet@torchvision", 96),
+    Pair("inception_v3", "inception_v3@torchvision", 299),
+    *(Pair(f"resnet{depth}", f"resnet{depth}@torchvision", 64, depth > 101) for depth in (18, 34, 50, 101, 152)),
+    Pair("squeezenet1_0", "squeezenet1_0@torchvision", 64),
+    Pair("squeezenet1_1", "squeezenet1_1@torchvision", 64),
+    *(Pair(f"densenet{depth}", f"densenet{depth}", 64, depth > 169) for depth in (121, 161, 169, 201)),
+)
+TIMM = (
+    Pair("vgg11", "vgg11@torchvision", 48, slow=True),
+    Pair("vgg13_bn", "vgg13@torchvision_bn", 48, slow=True),
+    Pair("vgg16", "vgg16", 224, slow=True),
+    Pair("vgg19_bn", "vgg19@torchvision_bn", 48),
+    Pair("resnet18", "resnet18", 64),
+    Pair("resnet34", "resnet34", 64),
+    *(Pair(f"resnet{depth}", f"resnet{depth}@torchvision", 64, depth > 50) for depth in (50, 101, 152)),
+    Pair("inception_v3", "inception_v3@torchvision", 139),
+    Pair("inception_v4", "inception_v4", 139),
+    Pair("inception_resnet_v2", "inception_resnet_v2@timm", 139),
+    Pair("legacy_xception", "xception@timm", 96),
+    *(Pair(f"densenet{depth}", f"densenet{depth}", 64, depth > 121) for depth in (121, 161, 169, 201)),
+)
+KERAS = (
+    Pair("VGG16", "vgg16", 64),
+    Pair("VGG19", "vgg19", 64, slow=True),
+    *(Pair(f"ResNet{depth}", f"resnet{depth}@keras", 64, depth > 50) for depth in (50, 101, 152)),
+    *(Pair(f"DenseNet{depth}", f"densenet{depth}", 64, depth > 121) for depth in (121, 169, 201)),
+    Pair("InceptionV3", "inception_v3@keras", 96),
+    Pair("Xception", "xception", 96),
+    Pair("InceptionResNetV2", "inception_resnet_v2@keras", 96, slow=True),
+)
+
+
+def cases(pairs: tuple[Pair, ...]) -> list:
+    return [pytest.param(pair, id=pair.peer, marks=[pytest.mark.slow] if pair.slow else []) for pair in pairs]
+
+
+class Compared(NamedTuple):
+    """What a network says of the same images: logits (N, K) in both modes, and a gradient for each parameter."""
+
+    evaluated: Tensor
+    trained: Tensor
+    gradients: dict[str, Tensor]
+
+
+def compared(net: nn.Module, images: Tensor, labels: Tensor) -> Compared:
+    """One step's worth, with dropout off: the weights stay as they are."""
+    for module in net.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    with torch.no_grad():
+        evaluated = net.eval()(images)
+    trained = first(net.train()(images))
+    F.cross_entropy(trained, labels).backward()
+    gradients = {name: value.grad for name, value in net.named_parameters() if value.grad is not None}
+    return Compared(evaluated, trained.detach(), gradients)
+
+
+def first(outputs: Tensor | tuple) -> Tensor:
+    """The logits; auxiliary classifiers come behind them."""
+    return outputs[0] if isinstance(outputs, tuple) else outputs
 
 
 def disturb(net: nn.Module) -> None:
@@ -57,59 +120,122 @@ def disturb(net: nn.Module) -> None:
             nn.init.normal_(module.bias, std=0.1)
 
 
-def same(ours: torch.Tensor, theirs: torch.Tensor) -> float:
-    """The largest difference, relative to the largest logit."""
-    difference = ((ours - theirs).abs().max() / theirs.abs().max()).item()
-    assert difference <= TOLERANCE
-    return difference
+def difference(ours: Tensor, theirs: Tensor) -> float:
+    """The largest difference, relative to the largest of their values."""
+    return ((ours - theirs).abs().max() / theirs.abs().max()).item()
 
 
-def compare(peer: nn.Module, name: str, tmp_path, record_property) -> None:
+def gradient_difference(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:
+    """The largest `difference` over the parameters; a gradient that is rounding only, as of a bias that batch norm
+    takes away again, is left out."""
+    assert ours.keys() <= theirs.keys()
+    largest = max(gradient.abs().max() for gradient in theirs.values())
+    return max(
+        difference(gradient, theirs[name])
+        for name, gradient in ours.items()
+        if theirs[name].abs().max() > 1e-5 * largest
+    )
+
+
+def agree(library: str, pair: Pair, ours: Compared, theirs: Compared, parity: list[dict]) -> None:
+    found = {
+        "eval_difference": difference(ours.evaluated, theirs.evaluated),
+        "train_difference": difference(ours.trained, theirs.trained),
+        "gradient_difference": gradient_difference(ours.gradients, theirs.gradients),
+    }
+    parity.append({"library": library, "peer": pair.peer, "ours": pair.ours, "side": pair.side, **found})
+    assert torch.equal(ours.evaluated.argmax(1), theirs.evaluated.argmax(1))
+    assert found["eval_difference"] <= TOLERANCE
+    assert found["train_difference"] <= TOLERANCE
+    assert found["gradient_difference"] <= GRADIENT_TOLERANCE
+
+
+def draw(pair: Pair) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(IMAGES, 3, pair.side, pair.side, generator=generator)
+    return images, torch.randint(1000, (IMAGES,), generator=generator)
+
+
+def compare(library: str, pair: Pair, peer: nn.Module, tmp_path, parity: list[dict]) -> None:
     disturb(peer)
     torch.save(peer.state_dict(), tmp_path / "peer.pth")
-    ours = ca.create_model(name)
-    load_weights(ours, tmp_path / "peer.pth", source=None)
-    x = torch.randn(2, *entry(name).input)
-
-    peer.eval(), ours.eval()
-    theirs_logits, our_logits = peer(x), ours(x)
-    record_property("largest_difference", same(our_logits, theirs_logits))
-    assert torch.equal(our_logits.argmax(1), theirs_logits.argmax(1))
-    (theirs_stem,) = torch.autograd.grad(theirs_logits.square().sum(), first_weight(peer))
-    (our_stem,) = torch.autograd.grad(our_logits.square().sum(), first_weight(ours))
-    same(our_stem, theirs_stem)
-
-    for module in (*peer.modules(), *ours.modules()):
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-    peer.train(), ours.train()
-    with torch.no_grad():
-        same(logits(ours(x)), logits(peer(x)))
+    ours = ca.create_model(pair.ours)
+    loaded = load_weights(ours, tmp_path / "peer.pth")
+    assert loaded.labels.names[0] == "tench"
+    images, labels = draw(pair)
+    theirs = compared(peer, images, labels)
+    renamed = converted(ours, theirs.gradients, library)
+    agree(library, pair, compared(ours, images, labels), theirs._replace(gradients=renamed), parity)
 
 
-def first_weight(net: nn.Module) -> nn.Parameter:
-    return next(parameter for parameter in net.parameters() if parameter.dim() == 4)
-
-
-def logits(outputs: torch.Tensor | tuple) -> torch.Tensor:
-    return outputs[0] if isinstance(outputs, tuple) else outputs
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("peer", TORCHVISION)
-def test_torchvision(peer, torchvision, tmp_path, record_property):
-    options = {"init_weights": False, "aux_logits": True} if peer in ("googlenet", "inception_v3") else {}
+@pytest.mark.parametrize("pair", cases(TORCHVISION))
+def test_torchvision(pair, torchvision, tmp_path, parity):
+    options = {"init_weights": False, "aux_logits": True} if pair.peer in ("googlenet", "inception_v3") else {}
     options |= {"transform_input": False} if options else {}
-    compare(getattr(torchvision.models, peer)(weights=None, **options), TORCHVISION[peer], tmp_path, record_property)
+    compare("torchvision", pair, getattr(torchvision.models, pair.peer)(weights=None, **options), tmp_path, parity)
 
 
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("peer", TIMM)
-def test_timm(peer, timm, tmp_path, record_property):
-    compare(timm.create_model(peer, pretrained=False), TIMM[peer], tmp_path, record_property)
+@pytest.mark.parametrize("pair", cases(TIMM))
+def test_timm(pair, timm, tmp_path, parity):
+    compare("timm", pair, timm.create_model(pair.peer, pretrained=False), tmp_path, parity)
 
 
-@pytest.mark.filterwarnings("ignore")
+def built(keras, pair: Pair):
+    """A network of keras.applications whose statistics and scales are as a trained network has them."""
+    keras.utils.set_random_seed(0)
+    net = getattr(keras.applications, pair.peer)(
+        weights=None, classifier_activation=None, input_shape=(pair.side, pair.side, 3)
+    )
+    generator = np.random.default_rng(0)
+    for weight in net.weights:
+        if weight.name in ("gamma", "moving_variance"):
+            weight.assign(generator.uniform(0.5, 1.5, weight.shape))
+        elif weight.name in ("beta", "moving_mean"):
+            weight.assign(generator.normal(0, 0.1, weight.shape))
+    return net
+
+
+@pytest.mark.parametrize("pair", cases(KERAS))
+def test_keras(pair, keras, tmp_path, parity):
+    net = built(keras, pair)
+    net.save(tmp_path / "peer.keras")
+    ours = ca.create_model(pair.ours, image_size=pair.side)
+    assert detect(ours, read_tensors(tmp_path / "peer.keras")) == "keras"
+    load_weights(ours, tmp_path / "peer.keras")
+
+    images, labels = draw(pair)
+    turned = images.flip(1) if pair.ours.startswith(("resnet", "vgg")) else images  # its weights read BGR
+    shown = turned.permute(0, 2, 3, 1).contiguous()
+    with torch.no_grad():
+        evaluated = net(shown, training=False)
+    trained = net(shown, training=True)
+    F.cross_entropy(trained, labels).backward()
+    gradients = {
+        f"{layer.name}/{weight.name}": weight.value.grad
+        for layer in net.layers
+        for weight in layer.weights
+        if weight.value.grad is not None
+    }
+    theirs = Compared(evaluated, trained.detach(), converted(ours, gradients, "keras"))
+    agree("keras", pair, compared(ours, images, labels), theirs, parity)
+
+
+@pytest.mark.parametrize("pair", [pair for pair in KERAS if pair.peer in ("DenseNet121", "InceptionV3", "Xception")])
+def test_keras_files_of_three_kinds_hold_the_same(pair, keras, tmp_path):
+    """Named layers, numbered layers without scales, separable convolutions: each way a Keras file can be written."""
+    net = built(keras, pair)
+    net.save(tmp_path / "whole.keras")
+    net.save(tmp_path / "whole.h5")
+    net.save_weights(tmp_path / "only.weights.h5")
+    states = []
+    for name in ("whole.keras", "whole.h5", "only.weights.h5"):
+        ours = ca.create_model(pair.ours, image_size=pair.side)
+        assert load_weights(ours, tmp_path / name).source == "keras"
+        states.append(ours.state_dict())
+    for state in states[1:]:
+        assert all(torch.equal(state[name], value) for name, value in states[0].items())
+
+
 def test_where_torchvision_departs_from_the_paper(torchvision):
     """Not the same networks: the difference in parameters, as the cards and the errata have it."""
 
@@ -124,40 +250,3 @@ def test_where_torchvision_departs_from_the_paper(torchvision):
     assert params("resnet18") - entry("resnet18_a").params == 173_824  # projections
     assert params("resnet50") == entry("resnet50").params  # the stride moves no parameter
     assert entry("resnet50@torchvision").macs - entry("resnet50").macs == 231_211_008
-
-
-KERAS = {
-    "ResNet50": "resnet50@keras",
-    "VGG16": "vgg16",
-    "DenseNet121": "densenet121",
-    "InceptionV3": "inception_v3@keras",
-    "Xception": "xception",
-    "InceptionResNetV2": "inception_resnet_v2@keras",
-}
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("peer", KERAS)
-def test_keras(peer, tmp_path, record_property):
-    os.environ["KERAS_BACKEND"] = "torch"
-    keras = pytest.importorskip("keras", reason="keras is not installed")
-    h5py = pytest.importorskip("h5py", reason="h5py is not installed")
-    keras.utils.set_random_seed(0)
-    net = getattr(keras.applications, peer)(weights=None, classifier_activation=None)
-    name = KERAS[peer]
-    with h5py.File(tmp_path / "peer.h5", "w") as file:  # the layout of the published files
-        for layer in net.layers:
-            for weight in layer.weights:
-                value = keras.ops.convert_to_numpy(weight)
-                if "variance" in weight.name or "gamma" in weight.name:
-                    value = value * 1.3
-                    weight.assign(value)
-                file[f"{layer.name}/{layer.name}/{weight.name}:0"] = value
-    ours = ca.create_model(name).eval()
-    assert detect(ours, read_tensors(tmp_path / "peer.h5")) == "keras"
-    load_weights(ours, tmp_path / "peer.h5", source="keras")
-    x = torch.randn(2, *entry(name).input)
-    shown = x.flip(1) if entry(name).family in ("resnet", "vgg") else x  # its weights read BGR
-    with torch.no_grad():
-        theirs = net(shown.permute(0, 2, 3, 1), training=False)
-        record_property("largest_difference", same(ours(x), torch.as_tensor(theirs).float().cpu()))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import pickle
-import struct
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ from safetensors.torch import save_file
 import convatlas as ca
 from convatlas.errors import CheckpointError, UnknownNameError, UsageError
 from convatlas.models.weights import detect, load_weights, published
-from convatlas.models.weights.caffe import read_caffemodel
 from convatlas.models.weights.prepare import UNUSUAL, assumed
 
 
@@ -143,88 +141,6 @@ def test_missing_files_unknown_endings_and_foreign_modules(other, tmp_path):
         load_weights(other, tmp_path / "weights.doc")
     with pytest.raises(UsageError, match="made by create_model"):
         load_weights(torch.nn.Linear(1, 1), tmp_path / "weights.doc")
-
-
-# a hand-written encoder of the few protocol-buffer fields a caffemodel needs
-
-
-def varint(number: int) -> bytes:
-    out = b""
-    while number > 127:
-        out, number = out + bytes([number & 127 | 128]), number >> 7
-    return out + bytes([number])
-
-
-def field(number: int, payload: bytes) -> bytes:
-    return varint(number << 3 | 2) + varint(len(payload)) + payload
-
-
-def blob(tensor: torch.Tensor, shape: tuple[int, ...] | None = None) -> bytes:
-    dims = b"".join(varint(side) for side in (shape or tensor.shape))
-    return field(7, field(1, dims)) + field(5, tensor.contiguous().numpy().astype("<f4").tobytes())
-
-
-def legacy_blob(tensor: torch.Tensor) -> bytes:
-    sides = (1,) * (4 - tensor.dim()) + tuple(tensor.shape)
-    head = b"".join(varint(number << 3) + varint(side) for number, side in enumerate(sides, start=1))
-    return head + b"".join(varint(5 << 3 | 5) + struct.pack("<f", value) for value in tensor.flatten().tolist())
-
-
-def caffemodel(layers: dict[str, list[bytes]], v1: bool = False) -> bytes:
-    name, blobs, layer = (4, 6, 2) if v1 else (1, 7, 100)
-    return b"".join(
-        field(layer, field(name, key.encode()) + b"".join(field(blobs, one) for one in values))
-        for key, values in layers.items()
-    )
-
-
-def test_a_caffemodel_is_loaded_and_its_first_convolution_turned_from_bgr(tmp_path):
-    torch.manual_seed(0)
-    source, target = (ca.create_model("squeezenet1_1", num_classes=7) for _ in range(2))
-    layers = {}
-    for name, module in source.named_modules():
-        if isinstance(module, torch.nn.Conv2d):
-            weight = module.weight.detach()
-            weight = weight.flip(1) if name == "conv1" else weight
-            layers[name.replace(".", "/")] = [blob(weight), blob(module.bias.detach())]
-    (tmp_path / "net.caffemodel").write_bytes(field(1, b"SqueezeNet") + caffemodel(layers))
-    loaded = load_weights(target, tmp_path / "net.caffemodel")
-    assert loaded.source == "caffe"
-    assert loaded.preparation.std == (1 / 255,) * 3
-    assert equal(weights(target), weights(source))
-
-
-def test_caffes_residual_names_and_batch_statistics(tmp_path):
-    from convatlas.models.weights.caffe import from_caffe, our_layer
-
-    assert our_layer("res2a_branch1") == "conv2_x.0.shortcut.conv"
-    assert our_layer("bn3b7_branch2c") == "conv3_x.7.bn3"
-    assert our_layer("scale5c_branch2b") == "conv5_x.2.bn2"
-    assert our_layer("inception_4a/5x5_reduce") == "inception_4a.reduce5x5.conv"
-    tensors = {"bn_conv1.0": torch.tensor([4.0]), "bn_conv1.1": torch.tensor([6.0]), "bn_conv1.2": torch.tensor([2.0])}
-    ours = from_caffe(tensors, {}, "conv1.weight")
-    assert {key: value.item() for key, value in ours.items()} == {"bn1.running_mean": 2.0, "bn1.running_var": 3.0}
-
-
-def test_the_caffemodel_reader_knows_both_generations():
-    value = torch.arange(6.0).reshape(2, 3)
-    new = read_caffemodel(caffemodel({"fc": [blob(value)]}))
-    old = read_caffemodel(caffemodel({"fc": [legacy_blob(value)]}, v1=True))
-    assert torch.equal(new["fc.0"], value)
-    assert torch.equal(old["fc.0"], value.reshape(1, 1, 2, 3))
-
-
-def test_a_caffemodel_with_absurd_or_wrong_sizes_is_refused():
-    value = torch.zeros(4)
-    with pytest.raises(CheckpointError, match=r"claims the shape \(1000000, 1000000\).*refused"):
-        read_caffemodel(caffemodel({"fc": [blob(value, (10**6, 10**6))]}))
-    with pytest.raises(CheckpointError, match=r"claims the shape \(5,\) but holds 4 numbers"):
-        read_caffemodel(caffemodel({"fc": [blob(value, (5,))]}))
-    whole = caffemodel({"fc": [blob(value)]})
-    with pytest.raises(CheckpointError, match=r"damaged|no weights"):
-        read_caffemodel(whole[:-3])
-    with pytest.raises(CheckpointError, match=r"damaged|no weights"):
-        read_caffemodel(b"\xff" * 40)
 
 
 def as_torchvision(net) -> dict[str, torch.Tensor]:

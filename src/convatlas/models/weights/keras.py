@@ -1,10 +1,10 @@
-"""Keras's weights (the .h5 files of keras.applications) under our names, without Keras."""
+"""Keras's weights (those of keras.applications) under our names, without Keras."""
 
 from __future__ import annotations
 
+import math
 import re
 
-import torch
 from torch import Tensor, nn
 
 from convatlas.models._branches import ConvNorm
@@ -90,7 +90,7 @@ def numbered_layers(net: nn.Module, family: str) -> dict[str, list[str]]:
 
 
 def from_keras(tensors: dict[str, Tensor], net: nn.Module, family: str, stem: str) -> dict[str, Tensor]:
-    """The data sets of an .h5 file under our names, kernels turned from HWIO to OIHW."""
+    """What was read of a Keras file under our names, kernels turned from HWIO to OIHW."""
     layers = {split(path)[0] for path in tensors}
     order = numbered_layers(net, family)
     places: dict[str, str] = {}
@@ -125,7 +125,10 @@ def turned(tensor: Tensor, parameter: str) -> Tensor:
     return tensor.t().contiguous() if tensor.dim() == 2 else tensor
 
 
-def channels_first(weight: Tensor) -> Tensor:
-    """fc6 reads a flattened 7 x 7 x 512 map there and a 512 x 7 x 7 map here."""
-    outputs = weight.shape[0]
-    return torch.reshape(weight, (outputs, 7, 7, 512)).permute(0, 3, 1, 2).reshape(outputs, -1)
+def channels_first(weight: Tensor, channels: int = 512) -> Tensor:
+    """fc6 reads a flattened map of 7 x 7 x 512 there and of 512 x 7 x 7 here; smaller where it was built smaller."""
+    outputs, inputs = weight.shape
+    side = math.isqrt(inputs // channels)
+    if side * side * channels != inputs:
+        return weight  # of another shape than any VGG here: the comparison of shapes says so
+    return weight.reshape(outputs, side, side, channels).permute(0, 3, 1, 2).reshape(outputs, -1)
