@@ -119,6 +119,8 @@ def he_(net: nn.Module) -> None:
 
     Batch norm starts as the identity.
     """
+    if next(net.parameters()).is_meta:
+        return  # nothing to draw, and torch's normal_ takes long over it
     for module in net.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             nn.init.normal_(module.weight, std=math.sqrt(2 / fan_in(module.weight)))
