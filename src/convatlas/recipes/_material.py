@@ -14,7 +14,9 @@ from convatlas.data import Augment, Batches, Dataset, ImageStore, Preprocessing,
 from convatlas.errors import RecipeError
 from convatlas.models import Entry
 from convatlas.recipes._recipe import Recipe
+from convatlas.training.distributed import processes_here
 
+MEMORY_SHARE = 0.25  # of the machine's, that resident images may take
 VALIDATION_SHARE = 0.15  # of what is not the test part, where the data give no validation part
 
 
@@ -67,7 +69,8 @@ class Material:
         if like is not None:
             rule = replace(rule, interpolation=like.interpolation)
         if rule not in self._stores:
-            self._stores[rule] = room.load_images(self.dataset, rule, progress=self._progress)
+            share = MEMORY_SHARE / processes_here()  # each process holds the images for itself
+            self._stores[rule] = room.load_images(self.dataset, rule, progress=self._progress, memory_share=share)
         store = self._stores[rule]
         if recipe.pixels == "lenet-1998":  # ink 1.175 on -0.1: p / 255 * 1.275 - 0.1
             return rule.with_stats((0.1 / 1.275,) * channels, (1 / 1.275,) * channels), store

@@ -209,6 +209,12 @@ class Recipe:
     checkpoint_every_steps: int | None = setting(None, "Also a checkpoint every so many updates.", "run", least=1)
 
     device: str = setting("auto", "auto, cpu, cuda or cuda:N.", "machine")
+    sync_batchnorm: bool = setting(
+        False, "With torchrun: batch norm over the whole batch instead of each process's rows.", "machine"
+    )
+    rank_timeout_s: float = setting(
+        30.0, "With torchrun: seconds until a process that does not answer is given up.", "machine", above=0
+    )
     threads: int | None = setting(None, "Threads of the CPU; all where not given.", "machine", least=1)
     precision: str = setting(
         "auto", "auto asks the processor whether bf16 is fast.", "machine", ("auto", "bf16", "fp32")

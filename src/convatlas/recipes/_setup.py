@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from convatlas import models, training
 from convatlas.data import Augment, Batches, Preprocessing
+from convatlas.data.ranks import RankBatches
 from convatlas.errors import DataError, RecipeError, UsageError
 from convatlas.recipes._material import Material
 from convatlas.recipes._recipe import Recipe
@@ -26,6 +27,7 @@ from convatlas.recipes.fast import PATCHES_OF, whiten
 from convatlas.recipes.lenet import widen
 from convatlas.training import Companion, Hardware, Lookahead, Validation, WeightAverage, losses, optim, schedule
 from convatlas.training.curvature import CurvatureEstimate, StochasticDiagonalLM
+from convatlas.training.distributed import Team, join, refuse_contradictions
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,17 @@ class Setup:
     validation: Batches
     test: Batches
     seed: int
+    team: Team
     start: dict[str, Any] | None = None  # what was taken over from other weights
     stages: Stages | None = None  # what is frozen or slowed down
 
     def test_image(self, index: int) -> np.ndarray:
         """Pixels of test image ``index``, uint8 (h, w, c), as they were read."""
         return self.material.dataset.read(int(self.material.split.test[index]))
+
+    def rows_of(self, batches: Batches) -> Batches | RankBatches:
+        """What this process computes of each batch: all of it, where it is the only one."""
+        return RankBatches(batches, self.team.rank, self.team.size) if self.team.size > 1 else batches
 
     def header(self) -> dict[str, str]:
         """What is printed before the first update: every choice that bears on speed or accuracy."""
@@ -58,6 +65,7 @@ class Setup:
             listed = "; ".join(f"{problem.name} (index {problem.index})" for problem in data.problems[:10])
             more = f" and {len(data.problems) - 10} more" if len(data.problems) > 10 else ""
             left_out = {"left out": f"{len(data.problems)} files that cannot be read: {listed}{more}"}
+        together = {"processes": self.team.describe(self.recipe.batch_size)} if self.team.size > 1 else {}
         averaged = f", judged and kept: their moving average, decay {self.recipe.ema:g}" if self.recipe.ema else ""
         return {
             "network": f"{self.entry.full_name}, {sum(p.numel() for p in self.net.parameters()):,} parameters",
@@ -76,6 +84,7 @@ class Setup:
             "machine": f"{self.hardware.device}, {self.hardware.threads} threads, {self.hardware.precision} "
             f"({self.hardware.why}), {'channels last' if self.hardware.channels_last else 'channels first'}, "
             f"allocator {self.hardware.allocator}",
+            **together,
             "seed": str(self.seed),
         }
 
@@ -97,7 +106,15 @@ def prepare(
         begun: the run that is to be continued: its checkpoints hold what it once started from.
     """
     entry = models.entry(model)
-    hardware = training.choose(recipe.device, recipe.threads, recipe.precision, recipe.channels_last, recipe.allocator)
+    team = join(recipe.rank_timeout_s)
+    refuse_contradictions(recipe.batch_size, 1, team)
+    if team.size > 1 and recipe.sync_batchnorm and time_s is not None:
+        raise UsageError("--time measures one process, where batch norm cannot be synchronised; pass --epochs instead.")
+    if team.size > 1 and recipe.unfreeze_every:
+        raise UsageError("unfreeze_every needs one process: what thaws would not be shared. Freeze for good, or not.")
+    hardware = training.choose(
+        team.device(recipe.device), recipe.threads, recipe.precision, recipe.channels_last, recipe.allocator
+    )
     torch.manual_seed(seed)
     source = read_source(recipe.start_from, model, download) if recipe.start_from is not None and not begun else None
     like = source.rule if source else begun.preprocessing if begun and recipe.start_from is not None else None
@@ -117,6 +134,8 @@ def prepare(
     start = begun.config.get("start") if begun else None
     if source is not None:
         start = take_over(net, entry.full_name, source, classes, image_size).to_dict()
+    if recipe.sync_batchnorm:
+        net = team.synced(hardware.place(net))
     stages = in_stages(net, recipe, (material.dataset.channels, image_size, image_size))
     rule, store = material.prepared(entry, recipe, like)
     batches = material.training_batches(rule, store, recipe, seed, hardware.device)
@@ -137,6 +156,7 @@ def prepare(
         validation=material.batches("val", rule, store, hardware.device),
         test=material.batches("test", rule, store, hardware.device),
         seed=seed,
+        team=team,
         start=start,
         stages=stages,
     )
@@ -158,11 +178,13 @@ def epochs_within(setup: Setup, time_s: float, trial: int = 8) -> int:
     optimizer, loss_fn = build_optimizer(rehearsal), build_loss(setup.recipe)
     build_companions(rehearsal, optimizer)  # what is frozen takes less time
     times = []
-    stream = setup.batches.epoch(0)
+    stream = setup.rows_of(setup.batches).epoch(0)
     for _ in range(min(trial, len(setup.batches))):
         clock = time.perf_counter()
         images, labels = next(stream)
-        training.train_step(rehearsal.net, images, labels, loss_fn, optimizer, setup.hardware.autocast())
+        training.train_step(
+            rehearsal.net, images, labels, loss_fn, optimizer, setup.hardware.autocast(), None, setup.recipe.accumulate
+        )
         times.append(time.perf_counter() - clock)
     update_s = sorted(times)[len(times) // 2]
     return max(1, int(time_s / (update_s * len(setup.batches))))
@@ -215,15 +237,20 @@ def validator(setup: Setup) -> Callable[[nn.Module], Validation] | None:
     if len(setup.validation) == 0:
         return None
 
+    team, batches = setup.team, setup.rows_of(setup.validation)
+
     def validate(net: nn.Module) -> Validation:
         net.eval()
         loss, hits, count = 0.0, 0, 0
         with torch.inference_mode(), setup.hardware.autocast():
-            for images, labels in setup.validation.epoch(0):
+            for step, (images, labels) in enumerate(batches.epoch(0)):
+                if team.share(len(labels), batches, step).images == 0:
+                    continue  # another rank counts them
                 logits = net(images).float()
                 loss += float(F.cross_entropy(logits, labels, reduction="sum"))
                 hits += int((logits.argmax(dim=1) == labels).sum())
                 count += len(labels)
+        loss, hits, count = team.add(torch.tensor([loss, hits, count], dtype=torch.float64)).tolist()
         return Validation(loss / count, hits / count)
 
     return validate

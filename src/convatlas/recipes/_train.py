@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,9 +12,10 @@ import torch
 
 from convatlas import training
 from convatlas.data import Dataset, write_split
-from convatlas.errors import DataError
+from convatlas.errors import CheckpointError, DataError
 from convatlas.evaluation import Evaluation, evaluate
 from convatlas.recipes import _folder
+from convatlas.recipes._launch import Launch, same_everywhere
 from convatlas.recipes._material import Material
 from convatlas.recipes._names import PAPER_RECIPES, recipe_for
 from convatlas.recipes._recipe import Recipe
@@ -26,7 +29,7 @@ from convatlas.recipes._setup import (
     prepare,
     validator,
 )
-from convatlas.training import Plan, checkpoint, journal
+from convatlas.training import Plan, checkpoint, distributed, journal
 from convatlas.visualization import run_report
 
 
@@ -60,6 +63,10 @@ def train(
 
     The weights are chosen by the validation part; the test part is looked at once, at the end.
 
+    In processes that torchrun started, all call this alike and train one network together; the batch size is that of
+    all of them, rank 0 alone writes and is heard by its ``watcher``, and all return when the run is finished. A launch
+    that torchrun restarts goes on from its newest checkpoint.
+
     Args:
         model: a name of `list_models`.
         data: what `open_data` opens, or a `Material` shared with other trainings.
@@ -77,24 +84,45 @@ def train(
         DataError: data that cannot be used.
         TrainingError: the loss diverged, or the disk is full.
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was written.
+        LostRankError: of several processes, another one ended or failed.
     """
-    watcher = watcher or Watcher()
     chosen = (recipe_for(model, recipe) if isinstance(recipe, str) else recipe).change(**settings)
-    material = data if isinstance(data, Material) else Material(
-        data,
-        seed=seed,
-        split=Path(split) if split else None,
-        on_bad=on_bad,
-        max_bad=max_bad,
-        validation_images=chosen.validation_images,
-        progress=watcher.on_images,
-    )  # fmt: skip
+    team = distributed.join(chosen.rank_timeout_s)
+    watcher = watcher if watcher and team.leads else Watcher()
+    launch = Launch.of(Path(out), {"model": model, "data": str(data), "recipe": chosen.to_dict(), "seed": seed})
+    begun = launch.begun(team)
+    if begun is not None:
+        run = resume(begun, watcher=watcher)
+        if team.leads:
+            launch.forget()
+        return run
     if chosen.start_from is not None and Path(chosen.start_from).exists():
         chosen = chosen.change(start_from=str(Path(chosen.start_from).resolve()))
-    setup = prepare(model, material, chosen, seed, time_s, download=download)
-    folder = _folder.make(Path(out), setup.entry.full_name, material.dataset.source)
-    write_beginning(folder, setup)
-    return carry_out(folder, setup, watcher)
+    with team.together(), team.in_turn():
+        material = data if isinstance(data, Material) else Material(
+            data,
+            seed=seed,
+            split=Path(split) if split else None,
+            on_bad=on_bad,
+            max_bad=max_bad,
+            validation_images=chosen.validation_images,
+            progress=watcher.on_images,
+        )  # fmt: skip
+        setup = prepare(model, material, chosen, seed, time_s if team.leads else None, download=download)
+    if time_s is not None:  # by the clock of rank 0
+        setup = replace(setup, recipe=setup.recipe.change(epochs=int(team.tell(str(setup.recipe.epochs)))))
+    same_everywhere(setup)
+    made = ""
+    with team.together():
+        if team.leads:
+            folder = _folder.make(Path(out), setup.entry.full_name, material.dataset.source)
+            write_beginning(folder, setup)
+            launch.remember(folder)
+            made = str(folder)
+    run = carry_out(Path(team.tell(made)), setup, watcher)
+    if team.leads:
+        launch.forget()
+    return run
 
 
 def resume(folder: str | Path, *, watcher: Watcher | None = None) -> Run:
@@ -107,26 +135,31 @@ def resume(folder: str | Path, *, watcher: Watcher | None = None) -> Run:
         CheckpointError: no checkpoint of the run is whole.
         DataError: the data are no longer what the run was started with.
     """
-    watcher = watcher or Watcher()
     run = Run(folder)
+    team = distributed.join(run.recipe.rank_timeout_s)
+    watcher = watcher if watcher and team.leads else Watcher()
     if run.finished and run.result is not None:
         watcher.on_note(f"{run.path} is finished already")
         return run
     data = run.config["data"]
-    material = Material(
-        data["source"],
-        split=run.split_path,
-        on_bad=data["on_bad"],
-        max_bad=data["max_bad"],
-        progress=watcher.on_images,
-    )
-    if material.dataset.fingerprint != data["fingerprint"]:
-        raise DataError(
-            f"the data at {data['source']} are no longer those of {run.path}: names, labels or files have changed. "
-            "Start a new run, or put the old data back."
+    with team.together(), team.in_turn():
+        material = Material(
+            data["source"],
+            split=run.split_path,
+            on_bad=data["on_bad"],
+            max_bad=data["max_bad"],
+            progress=watcher.on_images,
         )
-    setup = prepare(run.model, material, run.recipe, run.seed, None, begun=run if checkpoint.saved(run.path) else None)
+        if material.dataset.fingerprint != data["fingerprint"]:
+            raise DataError(
+                f"the data at {data['source']} are no longer those of {run.path}: names, labels or files have changed. "
+                "Start a new run, or put the old data back."
+            )
+        begun = run if checkpoint.saved(run.path) else None
+        setup = prepare(run.model, material, run.recipe, run.seed, None, begun=begun)
+    same_everywhere(setup)
     for name, then, now in (
+        ("processes", run.config["machine"].get("processes", 1), team.size),
         ("threads", run.config["machine"]["threads"], setup.hardware.threads),
         ("torch", run.environment["torch"], torch.__version__),
     ):
@@ -158,7 +191,7 @@ def write_beginning(folder: Path, setup: Setup) -> None:
         },
         "recipe": setup.recipe.to_dict() | {"threads": setup.hardware.threads, "precision": setup.hardware.precision},
         "preprocessing": setup.rule.to_dict(),
-        "machine": setup.hardware.to_dict(),
+        "machine": setup.hardware.to_dict() | ({"processes": setup.team.size} if setup.team.size > 1 else {}),
     }
     if setup.start is not None:
         tables["start"] = setup.start
@@ -167,18 +200,27 @@ def write_beginning(folder: Path, setup: Setup) -> None:
 
 def carry_out(folder: Path, setup: Setup, watcher: Watcher) -> Run:
     """Train from the newest checkpoint on, or from the start; then choose the weights and evaluate them once."""
-    recipe = setup.recipe
+    recipe, team = setup.recipe, setup.team
     watcher.on_start(setup.header(), recipe.epochs, len(setup.batches))
     optimizer = build_optimizer(setup)
     companions = build_companions(setup, optimizer)
-    with _folder.only_one(folder):
+    with ExitStack() as stack:
         state = training.State()
-        if checkpoint.saved(folder):
-            state, complaints = training.resume(folder, setup.net, optimizer, companions)
-            for complaint in complaints:
-                watcher.on_note(f"{complaint} The one before it is used.")
-        elif setup.start is not None:  # what it starts from may be gone when it is to be continued
-            training.save_state(folder, setup.net, optimizer, companions, state)
+        with team.together():
+            if team.leads:
+                stack.enter_context(_folder.only_one(folder))
+            if checkpoint.saved(folder):
+                state, complaints = training.resume(folder, setup.net, optimizer, companions)
+                for complaint in complaints:
+                    watcher.on_note(f"{complaint} The one before it is used.")
+            elif setup.start is not None and team.leads:  # it may be gone when the run is to be continued
+                training.save_state(folder, setup.net, optimizer, companions, state)
+        latest, earliest = team.agree(state.step, -state.step)
+        if latest != -earliest:
+            raise CheckpointError(
+                f"the processes found different checkpoints in {folder}, after {-earliest} and {latest} updates. "
+                "Put --out on a file system that all machines see."
+            )
         plan = Plan(
             epochs=recipe.epochs,
             lr=recipe.lr,
@@ -189,7 +231,7 @@ def carry_out(folder: Path, setup: Setup, watcher: Watcher) -> Run:
         )
         state = training.fit(
             setup.net,
-            setup.batches,
+            setup.rows_of(setup.batches),
             build_loss(recipe),
             optimizer,
             build_schedule(recipe),
@@ -200,32 +242,36 @@ def carry_out(folder: Path, setup: Setup, watcher: Watcher) -> Run:
             state=state,
             observer=watcher,
             companions=companions,
+            team=team,
         )
-        with training.judged(companions):
-            finish(folder, setup, state, training.described(companions))
+        with team.together(), training.judged(companions):
+            if team.leads:
+                finish(folder, setup, state, training.described(companions))
     return Run(folder)
 
 
 def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> None:
     """model.safetensors, the test's line in the journal, the report."""
+    epochs = state.step // len(setup.batches)  # fewer than asked for where patience ended
     if setup.recipe.keep == "best":
         tensors, _ = checkpoint.load(checkpoint.best(folder))
         checkpoint.load_network(tensors, setup.net)
         epoch = state.best_epoch
     else:
-        epoch = setup.recipe.epochs - 1
+        epoch = epochs - 1
     assert epoch is not None  # keep = "best" has validations to choose by
     data = setup.material.dataset
     names = tuple(data.names[int(index)] for index in setup.material.split.test)
     evaluation = evaluate(setup.net, setup.test.epoch(0), setup.material.dataset.classes, names=names)
-    seen = setup.recipe.epochs * len(setup.material.split.train)
+    seen = epochs * len(setup.material.split.train)
     result = {
         "run": str(folder),
         "model": setup.entry.full_name,
-        "epochs": setup.recipe.epochs,
+        "epochs": epochs,
+        "epochs_asked": setup.recipe.epochs,
         "train_s": round(state.train_s, 3),
         "images_per_s": round(seen / state.train_s, 1) if state.train_s else None,
-        "val_top1": state.val_top1[epoch] if state.val_top1 else None,
+        "val_top1": state.scores[epoch] if state.scores else None,
         "test_top1": evaluation.top1,
         "test_top5": evaluation.top5,
         "test_n": evaluation.n,

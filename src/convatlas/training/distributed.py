@@ -22,11 +22,12 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import inspect
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 import torch.distributed as dist
@@ -305,11 +306,18 @@ class Ranks(Team):
         return [bytes(text[: int(n)].tolist()).decode() for text, n in zip(all_data, lengths, strict=True)]
 
 
+# running statistics are averaged after the update instead; the name of the switch changed in torch 2.13
+_SWITCH = "forward_sync_buffers"
+_BUFFERS_STAY: dict[str, Any] = {
+    _SWITCH if _SWITCH in inspect.signature(DistributedDataParallel.__init__).parameters else "broadcast_buffers": False
+}
+
+
 class Replica(DistributedDataParallel):
     """`DistributedDataParallel` that knows which parameters it was built for; a network that thaws needs a new one."""
 
     def __init__(self, net: nn.Module, trained: list[nn.Parameter], group: dist.ProcessGroup) -> None:
-        super().__init__(net, process_group=group, broadcast_buffers=False, find_unused_parameters=True)
+        super().__init__(net, process_group=group, find_unused_parameters=True, **_BUFFERS_STAY)
         self.trained = trained
 
 
@@ -411,6 +419,11 @@ def join(timeout_s: float = 30.0) -> Team:
             raise LostRankError(f"the processes of this training did not find each other: {error}") from error
         atexit.register(leave)
     return Ranks(timeout_s)
+
+
+def processes_here() -> int:
+    """How many processes share this machine's memory in this training."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if launched() else 1
 
 
 def leave() -> None:

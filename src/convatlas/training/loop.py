@@ -166,7 +166,7 @@ def fit(
                 waiting.append(
                     train_step(
                         replica, images, labels, loss_fn, optimizer, hardware.autocast(), plan.max_grad_norm,
-                        share=team.share(len(labels), batches, state.step), team=team,
+                        plan.accumulate, share=team.share(len(labels), batches, state.step), team=team,
                     )
                 )  # fmt: skip
                 team.average_statistics(net)
@@ -192,12 +192,13 @@ def fit(
                         raise interrupted(folder, state, stopped)
             with judged(companions):
                 finish_epoch(
-                    net, optimizer, validate, state, journal, folder, observer, epoch, described(companions), team
+                    net, optimizer, validate, state, journal, folder, observer, epoch, lr, described(companions), team
                 )
             stopped, save_now = team.agree(stop.signal_number or 0, late())
-            if save_now or stopped or state.step == plan.epochs * steps:
+            over = finished(state, plan, steps)
+            if save_now or stopped or over:
                 save(journal)
-            if stopped and state.step < plan.epochs * steps:
+            if stopped and not over:
                 raise interrupted(folder, state, stopped)
     return state
 
