@@ -8,11 +8,13 @@ import struct
 import time
 import tracemalloc
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from convatlas.data import decode as room
 from convatlas.data.decode import FORMATS, MAX_PIXELS, UnreadableImage, decode, read_header, read_image
 from convatlas.errors import BadImageError
 
@@ -141,3 +143,45 @@ def test_a_decompression_bomb_is_refused_at_once_and_for_nothing():
     assert time.monotonic() - started < 1
     assert tracemalloc.get_traced_memory()[1] < 50e6
     tracemalloc.stop()
+
+
+# --- the extra decoder ----------------------------------------------------------------------------------------------
+
+
+def by_pillow(content: bytes, at_least: int | None, monkeypatch) -> np.ndarray:
+    with monkeypatch.context() as patched:
+        patched.setattr(room, "_simplejpeg", lambda: None)
+        return room.decode(content, at_least)
+
+
+@pytest.mark.parametrize("at_least", [None, 20, 70])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("settings", [{}, {"subsampling": 0}, {"progressive": True}, {"quality": 30}])
+def test_simplejpeg_gives_pillows_pixels(at_least, mode, settings, monkeypatch):
+    pytest.importorskip("simplejpeg")
+    noise = np.random.default_rng(0).integers(0, 256, (9, 13, 3), dtype=np.uint8)
+    picture = Image.fromarray(noise).resize((301, 187), Image.Resampling.BICUBIC).convert(mode)
+    file = io.BytesIO()
+    picture.save(file, "JPEG", **settings)
+    decoded = []
+    turbo = room._simplejpeg()
+    monkeypatch.setattr(room, "_simplejpeg", lambda: SimpleNamespace(decode_jpeg=lambda *args, **more: (
+        decoded.append(1), turbo.decode_jpeg(*args, **more))[1]))  # fmt: skip
+    fast = room.decode(file.getvalue(), at_least)
+    assert decoded  # it did the work
+    assert np.array_equal(fast, by_pillow(file.getvalue(), at_least, monkeypatch))
+
+
+def test_simplejpeg_gives_pillows_pixels_of_every_real_photo(shared, monkeypatch):
+    pytest.importorskip("simplejpeg")
+    photos = sorted(shared("data/hymenoptera").rglob("*.jp*g"))[::8]
+    for photo in photos:
+        content = photo.read_bytes()
+        assert np.array_equal(room.decode(content, 256), by_pillow(content, 256, monkeypatch)), photo
+
+
+def test_a_jpeg_cut_short_is_pillows_complaint_with_simplejpeg_too(tmp_path):
+    file = io.BytesIO()
+    Image.effect_noise((200, 200), 80).convert("RGB").save(file, "JPEG")
+    with pytest.raises(room.UnreadableImage, match="truncated"):
+        room.decode(file.getvalue()[: len(file.getvalue()) // 2])

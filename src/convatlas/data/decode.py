@@ -1,4 +1,7 @@
-"""One image file into pixels: uint8, (H, W, C) with C = 1 or 3, upright. Pillow is the only decoder.
+"""One image file into pixels: uint8, (H, W, C) with C = 1 or 3, upright.
+
+Pillow opens every file. Where simplejpeg is installed (the extra ``fast``) it decodes the pixels of sound grey and
+colour JPEGs, the same pixels in three quarters of the time; all else, and every complaint, is Pillow's.
 
 What is decided here, once, for training and for predict alike:
 
@@ -24,7 +27,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -100,12 +103,41 @@ def decode(content: bytes, at_least: int | None = None) -> np.ndarray:
         UnreadableImage: damaged, truncated, too large, or of a format that is not opened.
     """
     with _opened(io.BytesIO(content)) as image:
+        whole = image.size
         if at_least is not None and image.format in ("JPEG", "MPO"):
             image.draft(None, (at_least, at_least))
-        image.load()
-        turned = _upright(image)
-        pixels = _to_uint8(turned)
+        pixels = _by_simplejpeg(content, image, whole)
+        if pixels is None:
+            image.load()
+            pixels = _to_uint8(_upright(image))
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+def _by_simplejpeg(content: bytes, image: Image.Image, whole: tuple[int, int]) -> np.ndarray | None:
+    """What Pillow would decode, by simplejpeg; None where it is not installed or this is not a JPEG it decodes alike.
+
+    Args:
+        image: as opened, its size that of the draft; it says what to expect.
+        whole: width and height before the draft.
+    """
+    turbo, colours = _simplejpeg(), {"RGB": "RGB", "L": "GRAY"}
+    if turbo is None or image.format not in ("JPEG", "MPO") or image.mode not in colours or _orientation(image) != 1:
+        return None
+    width, height = image.size
+    scale = {"min_width": width, "min_height": height, "min_factor": round(whole[0] / width)}
+    try:
+        pixels: np.ndarray = turbo.decode_jpeg(content, colorspace=colours[image.mode], **scale)
+    except ValueError:  # damaged, or of an unusual kind: Pillow decodes it, or says what is wrong
+        return None
+    return pixels if pixels.shape[:2] == (height, width) else None
+
+
+@cache
+def _simplejpeg() -> Any:
+    try:
+        return importlib.import_module("simplejpeg")
+    except ImportError:
+        return None
 
 
 @contextmanager
