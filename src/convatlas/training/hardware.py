@@ -44,6 +44,34 @@ def fast_bf16(device: torch.device) -> bool:
     return device.type == "cpu" and bool(cpu_flags() & {"amx_bf16", "avx512_bf16"})
 
 
+def physical_cores() -> int:
+    """Cores this process may use, two threads of one core counted once, and a container's share of time respected.
+
+    The units that multiply are a core's: a second thread on it adds nothing to a convolution.
+    """
+    try:
+        allowed = os.sched_getaffinity(0)
+    except AttributeError:  # no such question on macOS and Windows
+        return os.cpu_count() or 1
+    cores: set[object] = set()
+    for cpu in allowed:
+        topology = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology")
+        try:
+            cores.add((topology.joinpath("physical_package_id").read_text(), topology.joinpath("core_id").read_text()))
+        except OSError:
+            cores.add(cpu)
+    return max(1, min(len(cores), _share_of_time()))
+
+
+def _share_of_time() -> int:
+    """Cores' worth of time that a container's limit (cgroup v2) leaves, rounded up; many where there is no limit."""
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        if quota != "max":
+            return -(-int(quota) // int(period))
+    return 1 << 20
+
+
 @functools.cache
 def keep_freed_memory() -> bool:
     """Tell glibc to keep freed blocks instead of returning them to the system; True when it agreed.
@@ -72,6 +100,7 @@ class Hardware:
     channels_last: bool
     allocator: str  # "keeps freed memory" or "system default"
     why: str
+    compile: bool = False  # the network of the updates, by torch.compile
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context of a forward pass: bf16 autocast, or nothing."""
@@ -92,10 +121,13 @@ def choose(
     device: str = "auto",
     threads: int | None = None,
     precision: str = "auto",
-    channels_last: bool = True,
+    channels_last: bool | None = None,
     allocator: bool = True,
+    compile: bool = False,
 ) -> Hardware:
     """Turn the user's wishes into choices this machine can keep, and set threads and allocator accordingly.
+
+    What is left open, ``"auto"`` and None, is chosen by the instruction set; a trial (trial.py) may know better.
 
     Raises:
         UsageError: a device that is not there, or a precision that has no meaning.
@@ -108,9 +140,11 @@ def choose(
         place = torch.device(device)
     except RuntimeError as error:
         raise UsageError(f"device {device!r} is not known to torch. Pass cpu, cuda or cuda:N.") from error
+    if threads is not None and threads < 1:
+        raise UsageError(f"--threads {threads}: at least 1 is needed.")
+    if threads is None and "OMP_NUM_THREADS" not in os.environ:
+        threads = min(torch.get_num_threads(), physical_cores())
     if threads is not None:
-        if threads < 1:
-            raise UsageError(f"--threads {threads}: at least 1 is needed.")
         torch.set_num_threads(threads)
     if precision not in ("auto", "bf16", "fp32"):
         raise UsageError(f"precision {precision!r} is not known. Pass auto, bf16 or fp32.")
@@ -127,9 +161,10 @@ def choose(
         device=device,
         threads=torch.get_num_threads(),
         precision=precision,
-        channels_last=channels_last,
+        channels_last=channels_last is not False,
         allocator="keeps freed memory" if kept else "system default",
         why=why,
+        compile=compile,
     )
 
 
@@ -147,8 +182,9 @@ def environment() -> dict[str, Any]:
         "numpy": numpy.__version__,
         "pillow": PIL.__version__,
         "platform": platform.platform(),
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "cpu_count": os.cpu_count(),
+        "cores": physical_cores(),
         "isa": sorted(cpu_flags() & {"avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile"}),
         "memory_bytes": _memory_bytes(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
@@ -165,7 +201,13 @@ def restored_threads() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _cpu_name() -> str:
+def processor_name(device: str) -> str:
+    """The GPU's name, or the processor's."""
+    place = torch.device(device)
+    return torch.cuda.get_device_name(place) if place.type == "cuda" else cpu_name()
+
+
+def cpu_name() -> str:
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

@@ -1,0 +1,66 @@
+"""torch.compile for the updates of a run: whether it works here, and what it cost.
+
+The network itself stays as it is, for validation, checkpoints and companions; only its training is compiled.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import os
+import time
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convatlas.errors import UsageError
+
+
+@functools.cache
+def obstacle(device: str = "cpu") -> str:
+    """Why torch.compile cannot work here; empty where it does.
+
+    A function of one line is compiled to find out, with a number nobody compiled before: torch keeps what it compiled.
+    """
+    factor = int.from_bytes(os.urandom(4)) / 2**32
+    try:
+        scaled = torch.compile(lambda x: x * factor)(torch.ones(3, device=device))
+    except Exception as error:  # a compiler or its headers missing, a Python that torch.compile does not know yet
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        return f"torch.compile does not work here ({type(error).__name__}: {reason[:200]})"
+    right = torch.allclose(scaled, torch.full_like(scaled, factor))
+    return "" if right else "torch.compile gives wrong results here"
+
+
+def compiled(
+    net: nn.Module, examples: Iterable[Tensor], autocast: AbstractContextManager[Any]
+) -> tuple[nn.Module, float]:
+    """``net`` as it is to be called in training, compiled for each shape of ``examples``; and the seconds it took.
+
+    It shares the network's parameters and buffers, and leaves them as they are.
+
+    Raises:
+        UsageError: torch.compile does not work here.
+    """
+    device = next(net.parameters()).device.type
+    if reason := obstacle(device):
+        raise UsageError(
+            f"{reason}. On a CPU it needs a C++ compiler (Debian: apt install g++). Install one, or pass --compile off."
+        )
+    clock = time.perf_counter()
+    faster: nn.Module = torch.compile(net, dynamic=False)
+    kept = copy.deepcopy(net.state_dict())  # batch norm's statistics move in a forward pass
+    was_training = net.training
+    net.train()
+    with torch.random.fork_rng():
+        for images in examples:
+            with autocast:
+                outputs = faster(images)
+            getattr(outputs, "logits", outputs).float().sum().backward()
+    net.zero_grad(set_to_none=True)
+    net.load_state_dict(kept)
+    net.train(was_training)
+    return faster, time.perf_counter() - clock
