@@ -171,3 +171,22 @@ def test_a_run_is_judged_by_its_own_rule(capsys, tmp_path):
     Image.fromarray(np.zeros((28, 28), dtype=np.uint8)).save(tmp_path / "nought.png")
     code, out, _ = run(capsys, "predict", folder, tmp_path / "nought.png")
     assert (code, out.count(" %")) == (0, 5)
+
+
+def test_the_help_names_every_protocol():
+    from convatlas.cli.evaluate import PROTOCOLS as SAID
+    from convatlas.evaluation import PROTOCOLS, get_protocol
+
+    words = [word.partition("[")[0] for word in SAID.replace(",Q", "").split(", ")]
+    assert {get_protocol(word).name for word in words} == set(PROTOCOLS)
+
+
+def test_several_runs_are_an_ensemble_and_the_output_says_so(capsys, tmp_path):
+    first = ca.train("mlp", "digits", epochs=1, threads=1, out=tmp_path)
+    second = ca.train("mlp", "digits", epochs=1, threads=1, out=tmp_path, seed=1, split=first.split_path)
+    code, out, _ = run(capsys, "evaluate", first.path, second.path, "--json")
+    assert (code, json.loads(out)["protocol"]) == (0, "ensemble of 2, centre")
+    code, out, _ = run(capsys, "evaluate", first.path, second.path, "--protocol", "flip")
+    assert "protocol ensemble of 2, flip" in out
+    code, _, err = run(capsys, "evaluate", "mlp", "lenet5", "--weights", "x.pth")
+    assert (code, "An ensemble is made of runs" in err) == (2, True)

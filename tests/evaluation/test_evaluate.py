@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from convatlas.errors import DataError, ShapeError, TrainingError
-from convatlas.evaluation import evaluate
+from convatlas.errors import DataError, ShapeError, TrainingError, UsageError
+from convatlas.evaluation import Evaluation, ensemble, evaluate, one_protocol
 
 CLASSES = ("cat", "dog", "owl")
 
@@ -110,3 +110,40 @@ def test_a_network_with_another_number_of_classes():
 def test_a_network_that_diverged():
     with pytest.raises(TrainingError, match=r"not finite for 1 of 2 images \(the first is image 1\)"):
         evaluate(Says(), [batch([[0.0, 1.0, 2.0], [float("nan"), 0.0, 0.0]], [0, 1])], CLASSES)
+
+
+# --- several evaluations ---------------------------------------------------------------------------------------------
+
+
+def of(logits: list[list[float]], labels: list[int], classes=CLASSES, protocol="centre", names=()) -> Evaluation:
+    return Evaluation(classes, np.array(labels), np.array(logits, dtype=np.float32), protocol, names)
+
+
+def test_an_ensemble_by_hand_puts_the_classes_in_the_order_of_the_first():
+    """Probabilities 1/2, 1/4, 1/4 and, its classes turned round, 1/10, 1/10, 8/10 for cat, dog, owl."""
+    first = of(np.log([[2.0, 1.0, 1.0]]).tolist(), [2])
+    second = of(np.log([[8.0, 1.0, 1.0]]).tolist(), [0], classes=("owl", "dog", "cat"))
+    found = ensemble([first, second])
+    assert np.exp(found.logits)[0].tolist() == pytest.approx([0.3, 0.175, 0.525])
+    assert (found.classes, found.labels.tolist(), found.top1) == (CLASSES, [2], 1.0)
+    assert found.protocol == "ensemble of 2, centre"
+
+
+def test_two_accuracies_under_different_protocols_never_come_together():
+    centre, flip = of([[1.0, 0.0, 0.0]], [0]), of([[1.0, 0.0, 0.0]], [0], protocol="flip")
+    assert one_protocol([centre, centre]) == "centre"
+    for refused in (one_protocol, ensemble):
+        with pytest.raises(UsageError, match="centre and flip do not belong together"):
+            refused([centre, flip])
+    with pytest.raises(UsageError, match="no evaluation"):
+        one_protocol([])
+
+
+def test_an_ensemble_needs_the_same_images_and_classes():
+    first = of([[1.0, 0.0, 0.0]], [0], names=("a.png",))
+    with pytest.raises(DataError, match="other images"):
+        ensemble([first, of([[1.0, 0.0, 0.0]], [0], names=("b.png",))])
+    with pytest.raises(DataError, match="other images"):
+        ensemble([first, of([[1.0, 0.0, 0.0]], [1], names=("a.png",))])
+    with pytest.raises(DataError, match=r"other classes.*fox, owl"):
+        ensemble([first, of([[1.0, 0.0, 0.0]], [0], classes=("cat", "dog", "fox"), names=("a.png",))])

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def subject_options(command: Command) -> Command:
-    """The argument RUN_OR_NETWORK and the flags that say which weights a network gets."""
+def subject_options(command: Command, several: bool = False) -> Command:
+    """The argument RUN_OR_NETWORK, or several, and the flags that say which weights a network gets."""
     for decorate in (
         click.option("--download", is_flag=True, help="Fetch published weights that are not in the cache."),
         click.option("--classes", type=click.Path(path_type=Path), metavar="FILE",
@@ -26,7 +26,9 @@ def subject_options(command: Command) -> Command:
         click.option("--weights", metavar="FILE|SOURCE:NAME",
                      help="Other people's weights for a network: a file, or published ones such as "
                      "torchvision:IMAGENET1K_V2."),
-        click.argument("what", metavar="RUN|NETWORK"),
+        click.argument("what", nargs=-1, required=True, metavar="RUN...|NETWORK")
+        if several
+        else click.argument("what", metavar="RUN|NETWORK"),
     ):  # fmt: skip
         command = decorate(command)
     return command

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,23 +10,27 @@ import click
 
 from convatlas.cli._common import data_option, debug_option, json_option, print_json, print_table
 from convatlas.cli._subject import asked, subject_options
+from convatlas.errors import UsageError
 
 if TYPE_CHECKING:
     from convatlas.evaluation import Evaluation
 
 CLASSES_SHOWN = 30  # of more only the worst
+# spelt out, for --help does not wait for torch; a test compares them with evaluation.PROTOCOLS
+PROTOCOLS = "centre, flip, flip-shift, ten-crop, dense[@Q,Q...], multi-scale, 150-crop, 144-crop"
+several_subjects = partial(subject_options, several=True)
 
 
 @click.command("evaluate", context_settings={"max_content_width": 110})
-@subject_options
+@several_subjects
 @data_option(default=None)
 @click.option("--part", type=click.Choice(["test", "val", "train"]), default="test", show_default=True,
               help="Which part of the run's own data.")  # fmt: skip
-@click.option("--protocol", default="centre", show_default=True, help="How an image is looked at: centre, flip.")
+@click.option("--protocol", default="centre", show_default=True, help=f"How an image is looked at: {PROTOCOLS}.")
 @json_option
 @debug_option
 def command(
-    what: str,
+    what: tuple[str, ...],
     weights: str | None,
     source: str | None,
     classes: Path | None,
@@ -39,20 +44,25 @@ def command(
 
     A RUN is judged on its own test part or, with --data, on all images found there (or their test part). A NETWORK
     gets other people's --weights and needs --data; its images are prepared as those weights need it, and the folders
-    may be called by its classes' names or, for ImageNet, by their WordNet numbers.
+    may be called by its classes' names or, for ImageNet, by their WordNet numbers. Several RUNs are an ensemble: the
+    mean of their probabilities is judged.
 
     \b
     convatlas evaluate runs/lenet5-mnist-001
-    convatlas evaluate runs/resnet18-photos-001 --data new_photos/
+    convatlas evaluate runs/resnet18-photos-001 --data new_photos/ --protocol ten-crop
+    convatlas evaluate runs/lenet5-mnist-001 runs/lenet5-mnist-002 runs/lenet5-mnist-003
     convatlas evaluate resnet50@torchvision --weights torchvision:IMAGENET1K_V2 --download --data imagenet/val/
     convatlas evaluate resnet20_cifar --weights resnet20.th --data cifar-10-batches-bin/
     """
     from convatlas.recipes import evaluate
 
-    subject = asked(what, weights, source, classes, download)
-    found = evaluate(subject, data, part, protocol)
+    if len(what) > 1 and weights is not None:
+        raise UsageError(f"--weights belongs to one network; {len(what)} were named. An ensemble is made of runs.")
+    subjects = [asked(each, weights, source, classes, download) for each in what]
+    first = subjects[0]
+    found = evaluate(tuple(subjects) if len(subjects) > 1 else first, data, part, protocol)
     if as_json:
-        print_json(found.to_dict() | {"preparation": subject.rule.to_dict(), "preparation_from": subject.prepared_from})
+        print_json(found.to_dict() | {"preparation": first.rule.to_dict(), "preparation_from": first.prepared_from})
     else:
         _print(found)
 

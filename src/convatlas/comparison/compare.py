@@ -10,6 +10,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,9 +26,11 @@ from convatlas.comparison.result import Comparison, Conditions, Failure, Row
 from convatlas.data import Dataset, write_split
 from convatlas.errors import DataError, TrainingError, UsageError
 from convatlas.evaluation import Evaluation
+from convatlas.i18n import _
 from convatlas.recipes import Material, Recipe, Run, Watcher, recipe_for, train
 from convatlas.recipes._folder import make as make_folder
 from convatlas.recipes._folder import write_json, write_text
+from convatlas.recipes._views import Views
 
 # what is compared when no network is named: from the baseline to the strongest that trains in minutes on a laptop
 FOR_SMALL_IMAGES = ("mlp", "lenet5@modern", "resnet20_cifar")
@@ -117,7 +120,7 @@ def compare(
         raise UsageError("epochs and time are two budgets of training; give one of them.")
     if epochs is not None:
         settings = settings | {"epochs": epochs, "min_updates": 0}
-    evaluation.get_protocol(protocol)
+    protocol = evaluation.get_protocol(protocol).name
     # every name and setting is checked before anything is read or trained
     recipes = {model: recipe_for(model, recipe).change(**settings) for model in _distinct(names or ())}
 
@@ -129,7 +132,7 @@ def compare(
             time_s = PHOTO_TIME_S
     if time_s is None:
         _check_same_length(recipes)
-    candidates = [_candidate(model, chosen, material) for model, chosen in recipes.items()]
+    candidates = [_candidate(model, chosen, material, protocol) for model, chosen in recipes.items()]
 
     folder = make_folder(Path(out), "compare", material.dataset.source)
     write_split(folder / "split.csv", material.dataset, material.split)
@@ -148,6 +151,7 @@ def compare(
         "split": (split, None),
         "on-bad": (on_bad, "fail"),
     }
+    evaluation.one_protocol([one.evaluation for runs in trained.values() for one in runs])
     hits = {model: np.stack([one.evaluation.hits for one in runs]) for model, runs in trained.items()}
     comparison = Comparison(
         rows=tuple(rows),
@@ -211,12 +215,14 @@ def _check_same_length(recipes: Mapping[str, Recipe]) -> None:
         raise UsageError(f"the recipes ask for different numbers of epochs ({each}). Give one for all with --epochs.")
 
 
-def _candidate(model: str, recipe: Recipe, material: Material) -> Candidate:
-    """Build the network once, so that one too deep for the images is refused before an hour was spent on the "
-    "others."""
+def _candidate(model: str, recipe: Recipe, material: Material, protocol: str) -> Candidate:
+    """Build the network once, so that one too deep for the images, or with a head that the protocol cannot read, is
+    refused before an hour was spent on the others."""
     entry, data = models.entry(model), material.dataset
     side = recipe.image_size or entry.input[1]
     network = models.create_model(model, num_classes=len(data.classes), in_channels=data.channels, image_size=side)
+    if evaluation.get_protocol(protocol).needs_more:
+        evaluation.try_out(protocol, network, (side, side), data.channels)
     totals = arithmetic.summarize(network, (data.channels, side, side)).totals
     return Candidate(model, recipe, totals.params, totals.macs)
 
@@ -258,13 +264,19 @@ def _train_all(
 
 
 def _evaluate(run: Run, material: Material, protocol: str) -> Evaluation:
-    """The chosen weights on the test part, in the images that are decoded already."""
+    """The chosen weights on the test part, in the images that are decoded already where the protocol takes these."""
     rule, store = material.prepared(models.entry(run.model), run.recipe)
-    batches = material.batches("test", rule, store, "cpu").epoch(0)
-    names = tuple(material.dataset.names[int(index)] for index in material.split.test)
-    source = str(material.dataset.source)
+    views = Views(material.dataset, material.split.test, decoded=store)
     return evaluation.evaluate(
-        run.network(), batches, run.classes, protocol, names=names, run=str(run.path), data=source, part="test"
+        run.network(),
+        partial(views.batches, rule=rule, labels=material.labels),
+        run.classes,
+        protocol,
+        size=rule.size,
+        names=views.names,
+        run=str(run.path),
+        data=str(material.dataset.source),
+        part="test",
     )
 
 
@@ -289,7 +301,7 @@ def _measure_all(
         stages.stage(f"measuring the memory of {candidate.model}")
         runs = [one.run for one in trained[candidate.model]]
         results = [run.result or {} for run in runs]
-        _, channels, height, width = _example(runs[0], material).shape
+        channels, height, width = _example(runs[0], material).shape[1:]
         row = Row(
             model=candidate.model,
             seeds=tuple(seeds),
@@ -312,8 +324,7 @@ def _measure_all(
 def _example(run: Run, material: Material) -> torch.Tensor:
     """The first test image, as the network sees it: (1, C, H, W)."""
     rule, store = material.prepared(models.entry(run.model), run.recipe)
-    images, _ = material.batches("test", rule, store, "cpu").batch(torch.as_tensor(material.split.test[:1]))
-    return images
+    return material.batches("test", rule, store, "cpu").batch(torch.as_tensor(material.split.test[:1]))[0]
 
 
 # --- what is told -----------------------------------------------------------------------------------------------------
@@ -332,19 +343,21 @@ def _conditions(
     about, run = training.environment(), trained[rows[0].model][0].run
     machine, recipe = run.config["machine"], run.recipe
     if time_s is None:
-        length = f"{rows[0].epochs[0]:g} epochs each"
+        length = _("{epochs} epochs each", epochs=f"{rows[0].epochs[0]:g}")
     else:
-        length = f"about {units.duration(time_s)} each; the epochs were set by timing a few updates"
+        length = _("about {time} each; the epochs were set by timing a few updates", time=units.duration(time_s))
     return Conditions(
         data=str(data.source),
         classes=data.classes,
         parts={part: len(getattr(split, part)) for part in ("train", "val", "test")},
         split=split.rule,
-        training=f"{length}, recipe {recipe.name}, batches of {recipe.batch_size}",
+        training=_(
+            "{length}, recipe {recipe}, batches of {batch}", length=length, recipe=recipe.name, batch=recipe.batch_size
+        ),
         seeds=seeds,
         protocol=protocol,
         machine={
-            "processor": f"{about['cpu']}, {rows[0].latency.threads} threads used",
+            "processor": _("{cpu}, {threads} threads used", cpu=about["cpu"], threads=rows[0].latency.threads),
             "training": f"{machine['device']}, {machine['precision']} ({machine['why']})",
             "inference": f"{rows[0].latency.device}, fp32, PyTorch eager, batch 1",
             "software": f"convatlas {about['convatlas']}, torch {about['torch']}, Python {about['python']}, "

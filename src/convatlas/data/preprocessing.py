@@ -102,6 +102,20 @@ class Preprocessing:
         fitted = pixels if scale == 1 else self._scaled(pixels, scale, at_most=(height, width))
         return self._padded(fitted, height, width)
 
+    def kept_at(self, side: int) -> Preprocessing:
+        """The same rule, keeping images of which the shorter side of the input's shape has ``side`` pixels."""
+        return replace(self, margin=side / min(self.size))
+
+    def whole(self, pixels: np.ndarray, side: int) -> np.ndarray:
+        """uint8 (h, w, 1 or 3) -> uint8 (h', w', channels), not cropped: its shorter side ``side`` pixels.
+
+        An image that the rule pads is not enlarged but padded, to a square of that side.
+        """
+        if self.resize == "pad":
+            return self.kept_at(side).apply(pixels)
+        pixels = with_channels(pixels, self.channels)
+        return self._scaled(pixels, side / min(pixels.shape[:2]), at_least=(side, side))
+
     def _scaled(
         self,
         pixels: np.ndarray,

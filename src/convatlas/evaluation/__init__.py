@@ -1,7 +1,7 @@
 """Metrics, named protocols, and the evaluation of a network on batches."""
 
 from convatlas.evaluation.dense import FullyConvolutional
-from convatlas.evaluation.evaluate import Evaluation, ensemble, eval_mode, evaluate, one_protocol
+from convatlas.evaluation.evaluate import Evaluation, ensemble, eval_mode, evaluate, one_protocol, try_out
 from convatlas.evaluation.metrics import (
     ClassScore,
     Interval,
@@ -25,6 +25,7 @@ __all__ = [
     "eval_mode",
     "ensemble",
     "one_protocol",
+    "try_out",
     "FullyConvolutional",
     "PROTOCOLS",
     "Canvas",

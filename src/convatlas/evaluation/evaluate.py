@@ -189,6 +189,18 @@ def evaluate(
     return result
 
 
+def try_out(protocol: str | Protocol, network: nn.Module, size: tuple[int, int], channels: int) -> None:
+    """Look at one random image by the first look of a protocol, before a training is spent on it.
+
+    Raises:
+        UsageError: the network's head does not allow the protocol.
+    """
+    look = get_protocol(protocol).looks[0]
+    side = look.canvas.side(size)
+    with eval_mode(network), torch.inference_mode():
+        look.reading(network, size)(torch.rand(1, channels, side, side))
+
+
 def _looked(
     network: nn.Module,
     look: Look,

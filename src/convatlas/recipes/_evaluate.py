@@ -1,9 +1,10 @@
-"""`evaluate` and `predict`: a run's network, or one with other people's weights, on images prepared as it needs."""
+"""`evaluate` and `predict`: runs, or networks with other people's weights, on images prepared as they need them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,66 +15,109 @@ from torch import nn
 from convatlas import data as room
 from convatlas import evaluation
 from convatlas.data.decode import is_image_name
-from convatlas.errors import BadImageError, UsageError
+from convatlas.errors import BadImageError, DataError, UsageError
 from convatlas.evaluation import Evaluation
 from convatlas.recipes._run import Run
 from convatlas.recipes._subject import Subject, subject
+from convatlas.recipes._views import Views
 
 PARTS = ("train", "val", "test")
 
 
+Judged = Run | str | Path | nn.Module | Subject
+
+
 def evaluate(
-    what: Run | str | Path | nn.Module | Subject,
+    what: Judged | list[Judged] | tuple[Judged, ...],
     data: str | Path | None = None,
     part: str = "test",
     protocol: str = "centre",
     *,
     classes: Sequence[str] | None = None,
 ) -> Evaluation:
-    """Judge a finished run, or a network with other people's weights.
+    """Judge a finished run, or a network with other people's weights; or several of them together.
 
     Args:
         what: a run or its directory; or a network into which ``load_weights`` loaded a file: its images are prepared
-            as those weights need it, and its classes are those they were trained on.
+            as those weights need it, and its classes are those they were trained on. A list of these is an ensemble:
+            the mean of their probabilities is judged, each having its own preparation.
         data: None for the run's own; else what `open_data` opens, with class names the network knows: an ImageNet
             class may be called tench, n01440764 or Tinca tinca. All of its images are used, or those of its test part
             if it has one.
         part: "test", "val" or "train" of the run's own data.
+        protocol: how an image is looked at, a name of `evaluation.PROTOCOLS`: "centre", "ten-crop", "dense@256,384".
         classes: names of the network's outputs, where its weights do not say them.
 
     Raises:
-        UsageError: an unknown part or protocol; a network that does not know how its images are prepared or what its
-            outputs are called; a network without ``data``.
-        DataError: classes the network does not know, or data that are no longer the run's.
+        UsageError: an unknown part or protocol, or one that the network's head does not allow; a network that does not
+            know how its images are prepared or what its outputs are called; a network without ``data``.
+        DataError: classes the network does not know, data that are no longer the run's, or an ensemble of runs whose
+            parts differ: an image that one is tested on may be one that another was trained on.
         CheckpointError: weights that are damaged or not there.
     """
-    judged = subject(what, classes)
     if part not in PARTS:
         raise UsageError(f"part {part!r} is not known. Known: {', '.join(PARTS)}.")
+    together = what if isinstance(what, list | tuple) else [what]
+    members = [subject(each, classes) for each in together]
+    if not members:
+        raise UsageError("no run to evaluate was given; name one or several.")
     if data is None:
-        if judged.run is None:
-            raise UsageError(f"{judged.name} was not trained here and has no data of its own: name some (--data).")
-        dataset = judged.run.dataset()
-        indices = getattr(judged.run.split(dataset), part)
-        labels = dataset.labels
+        views, part_name = own_images(members, part), part
     else:
-        dataset = room.open_data(str(data))
-        labels = np.array(judged.labels.match(dataset.classes, str(data), judged.name))[dataset.labels]
-        given = dataset.parts == "test"
-        indices = np.flatnonzero(given) if given.any() else np.arange(len(dataset))
-        part = "test" if given.any() else "all"
-    batches = room.Batches(
-        room.load_images(dataset, judged.rule),
-        labels,
-        indices,
-        batch_size=judged.batch_size,
-        rule=judged.rule,
-        augment=None,
-        shuffle=False,
-    )
-    names = tuple(dataset.names[int(i)] for i in indices)
-    found = evaluation.evaluate(judged.net, batches.epoch(0), judged.labels.names, protocol, names=names)
-    return replace(found, run=judged.name, data=str(data or dataset.source), part=part)
+        views, part_name = given_images(str(data))
+    found = [
+        evaluation.evaluate(
+            member.net,
+            partial(views.batches, rule=member.rule, labels=labels_for(member, views, data)),
+            member.labels.names,
+            protocol,
+            size=member.rule.size,
+            names=views.names,
+            run=member.name,
+            data=str(data or views.dataset.source),
+            part=part_name,
+        )
+        for member in members
+    ]
+    return evaluation.ensemble(found) if together is what else found[0]
+
+
+def own_images(members: Sequence[Subject], part: str) -> Views:
+    """The images of a part of the data the members were trained on; it must be the same part for all."""
+    runs = []
+    for member in members:
+        if member.run is None:
+            raise UsageError(f"{member.name} was not trained here and has no data of its own: name some (--data).")
+        runs.append(member.run)
+    first = runs[0]
+    dataset = first.dataset()
+    indices = getattr(first.split(dataset), part)
+    for run in runs[1:]:
+        if run.config["data"]["fingerprint"] != first.config["data"]["fingerprint"]:
+            raise DataError(f"{run.path} was trained on other data than {first.path}; name data for both (--data).")
+        if not np.array_equal(getattr(run.split(dataset), part), indices):
+            raise DataError(
+                f"the {part} parts of {first.path} and {run.path} differ: what one is judged on, the other may have "
+                f"been trained on. Train all with one split (--split {first.split_path}), or name new data (--data)."
+            )
+    return Views(dataset, indices)
+
+
+def given_images(data: str) -> tuple[Views, str]:
+    """The test part of the data named, or all of them where they have none; and which of the two it is."""
+    dataset = room.open_data(data)
+    given = dataset.parts == "test"
+    if given.any():
+        return Views(dataset, np.flatnonzero(given)), "test"
+    return Views(dataset, np.arange(len(dataset))), "all"
+
+
+def labels_for(member: Subject, views: Views, data: str | Path | None) -> np.ndarray:
+    """The labels of the data set by the member's classes; its own data have them already."""
+    dataset = views.dataset
+    if data is None:
+        return dataset.labels
+    return np.array(member.labels.match(dataset.classes, str(data), member.name))[dataset.labels]
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,7 @@ from convatlas.data import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.models.weights import Labels, Loaded, Preparation
 from convatlas.recipes._run import Run
-
-AT_ONCE = 96 * 96 * 256  # pixels of a batch's images, in one channel: small images go by 256, those of 224 by 47
+from convatlas.recipes._views import batch_size
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +36,7 @@ class Subject:
 
     @property
     def batch_size(self) -> int:
-        height, width = self.rule.size
-        return max(1, min(256, AT_ONCE // (height * width)))
+        return batch_size(*self.rule.size)
 
 
 def subject(given: Subject | Run | str | Path | nn.Module, classes: Sequence[str] | None = None) -> Subject:
