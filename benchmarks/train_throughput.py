@@ -80,7 +80,7 @@ def defaults(material: Material, rule: object, model: str, batch_size: int) -> I
 def ours(setup: object) -> Iterator[int]:
     """Updates of convatlas with the settings it chooses here."""
     s = setup
-    optimizer, loss_fn = build_optimizer(s), build_loss(s.recipe)  # type: ignore[arg-type, attr-defined]
+    optimizer, loss_fn = build_optimizer(s), build_loss(s)  # type: ignore[arg-type, attr-defined]
     s.net.train()  # type: ignore[attr-defined]
     epoch = 0
     while True:

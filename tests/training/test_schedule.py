@@ -11,8 +11,8 @@ from convatlas.training import schedule
 from convatlas.training.schedule import Progress
 
 
-def at(step: int, total: int = 100, per_epoch: int = 10, val_top1=()) -> Progress:
-    return Progress(step, per_epoch, total, val_top1)
+def at(step: int, total: int = 100, per_epoch: int = 10, scores=()) -> Progress:
+    return Progress(step, per_epoch, total, scores)
 
 
 def test_one_cycle_rises_then_falls_to_zero():
@@ -48,10 +48,10 @@ def test_half_a_cosine_after_the_warm_up():
 def test_the_plateau_rule_divides_after_five_epochs_without_a_gain_three_times_at_most():
     rule = schedule.plateau(patience=5, times=3)
     rising = [0.1, 0.2, 0.3]
-    assert rule(at(0, val_top1=rising)) == 1
-    assert rule(at(0, val_top1=[*rising, *[0.3] * 4])) == 1
-    assert rule(at(0, val_top1=[*rising, *[0.3] * 5])) == pytest.approx(0.1)
-    assert rule(at(0, val_top1=[*rising, *[0.3] * 100])) == pytest.approx(0.001)
+    assert rule(at(0, scores=rising)) == 1
+    assert rule(at(0, scores=[*rising, *[0.3] * 4])) == 1
+    assert rule(at(0, scores=[*rising, *[0.3] * 5])) == pytest.approx(0.1)
+    assert rule(at(0, scores=[*rising, *[0.3] * 100])) == pytest.approx(0.001)
 
 
 def test_the_110_layer_net_is_warmed_up():

@@ -90,6 +90,23 @@ class LocalResponseNorm(nn.Module):
         return f"n={self.n}, k={self.k:g}, alpha={self.alpha:g}, beta={self.beta:g}"
 
 
+class Residual(nn.Module):
+    """A block ``branch(x) + shortcut(x)``, whose branch can be left out of an update (stochastic depth).
+
+    ``survival`` is the probability that it is kept.
+    """
+
+    survival = 1.0
+
+    def left_out(self) -> bool:
+        """Whether this pass goes by the shortcut alone; drawn anew at every call, from torch's generator."""
+        return self.training and self.survival < 1 and float(torch.rand(())) >= self.survival
+
+    def lifted(self, y: Tensor) -> Tensor:
+        """The branch's output over its survival, so that its mean over the draws is what evaluation computes."""
+        return y / self.survival if self.training and self.survival < 1 else y
+
+
 class SamePool(nn.Module):
     """TensorFlow's "same" 3x3 max pooling with stride 2: sides are halved and rounded up.
 

@@ -64,16 +64,25 @@ class DenseLayer(nn.Module):
 class Transition(nn.Sequential):
     """BN-ReLU-1x1 to ``out_channels``, then 2x2 average pooling."""
 
+    norm: nn.BatchNorm2d
+    relu: nn.ReLU
+    conv: nn.Conv2d
+    pool: nn.AvgPool2d
+
     def __init__(self, in_channels: int, out_channels: int, drop_rate: float = 0.0) -> None:
         super().__init__(
             OrderedDict(
                 norm=nn.BatchNorm2d(in_channels),
                 relu=nn.ReLU(inplace=True),
                 conv=nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False),
-                **({"drop": nn.Dropout(drop_rate)} if drop_rate else {}),
                 pool=nn.AvgPool2d(kernel_size=2, stride=2),
             )
         )
+        self.drop_rate = drop_rate
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W) -> (N, out, H / 2, W / 2)
+        x = self.conv(self.relu(self.norm(x)))
+        return self.pool(F.dropout(x, self.drop_rate, self.training) if self.drop_rate else x)
 
 
 def dense_block(in_channels: int, layers: int, growth: int, bottleneck: bool, drop_rate: float = 0.0) -> nn.Sequential:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convatlas.models._blocks import Classifier, glorot_, he_
+from convatlas.models._blocks import Classifier, Residual, glorot_, he_
 from convatlas.models._card import Card, Departure, Figure, Network, Paper, errors
 
 # Table 1: blocks in conv2_x, conv3_x, conv4_x, conv5_x
@@ -61,7 +61,7 @@ def make_shortcut(kind: str, in_channels: int, out_channels: int, stride: int, b
     return projection(in_channels, out_channels, stride, bias)
 
 
-class BasicBlock(nn.Module):
+class BasicBlock(Residual):
     """Two 3x3 convolutions (Figure 5, left)."""
 
     expansion = 1
@@ -80,12 +80,14 @@ class BasicBlock(nn.Module):
         return None if self.shortcut is None else self.bn2
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.shortcut is not None and self.left_out():
+            return F.relu(self.shortcut(x))
         y = F.relu(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
-        return F.relu(y if self.shortcut is None else y + self.shortcut(x))
+        return F.relu(y if self.shortcut is None else self.lifted(y) + self.shortcut(x))
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(Residual):
     """1x1 to reduce, 3x3, 1x1 to restore four times the width (Figure 5, right)."""
 
     expansion = 4
@@ -117,10 +119,12 @@ class Bottleneck(nn.Module):
         return None if self.shortcut is None else self.bn3
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.shortcut is not None and self.left_out():
+            return F.relu(self.shortcut(x))
         y = F.relu(self.bn1(self.conv1(x)))
         y = F.relu(self.bn2(self.conv2(y)))
         y = self.bn3(self.conv3(y))
-        return F.relu(y if self.shortcut is None else y + self.shortcut(x))
+        return F.relu(y if self.shortcut is None else self.lifted(y) + self.shortcut(x))
 
 
 Block = BasicBlock | Bottleneck

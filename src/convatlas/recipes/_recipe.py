@@ -44,16 +44,31 @@ class Recipe:
     )
     batch_size: int = setting(128, "Images per update.", "length", least=1)
 
-    optimizer: str = setting("sgd", "The rule of the update.", "update", ("sgd", "adamw", "rmsprop", "sdlm"))
+    optimizer: str = setting("sgd", "The rule of the update.", "update", ("sgd", "adamw", "rmsprop", "muon", "sdlm"))
     lr: float = setting(0.1, "Learning rate; the schedule multiplies it.", "update", above=0)
-    momentum: float = setting(0.9, "Momentum (first beta of AdamW).", "update", least=0, most=0.9999)
+    momentum: float = setting(0.9, "Momentum; the first beta of AdamW.", "update", least=0, most=0.9999)
     nesterov: bool = setting(False, "Nesterov's form of the momentum.", "update")
-    weight_decay: float = setting(0.0, "Weight decay.", "update", least=0)
+    eps: float | None = setting(
+        None, "Added to the divisor: 1e-8 in adamw and muon, 1.0 under rmsprop's root.", "update", above=0
+    )
+    weight_decay: float = setting(
+        0.0, "Weight decay: L2, added to the gradient; with adamw and muon decoupled from it.", "update", least=0
+    )
+    l1: float = setting(
+        0.0, "L1 penalty on what is decayed: so many times the sum of absolute weights.", "update", least=0
+    )
     decay_all: bool = setting(False, "Decay biases and norms too, as the papers did.", "update")
     lookahead: int = setting(
         0, "Go back to a slow average of the weights after every so many updates; 0: never.", "update", least=0
     )
     max_grad_norm: float | None = setting(None, "Clip the gradients to this L2 norm.", "update", above=0)
+    accumulate: int = setting(
+        1,
+        "Parts in which an update's images go through the network, to save memory; their gradients are added. "
+        "Batch norm sees each part by itself.",
+        "update",
+        least=1,
+    )
 
     ema: float | None = setting(
         None,
@@ -99,8 +114,30 @@ class Recipe:
         1.0, "Learning rate of a stage, times that of the stage after it; the head has lr.", "start", above=0, most=1
     )
 
-    loss: str = setting("cross-entropy", "What is minimised.", "loss", ("cross-entropy", "map-1998"))
+    loss: str = setting(
+        "cross-entropy",
+        "What is minimised: cross-entropy, focal (both in nats), map-1998 (LeNet-5's); mse, of a reconstruction.",
+        "loss",
+        ("cross-entropy", "focal", "map-1998", "mse"),
+    )
+    focal_gamma: float = setting(2.0, "With loss focal: how little counts what is already right.", "loss", least=0)
+    class_weights: str = setting(
+        "none",
+        "What an image counts in the loss: inverse, each class the same together; effective, by the class's "
+        "effective number of images.",
+        "loss",
+        ("none", "inverse", "effective"),
+    )
     label_smoothing: float = setting(0.0, "Share of the target spread over all classes.", "loss", least=0, most=0.9)
+    dropout: float | None = setting(None, "Rate of every dropout of the network; the paper's where not given.",
+                                    "regularisation", least=0, below=1)  # fmt: skip
+    stochastic_depth: float = setting(
+        0.0,
+        "Probability that a residual network's last branch is left out of an update, rising from 0 with the depth.",
+        "regularisation",
+        least=0,
+        below=1,
+    )
 
     image_size: int | None = setting(None, "Side of the square image; the paper's where not given.", "images", least=1)
     resize: int | None = setting(
@@ -205,6 +242,9 @@ class Recipe:
     keep: str = setting(
         "best", "Which weights the run ends with: of the best validation, or the last.", "run", ("best", "last")
     )
+    patience: int | None = setting(
+        None, "Stop after so many epochs without a better validation; none: never early.", "run", least=1
+    )
     checkpoint_every_s: float = setting(60.0, "Seconds between two checkpoints.", "run", above=0)
     checkpoint_every_steps: int | None = setting(None, "Also a checkpoint every so many updates.", "run", least=1)
 
@@ -232,16 +272,35 @@ class Recipe:
         object.__setattr__(self, "schedule_settings", types.MappingProxyType(dict(self.schedule_settings)))
         if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
             raise RecipeError("nesterov needs the optimizer sgd with a momentum above 0; drop --nesterov.")
-        if self.loss == "map-1998" and self.label_smoothing:
-            raise RecipeError("label_smoothing has no meaning for the loss map-1998; set it to 0.")
-        if self.optimizer == "sdlm" and self.weight_decay:
-            raise RecipeError("the optimizer sdlm has no weight decay; set weight_decay to 0.")
-        if self.validation_images == 0 and (self.keep == "best" or self.schedule == "plateau"):
+        if self.optimizer == "sdlm" and (self.weight_decay or self.l1):
+            raise RecipeError("the optimizer sdlm has no weight decay and no L1 penalty; set weight_decay and l1 to 0.")
+        if self.eps is not None and self.optimizer in ("sgd", "sdlm"):
+            raise RecipeError(f"eps = {self.eps:g}: the optimizer {self.optimizer} divides by nothing; leave it out.")
+        if self.accumulate > self.batch_size:
             raise RecipeError(
-                "without validation_images nothing can be chosen by them: set keep to last, and no plateau."
+                f"accumulate = {self.accumulate} parts of {self.batch_size} images: pass a larger batch_size, which "
+                "is that of the whole update, or fewer parts."
             )
+        if self.validation_images == 0 and (self.keep == "best" or self.schedule == "plateau" or self.patience):
+            raise RecipeError(
+                "without validation_images nothing can be chosen by them: set keep to last, and no plateau or patience."
+            )
+        self._check_loss()
         self._check_images()
         self._check_stages()
+
+    def _check_loss(self) -> None:
+        if self.loss in ("map-1998", "mse"):
+            for name in ("label_smoothing", "mixup", "cutmix"):
+                if getattr(self, name):
+                    raise RecipeError(f"{name} has no meaning for the loss {self.loss}; set it to 0.")
+            if self.class_weights != "none":
+                raise RecipeError(f"class_weights are not written for the loss {self.loss}; set them to none.")
+        if self.class_weights != "none" and self.sampling == "balanced":
+            raise RecipeError(
+                "class_weights and sampling = balanced both make up for rare classes, which would then count too much: "
+                "choose one of them."
+            )
 
     def _check_stages(self) -> None:
         if self.unfreeze_every and self.freeze in (None, "0"):
@@ -249,6 +308,8 @@ class Recipe:
                 f"unfreeze_every = {self.unfreeze_every}, and nothing is frozen: say what with freeze (all-but-head), "
                 "or set unfreeze_every to 0."
             )
+        if self.start_from is not None and self.initial == "whitened":
+            raise RecipeError("initial = whitened and start_from both say what the first layer is; leave one out.")
         if self.optimizer == "sdlm" and (self.freeze not in (None, "0") or self.stage_lr_decay != 1):
             raise RecipeError("the optimizer sdlm trains LeNet-5 whole, by its own rule; leave freeze and "
                               "stage_lr_decay out.")  # fmt: skip
@@ -264,8 +325,6 @@ class Recipe:
                     f"{name} = {mine!r} belongs to {chooser} {value}, and {chooser} is {chosen}: "
                     f"set {chooser} to {value}, or leave {name} as it is by default."
                 )
-        if self.loss == "map-1998" and (self.mixup or self.cutmix):
-            raise RecipeError("the loss map-1998 knows no mixed labels; set mixup and cutmix to 0.")
 
     def change(self, **changes: Any) -> Recipe:
         """A new recipe with other values.
@@ -288,6 +347,7 @@ class Recipe:
 FIELDS: dict[str, dataclasses.Field[Any]] = {each.name: each for each in dataclasses.fields(Recipe)}
 # settings that mean nothing unless another one has this value
 _BELONGS_TO = {
+    "focal_gamma": ("loss", "focal"),
     "pad": ("crop", "pad"),
     "pad_with": ("crop", "pad"),
     "crop_area": ("crop", "random-resized"),

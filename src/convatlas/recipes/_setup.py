@@ -28,6 +28,7 @@ from convatlas.recipes.lenet import widen
 from convatlas.training import Companion, Hardware, Lookahead, Validation, WeightAverage, losses, optim, schedule
 from convatlas.training.curvature import CurvatureEstimate, StochasticDiagonalLM
 from convatlas.training.distributed import Team, join, refuse_contradictions
+from convatlas.training.regularisers import set_dropout, set_stochastic_depth
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class Setup:
             "recipe": f"{self.recipe.name}: {self.recipe.epochs} epochs of {len(self.batches)} updates of "
             f"{self.recipe.batch_size} images, {self.recipe.optimizer}, lr {self.recipe.lr:g} {self.recipe.schedule}"
             f"{averaged}",
+            "loss": loss_in_words(self.recipe),
             "machine": f"{self.hardware.device}, {self.hardware.threads} threads, {self.hardware.precision} "
             f"({self.hardware.why}), {'channels last' if self.hardware.channels_last else 'channels first'}, "
             f"allocator {self.hardware.allocator}",
@@ -127,6 +129,10 @@ def prepare(
         image_size=image_size,
         init="modern" if recipe.initial == "modern" else "printed",
     )
+    if recipe.dropout is not None:
+        set_dropout(net, recipe.dropout)
+    if recipe.stochastic_depth:
+        set_stochastic_depth(net, recipe.stochastic_depth)
     if recipe.initial == "root-fan-in":
         if entry.full_name != "lenet5":
             raise RecipeError(f"initial = root-fan-in is written for lenet5; {model} starts as printed.")
@@ -175,7 +181,7 @@ def epochs_within(setup: Setup, time_s: float, trial: int = 8) -> int:
     if not time_s > 0:
         raise UsageError(f"a time budget of {time_s:g} s: it must be above 0.")
     rehearsal = Setup(**{**setup.__dict__, "net": copy.deepcopy(setup.net)})
-    optimizer, loss_fn = build_optimizer(rehearsal), build_loss(setup.recipe)
+    optimizer, loss_fn = build_optimizer(rehearsal), build_loss(setup)
     build_companions(rehearsal, optimizer)  # what is frozen takes less time
     times = []
     stream = setup.rows_of(setup.batches).epoch(0)
@@ -190,10 +196,19 @@ def epochs_within(setup: Setup, time_s: float, trial: int = 8) -> int:
     return max(1, int(time_s / (update_s * len(setup.batches))))
 
 
-def build_loss(recipe: Recipe) -> losses.Loss:
+def build_loss(setup: Setup) -> losses.Loss:
+    recipe, weights = setup.recipe, None
     if recipe.loss == "map-1998":
         return losses.map_1998()
-    return losses.cross_entropy(recipe.label_smoothing)
+    if recipe.loss == "mse":
+        return losses.mean_squared_error()
+    if recipe.class_weights != "none":
+        labels = setup.material.labels[setup.material.split.train]
+        counts = np.bincount(labels, minlength=len(setup.material.dataset.classes))
+        weights = losses.class_weights(recipe.class_weights, counts.tolist()).to(setup.hardware.device)
+    if recipe.loss == "focal":
+        return losses.focal(recipe.focal_gamma, recipe.label_smoothing, weights)
+    return losses.cross_entropy(recipe.label_smoothing, weights)
 
 
 def build_schedule(recipe: Recipe) -> schedule.Schedule:
@@ -207,10 +222,12 @@ def build_optimizer(setup: Setup) -> torch.optim.Optimizer:
     recipe = setup.recipe
     if recipe.optimizer == "sdlm":
         return StochasticDiagonalLM(setup.net.parameters(), lr=recipe.lr)
-    groups = optim.parameter_groups(setup.net, recipe.weight_decay, recipe.decay_all)
+    groups = optim.parameter_groups(setup.net, recipe.weight_decay, recipe.decay_all, l1=recipe.l1)
     if setup.stages is not None:
         groups = setup.stages.scaled(setup.net, groups)
-    return optim.build(recipe.optimizer, groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
+    return optim.build(
+        recipe.optimizer, groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov, eps=recipe.eps
+    )
 
 
 def build_companions(setup: Setup, optimizer: torch.optim.Optimizer) -> list[Companion]:
@@ -221,7 +238,7 @@ def build_companions(setup: Setup, optimizer: torch.optim.Optimizer) -> list[Com
         def patterns(epoch: int) -> tuple[Tensor, Tensor]:
             return setup.batches.batch(setup.batches.order(epoch)[:500], epoch)
 
-        companions.append(CurvatureEstimate(optimizer, setup.net, patterns, build_loss(setup.recipe)))
+        companions.append(CurvatureEstimate(optimizer, setup.net, patterns, build_loss(setup)))
     if setup.stages is not None and setup.stages.frozen:
         companions.append(setup.stages.freezing(setup.net))
     if setup.recipe.lookahead:
@@ -254,6 +271,29 @@ def validator(setup: Setup) -> Callable[[nn.Module], Validation] | None:
         return Validation(loss / count, hits / count)
 
     return validate
+
+
+def loss_in_words(recipe: Recipe) -> str:
+    """What is minimised and what holds it back, with units."""
+    parts = {
+        "cross-entropy": ["cross-entropy, nats"],
+        "focal": [f"focal loss, nats, gamma {recipe.focal_gamma:g}"],
+        "map-1998": ["map-1998: distance to the class's code against the others'"],
+        "mse": ["mean squared error of the reconstruction, pixels of deviation 1"],
+    }[recipe.loss]
+    if recipe.label_smoothing:
+        parts.append(f"label smoothing {recipe.label_smoothing:g}")
+    if recipe.class_weights != "none":
+        parts.append(f"classes weighted ({recipe.class_weights})")
+    if recipe.weight_decay:
+        parts.append(f"weight decay (L2) {recipe.weight_decay:g}{' on all parameters' if recipe.decay_all else ''}")
+    if recipe.l1:
+        parts.append(f"L1 {recipe.l1:g}")
+    if recipe.dropout is not None:
+        parts.append(f"dropout {recipe.dropout:g}")
+    if recipe.stochastic_depth:
+        parts.append(f"stochastic depth {recipe.stochastic_depth:g}")
+    return ", ".join(parts)
 
 
 def in_words(augment: Augment | None) -> str:

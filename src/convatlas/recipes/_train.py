@@ -226,13 +226,15 @@ def carry_out(folder: Path, setup: Setup, watcher: Watcher) -> Run:
             lr=recipe.lr,
             seed=setup.seed,
             max_grad_norm=recipe.max_grad_norm,
+            accumulate=recipe.accumulate,
+            patience=recipe.patience,
             checkpoint_every_s=recipe.checkpoint_every_s,
             checkpoint_every_steps=recipe.checkpoint_every_steps,
         )
         state = training.fit(
             setup.net,
             setup.rows_of(setup.batches),
-            build_loss(recipe),
+            build_loss(setup),
             optimizer,
             build_schedule(recipe),
             plan,

@@ -1,8 +1,12 @@
-"""Losses: functions of (logits, labels) -> one number, the mean over the batch, in nats."""
+"""Losses: functions of (outputs, targets) -> one number, the mean over the batch; those of classifiers in nats.
+
+Every mean is over images, class weights or not, so that the loss of a batch is the mean of its parts' losses by their
+number of images: what gradient accumulation and many devices rely on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -11,17 +15,63 @@ from torch import Tensor
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-def cross_entropy(label_smoothing: float = 0.0) -> Loss:
+def cross_entropy(label_smoothing: float = 0.0, weights: Tensor | None = None) -> Loss:
     """Multinomial logistic regression, the loss of every paper here after 1998.
 
     Label smoothing puts ``label_smoothing`` of the target evenly over all classes (Szegedy et al.,
     arXiv:1512.00567, section 7).
+
+    Args:
+        weights: (K,) what an image of each class counts, see `class_weights`.
     """
 
-    def loss(logits: Tensor, labels: Tensor) -> Tensor:  # (N, K) float32, (N,) int64
-        return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:  # (N, K) float32; (N,) int64 or (N, K) shares
+        if weights is None:
+            return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+        return F.cross_entropy(logits, labels, weights, reduction="sum", label_smoothing=label_smoothing) / len(logits)
 
     return loss
+
+
+def focal(gamma: float = 2.0, label_smoothing: float = 0.0, weights: Tensor | None = None) -> Loss:
+    """Cross-entropy with each term scaled by (1 - p)^gamma, so that what is already right counts little.
+
+    Lin, Goyal, Girshick, He and Dollar, arXiv:1708.02002, section 3: FL(p) = -w (1 - p)^gamma log p, gamma 2 there;
+    with gamma 0 it is the cross-entropy. Of mixed labels, each class's term counts by its share.
+    """
+
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:  # (N, K) float32; (N,) int64 or (N, K) shares
+        classes = logits.shape[1]
+        shares = F.one_hot(labels, classes).to(logits) if labels.ndim == 1 else labels
+        shares = shares * (1 - label_smoothing) + label_smoothing / classes
+        log_p = logits.log_softmax(dim=1)
+        terms = shares * (1 - log_p.exp()) ** gamma * log_p
+        if weights is not None:
+            terms = terms * weights
+        return -terms.sum() / len(logits)
+
+    return loss
+
+
+def class_weights(rule: str, counts: Sequence[int], beta: float = 0.999) -> Tensor:
+    """What an image of each class counts, (K,) float32, so that the training images count 1 on average.
+
+    ``inverse``: all classes count the same together, N / (K n_k). ``effective``: by the effective number of images,
+    (1 - beta^n_k) / (1 - beta), which grows ever more slowly with n_k (Cui, Jia, Lin, Song and Belongie,
+    arXiv:1901.05555, section 3; beta is one of their four values). A class without an image gets 0.
+    """
+    n = torch.tensor(counts, dtype=torch.float64)
+    effective = n if rule == "inverse" else (1 - beta**n) / (1 - beta)
+    weights = torch.where(n > 0, 1 / effective, 0.0)
+    return (weights * n.sum() / (weights * n).sum()).float()
+
+
+def mean_squared_error() -> Loss:
+    """Of a reconstruction: the mean over all pixels of (output - image)^2.
+
+    On pixels of mean 0 and deviation 1 it is the share of the variance that is missed: 1 for the mean image.
+    """
+    return F.mse_loss
 
 
 def map_1998(j: float = 0.1) -> Loss:

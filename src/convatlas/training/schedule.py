@@ -21,7 +21,7 @@ class Progress:
     step: int
     steps_per_epoch: int
     total_steps: int
-    val_top1: Sequence[float] = ()  # after each finished epoch
+    scores: Sequence[float] = ()  # of the validation after each finished epoch, larger is better
 
     @property
     def epoch(self) -> int:
@@ -78,7 +78,7 @@ def exponential(gamma: float, every_epochs: float) -> Schedule:
 
 
 def plateau(gamma: float = 0.1, patience: int = 5, times: int = 3) -> Schedule:
-    """Times ``gamma`` when validation accuracy has not risen for ``patience`` epochs, ``times`` times at most.
+    """Times ``gamma`` when the validation score has not risen for ``patience`` epochs, ``times`` times at most.
 
     The papers divided by ten by hand "when the validation error stopped improving" (AlexNet section 5, VGG section
     3.1); this rule is our reading of it.
@@ -86,9 +86,9 @@ def plateau(gamma: float = 0.1, patience: int = 5, times: int = 3) -> Schedule:
 
     def factor(progress: Progress) -> float:
         drops, best, stalled = 0, -math.inf, 0
-        for accuracy in progress.val_top1:
-            if accuracy > best:
-                best, stalled = accuracy, 0
+        for score in progress.scores:
+            if score > best:
+                best, stalled = score, 0
             else:
                 stalled += 1
             if stalled >= patience and drops < times:
