@@ -41,9 +41,10 @@ def language() -> str:
     return wanted[:2] if wanted[:2] in LANGUAGES else "en"
 
 
-def _(message: str) -> str:
-    """The message in the language in use; a message without a translation stays as it is."""
-    return _catalogue(language()).gettext(message)
+def _(message: str, **values: object) -> str:
+    """The message in the language in use, its ``{names}`` filled in; without a translation it stays as it is."""
+    found = _catalogue(language()).gettext(message)
+    return found.format(**values) if values else found
 
 
 @functools.cache

@@ -134,9 +134,9 @@ def bottleneck(channels: int = 256, reduce: int = 64, side: int = 56) -> Compari
     narrow, wide = (reduce, side, side), (channels, side, side)
     squeezed = [{"out": reduce, "kernel": 1}, {"out": reduce, "kernel": 3}, {"out": channels, "kernel": 1}]
     ways = (
-        chain(_("basic block, {width} wide").format(width=channels), wide, [three] * 2),
-        chain(_("bottleneck, {width} wide").format(width=channels), wide, squeezed),
-        chain(_("basic block, {width} wide").format(width=reduce), narrow, [{"out": reduce, "kernel": 3}] * 2),
+        chain(_("basic block, {width} wide", width=channels), wide, [three] * 2),
+        chain(_("bottleneck, {width} wide", width=channels), wide, squeezed),
+        chain(_("basic block, {width} wide", width=reduce), narrow, [{"out": reduce, "kernel": 3}] * 2),
     )
     return Comparison(_("the bottleneck against the basic block"), wide, ways)
 
@@ -147,7 +147,7 @@ def grouped(channels: int = 96, out: int = 256, kernel: int = 5, groups: int = 2
     full = {"out": out, "kernel": kernel}
     ways = (
         chain(_("full"), shape, [full]),
-        chain(_("{groups} groups").format(groups=groups), shape, [{**full, "groups": groups}]),
+        chain(_("{groups} groups", groups=groups), shape, [{**full, "groups": groups}]),
     )
     return Comparison(_("a grouped convolution against a full one"), shape, ways)
 

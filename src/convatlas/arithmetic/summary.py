@@ -239,16 +239,16 @@ class Summary:
             (_("params"), f"{units.exact(totals.params)}   ({units.bytes_(self.param_bytes)})"),
             (_("macs"), least + units.exact(totals.macs)),
             (_("connections"), least + units.exact(totals.connections)),
-            (_("activations"), _("{bytes} for one image").format(bytes=units.bytes_(totals.activation_bytes))),
+            (_("activations"), _("{bytes} for one image", bytes=units.bytes_(totals.activation_bytes))),
         ]
         if self.buffers:
-            kept = _("{count} running statistics and fixed codes")
-            said.append((_("not trained"), kept.format(count=units.exact(self.buffers))))
+            kept = _("{count} running statistics and fixed codes", count=units.exact(self.buffers))
+            said.append((_("not trained"), kept))
         for path, count in self.aside.items():
-            beside = _("{count} parameters of {path}, which did not run")
-            said.append((_("beside"), beside.format(count=units.exact(count), path=path)))
+            which = _("{count} parameters of {path}, which did not run", count=units.exact(count), path=path)
+            said.append((_("beside"), which))
         if self.frozen_params:
-            said.append((_("frozen"), _("{count} of the parameters").format(count=units.exact(self.frozen_params))))
+            said.append((_("frozen"), _("{count} of the parameters", count=units.exact(self.frozen_params))))
         said += [(_("note"), note) for note in self.notes]
         for name, value in said:
             yield f"{units.ljust(name, 16)}  {value}"

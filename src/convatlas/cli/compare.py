@@ -125,19 +125,21 @@ def _print(found: Comparison) -> None:
     ]
     print_table(columns, rows)
     conditions = found.conditions
-    images = _("{data}: {n} test images, protocol {protocol}; the interval covers {covers}.")
     click.echo(
-        images.format(
+        _(
+            "{data}: {n} test images, protocol {protocol}; the interval covers {covers}.",
             data=conditions.data,
             n=units.exact(conditions.parts["test"]),
             protocol=conditions.protocol,
             covers=found.rows[0].accuracy.covers,
         )
     )
-    budget = _("Training: {training}; seeds: {seeds}. Time and memory: batch 1, {processor}.")
     click.echo(
-        budget.format(
-            training=conditions.training, seeds=len(conditions.seeds), processor=conditions.machine["processor"]
+        _(
+            "Training: {training}; seeds: {seeds}. Time and memory: batch 1, {processor}.",
+            training=conditions.training,
+            seeds=len(conditions.seeds),
+            processor=conditions.machine["processor"],
         )
     )
     marks = [_("→: recommended"), _("front: nothing here is both faster and more accurate")]
@@ -145,7 +147,7 @@ def _print(found: Comparison) -> None:
         marks.append(_("over: over the budget"))
     click.echo("; ".join(marks) + ".")
     for failure in found.failures:
-        click.echo(_("{model} failed: {why}").format(model=failure.model, why=failure.why))
+        click.echo(_("{model} failed: {why}", model=failure.model, why=failure.why))
     if found.recommendation.model is not None:
         click.echo(f"\n{found.recommendation.why}")
     click.echo(f"\n{_('report')}: {found.report}")

@@ -159,22 +159,26 @@ def _print(worked: Any, fits: list[dict[str, Any]], dense: Any, as_json: bool) -
     for side in fits:
         click.echo("")
         click.echo(
-            _("The stride does not fit: {size} pixels give {exact} positions, {floor} rounded down, {ceil} up.").format(
-                size=side["size"], exact=f"{side['exact']:.4g}", floor=side["floor"], ceil=side["ceil"]
+            _(
+                "The stride does not fit: {size} pixels give {exact} positions, {floor} rounded down, {ceil} up.",
+                size=side["size"],
+                exact=f"{side['exact']:.4g}",
+                floor=side["floor"],
+                ceil=side["ceil"],
             )
         )
         if side["paddings_that_fit"]:
-            click.echo(
-                _("Padding at each end with which it fits: {list}").format(list=_list(side["paddings_that_fit"]))
-            )
+            click.echo(_("Padding at each end with which it fits: {list}", list=_list(side["paddings_that_fit"])))
         else:
             totals = _list(side["total_paddings_that_fit"])
-            click.echo(_("No equal padding fits; both ends together would need {list}").format(list=totals))
+            click.echo(_("No equal padding fits; both ends together would need {list}", list=totals))
     if dense is not None:
         click.echo("")
         click.echo(
-            _("A fully connected layer of the same sizes has {dense} weights, {times} times as many.").format(
-                dense=units.exact(dense.macs), times=units.exact(round(dense.params / worked.params))
+            _(
+                "A fully connected layer of the same sizes has {dense} weights, {times} times as many.",
+                dense=units.exact(dense.macs),
+                times=units.exact(round(dense.params / worked.params)),
             )
         )
 

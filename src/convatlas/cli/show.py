@@ -63,7 +63,7 @@ def command(name: str, input_: str | None, as_json: bool, **wanted: Any) -> None
                 file.write(picture)
         except OSError as error:
             raise UsageError(f"cannot write {wanted['svg']}: {error.strerror}. Choose another file.") from None
-        click.echo(_("wrote {file}").format(file=wanted["svg"]), err=True)
+        click.echo(_("wrote {file}", file=wanted["svg"]), err=True)
     elif wanted["as_csv"]:
         click.echo(summary.to_csv(), nl=False)
     elif wanted["as_markdown"] or wanted["as_latex"]:
@@ -93,8 +93,8 @@ def show_conventions(summary: Summary, figures: list[dict[str, Any]], as_json: b
     click.echo(f"{summary.model}: convatlas macs {units.exact(summary.totals.macs)}")
     for figure in figures:
         if figure["quantity"] == "macs":
-            printed = _("the paper prints {printed} ({source})")
-            click.echo("  " + printed.format(printed=figure["printed"], source=figure["source"]))
+            printed = _("the paper prints {printed} ({source})", printed=figure["printed"], source=figure["source"])
+            click.echo(f"  {printed}")
     for convention in found:
         click.echo(f"\n{convention.tool}: {units.exact(convention.total)} {convention.unit}")
         for line in convention.lines:
@@ -130,11 +130,20 @@ def show_memory(name: str, shape: tuple[int, int, int], as_json: bool, wanted: d
         if as_json:
             print_json({"model": name, "limit_bytes": limit, "batch": batch, "train_peak": peak})
         elif batch:
-            fits = _("{name} trains with at most {batch} images in {limit}: {peak} at the peak")
-            click.echo(fits.format(name=name, batch=batch, limit=wanted["limit"], peak=units.bytes_(peak)))
+            click.echo(
+                _(
+                    "{name} trains with at most {batch} images in {limit}: {peak} at the peak",
+                    name=name,
+                    batch=batch,
+                    limit=wanted["limit"],
+                    peak=units.bytes_(peak),
+                )
+            )
         else:
-            over = _("{name} does not fit: one image already takes {peak} at the peak")
-            click.echo(over.format(name=name, peak=units.bytes_(peak)))
+            peak_of_one = units.bytes_(peak)
+            click.echo(
+                _("{name} does not fit: one image already takes {peak} at the peak", name=name, peak=peak_of_one)
+            )
         if not batch:
             raise LimitError(f"{name} cannot train in {wanted['limit']}; one image takes {units.bytes_(peak)}.")
         return
@@ -232,11 +241,10 @@ def departure_lines(card: Card) -> list[str]:
     """Where the network here differs from the paper, and why."""
     if not card.departures:
         return []
-    line = _("{topic}: {paper} there, {here} here; {why}")
     return [
         "",
-        _("departures from {citation}").format(citation=card.paper.citation),
-        *(f"  {line.format(**departure_of(each))}" for each in card.departures),
+        _("departures from {citation}", citation=card.paper.citation),
+        *("  " + _("{topic}: {paper} there, {here} here; {why}", **departure_of(each)) for each in card.departures),
     ]
 
 

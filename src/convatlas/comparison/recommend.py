@@ -15,6 +15,7 @@ from convatlas import units
 from convatlas.comparison.budget import Budget, Limit
 from convatlas.comparison.result import Recommendation, Row
 from convatlas.comparison.statistics import SIGNIFICANCE, Difference, Hits, difference, holm
+from convatlas.i18n import _
 
 
 def recommend(rows: Sequence[Row], hits: Mapping[str, Hits], budget: Budget) -> Recommendation:
@@ -50,52 +51,99 @@ def _against(leader: Row, rows: Sequence[Row], hits: Mapping[str, Hits]) -> list
 
 
 def _choice(chosen: Row, leader: Row, fitting: Sequence[Row], differences: Sequence[Difference], budget: Budget) -> str:
-    right = (
-        f"{units.percent(chosen.test_top1, 1)} of {units.exact(chosen.accuracy.n)} test images "
-        f"(95 % interval {units.interval(*chosen.accuracy.ci95)})"
+    right = _(
+        "{share} of {n} test images ({level} interval {interval})",
+        level="95 %",
+        share=units.percent(chosen.test_top1, 1),
+        n=units.exact(chosen.accuracy.n),
+        interval=units.interval(*chosen.accuracy.ci95),
     )
     if len(fitting) == 1:
-        only = f"the only network that fits {budget}" if budget else "the only network that was compared"
-        return f"{chosen.model} is {only}: {right}."
-    within = f" within {budget}" if budget else ""
+        if budget:
+            return _(
+                "{model} is the only network that fits {budget}: {right}.",
+                model=chosen.model,
+                budget=budget,
+                right=right,
+            )
+        return _("{model} is the only network that was compared: {right}.", model=chosen.model, right=right)
+    within = _(" within {budget}", budget=budget) if budget else ""
+    best = _("{model} is the most accurate{within}: {right}.", model=chosen.model, within=within, right=right)
     tied = [d for d in differences if not d.told_apart]
     if not tied:
         nearest = min(differences, key=lambda d: d.difference)
         worse = _points(nearest.difference)
         if len(differences) == 1:
-            verdict = f"{nearest.second} is worse by {worse}, more than chance explains ({_p(nearest)})"
-        else:
-            verdict = (
-                "Every other network is worse by more than chance explains; the nearest, "
-                f"{nearest.second}, by {worse} ({_p(nearest)})"
+            verdict = _(
+                "{model} is worse by {points}, more than chance explains ({p}).",
+                model=nearest.second,
+                points=worse,
+                p=_p(nearest),
             )
-        return f"{chosen.model} is the most accurate{within}: {right}. {verdict}."
+        else:
+            verdict = _(
+                "Every other network is worse by more than chance explains; the nearest, {model}, by {points} ({p}).",
+                model=nearest.second,
+                points=worse,
+                p=_p(nearest),
+            )
+        return f"{best} {verdict}"
     if chosen is leader:
-        names = _list([d.second for d in tied])
-        return (
-            f"{chosen.model} is the most accurate{within}: {right}. {names} cannot be told apart from it by these "
-            f"{_sample(tied[0])} ({_p(min(tied, key=lambda d: d.adjusted_p))}), but "
-            f"{'is' if len(tied) == 1 else 'are'} not faster.{_more_seeds(tied)}"
+        p = _p(min(tied, key=lambda d: d.adjusted_p))
+        names, sample = _list([d.second for d in tied]), _sample(tied[0])
+        verdict = (
+            _(
+                "{names} cannot be told apart from it by these {sample} ({p}), but is not faster.",
+                names=names,
+                sample=sample,
+                p=p,
+            )
+            if len(tied) == 1
+            else _(
+                "{names} cannot be told apart from it by these {sample} ({p}), but are not faster.",
+                names=names,
+                sample=sample,
+                p=p,
+            )
         )
+        return f"{best} {verdict}{_more_seeds(tied)}"
     between = next(d for d in tied if d.second == chosen.model)
     also = [d.second for d in tied if d.second != chosen.model]
-    return (
-        f"{chosen.model}: {right}. It cannot be told apart from {leader.model}, the most accurate{within} "
-        f"({units.percent(leader.test_top1, 1)}): {_disagreement(between)}, which chance explains ({_p(between)}). "
-        f"It is the faster one: {units.duration(chosen.latency.p50_s)} against "
-        f"{units.duration(leader.latency.p50_s)} per image. {_room(between)}"
-        f"{f' {_list(also)} cannot be told apart from {leader.model} either.' if also else ''}{_more_seeds([between])}"
-    )
+    sentences = [
+        f"{chosen.model}: {right}.",
+        _(
+            "It cannot be told apart from {leader}, the most accurate{within} ({share}): {disagreement}, which chance "
+            "explains ({p}).",
+            leader=leader.model,
+            within=within,
+            share=units.percent(leader.test_top1, 1),
+            disagreement=_disagreement(between),
+            p=_p(between),
+        ),
+        _(
+            "It is the faster one: {fast} against {slow} per image.",
+            fast=units.duration(chosen.latency.p50_s),
+            slow=units.duration(leader.latency.p50_s),
+        ),
+        _room(between),
+    ]
+    if also:
+        sentences.append(
+            _("{names} cannot be told apart from {leader} either.", names=_list(also), leader=leader.model)
+        )
+    return " ".join(sentences) + _more_seeds([between])
 
 
 def _disagreement(d: Difference) -> str:
-    pairs = "" if d.runs == (1, 1) else ", added up over pairs of runs"
-    first, second = _images(d.only_first), units.exact(d.only_second)
-    return f"{first} right with {d.first} alone and {second} with {d.second} alone{pairs}"
+    pairs = "" if d.runs == (1, 1) else _(", added up over pairs of runs")
+    counts = {"n": units.exact(d.only_first), "first": d.first, "m": units.exact(d.only_second), "second": d.second}
+    if d.only_first == 1:
+        return _("{n} image is right with {first} alone and {m} with {second} alone", **counts) + pairs
+    return _("{n} images are right with {first} alone and {m} with {second} alone", **counts) + pairs
 
 
 def _sample(d: Difference) -> str:
-    return "images" if d.runs == (1, 1) else "images and seeds"
+    return _("images") if d.runs == (1, 1) else _("images and seeds")
 
 
 def _more_seeds(tied: Sequence[Difference]) -> str:
@@ -103,38 +151,38 @@ def _more_seeds(tied: Sequence[Difference]) -> str:
     open_ones = [d.second for d in tied if d.p_of_these_runs < SIGNIFICANCE <= d.p]
     if not open_ones:
         return ""
-    return (
-        f" The runs at hand do differ ({_list(open_ones)}), but so few seeds cannot say whether that is the network or "
-        "the seed; --seeds 3 or more would."
+    return " " + _(
+        "The runs at hand do differ ({names}), but so few seeds cannot say whether that is the network or the seed; "
+        "--seeds 3 or more would.",
+        names=_list(open_ones),
     )
-
-
-def _images(count: int) -> str:
-    return f"{units.exact(count)} image{' is' if count == 1 else 's are'}"
 
 
 def _room(d: Difference) -> str:
     """How much worse the faster network may be, and how many images would tell."""
-    room = (
-        f"It may be up to {_points(d.ci95.high)} less accurate"
-        f" (95 % interval of the difference {100 * d.ci95.low:+.1f} to {100 * d.ci95.high:+.1f} points)"
+    room = _(
+        "It may be up to {points} less accurate ({level} interval of the difference {low} to {high} points)",
+        level="95 %",
+        points=_points(d.ci95.high),
+        low=f"{100 * d.ci95.low:+.1f}",
+        high=f"{100 * d.ci95.high:+.1f}",
     )
     if d.images_needed is None or d.images_needed <= d.n:
         return f"{room}."
-    return (
-        f"{room}; to notice a difference as large as the one measured, about {_about(d.images_needed)} test images "
-        "are needed."
+    return f"{room}; " + _(
+        "to notice a difference as large as the one measured, about {count} test images are needed.",
+        count=_about(d.images_needed),
     )
 
 
 def _p(d: Difference) -> str:
     p = "p < 0.001" if d.adjusted_p < 0.001 else f"p = {d.adjusted_p:.2g}"
-    runs = "" if d.runs == (1, 1) else f", {d.runs[0]} and {d.runs[1]} runs"
+    runs = "" if d.runs == (1, 1) else _(", {first} and {second} runs", first=d.runs[0], second=d.runs[1])
     return f"{d.test}, {p}{runs}"
 
 
 def _points(share: float) -> str:
-    return f"{100 * share:.1f} points"
+    return _("{value} points", value=f"{100 * share:.1f}")
 
 
 def _about(count: int) -> str:
@@ -144,7 +192,7 @@ def _about(count: int) -> str:
 
 
 def _list(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return names[0] if len(names) == 1 else _("{names} and {last}", names=", ".join(names[:-1]), last=names[-1])
 
 
 def _over_budget(rows: Sequence[Row], fitting: Sequence[Row], leader: Row, budget: Budget) -> str:
@@ -155,14 +203,18 @@ def _over_budget(rows: Sequence[Row], fitting: Sequence[Row], leader: Row, budge
     told = [
         f"{row.model} ({units.percent(row.test_top1, 1)}; {', '.join(budget.broken_by(row.costs()))})" for row in better
     ]
-    return f"More accurate here, but over the budget: {_list(told)}."
+    return _("More accurate here, but over the budget: {names}.", names=_list(told))
 
 
 def _nothing_fits(rows: Sequence[Row], budget: Budget) -> str:
     nearest = min(rows, key=lambda row: _excess(row, budget.limits))
-    return (
-        f"none of the {len(rows)} networks fits {budget}. {nearest.model} comes nearest, with "
-        f"{', '.join(budget.broken_by(nearest.costs()))}. Raise the limit, or name smaller networks."
+    return _(
+        "none of the {count} networks fits {budget}. {model} comes nearest, with {costs}. Raise the limit, or name "
+        "smaller networks.",
+        count=len(rows),
+        budget=budget,
+        model=nearest.model,
+        costs=", ".join(budget.broken_by(nearest.costs())),
     )
 
 

@@ -13,6 +13,7 @@ from convatlas import models, units
 from convatlas.comparison.result import Comparison, Row
 from convatlas.comparison.statistics import Difference
 from convatlas.evaluation import Evaluation
+from convatlas.i18n import _, language
 from convatlas.visualization import Curve, Point, SeriesStyle, html, look, new_axes, plots, styles, svg
 from convatlas.visualization.html import Column, Html
 from convatlas.visualization.run_report import confusion_figure, surest_mistakes_section
@@ -42,35 +43,37 @@ def report(comparison: Comparison, evidence: Evidence) -> str:
     look_of = styles([row.model for row in comparison.rows])
     conditions, advice = comparison.conditions, comparison.recommendation
     spotlight = advice.model or max(comparison.rows, key=lambda row: row.test_top1).model
-    title = f"Which network for {Path(conditions.data).name or conditions.data}?"
+    title = _("Which network for {data}?", data=Path(conditions.data).name or conditions.data)
     parts = conditions.parts
-    note = (
-        f"{units.exact(sum(parts.values()))} images of {len(conditions.classes)} classes: "
-        f"{units.exact(parts['train'])} to "
-        f"train, {units.exact(parts['val'])} to choose, {units.exact(parts['test'])} to report · "
-        f"{conditions.training}"
+    images = _(
+        "{n} images of {k} classes: {train} to train, {val} to choose, {test} to report",
+        n=units.exact(sum(parts.values())),
+        k=len(conditions.classes),
+        **{part: units.exact(count) for part, count in parts.items()},
     )
+    note = f"{images} · {conditions.training}"
     lead, reasons = _lead(comparison)
     return html.page(
         title,
         html.header(title, lead, reasons, note),
-        html.section("The networks", _table(comparison, look_of), *_failures(comparison)),
-        html.section("Accuracy against time", _scatter(comparison, look_of)),
+        html.section(_("The networks"), _table(comparison, look_of), *_failures(comparison)),
+        html.section(_("Accuracy against time"), _scatter(comparison, look_of)),
         *_told_apart(comparison, look_of),
-        html.section("Learning curves", _curves(comparison, evidence, look_of)),
-        html.section("What is confused with what", _confusion(comparison, evidence, look_of, spotlight)),
-        surest_mistakes_section(evidence.evaluations[spotlight][0], evidence.image, f"of {spotlight}"),
+        html.section(_("Learning curves"), _curves(comparison, evidence, look_of)),
+        html.section(_("What is confused with what"), _confusion(comparison, evidence, look_of, spotlight)),
+        surest_mistakes_section(evidence.evaluations[spotlight][0], evidence.image, spotlight),
         *_printed(comparison),
-        html.section("How this was measured", _method(comparison)),
-        html.section("To repeat it", html.pre(conditions.command)),
+        html.section(_("How this was measured"), _method(comparison)),
+        html.section(_("To repeat it"), html.pre(conditions.command)),
+        lang=language(),
     )
 
 
 def _lead(comparison: Comparison) -> tuple[Html, Html]:
     """The recommendation in one sentence, the network's name in bold; and what it rests on."""
     advice = comparison.recommendation
-    answer, _, reasons = advice.why.partition(". ")
-    before, _, after = answer.partition(advice.model) if advice.model else (_sentence(answer), "", "")
+    answer, reasons = advice.why.partition(". ")[::2]
+    before, after = answer.partition(advice.model)[::2] if advice.model else (_sentence(answer), "")
     lead = html.join(before, html.strong(advice.model or ""), after, "." if reasons else "")
     return lead, html.paragraph(reasons) if reasons else Html("")
 
@@ -81,14 +84,14 @@ def _lead(comparison: Comparison) -> tuple[Html, Html]:
 def _table(comparison: Comparison, look_of: Mapping[str, SeriesStyle]) -> Html:
     several = len(comparison.conditions.seeds) > 1
     columns = [
-        Column("network", number=False),
-        Column("test top-1", "measured"),
-        Column("parameters", "derived"),
+        Column(_("network"), number=False),
+        Column(_("test top-1"), "measured"),
+        Column(_("params"), "derived"),
         Column("MACs", "derived"),
-        Column("time for one image", "measured"),
-        Column("peak memory", "measured"),
-        Column("file", "measured"),
-        Column("training", "measured"),
+        Column(_("time for one image"), "measured"),
+        Column(_("peak memory"), "measured"),
+        Column(_("file"), "measured"),
+        Column(_("training"), "measured"),
     ]
     rows = [
         (
@@ -106,18 +109,29 @@ def _table(comparison: Comparison, look_of: Mapping[str, SeriesStyle]) -> Html:
     chosen = comparison.recommendation.model
     marked = next((place for place, row in enumerate(comparison.rows) if row.model == chosen), None)
     covers = comparison.rows[0].accuracy.covers
-    seeds = f" Accuracy is the mean over {len(comparison.conditions.seeds)} seeds." if several else ""
+    caption = [
+        _(
+            "Accuracy by the protocol “{protocol}”, with its {level} interval, which covers {covers}.",
+            protocol=comparison.conditions.protocol,
+            level="95 %",
+            covers=covers,
+        )
+    ]
+    if several:
+        caption.append(_("Accuracy is the mean over {count} seeds.", count=len(comparison.conditions.seeds)))
     if len(comparison.conditions.seeds) == 2:
-        seeds += " Two seeds say little of the spread between seeds: the interval is wide for that; three narrow it."
-    caption = (
-        f"Accuracy by the protocol “{comparison.conditions.protocol}”, with its 95 % interval, which covers "
-        f"{covers}.{seeds}"
-        " MACs are multiply-adds of convolutions and fully connected layers for one image. Time is the median at "
-        "batch 1;"
-        " p95 is what 95 of 100 calls stay below."
-        + (" The recommended network is set off." if marked is not None else "")
+        caption.append(
+            _("Two seeds say little of the spread between seeds: the interval is wide for that; three narrow it.")
+        )
+    caption.append(
+        _(
+            "MACs are multiply-adds of convolutions and fully connected layers for one image. Time is the median at "
+            "batch 1; p95 is what 95 of 100 calls stay below."
+        )
     )
-    return html.table(columns, rows, caption, marked)
+    if marked is not None:
+        caption.append(_("The recommended network is set off."))
+    return html.table(columns, rows, " ".join(caption), marked)
 
 
 def _over(value: str, below: str) -> Html:
@@ -125,9 +139,9 @@ def _over(value: str, below: str) -> Html:
 
 
 def _remarks(row: Row) -> Html:
-    remarks = ["on the Pareto front"] if row.pareto else []
+    remarks = [_("on the Pareto front")] if row.pareto else []
     if row.over_budget:
-        remarks.append("over the budget: " + ", ".join(row.over_budget))
+        remarks.append(_("over the budget: {limits}", limits=", ".join(row.over_budget)))
     return Html("".join(f'<span class="sub">{html.text(remark)}</span>' for remark in remarks))
 
 
@@ -135,7 +149,7 @@ def _failures(comparison: Comparison) -> list[Html]:
     if not comparison.failures:
         return []
     told = html.bullets(html.join(html.code(failure.model), ": ", failure.why) for failure in comparison.failures)
-    return [html.paragraph("Not in the table, because their training failed:"), told]
+    return [html.paragraph(_("Not in the table, because their training failed:")), told]
 
 
 def _told_apart(comparison: Comparison, look_of: Mapping[str, SeriesStyle]) -> list[Html]:
@@ -144,45 +158,50 @@ def _told_apart(comparison: Comparison, look_of: Mapping[str, SeriesStyle]) -> l
         return []
     leader = differences[0].first
     columns = [
-        Column("compared with", number=False),
-        Column("difference", "measured"),
-        Column("95 % interval"),
-        Column(f"only {leader} right"),
-        Column("only the other right"),
+        Column(_("compared with"), number=False),
+        Column(_("difference"), "measured"),
+        Column(f"95 % {_('interval')}"),
+        Column(_("only {model} right", model=leader)),
+        Column(_("only the other right")),
         Column("p"),
-        Column("verdict", number=False),
+        Column(_("verdict"), number=False),
     ]
     rows = [
         (
             html.name(d.second, look_of[d.second]),
             _points(d.difference),
-            f"{_points(d.ci95.low)} to {_points(d.ci95.high)}",
+            f"{_points(d.ci95.low)} – {_points(d.ci95.high)}",
             units.exact(d.only_first),
             units.exact(d.only_second),
             "< 0.001" if d.adjusted_p < 0.001 else f"{d.adjusted_p:.2g}",
-            "told apart" if d.told_apart else "cannot be told apart",
+            _("told apart") if d.told_apart else _("cannot be told apart"),
         )
         for d in differences
     ]
-    caption = (
-        f"{leader}, the most accurate{' within the budget' if comparison.budget else ''}, against each other "
-        f"network on the "
-        f"same {units.exact(differences[0].n)} test images, in percentage points. {_tests(differences)} Holm's "
-        f"correction is "
-        "in every p. Below 0.05 two networks are called told apart."
+    caption = " ".join(
+        (
+            _(
+                "{model}, the most accurate{within}, against each other network on the same {n} test images, in "
+                "percentage points.",
+                model=leader,
+                within=_(" within {budget}", budget=comparison.budget) if comparison.budget else "",
+                n=units.exact(differences[0].n),
+            ),
+            _tests(differences),
+            _("Holm's correction is in every p. Below 0.05 two networks are called told apart."),
+        )
     )
-    return [html.section("Can they be told apart?", html.table(columns, rows, caption))]
+    return [html.section(_("Can they be told apart?"), html.table(columns, rows, caption))]
 
 
 def _tests(differences: Sequence[Difference]) -> str:
     if all(d.runs == (1, 1) for d in differences):
-        return (
+        return _(
             "Exact McNemar test: if both were equally good, each image that only one of them gets right would be a "
             "fair coin. It speaks of these trained networks; another seed may turn out otherwise."
         )
-    return (
-        "The larger p of two tests: the sign-flip test over images (McNemar's, for several runs) and Welch's with "
-        "the "
+    return _(
+        "The larger p of two tests: the sign-flip test over images (McNemar's, for several runs) and Welch's with the "
         "variance between seeds added. Counts are added up over pairs of runs."
     )
 
@@ -199,28 +218,28 @@ def _printed(comparison: Comparison) -> list[Html]:
         for figure in card.figures:
             if figure.quantity in ("error", "top1_error", "top5_error"):
                 where = ", ".join(filter(None, (figure.source or card.paper.citation, figure.where)))
-                quantity = {"error": "error", "top1_error": "top-1 error", "top5_error": "top-5 error"}[figure.quantity]
-                doubt = "" if figure.verified else " (recalled, not checked against the text)"
+                quantity = {"error": _("error"), "top1_error": _("top-1 error"), "top5_error": _("top-5 error")}
+                doubt = "" if figure.verified else f" ({_('recalled, not checked against the text')})"
                 rows.append(
                     (
                         html.code(row.model),
-                        quantity,
+                        quantity[figure.quantity],
                         f"{figure.printed} %",
-                        figure.protocol or "not stated",
+                        figure.protocol or _("not stated"),
                         where + doubt,
                     )
                 )
     if not rows:
         return []
     columns = [
-        Column("network", number=False),
-        Column("figure", number=False),
-        Column("value", "printed"),
-        Column("on what, how", number=False),
-        Column("source", number=False),
+        Column(_("network"), number=False),
+        Column(_("quantity"), number=False),
+        Column(_("value"), "printed"),
+        Column(_("on what, how"), number=False),
+        Column(_("source"), number=False),
     ]
-    caption = "Other data, other protocols, longer training: not to be put beside the measured figures above."
-    return [html.section("What the papers print", html.table(columns, rows, caption))]
+    caption = _("Other data, other protocols, longer training: not to be put beside the measured figures above.")
+    return [html.section(_("What the papers print"), html.table(columns, rows, caption))]
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------------
@@ -247,20 +266,21 @@ def _scatter(comparison: Comparison, look_of: Mapping[str, SeriesStyle]) -> Html
             f"{row.model} {units.percent(row.test_top1, 1)} in {units.duration(row.latency.p50_s)}"
             for row in comparison.rows
         )
-        picture = svg(ax, f"Test accuracy against time for one image: {said}")
+        picture = svg(ax, _("Test accuracy against time for one image: {points}", points=said))
     return html.figure(
         picture,
-        "Up is more accurate, left is faster. Upright lines are 95 % intervals of the accuracy, level lines reach "
-        "from the "
-        "median to the 95th percentile of the time. Filled marks are on the Pareto front (dotted): nothing here is "
-        "both "
-        "faster and more accurate.",
+        _(
+            "Up is more accurate, left is faster. Upright lines are {level} intervals of the accuracy, level lines "
+            "reach from the median to the 95th percentile of the time. Filled marks are on the Pareto front (dotted): "
+            "nothing here is both faster and more accurate.",
+            level="95 %",
+        ),
     )
 
 
 def _curves(comparison: Comparison, evidence: Evidence, look_of: Mapping[str, SeriesStyle]) -> Html:
     by_time = len({epochs for row in comparison.rows for epochs in row.epochs}) > 1  # equal time, unequal epochs
-    xlabel = "training time, s" if by_time else "epoch"
+    xlabel = _("training time, s") if by_time else _("epoch")
 
     def curves(value: Callable[[Mapping[str, Any]], float], mark: bool) -> list[Curve]:
         drawn = []
@@ -275,21 +295,21 @@ def _curves(comparison: Comparison, evidence: Evidence, look_of: Mapping[str, Se
 
     with look():
         ax = new_axes()
-        plots.error_curves(ax, curves(lambda line: 1 - line["val_top1"], mark=True), "Validation error")
-        ax.set(ylabel="top-1 error", xlabel=xlabel)
-        error = svg(ax, f"Validation error of each network by {xlabel}")
+        plots.error_curves(ax, curves(lambda line: 1 - line["val_top1"], mark=True), _("Validation error"))
+        ax.set(ylabel=_("top-1 error"), xlabel=xlabel)
+        error = svg(ax, f"{_('Validation error')}: {xlabel}")
         ax = new_axes()
-        plots.loss_curves(ax, curves(lambda line: line["train_loss"], mark=False), "Training loss", "loss, nats")
+        plots.loss_curves(ax, curves(lambda line: line["train_loss"], mark=False), _("Training loss"), _("loss, nats"))
         ax.set_xlabel(xlabel)
-        loss = svg(ax, f"Training loss of each network by {xlabel}")
-    seeds = " Thin lines are further seeds." if len(comparison.conditions.seeds) > 1 else ""
+        loss = svg(ax, f"{_('Training loss')}: {xlabel}")
+    seeds = " " + _("Thin lines are further seeds.") if len(comparison.conditions.seeds) > 1 else ""
     return html.figures(
         html.figure(
             error,
-            "Top-1 error on the validation part, linear up to 1 %. Marks are the epochs whose weights were kept."
+            _("Top-1 error on the validation part, linear up to 1 %. Marks are the epochs whose weights were kept.")
             + seeds,
         ),
-        html.figure(loss, "The loss that was minimised, mean over each epoch, augmentation included." + seeds),
+        html.figure(loss, _("The loss that was minimised, mean over each epoch, augmentation included.") + seeds),
     )
 
 
@@ -300,10 +320,14 @@ def _confusion(comparison: Comparison, evidence: Evidence, look_of: Mapping[str,
     pictures = html.figures(
         *(confusion_figure(model, evidence.evaluations[model][0], look_of[model]) for model in shown), small=True
     )
-    first = f" Seed {comparison.conditions.seeds[0]}." if len(comparison.conditions.seeds) > 1 else ""
+    seeds = comparison.conditions.seeds
+    first = " " + _("Seed {seed}.", seed=seeds[0]) if len(seeds) > 1 else ""
     note = html.note(
-        "Rows are true classes, columns what the network said; the stronger the colour, the larger the share of its "
-        f"row.{first}"
+        _(
+            "Rows are true classes, columns what the network said; the stronger the colour, the larger the share of "
+            "its row."
+        )
+        + first
     )
     return html.join(note, pictures)
 
@@ -316,39 +340,53 @@ def _method(comparison: Comparison) -> Html:
     latency, memory = comparison.rows[0].latency, comparison.rows[0].memory
     parts = ", ".join(f"{units.exact(n)} {part}" for part, n in conditions.parts.items())
     calls = sorted({row.latency.calls for row in comparison.rows})
+    runs = _("seeds {seeds}. The same for all.", seeds=", ".join(map(str, conditions.seeds)))
     return html.facts(
         [
-            ("Split", f"{_sentence(conditions.split)} One split for all networks: {parts}."),
-            ("Training", f"{conditions.training}; seeds {', '.join(map(str, conditions.seeds))}. The same for all."),
-            ("Choice", "Validation chose the epoch of every run. The test part was looked at once, afterwards."),
+            (_("Split"), f"{_sentence(conditions.split)} {_('One split for all networks')}: {parts}."),
+            (_("Training"), f"{conditions.training}; {runs}"),
             (
-                "Accuracy",
-                f"Share of test images whose first class is the true one; protocol “{conditions.protocol}”. The "
-                f"interval "
-                f"covers {comparison.rows[0].accuracy.covers}. Naming the best of several networks by their test "
-                f"results "
-                "makes the best look a little better than it is; no interval here covers that.",
+                _("Choice"),
+                _("Validation chose the epoch of every run. The test part was looked at once, afterwards."),
             ),
             (
-                "Time for one image",
-                f"{' to '.join(map(str, (calls[0], calls[-1])[: len(calls)]))} calls of each network at batch 1, "
-                f"{latency.threads} threads, {latency.device}, fp32; warmed up; the networks took turns in blocks "
-                f"of ten, "
-                "so that other work on the machine slowed all alike. Decoding and resizing are not in it.",
+                _("Accuracy"),
+                _(
+                    "Share of test images whose first class is the true one; protocol “{protocol}”. The interval "
+                    "covers {covers}. Naming the best of several networks by their test results makes the best look a "
+                    "little better than it is; no interval here covers that.",
+                    protocol=conditions.protocol,
+                    covers=comparison.rows[0].accuracy.covers,
+                ),
             ),
-            ("Peak memory", f"{_sentence(memory.how)}, each network in a process of its own."),
-            ("File", "The run's model.safetensors: weights, statistics and a short header."),
+            (
+                _("Time for one image"),
+                _(
+                    "{calls} calls of each network at batch 1, {threads} threads, {device}, fp32; warmed up; the "
+                    "networks took turns in blocks of ten, so that other work on the machine slowed all alike. "
+                    "Decoding and resizing are not in it.",
+                    calls=" – ".join(map(str, (calls[0], calls[-1])[: len(calls)])),
+                    threads=latency.threads,
+                    device=latency.device,
+                ),
+            ),
+            (_("Peak memory"), _("{how}, each network in a process of its own.", how=_sentence(memory.how))),
+            (_("File"), _("The run's model.safetensors: weights, statistics and a short header.")),
             *((name.capitalize(), value) for name, value in conditions.machine.items() if name != "training"),
-            ("Training on", conditions.machine["training"]),
+            (_("Training on"), conditions.machine["training"]),
             (
-                "Kinds of figures",
+                _("Kinds of figures"),
                 html.join(
-                    html.kind("printed"), " in a paper · ", html.kind("derived"), " by arithmetic on the layers · ",
-                    html.kind("measured"), " in these runs, on this machine",
+                    html.kind("printed"),
+                    f" {_('in a paper')} · ",
+                    html.kind("derived"),
+                    f" {_('by arithmetic on the layers')} · ",
+                    html.kind("measured"),
+                    f" {_('in these runs, on this machine')}",
                 ),
             ),
         ]
-    )  # fmt: skip
+    )
 
 
 def _sentence(text: str) -> str:

@@ -29,14 +29,12 @@ from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit  # Student's t: its distribution and its quantiles
 
 from convatlas.evaluation import Interval, wilson
+from convatlas.i18n import _
 
 SIGNIFICANCE = 0.05
 Z95 = NormalDist().inv_cdf(0.975)
 
 Hits = NDArray[np.bool_]
-
-IMAGES_ONLY = "which images were drawn for the test, not which seed the training had (one run)"
-IMAGES_AND_SEEDS = "which images were drawn for the test and which seed the training had"
 
 
 # --- one network ------------------------------------------------------------------------------------------------------
@@ -50,7 +48,13 @@ class Accuracy:
     ci95: Interval
     n: int
     by_seed: tuple[float, ...]
-    covers: str
+
+    @property
+    def covers(self) -> str:
+        """What the interval allows for, in words."""
+        if len(self.by_seed) > 1:
+            return _("which images were drawn for the test and which seed the training had")
+        return _("which images were drawn for the test, not which seed the training had (one run)")
 
     @property
     def spread(self) -> float | None:
@@ -73,14 +77,14 @@ def accuracy(hits: Hits) -> Accuracy:
     seeds, n = hits.shape
     mean = float(hits.mean())
     if seeds == 1:
-        return Accuracy(mean, wilson(mean * n, n), n, (mean,), IMAGES_ONLY)
+        return Accuracy(mean, wilson(mean * n, n), n, (mean,))
     variance = float(by_image.var())
     trials = n * min(mean * (1 - mean) / variance, seeds) if variance else n
     images = wilson(mean * trials, trials)
     half = float(stdtrit(seeds - 1, 0.975) * np.std(by_seed, ddof=1) / math.sqrt(seeds))
     low = max(0.0, mean - math.hypot(mean - images.low, half))
     high = min(1.0, mean + math.hypot(images.high - mean, half))
-    return Accuracy(mean, Interval(low, high), n, tuple(map(float, by_seed)), IMAGES_AND_SEEDS)
+    return Accuracy(mean, Interval(low, high), n, tuple(map(float, by_seed)))
 
 
 # --- two networks on the same images ----------------------------------------------------------------------------------

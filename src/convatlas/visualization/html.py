@@ -14,6 +14,7 @@ from io import BytesIO
 
 import numpy as np
 
+from convatlas.i18n import _
 from convatlas.visualization.style import SeriesStyle
 
 
@@ -83,8 +84,9 @@ def code(value: object) -> Html:
 
 def kind(word: str) -> Html:
     """The mark of a figure's kind: printed, derived or measured."""
-    assert word in ("printed", "derived", "measured"), word
-    return Html(f'<span class="kind {word}">{word}</span>')
+    said = {"printed": _("printed"), "derived": _("derived"), "measured": _("measured")}
+    assert word in said, word
+    return Html(f'<span class="kind {word}">{said[word]}</span>')
 
 
 def name(label: str, style: SeriesStyle | None = None) -> Html:

@@ -16,6 +16,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, SymmetricalLogLocator
 from numpy.typing import ArrayLike
 
+from convatlas.i18n import _
 from convatlas.visualization.style import INK, MUTED, PALETTE, PAPER, SeriesStyle
 
 Interval = tuple[float, float]
@@ -46,20 +47,20 @@ def error_curves(ax: Axes, curves: Sequence[Curve], title: str = "") -> Axes:
     locator = SymmetricalLogLocator(base=10, linthresh=1, subs=(1, 2, 5))
     ax.yaxis.set_major_locator(locator)
     ax.yaxis.set_minor_locator(NullLocator())
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
-    return _epochs(ax, title, "validation error")
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g} %"))
+    return _epochs(ax, title, _("validation error"))
 
 
-def loss_curves(ax: Axes, curves: Sequence[Curve], title: str = "", ylabel: str = "training loss, nats") -> Axes:
+def loss_curves(ax: Axes, curves: Sequence[Curve], title: str = "", ylabel: str | None = None) -> Axes:
     """Losses against the epoch; logarithmic where one that begins far off would flatten all others."""
     _lines(ax, curves, scale=1)
     finite = [value for curve in curves for value in curve.y if np.isfinite(value)]
     if finite and min(finite) > 0 and max(finite) > 20 * np.median(finite):
         ax.set_yscale("log")
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
     elif finite and min(finite) >= 0:
         ax.set_ylim(bottom=0)
-    return _epochs(ax, title, ylabel)
+    return _epochs(ax, title, _("training loss, nats") if ylabel is None else ylabel)
 
 
 def _lines(ax: Axes, curves: Sequence[Curve], scale: float) -> None:
@@ -80,7 +81,7 @@ def _lines(ax: Axes, curves: Sequence[Curve], scale: float) -> None:
 
 
 def _epochs(ax: Axes, title: str, ylabel: str) -> Axes:
-    ax.set(xlabel="epoch", ylabel=ylabel, title=title)
+    ax.set(xlabel=_("epoch"), ylabel=ylabel, title=title)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     ax.grid(axis="x", visible=False)
     first_of_each: dict[str, Any] = {}
@@ -142,7 +143,7 @@ def accuracy_latency(ax: Axes, points: Sequence[Point], limit_ms: float | None =
     if limit_ms is not None:
         ax.axvline(limit_ms, color=INK, linewidth=1, linestyle=(0, (4, 3)))
         ax.annotate(
-            f"limit {limit_ms:g} ms",
+            _("limit {value} ms", value=f"{limit_ms:g}"),
             (limit_ms, 0),
             xycoords=("data", "axes fraction"),
             xytext=(-4, 4),
@@ -154,7 +155,8 @@ def accuracy_latency(ax: Axes, points: Sequence[Point], limit_ms: float | None =
     ax.set_xscale("log")
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
     ax.set(
-        xlabel="time for one image, ms: median, and line to the 95th percentile", ylabel="test accuracy, 95 % interval"
+        xlabel=_("time for one image, ms: median, and line to the 95th percentile"),
+        ylabel=_("test accuracy, {level} interval", level="95 %"),
     )
     ax.margins(x=0.12, y=0.12)
     _plain_log_ticks(ax)
@@ -242,7 +244,14 @@ def confusion(ax: Axes, matrix: ArrayLike, classes: Sequence[str], colour: str =
             if count:
                 ink = PAPER if shares[i, j] ** 0.5 > 0.6 else INK
                 ax.text(j, i, f"{count}", ha="center", va="center", fontsize=8, color=ink)
-    ax.set(xlim=(-0.5, k - 0.5), ylim=(k - 0.5, -0.5), xlabel="predicted", ylabel="true", title=title, aspect="equal")
+    ax.set(
+        xlim=(-0.5, k - 0.5),
+        ylim=(k - 0.5, -0.5),
+        xlabel=_("predicted class"),
+        ylabel=_("true class"),
+        title=title,
+        aspect="equal",
+    )
     if k <= NAMES_UP_TO:
         long = max(len(name) for name in classes) > 3
         ax.set_xticks(range(k), classes, rotation=90 if long else 0)
@@ -269,9 +278,10 @@ def per_class(
     shares: Sequence[float | None],
     intervals: Sequence[Interval],
     colour: str = PALETTE[0],
-    xlabel: str = "recall: share of the class's images that are found",
+    xlabel: str | None = None,
 ) -> Axes:
     """A share per class with its interval, the worst at the top; of many classes only the worst."""
+    xlabel = _("recall: share of the class's images that are found") if xlabel is None else xlabel
     known = [k for k, share in enumerate(shares) if share is not None]
     order = sorted(known, key=lambda k: (shares[k], classes[k]))[:BARS_UP_TO]
     places = range(len(order))
@@ -281,7 +291,7 @@ def per_class(
     ax.hlines(places, ends[:, 0], ends[:, 1], color=colour, linewidth=1.6)
     ax.plot(values, places, "o", color=colour, markersize=5)
     ax.set_yticks(places, [classes[k] for k in order])
-    ax.set(xlim=(0, 100.8), ylim=(len(order) - 0.4, -0.6), xlabel=f"{xlabel}, 95 % interval")
+    ax.set(xlim=(0, 100.8), ylim=(len(order) - 0.4, -0.6), xlabel=f"{xlabel}, 95 % {_('interval')}")
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="y", visible=False)
@@ -311,7 +321,7 @@ def reliability(
     percent = FuncFormatter(lambda value, _: f"{value:g} %")
     ax.xaxis.set_major_formatter(percent)
     ax.yaxis.set_major_formatter(percent)
-    ax.set(xlim=(0, 101), ylim=(0, 101), xlabel="confidence", ylabel="accuracy", title=title)
+    ax.set(xlim=(0, 101), ylim=(0, 101), xlabel=_("confidence"), ylabel=_("accuracy"), title=title)
     return ax
 
 

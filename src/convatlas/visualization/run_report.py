@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from convatlas import units
+from convatlas.i18n import _, language
 from convatlas.visualization import html, plots
 from convatlas.visualization.html import Column, Html
 from convatlas.visualization.plots import Curve
@@ -65,39 +66,51 @@ def run_report(
     """
     model = str(result["model"])
     lead = html.join(
-        html.strong(f"{units.percent(evaluation.top1, 1)} of {units.exact(evaluation.n)} test images"),
-        f" are labelled right (95 % interval {units.interval(*evaluation.ci95)}; protocol: {evaluation.protocol}). ",
-        "The weights were chosen by validation; the test images were looked at once, afterwards.",
+        html.strong(
+            _("{share} of {n} test images", share=units.percent(evaluation.top1, 1), n=units.exact(evaluation.n))
+        ),
+        _(
+            " are labelled right ({level} interval {interval}; protocol: {protocol}). ",
+            level="95 %",
+            interval=units.interval(*evaluation.ci95),
+            protocol=evaluation.protocol,
+        ),
+        _("The weights were chosen by validation; the test images were looked at once, afterwards."),
     )
     return html.page(
-        f"{model}: one training",
+        _("{model}: one training", model=model),
         html.header(model, lead, note=f"seed {result.get('seed', '?')} · {result.get('run', '')}"),
-        html.section("Result", _result_table(result, evaluation)),
-        html.section("Learning curves", _curves(epochs, result)),
+        html.section(_("Result"), _result_table(result, evaluation)),
+        html.section(_("Learning curves"), _curves(epochs, result)),
         html.section(
-            "What is confused with what",
+            _("What is confused with what"),
             html.figures(confusion_figure(model, evaluation, VALIDATION), mistakes_list(evaluation)),
         ),
-        html.section("Class by class", _per_class_figure(model, evaluation)),
+        html.section(_("Class by class"), _per_class_figure(model, evaluation)),
         surest_mistakes_section(evaluation, image),
-        html.section("How it was trained", html.facts(header.items())),
+        html.section(_("How it was trained"), html.facts(header.items())),
+        lang=language(),
     )
 
 
 def _result_table(result: Mapping[str, Any], evaluation: Judged) -> Html:
     rows = [
-        ("test top-1", units.percent(evaluation.top1), f"95 % interval {units.interval(*evaluation.ci95)} (Wilson)"),
-        ("test top-5", "n/a" if evaluation.top5 is None else units.percent(evaluation.top5),
-         "fewer than six classes" if evaluation.top5 is None else f"of {units.exact(evaluation.n)} images"),
-        ("validation top-1", units.percent(result["val_top1"]) if result.get("val_top1") is not None else "n/a",
-         f"epoch {result['chosen_epoch'] + 1} of {result['epochs']}, the one that was kept"),
-        ("negative log likelihood", f"{evaluation.nll:.3f} nats", "mean over the test images"),
-        ("calibration error", units.percent(evaluation.calibration_error, 1), "expected, 15 bins"),
-        ("training time", units.duration(result["train_s"]),
-         f"{units.exact(round(result['images_per_s']))} images/s" if result.get("images_per_s") else ""),
+        (_("test top-1"), units.percent(evaluation.top1),
+         f"95 % {_('interval')} {units.interval(*evaluation.ci95)} (Wilson)"),
+        (_("test top-5"), "n/a" if evaluation.top5 is None else units.percent(evaluation.top5),
+         _("fewer than six classes") if evaluation.top5 is None else _("of {n} images", n=units.exact(evaluation.n))),
+        (_("validation top-1"), units.percent(result["val_top1"]) if result.get("val_top1") is not None else "n/a",
+         _("epoch {epoch} of {epochs}, the one that was kept",
+           epoch=result["chosen_epoch"] + 1, epochs=result["epochs"])),
+        (_("negative log likelihood"), f"{evaluation.nll:.3f} nats", _("mean over the test images")),
+        (_("calibration error"), units.percent(evaluation.calibration_error, 1), _("expected, 15 bins")),
+        (_("training time"), units.duration(result["train_s"]),
+         _("{n} images/s", n=units.exact(round(result["images_per_s"]))) if result.get("images_per_s") else ""),
     ]  # fmt: skip
-    columns = [Column("figure", number=False), Column("value", "measured"), Column("", number=False)]
-    return html.table(columns, rows, f"Protocol {evaluation.protocol}. Everything here was measured in this run.")
+    columns = [Column(_("quantity"), number=False), Column(_("value"), "measured"), Column("", number=False)]
+    return html.table(
+        columns, rows, _("Protocol {protocol}. Everything here was measured in this run.", protocol=evaluation.protocol)
+    )
 
 
 def _curves(epochs: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> Html:
@@ -111,26 +124,28 @@ def _curves(epochs: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> H
         return [line[f"{part}_loss"] for line in epochs]
 
     def curves(values: Callable[[str], list[float]]) -> list[Curve]:
-        both = [Curve("training", x, values("train"), TRAIN)]
+        both = [Curve(_("training"), x, values("train"), TRAIN)]
         if all(line["val_top1"] is not None for line in epochs):  # a run may train on all images and validate on none
-            both.append(Curve("validation", x, values("val"), VALIDATION, chosen))
+            both.append(Curve(_("validation"), x, values("val"), VALIDATION, chosen))
         return both
 
     with look():
         ax = new_axes()
-        plots.error_curves(ax, curves(errors), "Error")
-        ax.set_ylabel("top-1 error")
-        error = svg(ax, "Top-1 error of training and validation by epoch")
+        plots.error_curves(ax, curves(errors), _("Error"))
+        ax.set_ylabel(_("top-1 error"))
+        error = svg(ax, _("Top-1 error of training and validation by epoch"))
         ax = new_axes()
-        plots.loss_curves(ax, curves(losses), "Loss", "loss, nats")
-        loss = svg(ax, "Loss of training and validation by epoch")
+        plots.loss_curves(ax, curves(losses), _("Loss"), _("loss, nats"))
+        loss = svg(ax, _("Loss of training and validation by epoch"))
     return html.figures(
         html.figure(
             error,
-            "Top-1 error in percent, linear up to 1 %. Training error is that of the augmented images, taken while "
-            "the weights moved. The mark is the epoch whose weights were kept.",
+            _(
+                "Top-1 error in percent, linear up to 1 %. Training error is that of the augmented images, taken while "
+                "the weights moved. The mark is the epoch whose weights were kept."
+            ),
         ),
-        html.figure(loss, "Loss. With label smoothing the training loss does not fall to zero."),
+        html.figure(loss, _("Loss. With label smoothing the training loss does not fall to zero.")),
     )
 
 
@@ -147,23 +162,26 @@ def confusion_figure(model: str, evaluation: Judged, style: SeriesStyle) -> Html
         wrong = evaluation.n - round(evaluation.top1 * evaluation.n)
         picture = svg(
             ax,
-            f"Confusion matrix of {model}: {wrong} of {evaluation.n} test images are wrong"
-            + "".join(f"; {true} taken for {said} {count} times" for true, said, count in evaluation.most_confused[:3]),
+            _(
+                "Confusion matrix of {model}: {wrong} of {n} test images are wrong",
+                model=model,
+                wrong=wrong,
+                n=evaluation.n,
+            )
+            + "".join(f"; {true} → {said}: {count}" for true, said, count in evaluation.most_confused[:3]),
         )
-    return html.figure(picture, html.join(html.name(model, style), f": {wrong} of {units.exact(evaluation.n)} wrong"))
+    caption = _(": {wrong} of {n} wrong", wrong=wrong, n=units.exact(evaluation.n))
+    return html.figure(picture, html.join(html.name(model, style), caption))
 
 
 def mistakes_list(evaluation: Judged) -> Html:
     """The commonest mistakes, in words."""
     pairs = evaluation.most_confused
     if not pairs:
-        return html.note("Not one mistake.")
+        return html.note(_("Not one mistake."))
     return html.block(
-        html.paragraph("The commonest mistakes:"),
-        html.bullets(
-            html.join(html.code(true), " taken for ", html.code(said), f": {count} {'time' if count == 1 else 'times'}")
-            for true, said, count in pairs
-        ),
+        html.paragraph(_("The commonest mistakes, as true class → predicted class:")),
+        html.bullets(html.join(html.code(true), " → ", html.code(said), f": {count}") for true, said, count in pairs),
     )
 
 
@@ -175,24 +193,32 @@ def _per_class_figure(model: str, evaluation: Judged) -> Html:
         plots.per_class(
             ax, evaluation.classes, [s.recall for s in scores], [s.recall_ci95 for s in scores], VALIDATION.colour
         )
-        picture = svg(ax, f"Recall of {model} for each class with 95 % intervals")
-    some = f"The {shown} worst of {len(scores)} classes. " if shown < len(scores) else ""
+        picture = svg(ax, _("Recall of {model} for each class with {level} intervals", model=model, level="95 %"))
+    some = _("The {shown} worst of {count} classes. ", shown=shown, count=len(scores)) if shown < len(scores) else ""
     few = min(score.n for score in scores)
     return html.join(
-        html.figure(picture, f"{some}Lines are Wilson's 95 % intervals: the smallest class has {few} test images."),
+        html.figure(
+            picture,
+            some
+            + _(
+                "Lines are Wilson's {level} intervals: the smallest class has {few} test images.",
+                level="95 %",
+                few=few,
+            ),
+        ),
         _per_class_table(evaluation) if len(scores) <= plots.BARS_UP_TO else Html(""),
     )
 
 
 def _per_class_table(evaluation: Judged) -> Html:
-    columns = [Column("class", number=False), Column("images")] + [
-        Column(word, "measured") for word in ("precision", "recall", "F1")
+    columns = [Column(_("class"), number=False), Column(_("images"))] + [
+        Column(word, "measured") for word in (_("precision"), _("recall"), "F1")
     ]
     rows = [
         (score.name, units.exact(score.n), *(_share(v) for v in (score.precision, score.recall, score.f1)))
         for score in evaluation.per_class
     ]
-    return html.table(columns, rows, "The same in figures. A class that was never predicted has no precision.")
+    return html.table(columns, rows, _("The same in figures. A class that was never predicted has no precision."))
 
 
 def _share(value: float | None) -> str:
@@ -202,27 +228,37 @@ def _share(value: float | None) -> str:
 def surest_mistakes_section(evaluation: Judged, image: Callable[[int], np.ndarray] | None, of: str = "") -> Html:
     """Wrong and sure of it: where labels are doubtful or the network has learned something else."""
     mistakes = evaluation.surest_mistakes(12)
-    heading = "Wrong, and sure of it"
+    heading = _("Wrong, and sure of it")
     if not mistakes:
-        return html.section(heading, html.paragraph("There is no mistake to show."))
+        return html.section(heading, html.paragraph(_("There is no mistake to show.")))
     said = [
-        (f"{evaluation.classes[true]} taken for {evaluation.classes[predicted]}", confidence)
-        for _, true, predicted, confidence in mistakes
+        (f"{evaluation.classes[true]} → {evaluation.classes[predicted]}", confidence)
+        for _index, true, predicted, confidence in mistakes
     ]
-    names = [evaluation.names[index] if evaluation.names else f"test image {index}" for index, *_ in mistakes]
+    names = [
+        evaluation.names[index] if evaluation.names else _("test image {index}", index=index)
+        for index, *_rest in mistakes
+    ]
     introduction = html.note(
-        f"The mistakes {of + ' ' if of else ''}made with most confidence. "
-        "Look here first: a wrong label shows itself, or what the network has looked at instead."
+        f"{of}: " * bool(of)
+        + _(
+            "The mistakes made with most confidence, as true class → predicted class. Look here first: a wrong label "
+            "shows itself, or what the network has looked at instead."
+        )
     )
     if image is None:
         rows = [
             (name, what, units.percent(confidence, 1)) for name, (what, confidence) in zip(names, said, strict=True)
         ]
-        columns = [Column("image", number=False), Column("mistake", number=False), Column("confidence", "measured")]
-        return html.section(heading, introduction, html.table(columns, rows, "Confidence is the softmax's maximum."))
+        columns = [
+            Column(_("image"), number=False),
+            Column(_("mistake"), number=False),
+            Column(_("confidence"), "measured"),
+        ]
+        return html.section(heading, introduction, html.table(columns, rows, _("Confidence is the softmax's maximum.")))
     captions = [
         html.join(html.strong(what), Html("<br>"), units.percent(confidence, 1), Html("<br>"), name)
         for name, (what, confidence) in zip(names, said, strict=True)
     ]
-    pixels = [image(index) for index, *_ in mistakes]
+    pixels = [image(index) for index, *_rest in mistakes]
     return html.section(heading, introduction, html.thumbnails(pixels, captions, [what for what, _ in said]))

@@ -105,7 +105,9 @@ RC: Any = {
 @contextlib.contextmanager
 def look() -> Iterator[None]:
     """matplotlib with this house's settings for a while; the caller's own are as before afterwards."""
-    with mpl.rc_context(RC):
+    with mpl.rc_context(RC), warnings.catch_warnings():
+        # the browser draws the letters, with its own fonts; matplotlib's need not have them
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 
 

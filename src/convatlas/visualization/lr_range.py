@@ -1,0 +1,66 @@
+"""The picture of a learning-rate range test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from convatlas.visualization.style import INK, MUTED, PALETTE, PAPER, look, new_axes
+
+
+def lr_range(
+    ax: Axes,
+    lrs: Sequence[float],
+    losses: Sequence[float],
+    smoothed: Sequence[float],
+    suggestion: float | None,
+    diverged: float | None = None,
+    title: str = "",
+) -> Axes:
+    """Loss of each update against its learning rate, with the suggestion and the end where the sweep diverged.
+
+    The ordinate ends a little above the first losses, for a sweep ends in values that would flatten all others.
+    """
+    ax.plot(lrs, losses, color=MUTED, linewidth=0.7, alpha=0.7, label="each update")
+    ax.plot(lrs, smoothed, color=PALETTE[0], label="smoothed")
+    lowest = min(smoothed)
+    ceiling = max(smoothed[0], lowest + 2 * (smoothed[0] - lowest)) * 1.15
+    floor = min(*losses, lowest)
+    ax.set(xscale="log", xlabel="learning rate", ylabel="training loss", title=title)
+    ax.set_xlim(lrs[0], diverged or lrs[-1])
+    ax.set_ylim(floor - 0.05 * (ceiling - floor), ceiling)
+    ax.xaxis.set_major_locator(LogLocator(numticks=20))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.grid(axis="x", visible=False)
+    place = list(smoothed).index(lowest)
+    ax.plot(lrs[place], lowest, "o", color=PALETTE[0])
+    ax.annotate("lowest", (lrs[place], lowest), (0, 7), textcoords="offset points", ha="center", color=MUTED)
+    if suggestion is not None:
+        ax.axvline(suggestion, color=PALETTE[1], linestyle=(0, (5, 1.5)), linewidth=1.4)
+        ax.annotate(
+            f" {suggestion:.2g}", (suggestion, 1), (2, -2), xycoords=("data", "axes fraction"),
+            textcoords="offset points", va="top", color=INK,
+        )  # fmt: skip
+    if diverged is not None:
+        ax.annotate(
+            "diverged", (1, 1), (-2, -2), xycoords="axes fraction", textcoords="offset points", ha="right", va="top",
+            color=MUTED,
+        )  # fmt: skip
+    ax.legend(loc="lower left")
+    return ax
+
+
+def lr_range_png(*series: Sequence[float], suggestion: float | None, diverged: float | None, title: str) -> bytes:
+    """`lr_range` as a PNG file; ``series`` are its learning rates, losses and smoothed losses."""
+    data = BytesIO()
+    with look():
+        ax = new_axes()
+        lr_range(ax, *series, suggestion=suggestion, diverged=diverged, title=title)
+        figure = ax.get_figure(root=True)
+        assert figure is not None
+        figure.savefig(data, format="png", dpi=150, facecolor=PAPER, metadata={"Software": None})
+    return data.getvalue()
