@@ -29,6 +29,7 @@ class ConvAtlasError(Exception):
     """Base of all of them: ``except ConvAtlasError`` catches what this library means to say."""
 
     exit_code = 1
+    of_all = False  # where several processes train together: it befell all of them, and one is enough to say so
 
 
 class UsageError(ConvAtlasError, ValueError):
@@ -114,13 +115,19 @@ class TrainingError(ConvAtlasError):
 class NonFiniteLossError(TrainingError):
     """The loss became nan or inf; the last good checkpoint is kept."""
 
+    of_all = True
+
 
 class LostRankError(TrainingError):
     """Of the processes of one training, another one ended, did not answer, or failed; the message says which."""
 
+    of_all = True
+
 
 class Interrupted(ConvAtlasError):
     """A run stopped by a signal after its checkpoint was written; ``signal_number`` is 2 or 15."""
+
+    of_all = True
 
     def __init__(self, message: str, signal_number: int = 2) -> None:
         self.exit_code = 128 + signal_number

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from convatlas import __version__
-from convatlas.errors import ConvAtlasError, UnknownNameError
+from convatlas.cli._common import process_number
+from convatlas.errors import ConvAtlasError, UnknownNameError, UsageError
 
 # name -> the line --help shows; the file is cli/NAME.py and its command is `command`
 COMMANDS = {
@@ -41,6 +42,8 @@ class LazyGroup(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             raise UnknownNameError("command", args[0], COMMANDS)
+        if args and args[0] in COMMANDS and args[0] != "train" and process_number() is not None:
+            raise UsageError(f"{args[0]} runs in one process; torchrun is for  convatlas train  alone.")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -57,21 +60,34 @@ def app() -> None:
     """
 
 
+def complain(error: ConvAtlasError) -> None:
+    """Say on stderr what went wrong; of several processes, number 0 says what befell all, each other its own."""
+    number = process_number()
+    if not number:
+        click.echo(f"convatlas: {error}", err=True)
+    elif not error.of_all and "torch.distributed" in sys.modules and sys.modules["torch.distributed"].is_initialized():
+        click.echo(f"convatlas: rank {number}: {error}", err=True)  # before they had joined, all said the same
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave the process with the exit code of DESIGN section 2."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if process_number() is not None:
+        # DistributedDataParallel warns in every process of what training.distributed chooses on purpose
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
         app.main(args=arguments, prog_name="convatlas", standalone_mode=False)
     except ConvAtlasError as error:
         if "--debug" in arguments:
             raise
-        click.echo(f"convatlas: {error}", err=True)
+        complain(error)
         sys.exit(error.exit_code)
     except click.exceptions.Abort:
         click.echo("convatlas: interrupted", err=True)
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        if not process_number():
+            error.show()
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # the reader (`| head`) went away: not our failure; keep Python from complaining while it shuts down

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -30,6 +31,13 @@ def data_option(default: str | None = "digits") -> Callable[[Command], Command]:
         show_default=default is not None,
         help="A folder, archive or file whose layout is detected; 'digits' is embedded.",
     )
+
+
+def process_number() -> int | None:
+    """Which of several processes this is, where torchrun started several; None for a single one."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or "MASTER_ADDR" not in os.environ:
+        return None
+    return int(os.environ.get("RANK", "0"))
 
 
 def print_json(document: dict[str, Any]) -> None:

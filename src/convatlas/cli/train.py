@@ -8,7 +8,15 @@ from typing import Any, Literal
 
 import click
 
-from convatlas.cli._common import data_option, debug_option, json_option, print_json, print_json_line, print_table
+from convatlas.cli._common import (
+    data_option,
+    debug_option,
+    json_option,
+    print_json,
+    print_json_line,
+    print_table,
+    process_number,
+)
 from convatlas.errors import UsageError
 
 
@@ -124,6 +132,8 @@ def command(
                 time_s=None if minutes is None else 60 * minutes,
                 watcher=watcher,
             )
+    if process_number():
+        return  # number 0 speaks for all
     result = run.result
     assert result is not None  # a run that came back is finished
     if as_json:
