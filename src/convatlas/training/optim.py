@@ -1,12 +1,12 @@
 """Optimizers, and which parameters each rule takes, decays and slows down.
 
-A parameter group may have two keys of ours beside torch's: ``lr_factor``, by which `set_lr` multiplies, and ``l1``.
+A parameter group may have two keys of ours beside torch's: ``lr_scale``, by which `set_lr` multiplies, and ``l1``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -25,7 +25,6 @@ def parameter_groups(
     *,
     l1: float = 0.0,
     norm_bias_lr: float = 1.0,
-    lr_factor: Callable[[str], float] = lambda name: 1.0,
 ) -> list[Group]:
     """Decay what multiplies, not what shifts or normalises.
 
@@ -35,22 +34,21 @@ def parameter_groups(
     Args:
         norm_bias_lr: the learning rate of the norms' shifts is so many times the others', their weight decay so much
             smaller: an update takes the same share of them away (Jordan, arXiv:2404.00498, section 3.4).
-        lr_factor: by the parameter's name, what its learning rate is multiplied by: a group for each value.
     """
     shifts = set() if norm_bias_lr == 1 else {id(m.bias) for m in net.modules() if isinstance(m, NORMS)}
-    groups: dict[tuple[bool, bool, float], list[nn.Parameter]] = {}
-    for name, parameter in net.named_parameters():
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for parameter in net.parameters():
         if parameter.requires_grad:
             spared = parameter.ndim <= 1 and not decay_all and (weight_decay > 0 or l1 > 0)
-            groups.setdefault((spared, id(parameter) in shifts, lr_factor(name)), []).append(parameter)
+            groups.setdefault((spared, id(parameter) in shifts), []).append(parameter)
     return [
         {
             "params": parameters,
             "weight_decay": 0.0 if spared else weight_decay / (norm_bias_lr if shift else 1.0),
             "l1": 0.0 if spared else l1,
-            "lr_factor": factor * (norm_bias_lr if shift else 1.0),
+            "lr_scale": norm_bias_lr if shift else 1.0,
         }
-        for (spared, shift, factor), parameters in sorted(groups.items(), key=lambda item: item[0][:2])
+        for (spared, shift), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
 
 
@@ -90,9 +88,9 @@ def build(
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """``lr`` for every group, times the group's own ``lr_factor`` if it has one."""
+    """``lr`` for every group, times the group's own ``lr_scale`` if it has one."""
     for group in optimizer.param_groups:
-        group["lr"] = lr * group.get("lr_factor", 1.0)
+        group["lr"] = lr * group.get("lr_scale", 1.0)
 
 
 @torch.no_grad()
