@@ -45,6 +45,12 @@ def test_half_a_cosine_after_the_warm_up():
     assert rule(at(55)) == pytest.approx(0.5 * (1 + math.cos(math.pi / 2)))
 
 
+@pytest.mark.parametrize("updates", [1, 3, 10, 1000])
+def test_no_warm_up_goes_above_the_learning_rate_however_short_the_run(updates):
+    rule = schedule.cosine(warmup=0.025)
+    assert all(0 <= rule(Progress(step, 1, updates)) <= 1 for step in range(updates))
+
+
 def test_the_plateau_rule_divides_after_five_epochs_without_a_gain_three_times_at_most():
     rule = schedule.plateau(patience=5, times=3)
     rising = [0.1, 0.2, 0.3]

@@ -56,7 +56,8 @@ def cosine(warmup: float = 0.0) -> Schedule:
 
     def factor(progress: Progress) -> float:
         if progress.share < warmup:
-            return (progress.share + 1 / max(1, progress.total_steps)) / warmup
+            # a warm-up shorter than an update is none
+            return min(1.0, (progress.share + 1 / max(1, progress.total_steps)) / warmup)
         return 0.5 * (1 + math.cos(math.pi * (progress.share - warmup) / (1 - warmup)))
 
     return factor
