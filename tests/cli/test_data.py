@@ -125,7 +125,7 @@ def test_the_picture_is_of_the_batch_that_training_sees(convatlas, tmp_path):
         (["digits", "--show-batch", "x.png", "--recipe", "paper"], 2, "a network's own with --model"),
         (["digits", "--show-batch", "x.png", "--crop-area", "0.1", "1"], 2, "belongs to crop random-resized"),
         (["digits", "--rotate", "5"], 2, "--rotate is for the picture of a batch: add --show-batch"),
-        (["hf:someone/something"], 3, "not read yet"),
+        (["pipe:cat a.tar"], 3, "a command, and none is run"),
     ],
 )
 def test_bad_input_has_its_exit_code_and_its_way_out(convatlas, arguments, code, words):

@@ -33,6 +33,7 @@ IMAGE_SETTINGS = tuple(name for name, each in SETTINGS.items() if each.metadata[
 @click.option("--on-bad", default="fail", type=click.Choice(["fail", "skip"]), show_default=True,
               help="A damaged image stops, or is left out and listed.")  # fmt: skip
 @click.option("--max-bad", default=0.05, show_default=True, help="The largest share that skip may leave out.")
+@click.option("--download", is_flag=True, help="Let hf:ID use the network; train then finds it in the cache.")
 @click.option("--show-batch", type=click.Path(path_type=Path), metavar="FILE.png",
               help="Write a picture of augmented training images.")  # fmt: skip
 @click.option("--model", help="For --show-batch: the network whose recipe and input size are taken.")
@@ -50,6 +51,7 @@ def command(
     write_split: Path | None,
     on_bad: Literal["fail", "skip"],
     max_bad: float,
+    download: bool,
     show_batch: Path | None,
     model: str | None,
     recipe: str | None,
@@ -60,7 +62,8 @@ def command(
     """What was found in DATA: layout, classes, counts, sizes, problems, duplicates, split. Every image is decoded once.
 
     DATA is 'digits' (embedded), or a path: one folder per class; train/, val/, test/ of such folders; a CSV of
-    file,label[,split]; IDX files as of MNIST; CIFAR's binary batches; a zip of any of these. Nothing is moved.
+    file,label[,split]; IDX files as of MNIST; CIFAR's binary batches; a zip of any of these; tar shards of WebDataset,
+    as a folder or as a-{000000..000003}.tar; hf:ID or hf:FOLDER of Hugging Face. Nothing is moved.
 
     --show-batch takes the settings that train takes, from the same places, and shows what they do.
 
@@ -77,7 +80,7 @@ def command(
         raise UsageError(f"--{given[0].replace('_', '-')} is for the picture of a batch: add --show-batch FILE.png.")
 
     with _bar("looking at the images") as progress:
-        found = room.open_data(data, on_bad=on_bad, max_bad=max_bad, verify=True, progress=progress)
+        found = room.open_data(data, on_bad=on_bad, max_bad=max_bad, verify=True, download=download, progress=progress)
     split, no_split = _split(found, split_file, seed, val, test)
     if write_split is not None:
         if split is None:

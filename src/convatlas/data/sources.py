@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -15,6 +15,8 @@ import numpy as np
 from convatlas.data import arrays
 from convatlas.data.dataset import Dataset, FileImages, Problem, nfc, printable
 from convatlas.data.decode import Header, UnreadableImage, is_image_name, read_header
+from convatlas.data.hub import HubTree
+from convatlas.data.shards import CLASS_NAMES, TarTree, are_labelled, class_names, samples, shards_of
 from convatlas.data.tree import FolderTree, Tree, ZipTree
 from convatlas.data.workers import Result, decode_files
 from convatlas.errors import BadImageError, DataError, UsageError
@@ -32,7 +34,7 @@ LABEL_COLUMNS = ("label", "class", "class_name", "category", "target", "breed")
 PART_COLUMNS = ("split", "part", "set", "subset")
 LAYOUTS_IN_WORDS = (
     "one folder per class; train/, val/, test/ of such folders; a CSV of file,label[,split]; IDX files as of MNIST; "
-    "CIFAR's binary batches; or a zip of any of these"
+    "CIFAR's binary batches; a zip of any of these; tar shards of WebDataset; or hf:ID of Hugging Face"
 )
 
 
@@ -45,7 +47,7 @@ def open_data(
     download: bool = False,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Open a data set: ``"digits"``, a path whose layout is detected, or ``"hf:ID"``.
+    """Open a data set: ``"digits"``, a path whose layout is detected, ``"a-{000000..000003}.tar"``, or ``"hf:ID"``.
 
     Args:
         on_bad: what a damaged image does. ``fail`` stops and names it. ``skip`` decodes every image once now, leaves
@@ -63,19 +65,23 @@ def open_data(
         raise UsageError(f"max_bad is {max_bad}; expected a share from 0 to 1")
     if str(source) == "digits":  # always the embedded ones; a folder of that name is ./digits
         return arrays.digits()
-    if str(source).startswith("hf:"):
-        raise DataError(
-            f"{source}: Hugging Face data sets are not read yet. Save it as one folder per class and pass that."
-        )
+    source = whole_name(str(source))
+    reader = _Reader(source, on_bad, max_bad, verify or on_bad == "skip", progress)
+    if source.startswith("hf:"):
+        return reader.hub(HubTree(source.removeprefix("hf:"), download=download))
+    shards = shards_of(source)
     path = Path(source).expanduser()
-    if not path.exists():
+    if shards is None and not path.exists():
         raise DataError(
             f"there is no {path}. Pass a folder or file that exists ({LAYOUTS_IN_WORDS}), "
             "or 'digits', which is embedded."
         )
-    reader = _Reader(str(source), on_bad, max_bad, verify or on_bad == "skip", progress)
     if path.is_dir():
-        return reader.detect(FolderTree(path))
+        folder = FolderTree(path)
+        alone = shards is not None and not any(map(is_image_name, folder.files))
+        return reader.shards(shards) if shards is not None and alone else reader.detect(folder)
+    if shards is not None:
+        return reader.shards(shards)
     if path.suffix.lower() == ".zip":
         return reader.detect(ZipTree(path), "zip of ")
     if path.suffix.lower() in (".csv", ".tsv"):
@@ -83,6 +89,13 @@ def open_data(
     if arrays.IDX_NAME.match(path.name) or path.suffix == ".bin":
         raise DataError(f"{path} is one file of a data set; pass its folder, {path.parent}")
     raise DataError(f"{path} is not a data set that is read here: {LAYOUTS_IN_WORDS}")
+
+
+def whole_name(source: str) -> str:
+    """A source of several files under a name that means the same in any working directory: a run is resumed by it."""
+    if source.startswith("hf:") and Path(source[3:]).expanduser().exists():
+        return f"hf:{Path(source[3:]).expanduser().resolve()}"
+    return str(Path(source).expanduser().absolute()) if "{" in source and not Path(source).exists() else source
 
 
 class _Reader:
@@ -219,11 +232,52 @@ class _Reader:
             self.notes.append(f"{table.repeated} rows repeat an earlier one: counted once")
         return self._from_listing(_Level(tree, ""), prefix + "csv", listing, [], gone)
 
+    # --- shards and hubs --------------------------------------------------------------------------------------------
+
+    def shards(self, tree: TarTree) -> Dataset:
+        """The data set of tar shards; a single tar may be any of the layouts that a zip may be."""
+        if len(tree.shards) == 1 and not are_labelled(tree):
+            return self.detect(tree, "tar of ")
+        names = class_names(tree)
+        found = samples(tree, PART_OF_FOLDER)
+        for sample in found if names else ():
+            if sample.label not in names and not (sample.label.isdecimal() and int(sample.label) < len(names)):
+                raise DataError(
+                    f"{tree.display(sample.name)}: its label {sample.label!r} is none of the {len(names)} classes "
+                    f"of {CLASS_NAMES}"
+                )
+        listing = [
+            _Listed(
+                sample.name,
+                names[int(sample.label)] if names and sample.label not in names else sample.label,
+                sample.part,
+            )
+            for sample in found
+        ]
+        return self._from_listing(_Level(tree, ""), "tar shards", listing, [], order=names)
+
+    def hub(self, tree: HubTree) -> Dataset:
+        """The data set of a Hugging Face source: its parts are the layout's, its classes in their own order."""
+        self.notes += tree.notes
+        others = [part for part in tree.parts if part not in PART_OF_FOLDER]
+        if 0 < len(others) < len(tree.parts):
+            self.notes.append(f"parts that are no part of a split were left out: {', '.join(others)}")
+            tree = tree.without(others)
+        listing = [_Listed(name, label, PART_OF_FOLDER.get(part, "")) for name, label, part in tree.rows()]
+        return self._from_listing(_Level(tree, ""), "hugging face", listing, [], order=tree.classes)
+
     # --- from a listing to a data set -----------------------------------------------------------------------------
 
     def _from_listing(
-        self, level: _Level, layout: str, listing: list[_Listed], folders: Iterable[str], gone: Iterable[Problem] = ()
+        self,
+        level: _Level,
+        layout: str,
+        listing: list[_Listed],
+        folders: Iterable[str],
+        gone: Iterable[Problem] = (),
+        order: Sequence[str] = (),
     ) -> Dataset:
+        """``gone`` are rows without an image; ``order`` is that of the classes, where the source has one."""
         tree = level.tree
         problems = [*gone, *self._refused(tree)]
         sizes, grey, kept = [], True, []
@@ -237,10 +291,10 @@ class _Reader:
             sizes.append((found.height, found.width))
             grey = grey and found.grey
         self._stop_above_limit(problems, len(listing) + len(problems) - sum(p.index is not None for p in problems))
-        classes = self._classes(level, listing, kept, folders)
+        classes = self._classes(level, listing, kept, folders, order)
         place = {name: k for k, name in enumerate(classes)}
         left_out = [name for name in tree.files if name.startswith(level.base) and not is_image_name(name)]
-        if layout != "csv" and left_out:
+        if layout not in ("csv", "tar shards", "hugging face") and left_out:
             self.notes.append(
                 f"{len(left_out)} files are no images by their extension ({_extensions(left_out)}): left out"
             )
@@ -288,7 +342,7 @@ class _Reader:
             )
 
     def _classes(
-        self, level: _Level, listing: list[_Listed], kept: list[_Listed], folders: Iterable[str]
+        self, level: _Level, listing: list[_Listed], kept: list[_Listed], folders: Iterable[str], order: Sequence[str]
     ) -> tuple[str, ...]:
         found = {nfc(listed.label) for listed in kept}
         empty = sorted({nfc(folder) for folder in folders} - found)
@@ -315,6 +369,11 @@ class _Reader:
             absent = sorted(found - {nfc(listed.label) for listed in kept if listed.part == part})
             if absent:
                 self.notes.append(f"{part} has no image of {', '.join(map(printable, absent))}")
+        if order:
+            unused = len(order) - len(found)
+            if unused:
+                self.notes.append(f"{unused} of the {len(order)} classes named have no image here: left out")
+            return tuple(name for name in map(nfc, order) if name in found)
         return tuple(sorted(found, key=_class_order(found)))
 
 

@@ -6,6 +6,7 @@ so no name in an archive ever becomes a name on the disk.
 
 from __future__ import annotations
 
+import json
 import lzma
 import os
 import stat
@@ -207,6 +208,14 @@ class ZipTree:
 
 def open_tree(spec: dict[str, str]) -> Tree:
     """The tree that ``Tree.to_dict`` described: how a decoding process opens the same place."""
+    if "tar" in spec:
+        from convatlas.data.shards import TarTree
+
+        return TarTree(Path(spec["tar"]), json.loads(spec["shards"]))
+    if "hf" in spec:
+        from convatlas.data.hub import HubTree
+
+        return HubTree(spec["hf"])
     return ZipTree(Path(spec["zip"])) if "zip" in spec else FolderTree(Path(spec["folder"]))
 
 

@@ -1,0 +1,171 @@
+"""Hugging Face data sets: ``hf:ID`` from the hub's cache or, only when asked for, the hub; ``hf:FOLDER`` from the disk.
+
+A folder is what ``save_to_disk`` wrote, or parquet files called after their parts (``train-00000-of-00001.parquet``).
+The rows are Arrow tables, mapped from files: an image is read by its number, so shuffling and resuming are exact.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from convatlas.data.tree import FileEntry
+from convatlas.errors import DataError, MissingDependencyError
+
+if TYPE_CHECKING:
+    import datasets
+
+# where several columns could be the label; the first that is there is taken
+LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target", "category")
+
+
+class HubTree:
+    """The images of the parts of a data set, as ``PART/ROW``.
+
+    Attributes:
+        notes: what was chosen where there was a choice.
+    Raises:
+        MissingDependencyError: the extra ``hf`` is not installed.
+        DataError: not to be had without the network, or without a column of images or of classes.
+    """
+
+    folders: tuple[str, ...] = ()
+    refused: dict[str, str] = {}  # noqa: RUF012
+
+    def __init__(self, source: str, download: bool = False) -> None:
+        self.source, self.root, self.notes = source, Path(source), list[str]()
+        self._parts = _opened(source, download)
+        features = next(iter(self._parts.values())).features
+        self.image_column = self._chosen(
+            "images",
+            [name for name, feature in features.items() if type(feature).__name__ == "Image"],
+            ("image", "img"),
+        )
+        labels = [name for name, feature in features.items() if type(feature).__name__ == "ClassLabel"]
+        plain = [name for name in LABEL_COLUMNS if getattr(features.get(name), "dtype", "") in ("string", "int64")]
+        self.label_column = self._chosen("classes", labels or plain, LABEL_COLUMNS)
+        self.classes: tuple[str, ...] = tuple(getattr(features[self.label_column], "names", None) or ())
+
+    def _chosen(self, what: str, candidates: list[str], preferred: tuple[str, ...]) -> str:
+        if not candidates:
+            columns = ", ".join(next(iter(self._parts.values())).column_names)
+            raise DataError(f"hf:{self.source} has no column of {what}; its columns are {columns}")
+        chosen = min(candidates, key=lambda name: preferred.index(name) if name in preferred else len(preferred))
+        if len(candidates) > 1:
+            self.notes.append(f"of the columns of {what}, {', '.join(candidates)}, {chosen} is used")
+        return chosen
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return tuple(self._parts)
+
+    def without(self, parts: list[str]) -> HubTree:
+        """The same tree with fewer parts."""
+        fewer = copy.copy(self)
+        fewer._parts = {name: table for name, table in self._parts.items() if name not in parts}
+        fewer.__dict__.pop("files", None)
+        return fewer
+
+    def rows(self) -> Iterator[tuple[str, str, str]]:
+        """Name, class and part of every image, in the order of the tables.
+
+        Raises:
+            DataError: an image without a label, as test parts of competitions are.
+        """
+        for part, table in self._parts.items():
+            for row, label in enumerate(table.data.column(self.label_column).to_pylist()):
+                if label is None or (self.classes and not 0 <= label < len(self.classes)):
+                    raise DataError(f"hf:{self.source}: image {row} of {part} has no class (its label is {label})")
+                yield f"{part}/{row}", self.classes[label] if self.classes else str(label), part
+
+    @cached_property
+    def files(self) -> dict[str, FileEntry]:
+        import pyarrow.compute as compute
+
+        found = {}
+        for part, table in self._parts.items():
+            sizes = compute.binary_length(compute.struct_field(table.data.column(self.image_column), "bytes"))
+            stamp = int(table._fingerprint, 16)
+            for row, size in enumerate(sizes.to_pylist()):
+                found[f"{part}/{row}"] = FileEntry(size or 0, stamp)
+        return found
+
+    def open(self, name: str) -> BinaryIO:
+        return io.BytesIO(self.read(name))
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one image file.
+
+        Raises:
+            OSError: the table holds a path and no bytes: files that a data set only names are not opened.
+        """
+        part, row = name.split("/")
+        content: bytes | None = self._parts[part].data.column(self.image_column)[int(row)].as_py()["bytes"]
+        if content is None:
+            raise OSError("the data set names a file and does not hold it; write it with save_to_disk or to_parquet")
+        return content
+
+    def display(self, name: str) -> str:
+        return f"hf:{self.source}!{name}"
+
+    def to_dict(self) -> dict[str, str]:
+        return {"hf": self.source}
+
+
+def _opened(source: str, download: bool) -> dict[str, datasets.Dataset]:
+    """The parts by name, their images left as the bytes of files."""
+    path = Path(source).expanduser()
+    with _library(offline=not download) as library:
+        try:
+            if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
+                found = library.load_from_disk(str(path))
+            elif path.is_dir():
+                found = library.load_dataset("parquet", data_files=_parquet_files(path))
+            else:
+                found = library.load_dataset(source)
+        except DataError:
+            raise
+        except Exception as error:  # the library lets through whatever the network, a file or Arrow raised
+            way_out = "" if download or path.exists() else f" Fetch it once with  convatlas data hf:{source} --download"
+            raise DataError(f"hf:{source} cannot be opened: {_first_line(error)}.{way_out}") from error
+        parts = dict(found) if isinstance(found, library.DatasetDict) else {"all": found}
+        # a selection of rows is a table of numbers over another; written out, row i is row i
+        return {name: table.flatten_indices() if table._indices is not None else table for name, table in parts.items()}
+
+
+def _parquet_files(folder: Path) -> dict[str, list[str]]:
+    files: dict[str, list[str]] = {}
+    for path in sorted(folder.rglob("*.parquet")):
+        files.setdefault(path.name.split("-")[0].removesuffix(".parquet"), []).append(str(path))
+    if not files:
+        raise DataError(f"{folder} holds neither what save_to_disk writes nor parquet files")
+    return files
+
+
+@contextmanager
+def _library(offline: bool) -> Iterator[Any]:
+    """The package ``datasets``, quiet, and cut off from the network unless that was asked for."""
+    if offline:
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read once, when the package is imported
+    try:
+        import datasets
+        import huggingface_hub
+    except ImportError as error:
+        raise MissingDependencyError("datasets", "hf", "reading hf: data sets") from error
+    datasets.disable_progress_bars()
+    before = datasets.config.HF_HUB_OFFLINE, huggingface_hub.constants.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = huggingface_hub.constants.HF_HUB_OFFLINE = offline
+    try:
+        yield datasets
+    finally:
+        datasets.config.HF_HUB_OFFLINE, huggingface_hub.constants.HF_HUB_OFFLINE = before
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
