@@ -194,7 +194,7 @@ def fit(
                 finish_epoch(
                     net, optimizer, validate, state, journal, folder, observer, epoch, lr, described(companions), team
                 )
-            stopped, save_now = team.agree(stop.signal_number or 0, late())
+            stopped, save_now = team.agree(stop.signal_number or 0, due or late())
             over = finished(state, plan, steps)
             if save_now or stopped or over:
                 save(journal)
