@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -18,6 +18,9 @@ from convatlas.cli._common import (
     process_number,
 )
 from convatlas.errors import UsageError
+
+if TYPE_CHECKING:
+    from convatlas.recipes import Material, Recipe
 
 
 def settings_options(*only: str) -> Callable[[Any], Any]:
@@ -59,6 +62,10 @@ def settings_options(*only: str) -> Callable[[Any], Any]:
 @click.option("--resume", "resume_from", type=click.Path(path_type=Path), help="Continue the run in this directory.")
 @click.option("--print-config", is_flag=True, help="Print every setting and where it came from, and stop.")
 @click.option("--dry-run", is_flag=True, help="Check everything, train nothing, write nothing.")
+@click.option("--find-lr", is_flag=True,
+              help="Sweep the learning rate over 100 updates of a copy, suggest one, write numbers and picture below "
+                   "--out, and stop.")  # fmt: skip
+@click.option("--download", is_flag=True, help="Published weights named by --start-from may be fetched.")
 @settings_options()
 @json_option
 @debug_option
@@ -77,6 +84,8 @@ def command(
     resume_from: Path | None,
     print_config: bool,
     dry_run: bool,
+    find_lr: bool,
+    download: bool,
     as_json: bool,
     **flags: Any,
 ) -> None:
@@ -87,6 +96,8 @@ def command(
     convatlas train resnet20_cifar --data CIFAR --epochs 15
     convatlas train --resume runs/lenet5-mnist-001
     convatlas train vgg16 --list-recipes
+    convatlas train resnet18 --data PHOTOS --recipe finetune --start-from RUN
+    convatlas train resnet18 --data PHOTOS --find-lr
     """
     from convatlas.recipes import Material, resume, train
     from convatlas.recipes._names import recipe_for
@@ -107,7 +118,7 @@ def command(
         if print_config:
             click.echo(f"# {chosen.name}: {chosen.source}\n{describe(chosen, origins)}")
             return
-        if dry_run:
+        if dry_run or find_lr:
             material = Material(
                 data,
                 seed=seed,
@@ -116,7 +127,10 @@ def command(
                 max_bad=max_bad,
                 validation_images=chosen.validation_images,
             )
-            for name, value in prepare(model, material, chosen, seed, None).header().items():
+            if find_lr:
+                _find_lr(model, material, chosen, seed, out, download, as_json)
+                return
+            for name, value in prepare(model, material, chosen, seed, None, download=download).header().items():
                 click.echo(f"{name:>12}  {value}")
             return
         with _watcher(as_json) as watcher:
@@ -130,6 +144,7 @@ def command(
                 on_bad=on_bad,
                 max_bad=max_bad,
                 time_s=None if minutes is None else 60 * minutes,
+                download=download,
                 watcher=watcher,
             )
     if process_number():
@@ -154,6 +169,29 @@ def _print_recipes(model: str | None, as_json: bool) -> None:
     print_table(columns, [tuple(line) for line in found], "" if model is None else f"recipes of {model}")
     if model is not None:
         click.echo("Any other is taken by its own name:  convatlas train --list-recipes")
+
+
+def _find_lr(
+    model: str, material: Material, chosen: Recipe, seed: int, out: Path, download: bool, as_json: bool
+) -> None:
+    from convatlas.recipes import find_lr
+    from convatlas.training.lr_range import RULE
+
+    found = find_lr(model, material, chosen, seed=seed, out=out, download=download)
+    if as_json:
+        print_json({**found.to_dict(), "folder": str(found.folder)})
+        return
+    sweep = found.range
+    if sweep.suggestion is None:
+        click.echo(f"no suggestion: over {len(sweep.lrs)} updates the loss never fell below its beginning")
+    else:
+        click.echo(f"lr {sweep.suggestion:.2g}: {RULE} ({sweep.lowest:.2g})")
+    end = f"diverged at {sweep.diverged:.2g}" if sweep.diverged else f"went to its end, {sweep.lrs[-1]:.2g}"
+    click.echo(
+        f"{found.model}, {chosen.optimizer}, batches of {chosen.batch_size}: the sweep from {sweep.lrs[0]:.2g} {end}; "
+        f"recipe {chosen.name} has lr {chosen.lr:g}"
+    )
+    click.echo(f"picture: {Path(str(found.folder)) / 'lr-range.png'}")
 
 
 def _watcher(as_json: bool) -> Any:

@@ -11,6 +11,7 @@ from convatlas._lazy import resolver
 
 if TYPE_CHECKING:
     from convatlas.recipes._evaluate import Prediction, evaluate, predict
+    from convatlas.recipes._lr_range import FoundLr, find_lr
     from convatlas.recipes._material import Material
     from convatlas.recipes._names import PAPER_RECIPES, recipe_for
     from convatlas.recipes._recipe import Recipe
@@ -25,6 +26,8 @@ _FILES = {
     "Prediction": "._evaluate",
     "evaluate": "._evaluate",
     "predict": "._evaluate",
+    "FoundLr": "._lr_range",
+    "find_lr": "._lr_range",
     "Material": "._material",
     "Run": "._run",
     "Subject": "._subject",
@@ -36,6 +39,7 @@ _FILES = {
 
 __all__ = [
     "PAPER_RECIPES",
+    "FoundLr",
     "Material",
     "Prediction",
     "Recipe",
@@ -43,6 +47,7 @@ __all__ = [
     "Subject",
     "Watcher",
     "evaluate",
+    "find_lr",
     "predict",
     "recipe_for",
     "resume",

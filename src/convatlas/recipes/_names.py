@@ -12,6 +12,7 @@ from convatlas.recipes.alexnet import ALEXNET_2012
 from convatlas.recipes.bn_inception import BN_INCEPTION_2015_X5, BN_INCEPTION_2015_X30
 from convatlas.recipes.densenet import DENSENET161_2016, DENSENET_2016, DENSENET_CIFAR_2016
 from convatlas.recipes.fast import FAST
+from convatlas.recipes.finetune import FINETUNE, FINETUNE_DEEP_UNNORMALISED, FINETUNE_UNNORMALISED
 from convatlas.recipes.googlenet import GOOGLENET_2014
 from convatlas.recipes.inception import INCEPTION_V3_2015, INCEPTION_V4_2016
 from convatlas.recipes.lenet import LENET5_1998
@@ -26,6 +27,7 @@ from convatlas.recipes.zfnet import ZFNET_2013
 # the modules of recipes in the order of docs/recipes.md, with what each declares
 DECLARED: dict[str, tuple[Recipe, ...]] = {
     "modern": (modern.MODERN, modern.MODERN_LONG),
+    "finetune": (FINETUNE,),
     "fast": (FAST,),
     "lenet": (LENET5_1998,),
     "alexnet": (ALEXNET_2012,),
@@ -41,7 +43,7 @@ DECLARED: dict[str, tuple[Recipe, ...]] = {
     "densenet": (DENSENET_2016, DENSENET161_2016, DENSENET_CIFAR_2016),
     "xception": (XCEPTION_2016,),
 }
-OF_TODAY = ("modern", "fast")  # the modules whose recipes are no paper's own
+OF_TODAY = ("modern", "finetune", "fast")  # the modules whose recipes are no paper's own
 MADE_FOR = {"speednet_cifar": FAST}  # recipes written for one network, and no use to another
 PAPER_RECIPES = {
     recipe.name: recipe for module, recipes in DECLARED.items() if module not in OF_TODAY for recipe in recipes
@@ -76,11 +78,12 @@ class Modern(NamedTuple):
 
     modern: Recipe
     modern_long: Recipe
+    finetune: Recipe
 
 
-_NORMALISED = Modern(modern.MODERN, modern.MODERN_LONG)
-_SHALLOW = Modern(modern.MODERN_UNNORMALISED, modern.MODERN_LONG_UNNORMALISED)
-_DEEP = Modern(modern.MODERN_DEEP_UNNORMALISED, modern.MODERN_LONG_DEEP_UNNORMALISED)
+_NORMALISED = Modern(modern.MODERN, modern.MODERN_LONG, FINETUNE)
+_SHALLOW = Modern(modern.MODERN_UNNORMALISED, modern.MODERN_LONG_UNNORMALISED, FINETUNE_UNNORMALISED)
+_DEEP = Modern(modern.MODERN_DEEP_UNNORMALISED, modern.MODERN_LONG_DEEP_UNNORMALISED, FINETUNE_DEEP_UNNORMALISED)
 _MODERN = {
     "mlp": _SHALLOW,
     "lenet": _SHALLOW,
@@ -96,7 +99,7 @@ _MODERN = {
 
 
 def own_recipes(model: str) -> dict[str, Recipe]:
-    """The recipes that a network's own choice decides: ``modern``, ``modern_long``, and ``paper`` where there is one.
+    """The recipes that the network decides: ``modern``, ``modern_long``, ``finetune``, and ``paper`` where it has one.
 
     Raises:
         UsageError: a network that is no classifier.
@@ -111,7 +114,7 @@ def own_recipes(model: str) -> dict[str, Recipe]:
 
 
 def recipe_for(model: str, name: str = "modern") -> Recipe:
-    """The recipe called ``name`` for a network: ``modern``, ``modern_long``, ``paper``, or a recipe by its own name.
+    """The recipe called ``name`` for a network: one of `own_recipes`, or any by its own name.
 
     Raises:
         UnknownNameError: no such recipe, or the network's paper has none.

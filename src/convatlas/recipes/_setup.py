@@ -19,7 +19,7 @@ from convatlas import models, training
 from convatlas.data import Augment, Batches, Preprocessing
 from convatlas.data.ranks import RankBatches
 from convatlas.errors import DataError, RecipeError, UsageError
-from convatlas.recipes._material import Material
+from convatlas.recipes._material import Material, balance_in_words
 from convatlas.recipes._recipe import Recipe
 from convatlas.recipes._run import Run
 from convatlas.recipes._transfer import Stages, in_stages, read_source, take_over
@@ -28,6 +28,7 @@ from convatlas.recipes.lenet import widen
 from convatlas.training import Companion, Hardware, Lookahead, Validation, WeightAverage, losses, optim, schedule
 from convatlas.training.curvature import CurvatureEstimate, StochasticDiagonalLM
 from convatlas.training.distributed import Team, join, refuse_contradictions
+from convatlas.training.loggers import by_names
 from convatlas.training.regularisers import set_dropout, set_stochastic_depth
 
 
@@ -79,6 +80,7 @@ class Setup:
             "images": f"{self.rule.size[0]} x {self.rule.size[1]} x {self.rule.channels}, {self.rule.why}; "
             f"{self.batches.store.origin}",
             "augmentation": in_words(augment),
+            **({"sampling": balance_in_words(self.batches)} if self.batches.sampling == "balanced" else {}),
             "recipe": f"{self.recipe.name}: {self.recipe.epochs} epochs of {len(self.batches)} updates of "
             f"{self.recipe.batch_size} images, {self.recipe.optimizer}, lr {self.recipe.lr:g} {self.recipe.schedule}"
             f"{averaged}",
@@ -109,16 +111,18 @@ def prepare(
     """
     entry = models.entry(model)
     team = join(recipe.rank_timeout_s)
-    refuse_contradictions(recipe.batch_size, 1, team)
+    refuse_contradictions(recipe.batch_size, recipe.accumulate, team)
     if team.size > 1 and recipe.sync_batchnorm and time_s is not None:
         raise UsageError("--time measures one process, where batch norm cannot be synchronised; pass --epochs instead.")
-    if team.size > 1 and recipe.unfreeze_every:
-        raise UsageError("unfreeze_every needs one process: what thaws would not be shared. Freeze for good, or not.")
+    if team.leads:
+        by_names(recipe.log)  # what it needs is missing now, not after the data have been read
     hardware = training.choose(
         team.device(recipe.device), recipe.threads, recipe.precision, recipe.channels_last, recipe.allocator
     )
     torch.manual_seed(seed)
-    source = read_source(recipe.start_from, model, download) if recipe.start_from is not None and not begun else None
+    source = None
+    if recipe.start_from is not None and begun is None:
+        source = read_source(recipe.start_from, model, download, recipe.image_size)
     like = source.rule if source else begun.preprocessing if begun and recipe.start_from is not None else None
     image_size = recipe.image_size or (like.size[0] if like else entry.input[1])
     classes = material.dataset.classes

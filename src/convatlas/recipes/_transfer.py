@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from convatlas import models
 from convatlas.data import Preprocessing
 from convatlas.errors import CheckpointError, DataError, RecipeError
+from convatlas.models._blocks import Classifier
 from convatlas.models._stages import Stage, frozen_stages, stages
 from convatlas.models.weights.load import converted, detect, load_weights, spare
 from convatlas.models.weights.published import fetched, published
@@ -26,6 +27,7 @@ from convatlas.models.weights.read import read_tensors
 from convatlas.recipes._recipe import Recipe
 from convatlas.recipes._run import WEIGHTS, Run
 from convatlas.recipes._subject import rule_of
+from convatlas.recipes.vgg import FROM_A
 from convatlas.training import checkpoint
 from convatlas.training.freezing import Freezing
 
@@ -38,8 +40,6 @@ def from_vgg_a(source: str, target: str) -> LayerMap | None:
     """VGG's deeper columns start from a trained A (section 3.1)."""
     if source != "vgg11" or target not in ("vgg13", "vgg16_c", "vgg16", "vgg19"):
         return None
-    from convatlas.recipes.vgg import FROM_A
-
     return {layer: layer for layer in FROM_A}
 
 
@@ -67,11 +67,12 @@ class Source:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def read_source(start_from: str, model: str, download: bool = False) -> Source:
+def read_source(start_from: str, model: str, download: bool = False, image_size: int | None = None) -> Source:
     """The weights of a run, of a file, or published ones by name.
 
     Args:
-        model: the network to be trained; a file of other people's weights is taken for one of it.
+        model: the network to be trained; a file of other people's weights is taken for one of it ...
+        image_size: ... that was built for images of this side, the paper's where None.
 
     Raises:
         DataError: nothing of that name, or a directory that is no run.
@@ -93,8 +94,8 @@ def read_source(start_from: str, model: str, download: bool = False) -> Source:
                 f"start_from {start_from!r} does not exist. Give a run directory, a file of weights, or published "
                 "weights by name, such as torchvision:IMAGENET1K_V1."
             )
-        return foreign(fetched(published(model, start_from), download), start_from, model)
-    return ours(path, start_from) if written_here(path) else foreign(path, start_from, model)
+        return foreign(fetched(published(model, start_from), download), start_from, model, None)
+    return ours(path, start_from) if written_here(path) else foreign(path, start_from, model, image_size)
 
 
 def written_here(path: Path) -> bool:
@@ -115,18 +116,20 @@ def ours(path: Path, name: str) -> Source:
     return Source(name, identity["model"], tensors, tuple(identity["classes"]), rule)
 
 
-def foreign(path: Path, name: str, model: str) -> Source:
-    """Other people's weights of ``model``, whatever their number of classes."""
+def foreign(path: Path, name: str, model: str, image_size: int | None) -> Source:
+    """Other people's weights of ``model``, whatever their number of classes and of channels."""
     entry = models.entry(model)
-    net = models.create_model(model)
-    try:
-        loaded = load_weights(net, path)
-    except CheckpointError:
-        outputs = outputs_in(path, net)
-        if outputs in (None, entry.num_classes):
-            raise
-        net = models.create_model(model, num_classes=outputs)
-        loaded = load_weights(net, path)
+    net = models.create_model(model, image_size=image_size)
+    assert isinstance(net, Classifier)
+    tensors = read_tensors(path)
+    found = converted(net, tensors, detect(net, tensors))
+    heads = sorted(per_class(model, entry.input[0], image_size or entry.input[1]))
+    classes = next((len(found[head]) for head in heads if head in found), entry.num_classes)
+    stem = next((own for own, value in net.state_dict().items() if value.dim() == 4), "")
+    channels = found[stem].shape[1] if stem in found else entry.input[0]
+    if (classes, channels) != (entry.num_classes, entry.input[0]):
+        net = models.create_model(model, num_classes=classes, in_channels=channels, image_size=image_size)
+    loaded = load_weights(net, path)
     return Source(
         name,
         entry.full_name,
@@ -134,14 +137,6 @@ def foreign(path: Path, name: str, model: str) -> Source:
         loaded.labels.names if loaded.labels else (),
         rule_of(loaded.preparation) if loaded.preparation else None,
     )
-
-
-def outputs_in(path: Path, net: Any) -> int | None:
-    """How many classes a file's network tells apart, by the rows of its head; None where it has none of that name."""
-    tensors = read_tensors(path)
-    found = converted(net, tensors, detect(net, tensors))
-    heads = per_class(net.network, net.in_channels, net.image_size)
-    return next((len(found[name]) for name in sorted(heads) if name in found), None)
 
 
 # --- taking over ------------------------------------------------------------------------------------------------------
@@ -224,14 +219,13 @@ def mapped(tensors: Mapping[str, Tensor], layers: LayerMap, own: Mapping[str, Te
     return found
 
 
-def per_class(model: str, in_channels: int, image_size: int | None) -> frozenset[str]:
+def per_class(model: str, in_channels: int, image_size: int) -> frozenset[str]:
     """The tensors of a network that have a row per class: those another class makes larger."""
-    entry = models.entry(model)
-    size = image_size or entry.input[1]
+    paper = models.entry(model).num_classes
     with torch.device("meta"):
         few, more = (
-            models.create_model(model, num_classes=classes, in_channels=in_channels, image_size=size).state_dict()
-            for classes in (entry.num_classes, entry.num_classes + 1)
+            models.create_model(model, num_classes=classes, in_channels=in_channels, image_size=image_size).state_dict()
+            for classes in (paper, paper + 1)
         )
     return frozenset(name for name in few if few[name].shape != more[name].shape)
 

@@ -54,13 +54,19 @@ def lr_range(
     return ax
 
 
-def lr_range_png(*series: Sequence[float], suggestion: float | None, diverged: float | None, title: str) -> bytes:
-    """`lr_range` as a PNG file; ``series`` are its learning rates, losses and smoothed losses."""
+def lr_range_png(
+    lrs: Sequence[float],
+    losses: Sequence[float],
+    smoothed: Sequence[float],
+    suggestion: float | None,
+    diverged: float | None,
+    title: str,
+) -> bytes:
+    """`lr_range` as a PNG file."""
     data = BytesIO()
     with look():
         ax = new_axes()
-        lr_range(ax, *series, suggestion=suggestion, diverged=diverged, title=title)
-        figure = ax.get_figure(root=True)
+        figure = lr_range(ax, lrs, losses, smoothed, suggestion, diverged, title).get_figure(root=True)
         assert figure is not None
         figure.savefig(data, format="png", dpi=150, facecolor=PAPER, metadata={"Software": None})
     return data.getvalue()

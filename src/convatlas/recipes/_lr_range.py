@@ -1,0 +1,118 @@
+"""`find_lr`: the learning-rate range test of a training that has not begun."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from convatlas.data import Batches, Dataset
+from convatlas.data._atomic import written_atomically
+from convatlas.errors import UsageError
+from convatlas.recipes import _folder
+from convatlas.recipes._material import Material
+from convatlas.recipes._names import recipe_for
+from convatlas.recipes._recipe import Recipe
+from convatlas.recipes._setup import build_companions, build_loss, build_optimizer, prepare
+from convatlas.training.lr_range import RULE, LrRange, lr_range
+from convatlas.visualization.lr_range import lr_range_png
+
+
+@dataclass(frozen=True)
+class FoundLr:
+    """A range test and what it was made with; ``folder`` holds ``lr-range.json`` and ``lr-range.png``."""
+
+    range: LrRange
+    model: str
+    data: str
+    recipe: Recipe
+    seed: int
+    folder: Path | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "data": self.data,
+            "recipe": self.recipe.name,
+            "optimizer": self.recipe.optimizer,
+            "batch_size": self.recipe.batch_size,
+            "start_from": self.recipe.start_from,
+            "seed": self.seed,
+            "suggestion": self.range.suggestion,
+            "rule": RULE,
+            **asdict(self.range),
+        }
+
+
+def find_lr(
+    model: str,
+    data: str | Path | Dataset | Material = "digits",
+    recipe: str | Recipe = "modern",
+    *,
+    seed: int = 0,
+    out: str | Path | None = "runs",
+    low: float = 1e-5,
+    high: float = 10.0,
+    updates: int = 100,
+    download: bool = False,
+    **settings: Any,
+) -> FoundLr:
+    """Sweep the learning rate over ``updates`` updates of a copy of the network, as `train` would make them.
+
+    No run is made; network and data are as they were. What the sweep cannot say: the rate for a training of another
+    length, or with another batch size.
+
+    Args:
+        out: where the folder with the numbers and the picture is made; None writes nothing.
+        download: whether published weights to start from may be fetched.
+        settings: fields of `Recipe` to change.
+
+    Raises:
+        UsageError: as `train`; an optimizer that takes no such rate (sdlm).
+        NonFiniteLossError: the loss is nan or inf before anything was learnt.
+    """
+    chosen = (recipe_for(model, recipe) if isinstance(recipe, str) else recipe).change(**settings)
+    if chosen.optimizer == "sdlm":
+        raise UsageError("the optimizer sdlm has a printed rate for each pass; a range test has nothing to find.")
+    material = data if isinstance(data, Material) else Material(data, validation_images=chosen.validation_images)
+    setup = prepare(model, material, chosen, seed, None, download=download)
+    spent = replace(setup, net=copy.deepcopy(setup.net))
+    optimizer = build_optimizer(spent)
+    build_companions(spent, optimizer)  # what is frozen is frozen here too
+    seen = lr_range(
+        spent.net,
+        endless(setup.batches),
+        build_loss(setup),
+        optimizer,
+        low=low,
+        high=high,
+        updates=updates,
+        seed=seed,
+        autocast=setup.hardware.autocast,
+        max_grad_norm=chosen.max_grad_norm,
+    )
+    found = FoundLr(seen, setup.entry.full_name, material.dataset.source, chosen, seed)
+    return found if out is None else written(found, Path(out))
+
+
+def endless(batches: Batches) -> Iterator[tuple[Tensor, Tensor]]:
+    """Epoch after epoch, each in its own order."""
+    epoch = 0
+    while True:
+        yield from batches.epoch(epoch)
+        epoch += 1
+
+
+def written(found: FoundLr, out: Path) -> FoundLr:
+    folder = _folder.make(out, f"lr-range-{found.model}", found.data)
+    _folder.write_json(folder / "lr-range.json", {"schema": 1, **found.to_dict()})
+    seen = found.range
+    title = f"{found.model}, {found.recipe.optimizer}, batch {found.recipe.batch_size}"
+    picture = lr_range_png(seen.lrs, seen.losses, seen.smoothed, seen.suggestion, seen.diverged, title)
+    with written_atomically(folder / "lr-range.png") as file:
+        file.write(picture)
+    return replace(found, folder=folder)

@@ -1,0 +1,36 @@
+"""A network trained elsewhere, for your own few hundred photos.
+
+    convatlas train resnet20_cifar --data PHOTOS --recipe finetune --start-from runs/resnet20_cifar-cifar-001
+    convatlas train resnet18@torchvision --data PHOTOS --recipe finetune --start-from torchvision:IMAGENET1K_V1
+    convatlas train resnet18 --data PHOTOS --recipe finetune --start-from RUN --freeze all-but-head --unfreeze-every 2
+    convatlas train resnet18 --data PHOTOS --recipe finetune --start-from RUN --find-lr
+
+The head is new where the classes differ; size, mean and deviation of the images are the source's; every stage learns
+0.7 times as fast as the one after it, for what the first stages know serves any photo.
+
+**Time.** About that of `modern` for as many updates: nothing is frozen. Freezing spares the backward pass.
+**To expect.** More than from scratch by what results/transfer shows for ants and bees, 102 photos to learn from.
+**Printed.** Discriminative learning rates and gradual unfreezing: Howard and Ruder, arXiv:1801.06146, 3.2 and 3.3, who
+divide by 2.6 from layer to layer of a language model.
+**Assumed.** The factor 0.7 from stage to stage, and a fifth of `modern`'s learning rate for the same batch, for there
+is more to lose.
+"""
+
+from __future__ import annotations
+
+from convatlas.recipes.modern import DEEP_UNNORMALISED, MODERN, UNNORMALISED
+
+FINETUNE = MODERN.change(
+    name="finetune",
+    source="discriminative learning rates: Howard and Ruder, arXiv:1801.06146, section 3.2; one-cycle schedule: Smith "
+    "and Topin, arXiv:1708.07120; label smoothing: Szegedy et al., arXiv:1512.00567",
+    epochs=30,
+    min_updates=300,
+    batch_size=32,
+    lr=0.01,
+    label_smoothing=0.1,
+    stage_lr_decay=0.7,
+)
+
+FINETUNE_UNNORMALISED = FINETUNE.change(**UNNORMALISED | {"lr": 2e-4})
+FINETUNE_DEEP_UNNORMALISED = FINETUNE.change(**DEEP_UNNORMALISED | {"lr": 3e-5})

@@ -1,0 +1,250 @@
+"""Starting from other weights: real runs on the embedded digits, and the digits' parity as the new task."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import signal
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from convatlas import models
+from convatlas.errors import CheckpointError, ConvAtlasError, DataError, Interrupted, RecipeError, UnknownNameError
+from convatlas.recipes import Material, Recipe, Run, Watcher, find_lr, recipe_for, resume, train
+from convatlas.recipes._setup import build_companions, build_loss, build_optimizer, prepare
+from convatlas.recipes._transfer import layer_map, mapped
+from convatlas.training import checkpoint, train_step
+
+NET = "resnet20_cifar"
+SMALL = {"image_size": 8, "threads": 1, "precision": "fp32"}  # the digits as they are: 8 x 8
+
+
+@pytest.fixture(scope="module")
+def digits() -> Material:
+    return Material("digits", seed=0)
+
+
+@pytest.fixture(scope="module")
+def parity(digits) -> Material:
+    data = dataclasses.replace(digits.dataset, classes=("even", "odd"), labels=digits.dataset.labels % 2)
+    return Material(data, seed=0)
+
+
+@pytest.fixture(scope="module")
+def source(digits, tmp_path_factory) -> Run:
+    return train(NET, digits, out=tmp_path_factory.mktemp("source"), epochs=1, **SMALL)
+
+
+def prepared(material: Material, start_from, model: str = NET, **settings):
+    recipe = recipe_for(model).change(epochs=1, start_from=str(start_from), **SMALL | settings)
+    return prepare(model, material, recipe, 1, None)
+
+
+def weights_hash(run: Run) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(run.network().state_dict().items()):
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+# --- what is taken ----------------------------------------------------------------------------------------------------
+
+
+def test_for_the_same_classes_everything_is_taken(digits, source):
+    setup = prepared(digits, source.path)
+    trained = source.network().state_dict()
+    assert all(torch.equal(tensor, trained[name]) for name, tensor in setup.net.state_dict().items())
+    assert setup.header()["starts from"] == f"{source.path}: all {len(trained)} tensors taken"
+
+
+def test_for_other_classes_the_head_is_new_and_the_header_says_so(parity, source):
+    setup = prepared(parity, source.path)
+    trained, own = source.network().state_dict(), setup.net.state_dict()
+    assert own["fc.weight"].shape == (2, 64)
+    assert all(torch.equal(own[name], trained[name]) for name in own if not name.startswith("fc."))
+    said = setup.header()["starts from"]
+    assert f"{len(own) - 2} tensors taken, 2 new (fc.weight, fc.bias): 2 classes here, 10 others there" in said
+
+
+def test_images_are_prepared_as_the_source_had_them_unless_told_otherwise(parity, source):
+    theirs = source.preprocessing
+    recipe = recipe_for(NET).change(epochs=1, start_from=str(source.path), threads=1)
+    like = prepare(NET, parity, recipe, 0, None).rule
+    assert (like.size, like.mean, like.std) == ((8, 8), theirs.mean, theirs.std)
+    assert "as the first weights were trained with" in like.why
+    parity.split = dataclasses.replace(parity.split, train=parity.split.train[:100])  # other statistics of its own
+    own = prepare(NET, parity, recipe.change(image_size=12, pixels="standard"), 0, None).rule
+    assert own.size == (12, 12)
+    assert own.mean != theirs.mean
+
+
+def test_a_file_of_other_peoples_weights_may_have_any_number_of_classes(parity, source, tmp_path):
+    torch.manual_seed(5)
+    theirs = models.create_model(NET, num_classes=7, in_channels=1).state_dict()
+    save_file(theirs, tmp_path / "theirs.safetensors")
+    own = prepared(parity, tmp_path / "theirs.safetensors").net.state_dict()
+    assert all(torch.equal(own[name], theirs[name]) for name in own if not name.startswith("fc."))
+
+
+def test_vggs_deeper_columns_start_from_a():
+    """Section 3.1: the first four convolutions and the fully connected layers."""
+    with torch.device("meta"):
+        a, d = (models.create_model(name, image_size=32).state_dict() for name in ("vgg11", "vgg16"))
+    taken = mapped(a, layer_map("vgg11", "vgg16"), d)
+    assert {name.rpartition(".")[0] for name in taken} == {
+        "conv1_1",
+        "conv2_1",
+        "conv3_1",
+        "conv3_2",
+        "fc6",
+        "fc7",
+        "fc8",
+    }
+    assert all(tensor.shape == d[name].shape for name, tensor in taken.items())
+
+
+# --- what is trained --------------------------------------------------------------------------------------------------
+
+
+def test_frozen_stages_keep_every_bit_and_cost_no_gradient(parity, source, tmp_path):
+    run = train(NET, parity, out=tmp_path, epochs=2, start_from=str(source.path), freeze="stage2", **SMALL)
+    before, after = source.network().state_dict(), run.network().state_dict()
+    same = {name for name in after if torch.equal(before.get(name, torch.empty(0)), after[name])}
+    frozen = {name for name in after if name.split(".")[0] in ("conv1", "bn1", "stage1", "stage2")}
+    assert same == frozen  # weights, running statistics, counters; and nothing else stood still
+    setup = prepared(parity, source.path, freeze="stage2")
+    optimizer = build_optimizer(setup)
+    build_companions(setup, optimizer)
+    images, labels = next(setup.batches.epoch(0))
+    train_step(setup.net, images, labels, build_loss(setup), optimizer)
+    graded = {name.split(".")[0] for name, parameter in setup.net.named_parameters() if parameter.grad is not None}
+    assert graded == {"stage3", "fc"}
+    assert setup.header()["stages"] == "conv1, stage1, stage2 frozen, their norms too"
+
+
+def test_a_stages_learning_rate_falls_towards_the_images(parity, source):
+    setup = prepared(parity, source.path, stage_lr_decay=0.5, weight_decay=1e-4)
+    groups = build_optimizer(setup).param_groups
+    name_of = {id(parameter): name for name, parameter in setup.net.named_parameters()}
+    scales = {name_of[id(parameter)]: group["lr_scale"] for group in groups for parameter in group["params"]}
+    decays = {name_of[id(parameter)]: group["weight_decay"] for group in groups for parameter in group["params"]}
+    assert scales.keys() == {name for name, _ in setup.net.named_parameters()}  # every one, once
+    by_child = {"fc": 1, "stage3": 1 / 2, "stage2": 1 / 4, "stage1": 1 / 8, "conv1": 1 / 16, "bn1": 1 / 16}
+    assert all(scale == by_child[name.split(".")[0]] for name, scale in scales.items())
+    assert decays["bn1.weight"] == 0
+    assert decays["conv1.weight"] == 1e-4
+
+
+class StopAt(Watcher):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step(self, state, loss, images_per_s) -> None:
+        if state.step >= self.step:
+            self.step = 10**9
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("step", [25, 40])  # in the second epoch of 20 updates, and at its end
+def test_gradual_unfreezing_resumes_to_the_same_bits_without_its_source(digits, source, tmp_path, step):
+    here = shutil.copytree(source.path, tmp_path / "source")
+    settings = {"epochs": 3, "batch_size": 64, "freeze": "all-but-head", "unfreeze_every": 1, "stage_lr_decay": 0.5}
+    settings |= SMALL | {"start_from": str(here)}
+    whole = train(NET, digits, out=tmp_path / "whole", **settings)
+    with pytest.raises(Interrupted):
+        train(NET, digits, out=tmp_path / "cut", watcher=StopAt(step), **settings)
+    shutil.rmtree(here)
+    (folder,) = (tmp_path / "cut").iterdir()
+    assert weights_hash(resume(folder)) == weights_hash(whole)
+
+
+def test_a_run_stopped_before_its_first_update_knows_what_it_started_from(digits, source, tmp_path):
+    run = train(NET, digits, out=tmp_path, epochs=1, start_from=str(source.path), **SMALL)
+    assert run.config["start"]["taken"] == len(source.network().state_dict())
+    begun = train.__globals__["_folder"].make(tmp_path / "begun", NET, "digits")
+    for name in ("config.toml", "env.json", "split.csv"):
+        shutil.copy(run.path / name, begun / name)
+    assert weights_hash(resume(begun)) == weights_hash(run)
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "said"),
+    [
+        ({"freeze": "stage4"}, UnknownNameError, "Did you mean stage"),
+        ({"freeze": "5"}, ConvAtlasError, "leaves nothing to train"),
+        ({"freeze": "fc"}, ConvAtlasError, "leaves nothing to train"),
+        ({"unfreeze_every": 2}, RecipeError, "nothing is frozen"),
+        ({"freeze": "0", "unfreeze_every": 2}, RecipeError, "nothing is frozen"),
+        ({"stage_lr_decay": 1.5}, RecipeError, "at most 1"),
+        ({"start_from": None, "freeze": "stage1"}, RecipeError, "--start-from"),
+        ({"start_from": None, "stage_lr_decay": 0.5}, RecipeError, "here they are random"),
+        ({"start_from": "runs/no-such"}, DataError, "does not exist"),
+        ({"start_from": "torchvision:IMAGENET1K_V1"}, ConvAtlasError, "no published weights are known"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_before_anything_is_written(
+    digits, source, tmp_path, settings, error, said
+):
+    with pytest.raises(error, match=said):
+        train(NET, digits, out=tmp_path / "runs", **SMALL | {"start_from": str(source.path)} | settings)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_weights_that_do_not_fit_are_refused_with_what_does_not(digits, source, tmp_path, shared):
+    def refused(said: str, start_from, model: str = NET, material: Material = digits, **settings) -> None:
+        with pytest.raises((CheckpointError, DataError), match=said):
+            prepared(material, start_from, model, **settings)
+
+    refused("holds no config.toml", tmp_path)
+    refused("weights of resnet20_cifar, and resnet32_cifar is to be trained", source.path, "resnet32_cifar")
+    weights = source.path / "model.safetensors"
+    (tmp_path / "cut.safetensors").write_bytes(weights.read_bytes()[:-100])
+    refused("damaged or cut short", tmp_path / "cut.safetensors")
+    damaged = bytearray(weights.read_bytes())
+    damaged[-3] ^= 1
+    (tmp_path / "damaged.safetensors").write_bytes(damaged)
+    refused("does not match its SHA-256", tmp_path / "damaged.safetensors")
+    (tmp_path / "pickle.pth").write_bytes(b"\x80\x04cos\nsystem\n.")
+    refused("pickle.pth", tmp_path / "pickle.pth")
+    unfinished = shutil.copytree(source.path, tmp_path / "unfinished")
+    (unfinished / "model.safetensors").unlink()
+    refused("did not finish", unfinished)
+    other = train("mlp", digits, out=tmp_path, epochs=1, threads=1)
+    refused("fc1.weight is .* there and .* here.*--image-size", other.path, "mlp", image_size=20)
+    colour = Material(str(shared("data/hymenoptera")), seed=0)
+    refused("reads 1 channels and the images here have 3", source.path, material=colour)
+
+
+def test_checkpoints_on_the_way_are_not_weights_to_start_from(digits, tmp_path):
+    run = train("mlp", digits, out=tmp_path, epochs=1, threads=1)
+    with pytest.raises(CheckpointError, match="on the way"):
+        prepared(digits, checkpoint.best(run.path), "mlp")
+
+
+def test_so_many_stages_may_be_a_number():
+    assert Recipe(freeze=2, start_from="runs/x").freeze == "2"
+
+
+# --- the range test ---------------------------------------------------------------------------------------------------
+
+
+def test_the_range_test_leaves_numbers_and_picture_and_nothing_else(digits, source, tmp_path):
+    before = {path.name: path.stat().st_mtime_ns for path in source.path.iterdir()}
+    settings = {"start_from": str(source.path), "freeze": "stage2", "updates": 40, **SMALL}
+    found = find_lr(NET, digits, "finetune", out=tmp_path, **settings)
+    assert {path.name for path in found.folder.iterdir()} == {"lr-range.json", "lr-range.png"}
+    assert (found.folder / "lr-range.png").read_bytes().startswith(b"\x89PNG")
+    content = json.loads((found.folder / "lr-range.json").read_text())
+    assert content["suggestion"] == found.range.suggestion
+    assert content["lrs"][0] == 1e-5
+    assert {path.name: path.stat().st_mtime_ns for path in source.path.iterdir()} == before
+    again = find_lr(NET, digits, "finetune", out=None, **settings)
+    assert again.range == found.range
+    assert again.folder is None
