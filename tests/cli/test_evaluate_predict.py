@@ -181,6 +181,15 @@ def test_the_help_names_every_protocol():
     assert {get_protocol(word).name for word in words} == set(PROTOCOLS)
 
 
+def test_the_protocols_are_listed_with_their_sources(capsys):
+    from convatlas.evaluation import PROTOCOLS
+
+    code, out, _ = run(capsys, "evaluate", "--list-protocols")
+    assert code == 0
+    assert all(name in out for name in PROTOCOLS)
+    assert "arXiv:1409.4842" in out
+
+
 def test_several_runs_are_an_ensemble_and_the_output_says_so(capsys, tmp_path):
     first = ca.train("mlp", "digits", epochs=1, threads=1, out=tmp_path)
     second = ca.train("mlp", "digits", epochs=1, threads=1, out=tmp_path, seed=1, split=first.split_path)

@@ -21,12 +21,29 @@ PROTOCOLS = "centre, flip, flip-shift, ten-crop, dense[@Q,Q...], multi-scale, 15
 several_subjects = partial(subject_options, several=True)
 
 
+def list_protocols(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Every protocol with what it looks at and where it is printed; nothing else is done."""
+    if not wanted or ctx.resilient_parsing:
+        return
+    from convatlas.evaluation import PROTOCOLS
+    from convatlas.evaluation.protocols import ALIASES
+
+    also = {name: [alias for alias, meant in ALIASES.items() if meant == name] for name in PROTOCOLS}
+    rows = [(name, ", ".join(also[name]), protocol.what, protocol.source or "") for name, protocol in PROTOCOLS.items()]
+    print_table([(word, "left") for word in ("protocol", "also", "what it looks at", "source")], rows)
+    click.echo("dense@Q or dense@Q,Q,... reads the whole image densely at any sizes: dense@224,256,384,480,640.")
+    click.echo("Sizes are those of a 224-pixel network; for another they are in proportion.")
+    ctx.exit()
+
+
 @click.command("evaluate", context_settings={"max_content_width": 110})
 @several_subjects
 @data_option(default=None)
 @click.option("--part", type=click.Choice(["test", "val", "train"]), default="test", show_default=True,
               help="Which part of the run's own data.")  # fmt: skip
 @click.option("--protocol", default="centre", show_default=True, help=f"How an image is looked at: {PROTOCOLS}.")
+@click.option("--list-protocols", is_flag=True, is_eager=True, expose_value=False, callback=list_protocols,
+              help="Say what each protocol looks at, and stop.")  # fmt: skip
 @json_option
 @debug_option
 def command(
