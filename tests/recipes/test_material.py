@@ -8,8 +8,8 @@ import pytest
 from convatlas.data import Dataset, preprocessing_for
 from convatlas.data.dataset import ArrayImages
 from convatlas.errors import RecipeError, UsageError
-from convatlas.recipes import Recipe
-from convatlas.recipes._material import augmentation, kept_side
+from convatlas.recipes import Material, Recipe
+from convatlas.recipes._material import augmentation, balance_in_words, kept_side
 from convatlas.recipes._recipe import resolve
 
 
@@ -75,3 +75,13 @@ def test_a_range_is_two_numbers_wherever_it_comes_from(tmp_path):
 def test_settings_without_effect_or_out_of_range_are_refused(changes, words):
     with pytest.raises(RecipeError, match=words):
         Recipe().change(**changes)
+
+
+def test_the_header_says_how_long_a_balanced_pass_is():
+    material = Material("digits")
+    recipe = Recipe(sampling="balanced")
+    rule, store = material.prepared(None, recipe)
+    batches = material.training_batches(rule, store, recipe, 0, "cpu")
+    n = len(material.split.train)
+    assert balance_in_words(batches) == f"balanced: {n} images a pass, of each class {n // 10} or {n // 10 + 1}"
+    assert sum(len(labels) for _, labels in batches.epoch(0)) == n

@@ -117,6 +117,13 @@ def validation_share(data: Dataset, at_most: int) -> float:
     return min(VALIDATION_SHARE, at_most / max(1, pool))
 
 
+def balance_in_words(batches: Batches) -> str:
+    """How long a pass is under balanced sampling, and what each class has of it."""
+    images, classes = len(batches.indices), len(batches.labels.cpu()[batches.indices].unique())
+    each = f"{images // classes}" if images % classes == 0 else f"{images // classes} or {images // classes + 1}"
+    return f"balanced: {images} images a pass, of each class {each}"
+
+
 def kept_side(recipe: Recipe) -> int | None:
     """The shorter side the images are kept at, pixels; None leaves it to the data.
 
