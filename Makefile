@@ -1,5 +1,8 @@
 # The same words here, in the README and in CI.
-.PHONY: check format test test-slow catalogue
+.PHONY: check format test test-slow test-peers parity catalogue
+
+# the virtual environment of the libraries ours are compared with; never the one convatlas is used in
+PEERS ?= build/peers
 
 check:                ## format, lint, types, imports
 	ruff format --check .
@@ -16,6 +19,15 @@ test:                 ## the suite a fresh clone must pass
 
 test-slow:            ## real trainings and kill tests: minutes
 	python -m pytest -m slow
+
+test-peers: $(PEERS)/ready   ## agreement with torchvision, timm, Keras and the counters; installs them where they are not
+	CONVATLAS_PEERS=required $(PEERS)/bin/python -m pytest -m "peers and not slow"
+
+parity: $(PEERS)/ready       ## the same with the deepest networks; writes results/atlas/parity.json
+	CONVATLAS_PEERS=required PARITY_RECORD=results/atlas/parity.json $(PEERS)/bin/python -m pytest -m peers tests/models
+
+$(PEERS)/ready: .ci/peers .ci/peers.txt constraints.txt pyproject.toml
+	.ci/peers $(PEERS)
 
 catalogue:            ## write models/catalogue.json, models/tables, docs/ledger.md, docs/recipes.md anew from what is declared (a test fails when it is stale)
 	python -m convatlas.models._catalogue
