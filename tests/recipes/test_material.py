@@ -67,7 +67,7 @@ def test_a_range_is_two_numbers_wherever_it_comes_from(tmp_path):
         ({"crop": "random-resized", "crop_area": (1.0, 0.1)}, "two numbers were expected, the smaller first"),
         ({"crop": "random-resized", "crop_area": (0.5, 1.5)}, "crop_area = 1.5: at most 1"),
         ({"scale": (1.0,)}, "two numbers were expected"),
-        ({"loss": "map-1998", "optimizer": "sdlm", "mixup": 0.2}, "map-1998 knows no mixed labels"),
+        ({"loss": "map-1998", "optimizer": "sdlm", "mixup": 0.2}, "mixup has no meaning for the loss map-1998"),
         ({"erasing": 1.5}, "erasing = 1.5: at most 1"),
         ({"sampling": "even"}, "Known: natural, balanced"),
     ],
