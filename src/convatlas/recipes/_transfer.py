@@ -27,7 +27,7 @@ from convatlas.models.weights.read import read_tensors
 from convatlas.recipes._recipe import Recipe
 from convatlas.recipes._run import WEIGHTS, Run
 from convatlas.recipes._subject import rule_of
-from convatlas.recipes.vgg import FROM_A
+from convatlas.recipes.vgg import layers_from_a
 from convatlas.training import checkpoint
 from convatlas.training.freezing import Freezing
 
@@ -36,14 +36,7 @@ from convatlas.training.freezing import Freezing
 LayerMap = Mapping[str, str]
 
 
-def from_vgg_a(source: str, target: str) -> LayerMap | None:
-    """VGG's deeper columns start from a trained A (section 3.1)."""
-    if source != "vgg11" or target not in ("vgg13", "vgg16_c", "vgg16", "vgg19"):
-        return None
-    return {layer: layer for layer in FROM_A}
-
-
-LAYER_MAPS: tuple[Callable[[str, str], LayerMap | None], ...] = (from_vgg_a,)
+LAYER_MAPS: tuple[Callable[[str, str], LayerMap | None], ...] = (layers_from_a,)
 
 
 @dataclass(frozen=True)
