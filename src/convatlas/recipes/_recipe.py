@@ -248,6 +248,10 @@ class Recipe:
     checkpoint_every_s: float = setting(60.0, "Seconds between two checkpoints.", "run", above=0)
     checkpoint_every_steps: int | None = setting(None, "Also a checkpoint every so many updates.", "run", least=1)
 
+    log: str = setting(
+        "", "Also write the run for tensorboard, wandb, mlflow; several with commas. All stay on this machine.", "run"
+    )
+
     device: str = setting("auto", "auto, cpu, cuda or cuda:N.", "machine")
     sync_batchnorm: bool = setting(
         False, "With torchrun: batch norm over the whole batch instead of each process's rows.", "machine"

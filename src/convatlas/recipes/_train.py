@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from convatlas.recipes._setup import (
     validator,
 )
 from convatlas.training import Plan, checkpoint, distributed, journal
+from convatlas.training.loggers import Logger, Tracking, by_names
 from convatlas.visualization import run_report
 
 
@@ -57,6 +58,7 @@ def train(
     time_s: float | None = None,
     download: bool = False,
     watcher: Watcher | None = None,
+    loggers: Sequence[Logger] = (),
     **settings: Any,
 ) -> Run:
     """Train a network of the atlas and leave a run directory.
@@ -77,6 +79,7 @@ def train(
         max_bad: ... up to this share of all images.
         time_s: train for about so long: a few updates are timed and the epochs set accordingly.
         download: whether published weights to start from may be fetched.
+        loggers: where else to write the run, besides those that ``log`` names.
         settings: fields of `Recipe` to change, e.g. ``epochs=3, lr=0.05``.
 
     Raises:
@@ -92,7 +95,7 @@ def train(
     launch = Launch.of(Path(out), {"model": model, "data": str(data), "recipe": chosen.to_dict(), "seed": seed})
     begun = launch.begun(team)
     if begun is not None:
-        run = resume(begun, watcher=watcher)
+        run = resume(begun, watcher=watcher, loggers=loggers)
         if team.leads:
             launch.forget()
         return run
@@ -119,13 +122,13 @@ def train(
             write_beginning(folder, setup)
             launch.remember(folder)
             made = str(folder)
-    run = carry_out(Path(team.tell(made)), setup, watcher)
+    run = carry_out(Path(team.tell(made)), setup, watcher, loggers)
     if team.leads:
         launch.forget()
     return run
 
 
-def resume(folder: str | Path, *, watcher: Watcher | None = None) -> Run:
+def resume(folder: str | Path, *, watcher: Watcher | None = None, loggers: Sequence[Logger] = ()) -> Run:
     """Go on with an interrupted run where its newest whole checkpoint was; a finished one is returned as it is.
 
     On the same machine with the same number of threads the final weights have the same bits as without the
@@ -165,7 +168,7 @@ def resume(folder: str | Path, *, watcher: Watcher | None = None) -> Run:
     ):
         if then != now:
             watcher.on_note(f"{name} was {then} and is {now}: the result may differ in its last bits")
-    return carry_out(run.path, setup, watcher)
+    return carry_out(run.path, setup, watcher, loggers)
 
 
 def write_beginning(folder: Path, setup: Setup) -> None:
@@ -198,7 +201,7 @@ def write_beginning(folder: Path, setup: Setup) -> None:
     _folder.write_toml(folder / CONFIG, tables)
 
 
-def carry_out(folder: Path, setup: Setup, watcher: Watcher) -> Run:
+def carry_out(folder: Path, setup: Setup, watcher: Watcher, loggers: Sequence[Logger] = ()) -> Run:
     """Train from the newest checkpoint on, or from the start; then choose the weights and evaluate them once."""
     recipe, team = setup.recipe, setup.team
     watcher.on_start(setup.header(), recipe.epochs, len(setup.batches))
@@ -221,6 +224,9 @@ def carry_out(folder: Path, setup: Setup, watcher: Watcher) -> Run:
                 f"the processes found different checkpoints in {folder}, after {-earliest} and {latest} updates. "
                 "Put --out on a file system that all machines see."
             )
+        told = [*loggers, *by_names(recipe.log)] if team.leads else []
+        tracking = Tracking(told, watcher, watcher.on_note)
+        stack.enter_context(tracking.of_run(folder, recipe.to_dict(), state.step))
         plan = Plan(
             epochs=recipe.epochs,
             lr=recipe.lr,
@@ -242,13 +248,15 @@ def carry_out(folder: Path, setup: Setup, watcher: Watcher) -> Run:
             folder=folder,
             validate=validator(setup),
             state=state,
-            observer=watcher,
+            observer=tracking,
             companions=companions,
             team=team,
         )
         with team.together(), training.judged(companions):
             if team.leads:
                 finish(folder, setup, state, training.described(companions))
+                tracking.artifact(folder / WEIGHTS)
+                tracking.artifact(folder / REPORT)
     return Run(folder)
 
 
