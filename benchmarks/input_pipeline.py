@@ -9,7 +9,7 @@ same padding, or a random-resized crop of 8 to 100 % of the area, aspect 3:4 to 
 two sides take turns, warmed up, and medians over the rounds are printed. For files the first pass (decoding) is timed
 too, then epochs from the decode-once cache: mapped from its file, and resident. The peer decodes every file every time,
 as DataLoaders do. A small folder is gone through as often as gives 2,048 images an epoch. Freed memory is kept in the
-process, as in training.
+process, as in training. For figures per core run it on one:  taskset -c 0 python benchmarks/input_pipeline.py ...
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import random
 import statistics
 import tempfile
 import time
+import unittest.mock
 from collections.abc import Iterable
 
 import numpy as np
@@ -35,6 +36,7 @@ from convatlas.data import (
     Dataset,
     ImageStore,
     channel_stats,
+    decode,
     load_images,
     open_data,
     preprocessing_for,
@@ -122,7 +124,7 @@ def arrays(data: Dataset, rounds: int, device: str) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
-def files(data: Dataset, rounds: int, device: str, first_pass_too: bool = True) -> dict[str, float]:
+def files(data: Dataset, rounds: int, device: str, processes: bool = True) -> dict[str, float]:
     rule = preprocessing_for(data, 224)
     everything = np.tile(np.arange(len(data)), -(-EPOCH // len(data)))
     taken: dict[str, list[float]] = {}
@@ -149,9 +151,11 @@ def files(data: Dataset, rounds: int, device: str, first_pass_too: bool = True) 
             taken.setdefault("cached_mapped", []).append(epoch_of(mapped, round_))
             taken.setdefault("dataloader_0", []).append(images_per_s(loader(pillow, 0), 256))
             taken.setdefault(f"dataloader_{cores()}", []).append(images_per_s(loader(pillow, cores()), 512))
-            if first_pass_too:
-                taken.setdefault("first_pass_in_process", []).append(first_pass(1))
-                taken.setdefault("first_pass_workers", []).append(first_pass(cores()))
+            taken.setdefault("first_pass_in_process", []).append(first_pass(1))
+            with unittest.mock.patch.object(decode, "_simplejpeg", return_value=None):
+                taken.setdefault("first_pass_in_process_pillow_alone", []).append(first_pass(1))
+            if processes:
+                taken.setdefault(f"first_pass_{cores()}_processes", []).append(first_pass(cores()))
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
@@ -160,7 +164,7 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--only-cached", action="store_true", help="leave the decoding pass out")
+    parser.add_argument("--no-processes", action="store_true", help="leave the first pass by several processes out")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     hardware = choose(arguments.device)
@@ -168,7 +172,7 @@ def main() -> None:
     if isinstance(data.images, ArrayImages):
         measured = arrays(data, arguments.rounds, arguments.device)
     else:
-        measured = files(data, arguments.rounds, arguments.device, not arguments.only_cached)
+        measured = files(data, arguments.rounds, arguments.device, not arguments.no_processes)
     if arguments.json:
         machine = {**environment(), **hardware.to_dict()}
         print(json.dumps({"data": data.source, "cores": cores(), "images_per_s": measured, "machine": machine}))
@@ -176,7 +180,7 @@ def main() -> None:
     ours = measured.get("convatlas", measured.get("cached_resident", 0.0))
     print(f"{data.source}: {len(data):,} images, {data.layout}; {cores()} cores, batch {BATCH_SIZE}")
     for name, rate in measured.items():
-        print(f"{name:>24}  {rate:>10,.0f} images/s  {ours / rate:>6.1f} times as long as ours")
+        print(f"{name:>34}  {rate:>10,.0f} images/s  {ours / rate:>6.1f} times as long as ours")
 
 
 if __name__ == "__main__":

@@ -180,6 +180,18 @@ def test_large_images_are_cut_one_at_a_time_and_are_the_gather(threads):
     assert torch.equal(cut, expected)
 
 
+def test_in_each_thread_torch_computes_alone_and_elsewhere_as_before():
+    seen, before = [], torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        # a large sum is what would make a thread take the number that is everybody's
+        for_each(lambda i: seen.append((float(torch.ones(1 << 20).sum()), torch.get_num_threads())), 6)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [(float(1 << 20), 1)] * 6
+
+
 def test_what_fails_in_a_thread_fails_here():
     def fail(i: int) -> None:
         if i == 2:

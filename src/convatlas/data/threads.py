@@ -38,7 +38,8 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     ready = threading.Barrier(threads + 1)
 
     def alone() -> None:
-        torch.set_num_threads(1)  # of this thread; and of threads yet to be made, hence the line after the barrier
+        torch.get_num_threads()  # takes the number that is everybody's, once for each thread: only then it can differ
+        torch.set_num_threads(1)  # this thread's, and that of threads yet to be made: hence the line after the barrier
         ready.wait()
 
     pool = ThreadPoolExecutor(threads, thread_name_prefix="convatlas-images", initializer=alone)
