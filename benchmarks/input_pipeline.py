@@ -146,6 +146,8 @@ def files(data: Dataset, rounds: int, device: str, processes: bool = True) -> di
         load_images(data, rule, cache_dir=cache)
         mapped = load_images(data, rule, cache_dir=cache, memory_share=0)
         resident = load_images(data, rule, cache_dir=cache)
+        for store in (mapped, resident):  # the first batches take new memory from the system
+            epoch_of(store, 0)
         for round_ in range(rounds):
             taken.setdefault("cached_resident", []).append(epoch_of(resident, round_))
             taken.setdefault("cached_mapped", []).append(epoch_of(mapped, round_))
