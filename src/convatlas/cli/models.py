@@ -79,7 +79,8 @@ def print_ledger(found: list[Line], as_json: bool) -> None:
             for line in found
         ),
     )
-    click.echo("; ".join(f"{count} {WORDS[word]}" for word, count in counts.items()))
+    verdicts = "; ".join(f"{count} {WORDS[word]}" for word, count in counts.items())
+    click.echo(f"{len(found)} printed figures: {verdicts}")
 
 
 def ledger_record(line: Line) -> dict[str, object]:

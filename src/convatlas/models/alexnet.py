@@ -31,12 +31,18 @@ class AlexNet(Classifier):
     Args:
         caffe: the BVLC replicas: Caffe's normalisation (k = 1, alpha divided by n) and initialisation.
         pool_first: CaffeNet's order, pooling before normalisation.
+        groups: 2 for the two GPUs; 1 where every layer reads all maps.
+        widths: filters of conv1 to conv5.
+        round_up: cuda-convnet's rule for conv1: a window that hangs over the edge counts, and sees zeros there.
     """
 
     def __init__(
         self,
         caffe: bool = False,
         pool_first: bool = False,
+        groups: int = 2,
+        widths: tuple[int, int, int, int, int] = (96, 256, 384, 384, 256),
+        round_up: bool = False,
         num_classes: int = 1000,
         in_channels: int = 3,
         image_size: int = 227,
@@ -44,21 +50,25 @@ class AlexNet(Classifier):
         super().__init__()
         self.in_channels, self.image_size = in_channels, image_size
         self.pool_first = pool_first
+        c1, c2, c3, c4, c5 = widths
+        self.overhang = -(image_size - 11) % 4 if round_up else 0  # pixels that conv1's last window lacks
         k, alpha = (1.0, 1e-4 / 5) if caffe else (2.0, 1e-4)  # section 3.3
         # section 3.4: pooling windows of 3 with stride 2 overlap
-        self.conv1 = nn.Conv2d(in_channels, 96, kernel_size=11, stride=4)
+        self.conv1 = nn.Conv2d(in_channels, c1, kernel_size=11, stride=4)
         self.norm1 = LocalResponseNorm(5, k, alpha, beta=0.75)
         self.pool1 = nn.MaxPool2d(kernel_size=3, stride=2)
-        self.conv2 = nn.Conv2d(96, 256, kernel_size=5, padding=2, groups=2)
+        self.conv2 = nn.Conv2d(c1, c2, kernel_size=5, padding=2, groups=groups)
         self.norm2 = LocalResponseNorm(5, k, alpha, beta=0.75)
         self.pool2 = nn.MaxPool2d(kernel_size=3, stride=2)
-        self.conv3 = nn.Conv2d(256, 384, kernel_size=3, padding=1)
-        self.conv4 = nn.Conv2d(384, 384, kernel_size=3, padding=1, groups=2)
-        self.conv5 = nn.Conv2d(384, 256, kernel_size=3, padding=1, groups=2)
+        self.conv3 = nn.Conv2d(c2, c3, kernel_size=3, padding=1)
+        self.conv4 = nn.Conv2d(c3, c4, kernel_size=3, padding=1, groups=groups)
+        self.conv5 = nn.Conv2d(c4, c5, kernel_size=3, padding=1, groups=groups)
         self.pool5 = nn.MaxPool2d(kernel_size=3, stride=2)
-        side = side_after(image_size, (11, 4, 0), (3, 2, 0), (3, 2, 0), (3, 2, 0))  # conv1, pool1, pool2, pool5
-        self.fixed_by = f"its first fully connected layer ({256 * side * side:,} features)"
-        self.fc6 = nn.Linear(256 * side * side, 4096)
+        side = side_after(
+            image_size + self.overhang, (11, 4, 0), (3, 2, 0), (3, 2, 0), (3, 2, 0)
+        )  # conv1, pool1, pool2, pool5
+        self.fixed_by = f"its first fully connected layer ({c5 * side * side:,} features)"
+        self.fc6 = nn.Linear(c5 * side * side, 4096)
         self.drop6 = nn.Dropout(0.5)
         self.fc7 = nn.Linear(4096, 4096)
         self.drop7 = nn.Dropout(0.5)
@@ -67,7 +77,8 @@ class AlexNet(Classifier):
 
     def forward(self, images: Tensor) -> Tensor:  # (N, 3, 227, 227)
         self.check(images)
-        x = F.relu(self.conv1(images))  # (N, 96, 55, 55)
+        x = F.pad(images, (0, self.overhang, 0, self.overhang)) if self.overhang else images
+        x = F.relu(self.conv1(x))  # (N, 96, 55, 55)
         x = self.norm1(self.pool1(x)) if self.pool_first else self.pool1(self.norm1(x))  # (N, 96, 27, 27)
         x = F.relu(self.conv2(x))  # (N, 256, 27, 27)
         x = self.norm2(self.pool2(x)) if self.pool_first else self.pool2(self.norm2(x))  # (N, 256, 13, 13)
@@ -157,7 +168,12 @@ CARD = Card(
         *errors("39.0", "18.3", "ILSVRC-2010 test, centre crop", where="section 6"),
         *errors("40.7", "18.2", "ILSVRC-2012 val, 10 crops", where="Table 2"),
         *errors("38.1", "16.4", "ILSVRC-2012 val, 5 nets", where="Table 2"),
+        *errors("", "16.4", "ILSVRC-2012 test, 5 nets", where="Table 2"),
+        *errors("36.7", "15.4", "ILSVRC-2012 val, 7 nets, two pretrained on Fall 2011", where="Table 2"),
         *errors("", "15.3", "ILSVRC-2012 test, 7 nets, two pretrained on Fall 2011", where="Table 2"),
+        *errors(
+            "40.5", "18.1", "ILSVRC-2012 val, replicated, 1 net", where="Table 2", source="Zeiler and Fergus, ECCV 2014"
+        ),
     ),
     departures=(
         Departure(
@@ -206,6 +222,38 @@ TORCHVISION = Card(
     ),
 )
 
+ONE_TOWER = Card(
+    paper=TORCHVISION.paper,
+    summary="the one-tower network of 2014 as its author's cuda-convnet2 defines it: 64-192-384-256-256, normalised",
+    initialisation="AlexNet's: Gaussian 0.01; biases 1 in conv2, conv4, conv5, fc6, fc7 and 0 elsewhere",
+    departures=(
+        Departure("towers", paper="two (2012)", here="one: 64, 192, 384, 256, 256 filters", why="the paper of 2014"),
+        Departure(
+            "conv1",
+            paper="a 224 x 224 image, the output rounded up to 55 (cuda-convnet2)",
+            here="three columns and rows of zeros at the end of the image, the output rounded down",
+            why="torch's convolutions round down; the values are the same",
+        ),
+    ),
+    unstated=(
+        "the parameters of the normalisation: AlexNet's by AlexNet's formula",
+        "the initialisation: that of 2012",
+    ),
+)
+UNGROUPED = Card(
+    paper=CARD.paper,
+    summary="every layer reads all maps: the usual reading on one GPU; not in the paper",
+    initialisation=CARD.initialisation,
+    departures=(
+        Departure(
+            "towers",
+            paper="conv2, conv4 and conv5 read the maps of their own GPU (section 3.2)",
+            here="all maps: 62,378,344 parameters and 1.135 G multiply-adds",
+            why="what many tutorials count; kept to be counted against",
+        ),
+        *CARD.departures,
+    ),
+)
 REPLICA = (
     Departure("normalisation", "k = 2, alpha as printed (3.3)", "k = 1, alpha divided by n = 5", "Caffe's rule"),
     Departure("biases", "1 where they are not 0", "0.1", "the replica's readme: 1 did not train in Caffe"),
@@ -241,6 +289,16 @@ NETWORKS = (
         CAFFENET,
         (3, 227, 227),
         smallest_size=67,
+        fixed_size=True,
+    ),
+    Network(
+        "alexnet@ungrouped", partial(AlexNet, groups=1), UNGROUPED, (3, 227, 227), smallest_size=67, fixed_size=True
+    ),
+    Network(
+        "alexnet@one_tower",
+        partial(AlexNet, groups=1, widths=(64, 192, 384, 256, 256), round_up=True, image_size=224),
+        ONE_TOWER,
+        smallest_size=64,
         fixed_size=True,
     ),
 )

@@ -147,7 +147,12 @@ CARD = Card(
         ),
         *errors("25.2", "7.8", SINGLE, where="Table 3", source="Szegedy et al., arXiv:1512.00567"),
         *errors("21.99", "5.81", "ILSVRC-2012 val, multi-crop", where="Table 4", source="He et al., arXiv:1512.03385"),
+        *errors("27.3", "", f"{SINGLE}, BN-Baseline: GoogLeNet's learning rate", where="Figure 3"),
+        *errors("27.0", "", f"{SINGLE}, BN-x5: five times that", where="Figure 3"),
+        *errors("25.2", "", f"{SINGLE}, BN-x30: thirty times that", where="Figure 3"),
+        *errors("30.2", "", f"{SINGLE}, BN-x5 with sigmoids", where="Figure 3"),
         *errors("", "4.82", "ILSVRC-2012 test, 6 nets, multi-crop", where="Figure 4"),
+        *errors("20.1", "4.9", "ILSVRC-2012 val, 6 nets, multi-crop", where="Figure 4", verified=False),
     ),
     departures=(
         Departure(

@@ -294,7 +294,11 @@ CARD_V4 = Card(
     paper=PAPER,
     summary="a uniform Inception without residuals: 4 A, 7 B and 3 C modules",
     initialisation=TRUNCATED,
-    figures=table(("20.0", "5.0"), ("18.7", "4.2"), ("17.7", "3.8")),
+    figures=(
+        *table(("20.0", "5.0"), ("18.7", "4.2"), ("17.7", "3.8")),
+        *errors("16.4", "3.1", f"{MANY}, this and 3 Inception-ResNet-v2", where="Table 5"),
+        *errors("", "3.08", "ILSVRC-2012 test, 144 crops, this and 3 Inception-ResNet-v2", where="Table 5"),
+    ),
     departures=(
         Departure(
             "auxiliary head",

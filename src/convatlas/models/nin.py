@@ -85,6 +85,9 @@ CARD = Card(
     figures=(
         Figure("error", "10.41", where="Table 1", protocol="CIFAR-10 test, dropout"),
         Figure("error", "8.81", where="Table 1", protocol="CIFAR-10 test, dropout, shift and flip augmentation"),
+        Figure("error", "35.68", where="Table 2", protocol="CIFAR-100 test, dropout"),
+        Figure("error", "2.35", where="Table 3", protocol="SVHN test, dropout"),
+        Figure("error", "0.47", where="Table 4", protocol="MNIST test, dropout"),
     ),
     departures=(
         Departure(

@@ -1,4 +1,4 @@
-"""PReLU-nets. He, Zhang, Ren and Sun, ICCV 2015. Read: arXiv:1502.01852 through notes; Table 3 partly recalled.
+"""PReLU-nets. He, Zhang, Ren and Sun, ICCV 2015. Read: arXiv:1502.01852 through notes; Tables 1, 3 partly recalled.
 
 Model A on a 224 x 224 image; shapes are (C, H, W) after the pooling that ends the stage.
     stage    layers                                  output           params
@@ -13,7 +13,9 @@ Model A on a 224 x 224 image; shapes are (C, H, W) after the pooling that ends t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,13 +23,30 @@ from torch import Tensor, nn
 from convatlas.models._blocks import Classifier, fan_in
 from convatlas.models._card import Card, Departure, Figure, Network, Paper, errors
 
-# Table 3: filters and number of convolutions in conv2_x, conv3_x, conv4_x
+
+class Plan(NamedTuple):
+    """A column of Table 3, or the network of Table 1."""
+
+    conv1: int  # filters of the 7x7 with stride 2
+    padding: int  # of conv1
+    pool1: int  # kernel and stride
+    kernel: int  # of all later convolutions
+    stages: tuple[tuple[int, int], ...]  # filters and number of convolutions in conv2_x, conv3_x, ...; pooled between
+    bins: tuple[int, ...]  # of the spatial pyramid
+
+
 MODELS = {
-    "A": ((256, 5), (512, 5), (512, 5)),
-    "B": ((256, 6), (512, 6), (512, 6)),
-    "C": ((384, 6), (768, 6), (896, 6)),
+    "A": Plan(96, 3, 2, 3, ((256, 5), (512, 5), (512, 5)), (7, 3, 2, 1)),
+    "B": Plan(96, 3, 2, 3, ((256, 6), (512, 6), (512, 6)), (7, 3, 2, 1)),
+    "C": Plan(96, 3, 2, 3, ((384, 6), (768, 6), (896, 6)), (7, 3, 2, 1)),
+    "14": Plan(64, 0, 3, 2, ((128, 4), (256, 6)), (6, 3, 2, 1)),
 }
-BINS = (7, 3, 2, 1)
+# Table 2: a slope for every channel, one for the layer, or none
+ACTIVATIONS: dict[str, Callable[[int], nn.Module]] = {
+    "channel": lambda width: nn.PReLU(width, init=0.25),
+    "shared": lambda width: nn.PReLU(1, init=0.25),
+    "relu": lambda width: nn.ReLU(),
+}
 
 
 class SpatialPyramidPooling(nn.Module):
@@ -42,28 +61,44 @@ class SpatialPyramidPooling(nn.Module):
 
 
 class PReLUNet(Classifier):
-    """A VGG-like network with a parametric ReLU per channel and spatial pyramid pooling."""
+    """A VGG-like network with parametric ReLUs and spatial pyramid pooling.
 
-    def __init__(self, model: str, num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> None:
+    Args:
+        model: "A", "B", "C" of Table 3, "14" of Table 1.
+        slopes: "channel", "shared" or "relu": how many slopes a layer learns.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        slopes: str = "channel",
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        image_size: int = 224,
+    ) -> None:
         super().__init__()
         self.in_channels = in_channels
-        self.conv1 = nn.Conv2d(in_channels, 96, kernel_size=7, stride=2, padding=3)
-        self.prelu1 = nn.PReLU(96, init=0.25)
-        self.pool1 = nn.MaxPool2d(kernel_size=2, stride=2)
-        channels = 96
-        for number, (width, convolutions) in enumerate(MODELS[model], start=2):
+        plan, prelu = MODELS[model], ACTIVATIONS[slopes]
+        self.conv1 = nn.Conv2d(in_channels, plan.conv1, kernel_size=7, stride=2, padding=plan.padding)
+        self.prelu1 = prelu(plan.conv1)
+        self.pool1 = nn.MaxPool2d(kernel_size=plan.pool1, stride=plan.pool1)
+        channels = plan.conv1
+        for number, (width, convolutions) in enumerate(plan.stages, start=2):
             for index in range(1, convolutions + 1):
-                self.add_module(f"conv{number}_{index}", nn.Conv2d(channels, width, kernel_size=3, padding=1))
-                self.add_module(f"prelu{number}_{index}", nn.PReLU(width, init=0.25))
+                if plan.kernel == 2:  # an even kernel keeps the map with one row and one column of zeros
+                    self.add_module(f"pad{number}_{index}", nn.ZeroPad2d((0, 1, 0, 1)))
+                conv = nn.Conv2d(channels, width, plan.kernel, padding=(plan.kernel - 1) // 2)
+                self.add_module(f"conv{number}_{index}", conv)
+                self.add_module(f"prelu{number}_{index}", prelu(width))
                 channels = width
-            if number < 4:
+            if number <= len(plan.stages):
                 self.add_module(f"pool{number}", nn.MaxPool2d(kernel_size=2, stride=2))
-        self.spp = SpatialPyramidPooling(BINS)
-        self.fc1 = nn.Linear(channels * sum(side * side for side in BINS), 4096)
-        self.prelu_fc1 = nn.PReLU(4096, init=0.25)
+        self.spp = SpatialPyramidPooling(plan.bins)
+        self.fc1 = nn.Linear(channels * sum(side * side for side in plan.bins), 4096)
+        self.prelu_fc1 = prelu(4096)
         self.drop1 = nn.Dropout(0.5)
         self.fc2 = nn.Linear(4096, 4096)
-        self.prelu_fc2 = nn.PReLU(4096, init=0.25)
+        self.prelu_fc2 = prelu(4096)
         self.drop2 = nn.Dropout(0.5)
         self.fc3 = nn.Linear(4096, num_classes)
         initialise(self)
@@ -92,10 +127,18 @@ PAPER = Paper(
     venue="ICCV 2015",
     year=2015,
     arxiv="1502.01852",
-    read="notes on arXiv:1502.01852; the architecture table itself was not found as text",
+    read="notes on arXiv:1502.01852; the architecture tables themselves were not found as text",
 )
 DENSE = "ILSVRC-2012 val, multi-scale dense"
+TEN_VIEW = "ILSVRC-2012 val, 10 views"
 FIGURES = {
+    "14": errors("32.64", "12.75", TEN_VIEW, where="Table 2"),
+    "14 shared": errors("32.71", "12.87", TEN_VIEW, where="Table 2"),
+    "14 relu": (
+        *errors("33.82", "13.34", TEN_VIEW, where="Table 2"),
+        *errors("33.90", "13.44", f"{TEN_VIEW}, Glorot's initialisation", where="section 2.2"),
+    ),
+    "A relu": errors("24.02", "6.51", DENSE, where="Table 4"),
     "A": (
         Figure("macs", "1.90", unit=10_000_000_000, where="Table 3", tolerance=0.01, verified=False),
         *errors("22.97", "6.28", DENSE, where="Table 5"),
@@ -107,30 +150,64 @@ FIGURES = {
     "C": (
         Figure("macs", "5.30", unit=10_000_000_000, where="Table 3", tolerance=0.06, verified=False),
         *errors("21.59", "5.71", DENSE, where="Table 5"),
+        *errors("", "4.94", "ILSVRC-2012 test, 6 nets", where="abstract"),
     ),
 }
+FROM_MEMORY = {
+    "14": Departure(
+        "Table 1",
+        paper="64 first filters, four 2x2-128, six 2x2-256, pyramid 6, 3, 2, 1",
+        here="the same, from memory",
+        why="no text of the table was found",
+    )
+} | dict.fromkeys(
+    "ABC",
+    Departure(
+        "Table 3",
+        paper="96 first filters, 5 or 6 convolutions a stage",
+        here="the same, from memory",
+        why="no text of the table was found; the recalled complexities are met within 1 %",
+    ),
+)
+SLOPES = {
+    "channel": "a PReLU per channel",
+    "shared": "one PReLU slope a layer",
+    "relu": "ReLU, what PReLU is measured by",
+}
+FACTOR = "whether the slope's factor (1 + a^2)/2 of equation 15 entered the initialisation: not here"
+SAME = "padding of the 2x2 convolutions: zeros to the right and below, so that maps keep their size"
 
 
-def card(model: str) -> Card:
-    depth = 1 + sum(convolutions for _, convolutions in MODELS[model]) + 3
+def card(model: str, slopes: str = "channel") -> Card:
+    depth = 1 + sum(convolutions for _, convolutions in MODELS[model].stages) + 3
+    what = "the net of Table 1" if model == "14" else f"model {model}"
+    learned = Departure(
+        "activation", "PReLU, a slope per channel", SLOPES[slopes], "the paper's own comparison (Table 2)"
+    )
     return Card(
         paper=PAPER,
-        summary=f"model {model}: {depth} weight layers, a PReLU per channel, spatial pyramid pooling",
+        summary=f"{what}: {depth} weight layers, {SLOPES[slopes]}, spatial pyramid pooling",
         initialisation="Gaussian, standard deviation sqrt(2/n), n = k^2 c (equation 10); fully connected layers 0.01, "
-        "0.01 and 0.001; slopes 0.25",
-        figures=FIGURES[model],
-        departures=(
-            Departure(
-                "Table 3",
-                paper="96 first filters, 5 or 6 convolutions a stage",
-                here="the same, from memory",
-                why="no text of the table was found; the recalled complexities are met within 1 %",
-            ),
-        ),
-        unstated=("whether the slope's factor (1 + a^2)/2 of equation 15 entered the initialisation: not here",),
+        "0.01 and 0.001" + ("" if slopes == "relu" else "; slopes 0.25"),
+        figures=FIGURES[model if slopes == "channel" else f"{model} {slopes}"],
+        departures=(FROM_MEMORY[model], *(() if slopes == "channel" else (learned,))),
+        unstated=(*(() if slopes == "relu" else (FACTOR,)), *((SAME,) if model == "14" else ())),
     )
 
 
-NETWORKS = tuple(
-    Network(f"prelu_net_{model.lower()}", partial(PReLUNet, model), card(model), smallest_size=15) for model in MODELS
+def network(model: str, slopes: str = "channel") -> Network:
+    """The smallest sides: pool1 of the 14-layer net is 3x3 upon an unpadded 7x7."""
+    name = f"prelu_net_{model.lower()}" + ("" if slopes == "channel" else f"@{slopes}")
+    build = partial(PReLUNet, model, slopes)
+    return Network(name, build, card(model, slopes), smallest_size=17 if model == "14" else 15)
+
+
+NETWORKS = (
+    network("A"),
+    network("B"),
+    network("C"),
+    network("14"),
+    network("14", "shared"),
+    network("14", "relu"),
+    network("A", "relu"),
 )

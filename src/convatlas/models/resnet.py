@@ -246,7 +246,8 @@ FIGURES = {
     "resnet152": macs("11.3")
     + errors("21.43", "5.71", TEN_CROP, where="Table 3")
     + errors("19.38", "4.49", DENSE, where="Table 4")
-    + errors("23.0", "6.7", ONE_CROP, source=RELEASED),
+    + errors("23.0", "6.7", ONE_CROP, source=RELEASED)
+    + errors("", "3.57", "ILSVRC-2015 test, 6 residual networks of several depths", where="Table 5"),
     "resnet50@torchvision": errors("24.01", "7.02", ONE_CROP, source=FB_TORCH),
     "resnet101@torchvision": errors("22.44", "6.21", ONE_CROP, source=FB_TORCH),
     "resnet152@torchvision": errors("22.16", "6.16", ONE_CROP, source=FB_TORCH),

@@ -174,6 +174,7 @@ FIGURES = {
             tolerance=0.02,
             explanation="the released prototxt at 227 needs 0.388 G; at 224 it is 0.349 G",
         ),
+        *errors("", "19.7", f"{PROTOCOL}, at most: no worse than 1.0", source=README),
     ),
     "simple": errors("39.6", "17.5", PROTOCOL, where="Table 3"),
     "complex": (

@@ -182,6 +182,9 @@ MACS = {
 MULTI_CROP = (
     *errors("24.4", "7.1", "ILSVRC-2012 val, dense and multi-crop", where="Table 5"),
     *errors("", "7.3", "ILSVRC-2012 test, several scales", where="section 4.5"),
+    *errors("", "7.3", "ILSVRC-2014 test, 7 nets", where="Table 6"),
+    *errors("", "7.0", "ILSVRC-2012 test, D and E, dense", where="Table 6"),
+    *errors("", "6.8", "ILSVRC-2012 test, D and E, dense and multi-crop", where="Table 6"),
 )
 INITIALISATION = Departure(
     "initialisation",

@@ -115,6 +115,7 @@ CARD = Card(
     figures=(
         *errors("38.4", "16.5", "ILSVRC-2012 val, 1 net, 10 crops", where="Table 2"),
         *errors("36.7", "15.3", "ILSVRC-2012 val, 5 nets", where="Table 2"),
+        *errors("", "15.3", "ILSVRC-2012 test, 5 nets", where="Table 2"),
     ),
     departures=DEPARTURES,
     unstated=UNSTATED,
@@ -123,7 +124,12 @@ WIDE = Card(
     paper=PAPER,
     summary="row (b) of Table 2: 512, 1024 and 512 maps in layers 3, 4 and 5",
     initialisation=INITIALISATION,
-    figures=errors("37.5", "16.0", "ILSVRC-2012 val, 1 net, 10 crops", where="Table 2"),
+    figures=(
+        *errors("37.5", "16.0", "ILSVRC-2012 val, 1 net, 10 crops", where="Table 2"),
+        *errors("", "16.1", "ILSVRC-2012 test, 1 net, 10 crops", where="Table 2"),
+        *errors("36.0", "14.7", "ILSVRC-2012 val, 6 nets: this and five of Figure 3", where="Table 2"),
+        *errors("", "14.8", "ILSVRC-2012 test, 6 nets: this and five of Figure 3", where="Table 2"),
+    ),
     departures=(
         Departure("widths", "384, 384, 256 (Figure 3)", "512, 1024, 512", "the paper's own wider network"),
         *DEPARTURES,
