@@ -19,6 +19,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from matplotlib.ticker import PercentFormatter
+
 import convatlas as ca
 from convatlas.models import card
 from convatlas.recipes import Material, Run, recipe_for
@@ -35,6 +37,11 @@ def trained(name: str, material: Material, out: Path, args: argparse.Namespace) 
     """The finished run of a network, going on with an interrupted one."""
     begun = sorted(out.glob(f"{name}-*"))
     if begun:
+        asked = Run(begun[-1]).recipe.epochs
+        if asked != args.epochs:
+            raise SystemExit(
+                f"{begun[-1]} is a run of {asked} epochs; pass --epochs {asked}, or another folder --runs."
+            )
         return ca.resume(begun[-1])
     recipe = recipe_for(name, "paper").change(epochs=args.epochs, threads=args.threads, precision=args.precision)
     return ca.train(name, material, recipe, seed=args.seed, out=out)
@@ -76,13 +83,13 @@ def record(name: str, run: Run) -> dict[str, Any]:
 
 
 def draw(records: list[dict[str, Any]], path: Path) -> None:
-    """Validation error against the epoch, a line per network."""
+    """Validation error against the epoch, a line per network; the label has the test error and the printed one."""
     with look():
         ax = new_axes(6.4, 4.2)
         looks = styles(NETWORKS)
         curves = [
             Curve(
-                record["network"].removesuffix("_cifar"),
+                label(record),
                 [line["epoch"] for line in record["curve"]],
                 [line["val_error"] for line in record["curve"]],
                 looks[record["network"]],
@@ -92,7 +99,16 @@ def draw(records: list[dict[str, Any]], path: Path) -> None:
         lengths = sorted({record["updates"] for record in records})
         of = " to ".join(f"{updates:,}" for updates in dict.fromkeys((lengths[0], lengths[-1])))
         error_curves(ax, curves, f"CIFAR-10: {of} of the paper's {PRINTED_UPDATES:,} updates")
+        ax.set_yscale("linear")  # so short a run ends far above the one percent that error_curves spreads out
+        ax.yaxis.set_major_formatter(PercentFormatter(decimals=0))
+        ax.legend(loc="lower left", fontsize=8)
         ax.get_figure(root=True).savefig(path, dpi=DOTS_PER_INCH, facecolor="white")  # type: ignore[union-attr]
+
+
+def label(record: dict[str, Any]) -> str:
+    name, printed = record["network"].removesuffix("_cifar"), record["printed_error"]
+    after = f", printed {printed} after {PRINTED_UPDATES:,}" if printed else ""
+    return f"{name}: test error {100 * record['test_error']:.1f} % after {record['updates']:,} updates{after}"
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -103,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="the CIFAR-10 binary batches")
     parser.add_argument("out", type=Path, help="where records and picture go")
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=2, help="of 182")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--precision", default="auto", help="auto, fp32 (as the paper) or bf16; it is in the record")
     parser.add_argument("--seed", type=int, default=0)
@@ -121,6 +137,7 @@ def main() -> None:
             file.write(line + "\n")
         print(line, flush=True)
         draw(read(log), args.out / "curves.png")
+    draw(read(log), args.out / "curves.png")
 
 
 if __name__ == "__main__":
