@@ -21,7 +21,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from convatlas.data.augment import Draws, sample_affine
 
@@ -176,7 +175,8 @@ def _whole_table(pixels: Tensor) -> Tensor:
 
 
 def _contrast_table(pixels: Tensor, factor: Tensor) -> Tensor:
-    mean = (grey(pixels).double().mean(dim=(1, 2)) + 0.5).floor().float()[:, None, None]
+    levels = grey(pixels)
+    mean = (levels.sum(dim=(1, 2)).double() / levels[0].numel() + 0.5).floor().float()[:, None, None]
     return mean + factor[:, None, None] * (_whole_table(pixels) - mean)
 
 
@@ -237,7 +237,8 @@ def smooth(pixels: Tensor) -> Tensor:
     smoothed = pixels.float()
     if min(_size(pixels)) < 3:
         return smoothed
-    planes = pixels.permute(0, 3, 1, 2).float()
-    around = 9 * F.avg_pool2d(planes, 3, stride=1) + 4 * planes[:, :, 1:-1, 1:-1]
-    smoothed[:, 1:-1, 1:-1] = (around / 13 + 0.5).floor().permute(0, 2, 3, 1)
+    whole = pixels.to(torch.int16)
+    rows = whole[:, :-2] + whole[:, 1:-1] + whole[:, 2:]
+    around = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:] + 4 * whole[:, 1:-1, 1:-1]
+    smoothed[:, 1:-1, 1:-1] = (around.float() / 13 + 0.5).floor_()
     return smoothed
