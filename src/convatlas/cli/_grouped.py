@@ -1,0 +1,23 @@
+"""Help in sections: the options of a command first, then the settings of a recipe by what they concern."""
+
+from __future__ import annotations
+
+import click
+
+
+class GroupedCommand(click.Command):
+    """A command whose many settings are listed under the groups that `Recipe` gives them."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from convatlas.recipes._recipe import SETTINGS
+
+        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                setting = SETTINGS.get(parameter.name or "")
+                heading = "Options" if setting is None else f"Recipe, {setting.metadata['group']}"
+                sections.setdefault(heading, []).append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
