@@ -96,3 +96,12 @@ def test_a_wrong_name_and_a_contradiction_are_refused():
         ca.create_model("mlp", init="moderne")
     with pytest.raises(UsageError, match="weights replace every first weight; leave init='modern' out"):
         ca.create_model("mlp", init="modern", weights="mlp.safetensors")
+
+
+def test_a_recipe_can_ask_for_it():
+    from convatlas.recipes import Material, Recipe
+    from convatlas.recipes._setup import prepare
+
+    recipe = Recipe(initial="modern", epochs=1, image_size=32)
+    net = prepare("resnet20_cifar", Material("digits"), recipe, seed=0, time_s=None).net
+    assert net.get_submodule("stage1.0.bn2").weight.eq(0).all()
