@@ -8,6 +8,7 @@ import importlib.util
 import json
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,29 +55,42 @@ def keras():
 
 
 @pytest.fixture(scope="session")
-def parity():
-    """What each comparison measured; written to the file that PARITY_RECORD names, if it does."""
+def parity() -> Callable[[dict], None]:
+    """Call it with what a comparison measured: it goes to the file that PARITY_RECORD names, if it does."""
     found: list[dict] = []
-    yield found
-    if found and "PARITY_RECORD" in os.environ:
-        write_record(Path(os.environ["PARITY_RECORD"]), found)
+
+    def add(pair: dict) -> None:
+        found.append(pair)
+        if "PARITY_RECORD" in os.environ:
+            write_record(Path(os.environ["PARITY_RECORD"]), found)
+
+    return add
 
 
 def write_record(path: Path, found: list[dict]) -> None:
-    libraries = sorted({pair["library"] for pair in found})
-    differences = {name: max(pair[name] for pair in found) for name in found[0] if name.endswith("_difference")}
+    """The document; pairs that were measured before with the same versions, and not now, stay in it."""
+    versions = {name: importlib.metadata.version(name) for name in ("torch", "torchvision", "timm", "keras")}
+    each = {(pair["library"], pair["peer"]): pair for pair in [*measured_before(path, versions), *found]}
+    pairs = [each[name] for name in sorted(each)]
     document = {
         "schema": 1,
-        "what": "largest difference between a peer's network and ours with the peer's random weights, float32, "
-        "relative to the largest value of the peer's: logits in eval mode, logits in training mode without dropout, "
-        "and the gradient of the cross-entropy by every parameter",
+        "what": "difference between a peer's network and ours with the peer's random weights, float32: of logits in "
+        "eval mode and in training mode without dropout, the largest, relative to the largest logit; of the gradient "
+        "of the cross-entropy by all parameters, its length relative to the gradient's (Keras: running statistics)",
         "command": "make parity",
-        "versions": {name: importlib.metadata.version(name) for name in ("torch", *libraries)},
-        "pairs": len(found),
-        "networks": len({pair["ours"] for pair in found}),
-        "largest": differences,
-        "each": sorted(found, key=lambda pair: (pair["library"], pair["peer"])),
+        "versions": versions,
+        "pairs": len(pairs),
+        "networks": len({pair["ours"] for pair in pairs}),
+        "largest": {name: max(pair[name] for pair in pairs) for name in pairs[0] if name.endswith("_difference")},
+        "each": pairs,
     }
     lines = json.dumps(document, indent=1).replace("\n   ", " ").replace("\n  }", " }")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(lines + "\n", encoding="utf-8")
+
+
+def measured_before(path: Path, versions: dict[str, str]) -> list[dict]:
+    if not path.exists():
+        return []
+    document = json.loads(path.read_text("utf-8"))
+    return document["each"] if document["versions"] == versions else []
