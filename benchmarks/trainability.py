@@ -48,10 +48,11 @@ EPOCHS, TEST_IMAGES, BATCH, PASSED = 3, 2000, 32, 0.35
 # training images and image size; the heavy ones get less
 FULL = (5000, 32)
 REDUCED = {
-    **{f"{kind}{depth}_cifar": (5000, 16) for kind in ("resnet", "plain") for depth in (32, 44, 56)},
-    **{f"{kind}110_cifar": (4000, 16) for kind in ("resnet", "plain")},
+    **{f"{kind}{depth}_cifar": (5000, 16) for kind in ("resnet", "plain") for depth in (20, 32, 44, 56)},
+    **{f"{kind}110_cifar": (3000, 12) for kind in ("resnet", "plain")},
     "nin_cifar": (5000, 16),
     "densenet40_k12_cifar": (4000, 16),
+    "densenet40_k12_cifar@torch": (4000, 16),
     "densenet_bc100_k12_cifar": (4000, 16),
     "densenet100_k12_cifar": (2500, 12),
     "densenet100_k24_cifar": (2000, 8),

@@ -128,7 +128,8 @@ class Card:
 
     Args:
         summary: one line that tells it from its neighbours.
-        initialisation: how ``create_model`` draws the weights, and where that is printed.
+        initialisation: how ``create_model`` draws the weights, and where that is printed; ``init="modern"`` draws them
+            by one rule for all networks instead (``models.initialisation``).
         unstated: what the paper leaves open and what was assumed.
     """
 
