@@ -14,7 +14,7 @@ ranks agree there on stopping, so a dead rank is noticed on the host while the G
 
 `DistributedDataParallel` is built with ``find_unused_parameters``. Without it, it regroups its buckets after the first
 backward pass, and where an element lies in a bucket decides in which order the ranks' gradients are added: from three
-ranks on, a restarted run would differ from an uninterrupted one in its last bits (docs/decisions/0007).
+ranks on, a restarted run would differ from an uninterrupted one in its last bits (docs/decisions/0010).
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ import contextlib
 import functools
 import inspect
 import os
+import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -237,7 +239,7 @@ class Ranks(Team):
         try:
             yield
         except RuntimeError as error:  # gloo raises no class of its own
-            if isinstance(error, dist.DistError) or "gloo" in str(error).lower() or "nccl" in str(error).lower():
+            if isinstance(error, dist.DistError) or any(word in str(error).lower() for word in _BROKEN):
                 raise LostRankError(
                     "another process of this training ended or did not answer "
                     f"({str(error).splitlines()[0]}). Its own message, if it had one, is above."
@@ -392,6 +394,7 @@ class _Gather(torch.autograd.Function):
         return grad[dist.get_rank(group)], None
 
 
+_BROKEN = ("gloo", "nccl", "pair closure", "connection closed", "connection reset")  # in messages of lost peers
 _SYNCED = (SyncedBatchNorm, nn.SyncBatchNorm)
 
 
@@ -414,11 +417,36 @@ def join(timeout_s: float = 30.0) -> Team:
         return ALONE
     if not dist.is_initialized():
         try:
-            dist.init_process_group("gloo", timeout=PATIENCE)
+            given, rank, size = next(dist.rendezvous("env://", timeout=PATIENCE))
+            store = of_this_start(given, rank, size)
+            dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=PATIENCE)
         except RuntimeError as error:
             raise LostRankError(f"the processes of this training did not find each other: {error}") from error
         atexit.register(leave)
     return Ranks(timeout_s)
+
+
+def of_this_start(store: dist.Store, rank: int, size: int) -> dist.Store:
+    """``store`` without what earlier starts left in it.
+
+    torchrun keeps one store over all its restarts (2.13), and a rank that reads there where a killed one once listened
+    does not find the others. So rank 0 numbers the start and tells the number to each rank that asks for it, by a name
+    the rank has just made up; questions of the dead are answered too, but only the living come on.
+    """
+    if rank > 0:
+        own = uuid.uuid4().hex
+        store.set(f"convatlas/asks/{rank}", own)
+        number = store.get(f"convatlas/answer/{own}").decode()  # waits for it
+        store.add(f"convatlas/came/{number}", 1)
+    else:
+        number, answered = str(store.add("convatlas/starts", 1)), set()
+        while store.add(f"convatlas/came/{number}", 0) < size - 1:
+            asking = [f"convatlas/asks/{other}" for other in range(1, size)]
+            for name in {store.get(key) for key in asking if store.check([key])} - answered:
+                store.set(f"convatlas/answer/{name.decode()}", number)
+                answered.add(name)
+            time.sleep(0.02)
+    return dist.PrefixStore(f"convatlas/start/{number}", store)
 
 
 def processes_here() -> int:
