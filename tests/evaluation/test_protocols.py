@@ -81,6 +81,7 @@ def test_the_150_crops_of_vgg():
 @pytest.mark.parametrize(("size", "side"), [(224, 256), (227, 256), (299, 342), (32, 37), (112, 128)])
 def test_a_canvas_keeps_the_margin_of_256_around_224(size, side):
     assert Canvas(256).side((size, size)) == side
+    assert Canvas(224).side((size, size)) == size
 
 
 # --- averages ---------------------------------------------------------------------------------------------------------

@@ -43,13 +43,14 @@ class Canvas:
     whole: bool = False
 
     def side(self, size: Size) -> int:
-        """Pixels of the shorter side for a network whose input is ``size``.
+        """Pixels of the shorter side for a network whose input is ``size``; never less than that.
 
         AlexNet's 227 is its paper's 224 with the arithmetic put right, so its images are those of 224.
         """
         if self.shorter is None:
             return min(size)
-        return self.shorter if min(size) in (224, 227) else round(self.shorter * min(size) / CLASSIC_SIDE)
+        scaled = self.shorter if min(size) == 227 else round(self.shorter * min(size) / CLASSIC_SIDE)
+        return max(scaled, min(size))
 
 
 INPUT = Canvas()
