@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +51,7 @@ def compiled(
             f"{reason}. On a CPU it needs a C++ compiler (Debian: apt install g++). Install one, or pass --compile off."
         )
     clock = time.perf_counter()
-    faster: nn.Module = torch.compile(net, dynamic=False)
+    faster = cast(nn.Module, torch.compile(net, dynamic=False))
     kept = copy.deepcopy(net.state_dict())  # batch norm's statistics move in a forward pass
     was_training = net.training
     net.train()

@@ -25,6 +25,9 @@ from convatlas.errors import UsageError
 
 # glibc malloc.h: the numbers of mallopt's parameters
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_MMAPPED_FROM = 1 << 30  # bytes; smaller blocks come from the heap, which is kept
+_MADV_HUGEPAGE = 14  # linux/mman.h
+_HUGE_PAGE = 2 << 20  # bytes
 
 
 @functools.cache
@@ -86,8 +89,46 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):
         return False
     return bool(
-        mallopt(_M_MMAP_THRESHOLD, 1 << 30) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1) and mallopt(_M_TOP_PAD, 64 << 20)
+        mallopt(_M_MMAP_THRESHOLD, _MMAPPED_FROM)
+        and mallopt(_M_TRIM_THRESHOLD, -1)  # never
+        and mallopt(_M_TOP_PAD, 64 << 20)
     )
+
+
+@functools.cache
+def use_huge_pages(share: float = 0.5) -> bool:
+    """Ask for pages of 2 MiB in the part of the heap where tensors will lie; True where the system gives them.
+
+    Ordinary pages have 4 KiB: a tensor of a few megabytes is a thousand of them, each faulted in by itself and looked
+    up again and again, on a virtual machine twice over. Blocks worth ``share`` of the memory are allocated, untouched,
+    marked, and freed into the heap that `keep_freed_memory` keeps: addresses, not memory, are taken by it.
+    """
+    if not keep_freed_memory() or "[never]" in _transparent_huge_pages():
+        return False
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    libc.free.restype, libc.free.argtypes = None, [ctypes.c_void_p]
+    libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    size = _MMAPPED_FROM - _HUGE_PAGE
+    blocks, marked = [], True
+    for _ in range(int((_memory_bytes() or 0) * share) // size):
+        block = libc.malloc(size)
+        if not block:  # a limit on addresses
+            break
+        blocks.append(block)
+        inner = -(-block // _HUGE_PAGE) * _HUGE_PAGE
+        marked &= libc.madvise(inner, (block + size - inner) // _HUGE_PAGE * _HUGE_PAGE, _MADV_HUGEPAGE) == 0
+    for block in blocks:
+        libc.free(block)
+    return bool(blocks) and marked
+
+
+def _transparent_huge_pages() -> str:
+    """``always [madvise] never``: what the kernel does, in brackets; never where it does not say."""
+    try:
+        return Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
+    except OSError:
+        return "[never]"
 
 
 @dataclass(frozen=True)
@@ -98,7 +139,7 @@ class Hardware:
     threads: int
     precision: str  # "bf16" (autocast; weights, loss and update stay fp32) or "fp32"
     channels_last: bool
-    allocator: str  # "keeps freed memory" or "system default"
+    allocator: str  # "system default", "keeps freed memory", or that "in huge pages"
     why: str
     compile: bool = False  # the network of the updates, by torch.compile
 
@@ -156,13 +197,15 @@ def choose(
         why = "precision as asked"
         if precision == "bf16" and not native:
             why += "; slow, for there are no bf16 instructions here"
-    kept = keep_freed_memory() if allocator and place.type == "cpu" else False
+    kept = "system default"
+    if allocator and place.type == "cpu" and keep_freed_memory():
+        kept = "keeps freed memory" + (", in huge pages" if use_huge_pages() else "")
     return Hardware(
         device=device,
         threads=torch.get_num_threads(),
         precision=precision,
         channels_last=channels_last is not False,
-        allocator="keeps freed memory" if kept else "system default",
+        allocator=kept,
         why=why,
         compile=compile,
     )
