@@ -226,3 +226,9 @@ def test_auxiliary_heads_have_the_published_parameters(id, name):
         with torch.device("meta"):
             net = ca.create_model(name)
         assert sum(p.numel() for p in net.parameters()) - entry(name).params == computed["aux_params"]
+
+
+def test_the_released_squeezenet_pads_its_last_layer():
+    check = next(line["check"] for line in published()["errata"] if line["id"] == "squeezenet_conv10_padding")
+    padded = next(value for key, value in check.items() if "15*15" in key)
+    assert (entry("squeezenet1_0").macs, entry("squeezenet1_0@caffe").macs) == (check["squeezenet1_0.macs"], padded)

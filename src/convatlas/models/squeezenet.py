@@ -74,13 +74,21 @@ class Fire(nn.Module):
 
 
 class SqueezeNet(Classifier):
-    """Eight fire modules between two convolutions; the last makes a map per class, which is averaged."""
+    """Eight fire modules between two convolutions; the last makes a map per class, which is averaged.
+
+    Args:
+        version: "1.0" or "1.1".
+        bypass: "none", "simple" or "complex" (Figure 2).
+        torchvision: its initialisation.
+        padded: conv10 as the released v1.0 prototxt has it, which adds a rim of biases to the average.
+    """
 
     def __init__(
         self,
         version: str,
         bypass: str = "none",
         torchvision: bool = False,
+        padded: bool = False,
         num_classes: int = 1000,
         in_channels: int = 3,
         image_size: int = 227,
@@ -98,8 +106,7 @@ class SqueezeNet(Classifier):
             if name in pooled:
                 self.add_module(name.replace("fire", "pool"), nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True))
         self.drop9 = nn.Dropout(0.5)
-        # the released v1.0 prototxt pads this 1x1 by 1, which adds a rim of biases to the average; Table 1 does not
-        self.conv10 = nn.Conv2d(channels, num_classes, kernel_size=1)
+        self.conv10 = nn.Conv2d(channels, num_classes, kernel_size=1, padding=1 if padded else 0)
         self.relu10 = nn.ReLU(inplace=True)
         self.pool10 = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
@@ -157,6 +164,20 @@ CONV10 = Departure(
     paper="13 x 13 maps (Table 1); the released v1.0 prototxt pads by 1, 15 x 15",
     here="no padding",
     why="the table; with the padding 28.7 M more multiply-adds",
+)
+RELEASED = Card(
+    paper=PAPER,
+    summary="version 1.0 as the authors released it in Caffe: conv10 padded by 1",
+    initialisation='Caffe\'s "xavier", uniform in +-sqrt(3/fan-in); conv10 Gaussian 0.01; biases 0',
+    departures=(
+        INPUT,
+        Departure(
+            "conv10",
+            paper="13 x 13 maps (Table 1)",
+            here="15 x 15: a 1x1 convolution padded by 1, its rim nothing but biases",
+            why="the released v1.0 prototxt, with which the published weights were trained",
+        ),
+    ),
 )
 FIGURES = {
     "1.0": (
@@ -247,6 +268,13 @@ NETWORKS = (
         "squeezenet_complex_bypass",
         partial(SqueezeNet, "1.0", "complex"),
         card("complex", COMPLEX, INPUT, CONV10),
+        INPUT_SIZE,
+        smallest_size=SMALLEST["1.0"],
+    ),
+    Network(
+        "squeezenet1_0@caffe",
+        partial(SqueezeNet, "1.0", padded=True),
+        RELEASED,
         INPUT_SIZE,
         smallest_size=SMALLEST["1.0"],
     ),
