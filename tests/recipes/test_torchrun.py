@@ -28,6 +28,20 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+LAUNCHED: list[subprocess.Popen[bytes]] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running():
+    """A test that fails leaves no training behind; torchrun takes its ranks with it."""
+    yield
+    while LAUNCHED:
+        agent = LAUNCHED.pop()
+        if agent.poll() is None:
+            agent.terminate()
+            agent.wait(90)
+
+
 def launch(folder: Path, *arguments: str, ranks: int = 2, restarts: int = 0) -> subprocess.Popen[bytes]:
     """torchrun in a process group of its own; what it and the ranks say goes to FOLDER/said and FOLDER/shown."""
     folder.mkdir(exist_ok=True)
@@ -35,7 +49,9 @@ def launch(folder: Path, *arguments: str, ranks: int = 2, restarts: int = 0) -> 
     command += [f"--master-port={free_port()}", "-m", "convatlas", "train", *arguments, "--out", str(folder / "runs")]
     with open(folder / "said", "ab") as stderr, open(folder / "shown", "ab") as stdout:
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(command, stdout=stdout, stderr=stderr, env=environment, start_new_session=True)
+        agent = subprocess.Popen(command, stdout=stdout, stderr=stderr, env=environment, start_new_session=True)
+    LAUNCHED.append(agent)
+    return agent
 
 
 def the_run(folder: Path) -> Path:
