@@ -21,7 +21,7 @@ from convatlas.errors import (
     UnknownNameError,
     UsageError,
 )
-from convatlas.recipes import Material, Run, Watcher, recipe_for, resume, train
+from convatlas.recipes import Material, Run, Watcher, evaluate, recipe_for, resume, train
 from convatlas.recipes._folder import only_one
 from convatlas.training import checkpoint
 
@@ -227,3 +227,25 @@ def test_without_validation_all_images_are_trained_on_and_the_last_weights_kept(
     assert (printed["printed"], printed["printed_protocol"]) == ("0.95 %", "MNIST test, no distortions")
     assert printed["measured_percent"] == pytest.approx(100 * (1 - run.result["test_top1"]), abs=1e-3)
     assert json.loads((run.path / "metrics.jsonl").read_text().splitlines()[0])["val_loss"] is None
+
+
+def test_an_autoencoder_is_judged_by_what_comes_back(digits, tmp_path):
+    run = train("autoencoder", digits, out=tmp_path, **SHORT)
+    result, lines = run.result, run.epochs()
+    assert (result["test_top1"], result["val_top1"], lines[0]["train_top1"]) == (None, None, None)
+    assert result["val_mse"] == min(line["val_loss"] for line in lines)
+    assert 0 < result["test_mse"] < 1  # 1 is what the mean image would get
+    assert "Images and what came back" in (run.path / "report.html").read_text()
+    with pytest.raises(UsageError, match="gives back images, not classes"):
+        evaluate(run)
+    with pytest.raises(RecipeError, match="its loss is mse"):
+        train("autoencoder", digits, out=tmp_path, loss="cross-entropy")
+    with pytest.raises(RecipeError, match="is a classifier"):
+        train("mlp", digits, out=tmp_path, loss="mse")
+
+
+def test_patience_ends_a_run_early_and_says_how_long_it_was(digits, tmp_path):
+    """At a rate this small nothing changes: the first epoch is never bettered."""
+    run = train("mlp", digits, out=tmp_path, epochs=9, patience=2, lr=1e-12, threads=1)
+    assert (run.result["epochs"], run.result["epochs_asked"], len(run.epochs())) == (3, 9, 3)
+    assert resume(run.path).result == run.result

@@ -69,12 +69,16 @@ class ProgressWatcher(Watcher):
 
     def on_epoch(self, epoch: dict[str, Any]) -> None:
         if self._header:
-            validation = ""
+            training = validation = ""
+            if epoch["train_top1"] is not None:
+                training = f"  top-1 {units.percent(epoch['train_top1'])}"
             if epoch["val_top1"] is not None:
                 validation = f"validation top-1 {units.percent(epoch['val_top1'])}  "
+            elif epoch["val_loss"] is not None:
+                validation = f"validation loss {epoch['val_loss']:.4f}  "
             self._console.print(
-                f"[dim]epoch {epoch['epoch'] + 1:>3}[/dim]  train loss {epoch['train_loss']:.4f}  "
-                f"top-1 {units.percent(epoch['train_top1'])}   {validation}lr {epoch['lr']:.3g}",
+                f"[dim]epoch {epoch['epoch'] + 1:>3}[/dim]  train loss {epoch['train_loss']:.4f}{training}   "
+                f"{validation}lr {epoch['lr']:.3g}",
                 soft_wrap=True,
             )
 

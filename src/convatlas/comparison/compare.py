@@ -30,6 +30,7 @@ from convatlas.i18n import _
 from convatlas.recipes import Material, Recipe, Run, Watcher, recipe_for, train
 from convatlas.recipes._folder import make as make_folder
 from convatlas.recipes._folder import write_json, write_text
+from convatlas.recipes._reconstruct import refuse_classifying
 from convatlas.recipes._views import Views
 
 # what is compared when no network is named: from the baseline to the strongest that trains in minutes on a laptop
@@ -123,6 +124,9 @@ def compare(
     protocol = evaluation.get_protocol(protocol).name
     # every name and setting is checked before anything is read or trained
     recipes = {model: recipe_for(model, recipe).change(**settings) for model in _distinct(names or ())}
+
+    for model in recipes:
+        refuse_classifying(model, models.entry(model), "there is nothing to compare it by")
 
     material = _material(data, seed, split, on_bad, recipes)
     if not recipes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from convatlas import models
-from convatlas.errors import UnknownNameError, UsageError
+from convatlas.errors import UnknownNameError
 from convatlas.recipes import modern
 from convatlas.recipes._recipe import Recipe
 from convatlas.recipes.alexnet import ALEXNET_2012
@@ -101,12 +101,11 @@ _MODERN = {
 def own_recipes(model: str) -> dict[str, Recipe]:
     """The recipes that the network decides: ``modern``, ``modern_long``, ``finetune``, and ``paper`` where it has one.
 
-    Raises:
-        UsageError: a network that is no classifier.
+    A network that gives back images has ``modern`` alone.
     """
     entry = models.entry(model)
     if entry.family == "autoencoder":
-        raise UsageError(f"{model} gives back images, not classes: there is nothing to classify with. Choose another.")
+        return {"modern": modern.RECONSTRUCTION}
     of_today = _MODERN.get(entry.full_name) or _MODERN.get(entry.family, _NORMALISED)
     paper = _PAPER.get(entry.full_name) or _PAPER.get(entry.name) or _PAPER.get(entry.family)
     made_for = {recipe.name: recipe for name, recipe in MADE_FOR.items() if name == entry.full_name}

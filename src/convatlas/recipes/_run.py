@@ -102,7 +102,7 @@ class Run:
         run = self.config["run"]
         return models.create_model(
             self.model,
-            num_classes=len(self.classes),
+            **({} if models.entry(self.model).family == "autoencoder" else {"num_classes": len(self.classes)}),
             in_channels=run["in_channels"],
             image_size=run["image_size"],
         )

@@ -21,6 +21,7 @@ from convatlas.data.ranks import RankBatches
 from convatlas.errors import DataError, RecipeError, UsageError
 from convatlas.recipes._material import Material, balance_in_words
 from convatlas.recipes._recipe import Recipe
+from convatlas.recipes._reconstruct import OwnTargets, check_loss, reconstructs
 from convatlas.recipes._run import Run
 from convatlas.recipes._transfer import Stages, in_stages, read_source, take_over
 from convatlas.recipes.fast import PATCHES_OF, whiten
@@ -54,9 +55,10 @@ class Setup:
         """Pixels of test image ``index``, uint8 (h, w, c), as they were read."""
         return self.material.dataset.read(int(self.material.split.test[index]))
 
-    def rows_of(self, batches: Batches) -> Batches | RankBatches:
+    def rows_of(self, batches: Batches) -> Batches | RankBatches | OwnTargets:
         """What this process computes of each batch: all of it, where it is the only one."""
-        return RankBatches(batches, self.team.rank, self.team.size) if self.team.size > 1 else batches
+        rows = RankBatches(batches, self.team.rank, self.team.size) if self.team.size > 1 else batches
+        return OwnTargets(rows) if reconstructs(self.entry) else rows
 
     def header(self) -> dict[str, str]:
         """What is printed before the first update: every choice that bears on speed or accuracy."""
@@ -110,6 +112,7 @@ def prepare(
         begun: the run that is to be continued: its checkpoints hold what it once started from.
     """
     entry = models.entry(model)
+    check_loss(entry, recipe)
     team = join(recipe.rank_timeout_s)
     refuse_contradictions(recipe.batch_size, recipe.accumulate, team)
     if team.size > 1 and recipe.sync_batchnorm and time_s is not None:
@@ -128,7 +131,7 @@ def prepare(
     classes = material.dataset.classes
     net = models.create_model(
         model,
-        num_classes=len(classes),
+        **({} if reconstructs(entry) else {"num_classes": len(classes)}),
         in_channels=material.dataset.channels,
         image_size=image_size,
         init="modern" if recipe.initial == "modern" else "printed",
@@ -254,11 +257,14 @@ def build_companions(setup: Setup, optimizer: torch.optim.Optimizer) -> list[Com
 
 
 def validator(setup: Setup) -> Callable[[nn.Module], Validation] | None:
-    """Mean loss and top-1 on the validation part, computed as in training but unaugmented; None without one."""
+    """Mean loss and top-1 on the validation part, computed as in training but unaugmented; None without one.
+
+    Of a network that gives back images the loss is the mean squared error, and there is no top-1.
+    """
     if len(setup.validation) == 0:
         return None
 
-    team, batches = setup.team, setup.rows_of(setup.validation)
+    team, batches, own_targets = setup.team, setup.rows_of(setup.validation), reconstructs(setup.entry)
 
     def validate(net: nn.Module) -> Validation:
         net.eval()
@@ -267,12 +273,15 @@ def validator(setup: Setup) -> Callable[[nn.Module], Validation] | None:
             for step, (images, labels) in enumerate(batches.epoch(0)):
                 if team.share(len(labels), batches, step).images == 0:
                     continue  # another rank counts them
-                logits = net(images).float()
-                loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-                hits += int((logits.argmax(dim=1) == labels).sum())
+                outputs = net(images).float()
+                if own_targets:
+                    loss += float(F.mse_loss(outputs, labels)) * len(labels)
+                else:
+                    loss += float(F.cross_entropy(outputs, labels, reduction="sum"))
+                    hits += int((outputs.argmax(dim=1) == labels).sum())
                 count += len(labels)
         loss, hits, count = team.add(torch.tensor([loss, hits, count], dtype=torch.float64)).tolist()
-        return Validation(loss / count, hits / count)
+        return Validation(loss / count, None if own_targets else hits / count)
 
     return validate
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from torch import nn
 
+from convatlas import models
 from convatlas.data import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.models.weights import Labels, Loaded, Preparation
+from convatlas.recipes._reconstruct import refuse_classifying
 from convatlas.recipes._run import Run
 from convatlas.recipes._views import batch_size
 
@@ -57,6 +59,8 @@ def subject(given: Subject | Run | str | Path | nn.Module, classes: Sequence[str
     if classes is not None:
         raise UsageError("a run knows its classes; leave classes out.")
     run = given if isinstance(given, Run) else Run(given)
+    what = "it has no accuracy and no labels; what was measured of it is in its report.html"
+    refuse_classifying(str(run.path), models.entry(run.model), what)
     return Subject(str(run.path), run.network(), run.preprocessing, Labels(run.classes), "as the run's own", run)
 
 

@@ -19,6 +19,7 @@ from convatlas.recipes._launch import Launch, same_everywhere
 from convatlas.recipes._material import Material
 from convatlas.recipes._names import PAPER_RECIPES, recipe_for
 from convatlas.recipes._recipe import Recipe
+from convatlas.recipes._reconstruct import reconstruct, reconstructs, report
 from convatlas.recipes._run import CONFIG, ENVIRONMENT, METRICS, REPORT, SPLIT, WEIGHTS, Run
 from convatlas.recipes._setup import (
     Setup,
@@ -233,6 +234,7 @@ def carry_out(folder: Path, setup: Setup, watcher: Watcher, loggers: Sequence[Lo
             seed=setup.seed,
             max_grad_norm=recipe.max_grad_norm,
             accumulate=recipe.accumulate,
+            classifies=not reconstructs(setup.entry),
             patience=recipe.patience,
             checkpoint_every_s=recipe.checkpoint_every_s,
             checkpoint_every_steps=recipe.checkpoint_every_steps,
@@ -270,28 +272,20 @@ def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> N
     else:
         epoch = epochs - 1
     assert epoch is not None  # keep = "best" has validations to choose by
-    data = setup.material.dataset
-    names = tuple(data.names[int(index)] for index in setup.material.split.test)
-    evaluation = evaluate(setup.net, setup.test.epoch(0), setup.material.dataset.classes, names=names)
     seen = epochs * len(setup.material.split.train)
-    result = {
+    training_part = {
         "run": str(folder),
         "model": setup.entry.full_name,
         "epochs": epochs,
         "epochs_asked": setup.recipe.epochs,
         "train_s": round(state.train_s, 3),
         "images_per_s": round(seen / state.train_s, 1) if state.train_s else None,
-        "val_top1": state.scores[epoch] if state.scores else None,
-        "test_top1": evaluation.top1,
-        "test_top5": evaluation.top5,
-        "test_n": evaluation.n,
-        "test_ci95": list(evaluation.ci95),
-        "protocol": evaluation.protocol,
         "chosen_epoch": epoch,
         "weights": weights,
         "seed": setup.seed,
-        "figures": printed_beside_measured(setup, evaluation),
     }
+    judge = judge_reconstruction if reconstructs(setup.entry) else judge_classifier
+    result, report = judge(setup, training_part, state.scores[epoch] if state.scores else None, Run(folder).epochs())
     with journal.Journal(folder / METRICS, state.journal_bytes) as lines:
         lines.write("done", **result)
         lines.sync()
@@ -302,8 +296,44 @@ def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> N
         "chosen_epoch": epoch,
     }
     checkpoint.save(folder / WEIGHTS, dict(setup.net.state_dict()), identity)
-    report = run_report(setup.header(), Run(folder).epochs(), result, evaluation, setup.test_image)
     _folder.write_text(folder / REPORT, report)
+
+
+def judge_classifier(
+    setup: Setup, result: dict[str, Any], score: float | None, epochs: list[dict[str, Any]]
+) -> tuple[dict[str, Any], str]:
+    """The run's result with its accuracy on the test part, and its report."""
+    data = setup.material.dataset
+    names = tuple(data.names[int(index)] for index in setup.material.split.test)
+    evaluation = evaluate(setup.net, setup.test.epoch(0), data.classes, names=names)
+    result |= {
+        "val_top1": score,
+        "test_top1": evaluation.top1,
+        "test_top5": evaluation.top5,
+        "test_n": evaluation.n,
+        "test_ci95": list(evaluation.ci95),
+        "protocol": evaluation.protocol,
+        "figures": printed_beside_measured(setup, evaluation),
+    }
+    return result, run_report(setup.header(), epochs, result, evaluation, setup.test_image)
+
+
+def judge_reconstruction(
+    setup: Setup, result: dict[str, Any], score: float | None, epochs: list[dict[str, Any]]
+) -> tuple[dict[str, Any], str]:
+    """The run's result with its error on the test part, and its report; what only classifiers have is None."""
+    found = reconstruct(setup.net, setup.test, setup.rule, setup.hardware.autocast())
+    result |= {
+        "val_top1": None,
+        "val_mse": None if score is None else -score,
+        "test_top1": None,
+        "test_mse": found.mse,
+        "test_pixels_rms": found.pixels_rms,
+        "test_n": found.n,
+        "protocol": "reconstruction",
+        "figures": [],
+    }
+    return result, report(setup.header(), epochs, result, found)
 
 
 def printed_beside_measured(setup: Setup, evaluation: Evaluation) -> list[dict[str, Any]]:

@@ -43,6 +43,8 @@ MODERN_UNNORMALISED = MODERN.change(
     source="decoupled weight decay: Loshchilov and Hutter, arXiv:1711.05101", **UNNORMALISED
 )
 MODERN_DEEP_UNNORMALISED = MODERN_UNNORMALISED.change(**DEEP_UNNORMALISED)
+# networks that give back their images: the error is the pixels' own, so nothing is held back, shifted or mirrored
+RECONSTRUCTION = MODERN_UNNORMALISED.change(loss="mse", weight_decay=0.0, pad="0", flip="off")
 
 MODERN_LONG = MODERN.change(
     name="modern_long",

@@ -75,6 +75,7 @@ class Plan:
     seed: int
     max_grad_norm: float | None = None
     accumulate: int = 1
+    classifies: bool = True  # whether the targets are classes, of which hits can be counted
     patience: int | None = None  # stop after so many epochs without a better validation
     checkpoint_every_s: float = 60.0
     checkpoint_every_steps: int | None = None
@@ -192,8 +193,9 @@ def fit(
                         raise interrupted(folder, state, stopped)
             with judged(companions):
                 finish_epoch(
-                    net, optimizer, validate, state, journal, folder, observer, epoch, lr, described(companions), team
-                )
+                    net, optimizer, validate, state, journal, folder, observer, epoch, lr, plan.classifies,
+                    described(companions), team,
+                )  # fmt: skip
             stopped, save_now = team.agree(stop.signal_number or 0, due or late())
             over = finished(state, plan, steps)
             if save_now or stopped or over:
@@ -228,6 +230,7 @@ def finish_epoch(
     observer: Observer,
     epoch: int,
     lr: float,
+    classifies: bool,
     weights: str,
     team: Team,
 ) -> None:
@@ -236,7 +239,7 @@ def finish_epoch(
         "epoch": epoch,
         "step": state.step,
         "train_loss": state.loss_sum / state.images,
-        "train_top1": state.hits / state.images,
+        "train_top1": state.hits / state.images if classifies else None,
         "val_loss": None,
         "val_top1": None,
         "weights": weights,

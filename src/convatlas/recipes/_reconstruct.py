@@ -1,0 +1,134 @@
+"""Networks that give back their images: what they are trained on, what is measured of them, and their report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from convatlas import units
+from convatlas.data import Preprocessing
+from convatlas.errors import RecipeError, UsageError
+from convatlas.models import Entry
+from convatlas.recipes._recipe import Recipe
+from convatlas.visualization import html
+
+SHOWN = 12  # test images in the report, each with its reconstruction
+
+
+class Rows(Protocol):
+    def __len__(self) -> int: ...
+
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]: ...
+
+
+class OwnTargets:
+    """Batches whose images are their own targets; the labels are not looked at."""
+
+    def __init__(self, batches: Rows) -> None:
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        for images, _ in self.batches.epoch(epoch, start_step):
+            yield images, images
+
+    def images_in(self, step: int) -> int:
+        return self.batches.images_in(step)  # type: ignore[attr-defined]
+
+
+def reconstructs(entry: Entry) -> bool:
+    """Whether a network gives back images instead of classes."""
+    return entry.family == "autoencoder"
+
+
+def check_loss(entry: Entry, recipe: Recipe) -> None:
+    """Raise RecipeError where the loss is not one for what the network gives."""
+    if reconstructs(entry) and recipe.loss != "mse":
+        raise RecipeError(f"{entry.full_name} gives back images: its loss is mse, not {recipe.loss}.")
+    if not reconstructs(entry) and recipe.loss == "mse":
+        raise RecipeError(f"{entry.full_name} is a classifier: the loss mse is for networks that give back images.")
+
+
+def refuse_classifying(model: str, entry: Entry, what: str) -> None:
+    """Raise UsageError where a network without classes is asked for some."""
+    if reconstructs(entry):
+        raise UsageError(f"{model} gives back images, not classes: {what}.")
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """How well images come back, on the test part.
+
+    Attributes:
+        mse: mean over all pixels of (output - image)^2, pixels brought to mean 0 and deviation 1 by the training part;
+            1 is what the mean image gets, 0 is perfect.
+        pixels_rms: the root of it in the stored images' own units, 0 to 255, the mean over the channels.
+        shown: of the first images, the image and what came back, uint8 (H, W, C).
+    """
+
+    mse: float
+    pixels_rms: float
+    n: int
+    shown: tuple[tuple[np.ndarray, np.ndarray], ...]
+
+
+@torch.inference_mode()
+def reconstruct(
+    net: nn.Module, batches: Rows, rule: Preprocessing, autocast: AbstractContextManager[Any]
+) -> Reconstruction:
+    """Judge ``net`` on batches of prepared images."""
+    net.eval()
+    squares: Tensor | float = 0.0  # (C,) summed over images and pixels
+    values, n = 0, 0
+    shown: list[tuple[np.ndarray, np.ndarray]] = []
+    for images, _ in batches.epoch(0):
+        with autocast:
+            output = net(images)
+        output = output.float()
+        squares = squares + (output - images).square().sum((0, 2, 3)).double().cpu()
+        values, n = values + images[:, 0].numel(), n + len(images)
+        for pair in zip(images[: SHOWN - len(shown)], output[: SHOWN - len(shown)], strict=True):
+            shown.append((_as_picture(pair[0].cpu(), rule), _as_picture(pair[1].cpu(), rule)))
+    by_channel = torch.as_tensor(squares) / values
+    rms = (by_channel.sqrt() * torch.tensor(rule.std, dtype=torch.float64) * 255).mean()
+    return Reconstruction(float(by_channel.mean()), float(rms), n, tuple(shown))
+
+
+def _as_picture(image: Tensor, rule: Preprocessing) -> np.ndarray:
+    """A prepared image (C, H, W) back as uint8 (H, W, C)."""
+    std, mean = torch.tensor(rule.std).view(-1, 1, 1), torch.tensor(rule.mean).view(-1, 1, 1)
+    return ((image * std + mean) * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
+
+
+def report(
+    header: Mapping[str, str], epochs: Sequence[Mapping[str, Any]], result: Mapping[str, Any], found: Reconstruction
+) -> str:
+    """The page of a finished training: what was measured, the epochs, images beside what came back."""
+    lead = html.join(
+        html.strong(f"{units.percent(1 - found.mse, 1)} of the pixels' variance come back"),
+        f" on {units.exact(found.n)} test images: mean squared error {found.mse:.4f} with pixels of deviation 1, where "
+        f"the mean image gets 1; {found.pixels_rms:.1f} of 255 root mean square. The weights were chosen by "
+        "validation; the test images were looked at once, afterwards.",
+    )
+    columns = [html.Column(name) for name in ("epoch", "training error", "validation error")]
+    rows = [
+        [line["epoch"] + 1, f"{line['train_loss']:.4f}", "" if line["val_loss"] is None else f"{line['val_loss']:.4f}"]
+        for line in epochs
+    ]
+    pictures = [picture for pair in found.shown for picture in pair]
+    captions = [word for _ in found.shown for word in ("image", "came back")]
+    return html.page(
+        f"{result['model']}: reconstruction",
+        html.header(str(result["model"]), lead, note=f"seed {result['seed']} · {result['run']}"),
+        html.section("Images and what came back", html.thumbnails(pictures, captions, captions)),
+        html.section("Epochs", html.table(columns, rows, "Mean squared error, pixels of deviation 1.")),
+        html.section("How it was trained", html.facts(header.items())),
+    )
