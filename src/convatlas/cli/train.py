@@ -203,6 +203,14 @@ def _watcher(as_json: bool) -> Any:
 def _print_result(result: dict[str, Any], path: Path) -> None:
     from convatlas import units
 
+    if result["test_top1"] is None:
+        click.echo(
+            f"{result['model']}: test mean squared error {result['test_mse']:.4f} with pixels of deviation 1, "
+            f"{result['test_pixels_rms']:.1f} of 255 root mean square ({result['test_n']} images), "
+            f"{result['epochs']} epochs in {units.duration(result['train_s'])}\n"
+            f"run: {path}   report: {path / 'report.html'}"
+        )
+        return
     low, high = result["test_ci95"]
     click.echo(
         f"{result['model']}: test top-1 {units.percent(result['test_top1'])} "
