@@ -58,6 +58,7 @@ class Recipe:
         0.0, "L1 penalty on what is decayed: so many times the sum of absolute weights.", "update", least=0
     )
     decay_all: bool = setting(False, "Decay biases and norms too, as the papers did.", "update")
+    norm_bias_lr: float = setting(1.0, "Learning rate of the norms' shifts, relative to all others.", "update", above=0)
     lookahead: int = setting(
         0, "Go back to a slow average of the weights after every so many updates; 0: never.", "update", least=0
     )

@@ -229,7 +229,9 @@ def build_optimizer(setup: Setup) -> torch.optim.Optimizer:
     recipe = setup.recipe
     if recipe.optimizer == "sdlm":
         return StochasticDiagonalLM(setup.net.parameters(), lr=recipe.lr)
-    groups = optim.parameter_groups(setup.net, recipe.weight_decay, recipe.decay_all, l1=recipe.l1)
+    groups = optim.parameter_groups(
+        setup.net, recipe.weight_decay, recipe.decay_all, l1=recipe.l1, norm_bias_lr=recipe.norm_bias_lr
+    )
     if setup.stages is not None:
         groups = setup.stages.scaled(setup.net, groups)
     return optim.build(

@@ -38,6 +38,7 @@ FAST = Recipe(
     nesterov=True,
     weight_decay=1.33e-3,
     decay_all=True,
+    norm_bias_lr=64.0,
     lookahead=5,
     schedule="one-cycle",
     schedule_settings={"rise": 0.23, "start": 0.2, "end": 0.07},
