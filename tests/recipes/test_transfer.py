@@ -149,26 +149,31 @@ class StopAt(Watcher):
             signal.raise_signal(signal.SIGINT)
 
 
-@pytest.mark.parametrize("step", [25, 40])  # in the second epoch of 20 updates, and at its end
-def test_gradual_unfreezing_resumes_to_the_same_bits_without_its_source(digits, source, tmp_path, step):
+THAWING = {"epochs": 3, "batch_size": 128, "freeze": "all-but-head", "unfreeze_every": 1, "stage_lr_decay": 0.5}
+
+
+@pytest.fixture(scope="module")
+def thawed(digits, source, tmp_path_factory) -> Run:
+    return train(NET, digits, out=tmp_path_factory.mktemp("thawed"), start_from=str(source.path), **THAWING | SMALL)
+
+
+def test_gradual_unfreezing_resumes_to_the_same_bits_without_its_source(digits, source, tmp_path, thawed):
     here = shutil.copytree(source.path, tmp_path / "source")
-    settings = {"epochs": 3, "batch_size": 64, "freeze": "all-but-head", "unfreeze_every": 1, "stage_lr_decay": 0.5}
-    settings |= SMALL | {"start_from": str(here)}
-    whole = train(NET, digits, out=tmp_path / "whole", **settings)
-    with pytest.raises(Interrupted):
-        train(NET, digits, out=tmp_path / "cut", watcher=StopAt(step), **settings)
+    settings = THAWING | SMALL | {"start_from": str(here), "checkpoint_every_steps": 5}
+    with pytest.raises(Interrupted):  # in the middle of the second epoch of ten updates
+        train(NET, digits, out=tmp_path / "runs", watcher=StopAt(15), **settings)
     shutil.rmtree(here)
-    (folder,) = (tmp_path / "cut").iterdir()
-    assert weights_hash(resume(folder)) == weights_hash(whole)
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert weights_hash(resume(folder)) == weights_hash(thawed)
 
 
-def test_a_run_stopped_before_its_first_update_knows_what_it_started_from(digits, source, tmp_path):
-    run = train(NET, digits, out=tmp_path, epochs=1, start_from=str(source.path), **SMALL)
-    assert run.config["start"]["taken"] == len(source.network().state_dict())
-    begun = train.__globals__["_folder"].make(tmp_path / "begun", NET, "digits")
+def test_a_run_stopped_before_its_first_checkpoint_starts_from_its_source_again(source, tmp_path, thawed):
+    assert thawed.config["start"]["taken"] == len(source.network().state_dict())
+    begun = tmp_path / "begun"
+    begun.mkdir()
     for name in ("config.toml", "env.json", "split.csv"):
-        shutil.copy(run.path / name, begun / name)
-    assert weights_hash(resume(begun)) == weights_hash(run)
+        shutil.copy(thawed.path / name, begun / name)
+    assert weights_hash(resume(begun)) == weights_hash(thawed)
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
@@ -216,16 +221,17 @@ def test_weights_that_do_not_fit_are_refused_with_what_does_not(digits, source, 
     unfinished = shutil.copytree(source.path, tmp_path / "unfinished")
     (unfinished / "model.safetensors").unlink()
     refused("did not finish", unfinished)
-    other = train("mlp", digits, out=tmp_path, epochs=1, threads=1)
-    refused("fc1.weight is .* there and .* here.*--image-size", other.path, "mlp", image_size=20)
+    mlp = models.create_model("mlp", num_classes=10, in_channels=1, image_size=8).state_dict()
+    identity = {"model": "mlp", "classes": list(source.classes), "preprocessing": source.preprocessing.to_dict()}
+    checkpoint.save(tmp_path / "mlp.safetensors", mlp, identity)
+    refused("fc1.weight is .* there and .* here.*--image-size", tmp_path / "mlp.safetensors", "mlp", image_size=20)
     colour = Material(str(shared("data/hymenoptera")), seed=0)
     refused("reads 1 channels and the images here have 3", source.path, material=colour)
 
 
-def test_checkpoints_on_the_way_are_not_weights_to_start_from(digits, tmp_path):
-    run = train("mlp", digits, out=tmp_path, epochs=1, threads=1)
+def test_checkpoints_on_the_way_are_not_weights_to_start_from(digits, source):
     with pytest.raises(CheckpointError, match="on the way"):
-        prepared(digits, checkpoint.best(run.path), "mlp")
+        prepared(digits, checkpoint.best(source.path))
 
 
 def test_so_many_stages_may_be_a_number():
