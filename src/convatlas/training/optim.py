@@ -146,7 +146,7 @@ class RMSProp(torch.optim.Optimizer):
             velocities = [self.state[p]["velocity"] for p in params]
             grads: list[Any] = [p.grad for p in params]
             if group["weight_decay"]:
-                grads = torch._foreach_add(grads, params, alpha=group["weight_decay"])
+                grads = list(torch._foreach_add(grads, params, alpha=group["weight_decay"]))
             torch._foreach_mul_(squares, group["alpha"])
             torch._foreach_addcmul_(squares, grads, grads, 1 - group["alpha"])
             roots = torch._foreach_add(squares, group["eps"])

@@ -20,7 +20,8 @@ def set_dropout(net: nn.Module, rate: float) -> None:
         RecipeError: it has none.
     """
     found = 0
-    for module in net.modules():
+    modules: list[Any] = list(net.modules())
+    for module in modules:
         if isinstance(module, nn.modules.dropout._DropoutNd):
             module.p = rate
             found += 1
