@@ -264,7 +264,21 @@ class Recipe:
     precision: str = setting(
         "auto", "auto asks the processor whether bf16 is fast.", "machine", ("auto", "bf16", "fp32")
     )
-    channels_last: bool = setting(True, "Keep channels innermost in memory.", "machine")
+    channels_last: bool | None = setting(
+        None, "Keep channels innermost in memory; yes where not given, unless a trial says otherwise.", "machine"
+    )
+    trial: bool = setting(
+        True,
+        "Before a long run, try for a few updates what of precision, channels_last and compile is left open; "
+        "the answer is kept for this machine.",
+        "machine",
+    )
+    compile: str = setting(
+        "auto",
+        "torch.compile for the updates; auto: where a trial says that a run repays it.",
+        "machine",
+        ("auto", "on", "off"),
+    )
     allocator: bool = setting(True, "Keep freed memory in the process (glibc).", "machine")
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,19 +19,23 @@ from torch import Tensor, nn
 from convatlas import models, training
 from convatlas.data import Augment, Batches, Preprocessing
 from convatlas.data.ranks import RankBatches
+from convatlas.data.store import default_cache_dir
 from convatlas.errors import DataError, RecipeError, UsageError
 from convatlas.recipes._material import Material, balance_in_words
 from convatlas.recipes._recipe import Recipe
 from convatlas.recipes._reconstruct import OwnTargets, check_loss, reconstructs
 from convatlas.recipes._run import Run
+from convatlas.recipes._speed import settle
 from convatlas.recipes._transfer import Stages, in_stages, read_source, take_over
 from convatlas.recipes.fast import PATCHES_OF, whiten
 from convatlas.recipes.lenet import widen
 from convatlas.training import Companion, Hardware, Lookahead, Validation, WeightAverage, losses, optim, schedule
+from convatlas.training.compilation import compiled
 from convatlas.training.curvature import CurvatureEstimate, StochasticDiagonalLM
 from convatlas.training.distributed import Team, join, refuse_contradictions
 from convatlas.training.loggers import by_names
 from convatlas.training.regularisers import set_dropout, set_stochastic_depth
+from convatlas.training.trial import Update, Way
 
 
 @dataclass(frozen=True)
@@ -174,9 +179,57 @@ def prepare(
         stages=stages,
     )
     if time_s is not None:
-        recipe = setup.recipe.change(epochs=epochs_within(setup, time_s))
-        return Setup(**{**setup.__dict__, "recipe": recipe})
-    return setup
+        setup = dataclasses.replace(setup, recipe=setup.recipe.change(epochs=epochs_within(setup, time_s)))
+    return settled(setup)
+
+
+def settled(setup: Setup) -> Setup:
+    """The setup, computing in the way that is fastest here; see `_speed`."""
+    if setup.team.size > 1 or setup.recipe.optimizer == "sdlm":
+        if setup.recipe.compile == "on":
+            raise UsageError("compile = on needs one process and an optimizer other than sdlm; leave it off.")
+        return setup
+    shape = (min(setup.recipe.batch_size, len(setup.batches.indices)), setup.rule.channels, *setup.rule.size)
+    updates = setup.recipe.epochs * len(setup.batches)
+    with torch.random.fork_rng(devices=()):
+        hardware = settle(
+            setup.hardware,
+            setup.recipe,
+            setup.entry.full_name,
+            shape,
+            updates,
+            partial(rehearsed, setup),
+            default_cache_dir(),
+        )
+    return dataclasses.replace(setup, hardware=hardware, net=hardware.place(setup.net))
+
+
+def rehearsed(setup: Setup, way: Way) -> Update:
+    """An update of a copy of the network, computed that way, always on the first batch."""
+    hardware = dataclasses.replace(setup.hardware, precision=way.precision, channels_last=way.channels_last)
+    net = hardware.place(copy.deepcopy(setup.net)).train()
+    rehearsal = dataclasses.replace(setup, hardware=hardware, net=net)
+    optimizer, loss_fn = build_optimizer(rehearsal), build_loss(rehearsal)
+    build_companions(rehearsal, optimizer)  # what is frozen takes less time
+    images, labels = next(setup.batches.epoch(0))
+    called = compiled(net, [images], hardware.autocast())[0] if way.compiled else net
+
+    def update() -> Tensor:
+        return training.train_step(
+            called, images, labels, loss_fn, optimizer, hardware.autocast(), None, setup.recipe.accumulate
+        ).loss
+
+    return update
+
+
+def compiled_for(setup: Setup) -> tuple[nn.Module, float]:
+    """What the updates call, compiled where that was chosen, and the seconds it took."""
+    if not setup.hardware.compile:
+        return setup.net, 0.0
+    batches, size = setup.batches, setup.recipe.batch_size
+    sizes = {min(size, len(batches.indices)), len(batches.indices) % size} - {0}
+    examples = [batches.batch(batches.indices[:count])[0] for count in sorted(sizes, reverse=True)]
+    return compiled(setup.net, examples, setup.hardware.autocast())
 
 
 def epochs_within(setup: Setup, time_s: float, trial: int = 8) -> int:

@@ -27,6 +27,7 @@ from convatlas.recipes._setup import (
     build_loss,
     build_optimizer,
     build_schedule,
+    compiled_for,
     prepare,
     validator,
 )
@@ -193,13 +194,24 @@ def write_beginning(folder: Path, setup: Setup) -> None:
             "classes": list(data.classes),
             "split": setup.material.split.rule,
         },
-        "recipe": setup.recipe.to_dict() | {"threads": setup.hardware.threads, "precision": setup.hardware.precision},
+        "recipe": setup.recipe.to_dict() | resolved(setup.hardware),
         "preprocessing": setup.rule.to_dict(),
         "machine": setup.hardware.to_dict() | ({"processes": setup.team.size} if setup.team.size > 1 else {}),
     }
     if setup.start is not None:
         tables["start"] = setup.start
     _folder.write_toml(folder / CONFIG, tables)
+
+
+def resolved(hardware: training.Hardware) -> dict[str, Any]:
+    """What the recipe left open, as it was settled: a resumed run computes as it began."""
+    return {
+        "threads": hardware.threads,
+        "precision": hardware.precision,
+        "channels_last": hardware.channels_last,
+        "compile": "on" if hardware.compile else "off",
+        "trial": False,
+    }
 
 
 def carry_out(folder: Path, setup: Setup, watcher: Watcher, loggers: Sequence[Logger] = ()) -> Run:
@@ -239,6 +251,8 @@ def carry_out(folder: Path, setup: Setup, watcher: Watcher, loggers: Sequence[Lo
             checkpoint_every_s=recipe.checkpoint_every_s,
             checkpoint_every_steps=recipe.checkpoint_every_steps,
         )
+        called, compile_s = compiled_for(setup)
+        state.compile_s += compile_s
         state = training.fit(
             setup.net,
             setup.rows_of(setup.batches),
@@ -253,6 +267,7 @@ def carry_out(folder: Path, setup: Setup, watcher: Watcher, loggers: Sequence[Lo
             observer=tracking,
             companions=companions,
             team=team,
+            called=called,
         )
         with team.together(), training.judged(companions):
             if team.leads:
@@ -279,6 +294,7 @@ def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> N
         "epochs": epochs,
         "epochs_asked": setup.recipe.epochs,
         "train_s": round(state.train_s, 3),
+        **({"compile_s": round(state.compile_s, 3)} if setup.hardware.compile else {}),
         "images_per_s": round(seen / state.train_s, 1) if state.train_s else None,
         "chosen_epoch": epoch,
         "weights": weights,

@@ -51,6 +51,7 @@ class State:
     scores: list[float] = field(default_factory=list)  # of the validation after each finished epoch
     best_epoch: int | None = None
     train_s: float = 0.0  # spent in updates, over all sittings
+    compile_s: float = 0.0  # spent in torch.compile, and not in train_s
     journal_bytes: int = 0
 
     @property
@@ -115,12 +116,16 @@ def fit(
     observer: Observer | None = None,
     companions: Sequence[Companion] = (),
     team: Team = ALONE,
+    called: nn.Module | None = None,
 ) -> State:
     """Train ``net`` in place, from ``state`` on, with journal and checkpoints in ``folder``.
 
     Of several processes each calls this alike, with its own rows of the batches; rank 0 alone writes.
 
     Validated and kept are the weights that the ``companions`` put in place; ``net`` is left with the trained ones.
+
+    Args:
+        called: what the updates call, where that is not ``net`` itself: a compiled form of it.
 
     Raises:
         NonFiniteLossError: the loss became nan or inf; no checkpoint is written after that.
@@ -157,7 +162,7 @@ def fit(
             if first == 0:
                 for companion in companions:
                     companion.before_epoch(epoch)
-            replica = team.replica(net, replica)
+            replica = team.replica(net if called is None else called, replica)
             clock = time.perf_counter()
             waiting: list[StepResult] = []
             for images, labels in batches.epoch(epoch, first):
