@@ -17,6 +17,7 @@ from convatlas.cli._common import (
     print_table,
     process_number,
 )
+from convatlas.cli._grouped import GroupedCommand
 from convatlas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def settings_options(*only: str) -> Callable[[Any], Any]:
     return decorate
 
 
-@click.command("train", context_settings={"max_content_width": 110})
+@click.command("train", cls=GroupedCommand, context_settings={"max_content_width": 110})
 @click.argument("model", required=False)
 @data_option()
 @click.option("--recipe", default="modern", show_default=True,

@@ -14,6 +14,7 @@ from convatlas import models
 from convatlas.data import Dataset, Preprocessing, Split, open_data, read_split
 from convatlas.errors import CheckpointError, DataError
 from convatlas.recipes._recipe import Recipe
+from convatlas.recipes._reconstruct import reconstructs
 from convatlas.training import checkpoint, journal
 
 WEIGHTS = "model.safetensors"
@@ -100,9 +101,10 @@ class Run:
 
     def untrained_network(self) -> nn.Module:
         run = self.config["run"]
+        head: dict[str, Any] = {} if reconstructs(models.entry(self.model)) else {"num_classes": len(self.classes)}
         return models.create_model(
             self.model,
-            **({} if models.entry(self.model).family == "autoencoder" else {"num_classes": len(self.classes)}),
+            **head,
             in_channels=run["in_channels"],
             image_size=run["image_size"],
         )

@@ -134,9 +134,10 @@ def prepare(
     like = source.rule if source else begun.preprocessing if begun and recipe.start_from is not None else None
     image_size = recipe.image_size or (like.size[0] if like else entry.input[1])
     classes = material.dataset.classes
+    head: dict[str, Any] = {} if reconstructs(entry) else {"num_classes": len(classes)}
     net = models.create_model(
         model,
-        **({} if reconstructs(entry) else {"num_classes": len(classes)}),
+        **head,
         in_channels=material.dataset.channels,
         image_size=image_size,
         init="modern" if recipe.initial == "modern" else "printed",

@@ -439,7 +439,8 @@ def of_this_start(store: dist.Store, rank: int, size: int) -> dist.Store:
         number = store.get(f"convatlas/answer/{own}").decode()  # waits for it
         store.add(f"convatlas/came/{number}", 1)
     else:
-        number, answered = str(store.add("convatlas/starts", 1)), set()
+        number = str(store.add("convatlas/starts", 1))
+        answered: set[bytes] = set()
         while store.add(f"convatlas/came/{number}", 0) < size - 1:
             asking = [f"convatlas/asks/{other}" for other in range(1, size)]
             for name in {store.get(key) for key in asking if store.check([key])} - answered:
