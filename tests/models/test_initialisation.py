@@ -105,3 +105,12 @@ def test_a_recipe_can_ask_for_it():
     recipe = Recipe(initial="modern", epochs=1, image_size=32)
     net = prepare("resnet20_cifar", Material("digits"), recipe, seed=0, time_s=None).net
     assert net.get_submodule("stage1.0.bn2").weight.eq(0).all()
+
+
+@pytest.mark.parametrize(("name", "head"), [("squeezenet1_1", "conv10"), ("nin_cifar", "cccp6")])
+def test_rectified_logits_begin_above_zero(name, head):
+    net = ca.create_model(name, init="modern")
+    assert torch.equal(net.get_submodule(head).bias, torch.ones(net.get_submodule(head).out_channels))
+    assert all(
+        not layer.bias.any() for path, layer in net.named_modules() if isinstance(layer, nn.Conv2d) and path != head
+    )

@@ -6,7 +6,9 @@ fairer. "modern" is that rule: Goyal et al., arXiv:1706.02677, section 5.1, the 
     convolutions, hidden layers   Gaussian, standard deviation gain / sqrt(n), n the inputs of a unit; gain sqrt(2)
                                   for ReLU (He et al., arXiv:1502.01852, equation 10), 1 for LeNet-5's scaled tanh
     layers that name the classes  Gaussian 0.01, so that the first loss is ln K
-    biases                        0
+    biases                        0; of layers that name the classes and are rectified (NiN, SqueezeNet) 1, which
+                                  gives ReLU positive inputs to begin with (Krizhevsky et al. 2012, section 5): a
+                                  class that is negative for every image never learns
     batch norm                    the identity; the last of a residual branch starts at scale 0, so that every
                                   block begins as its shortcut. Where a 1x1 convolution ends the branch
                                   (Inception-ResNet), its weights start at 0 instead
@@ -45,13 +47,13 @@ def initialise(net: nn.Module, name: str = "modern") -> None:
 @torch.no_grad()
 def modern_(net: nn.Module, gain: float = math.sqrt(2)) -> None:
     """The rule above, for a network of convolutions, fully connected layers and batch norm."""
-    heads = class_layers(net)
+    heads, rectified = class_layers(net), getattr(net, "rectified_logits", False)
     for module in net.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             std = HEAD_STD if module in heads else gain / math.sqrt(fan_in(module.weight))
             nn.init.normal_(module.weight, std=std)
             if module.bias is not None:
-                nn.init.zeros_(module.bias)
+                nn.init.constant_(module.bias, 1.0 if module in heads and rectified else 0.0)
         elif isinstance(module, nn.BatchNorm2d):
             module.reset_parameters()
         elif isinstance(module, nn.PReLU):

@@ -36,6 +36,8 @@ IMAGENET_BETWEEN: Between = (("pool0",), ("pool2",), ("pool3", "drop"))
 class NiN(Classifier):
     """mlpconv layers one after the other, a map per class, global average pooling. ReLU follows every layer."""
 
+    rectified_logits = True
+
     def __init__(
         self,
         mlpconvs: tuple[tuple[tuple[str, int, int, int, int | str, float], ...], ...],

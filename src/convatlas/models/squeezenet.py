@@ -83,6 +83,8 @@ class SqueezeNet(Classifier):
         padded: conv10 as the released v1.0 prototxt has it, which adds a rim of biases to the average.
     """
 
+    rectified_logits = True
+
     def __init__(
         self,
         version: str,
