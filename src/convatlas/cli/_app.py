@@ -24,6 +24,7 @@ COMMANDS = {
     "evaluate": "Top-1 and top-5 of a run, with intervals, per class and confusion.",
     "predict": "Labels for images and folders of images.",
     "compare": "Train and measure several networks, honestly; recommend one under a budget.",
+    "bench": "Speed of this machine on these networks: training, inference, its peak.",
 }
 
 

@@ -1,0 +1,169 @@
+"""convatlas bench: the speed of this machine on these networks."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from convatlas import units
+from convatlas.cli._common import debug_option, json_option, print_json, print_table
+from convatlas.cli._lang import lang_option
+from convatlas.cli.train import settings_options
+from convatlas.errors import UsageError
+from convatlas.i18n import _
+
+if TYPE_CHECKING:
+    from convatlas.comparison.speed import MachineSpeed, Speed
+    from convatlas.training import Hardware
+
+Choice = tuple[str, str, str]  # what was chosen, its value, why
+
+
+@click.command("bench", context_settings={"max_content_width": 110})
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--batch-size", type=click.IntRange(1),
+              help="Images of a batch; by default 128 up to 64 pixels and 16 above, 8 times that on GPUs.")  # fmt: skip
+@click.option("--image-size", type=click.IntRange(1), help="Side of the images; each network's own by default.")
+@click.option("--time", "seconds", type=float, default=15.0, show_default=True,
+              help="Seconds a network; setting up and warming up come on top.")  # fmt: skip
+@settings_options("device", "threads", "precision", "channels_last", "allocator")
+@json_option
+@lang_option
+@debug_option
+def command(
+    names: tuple[str, ...],
+    batch_size: int | None,
+    image_size: int | None,
+    seconds: float,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """The speed of this machine on these networks, and how far it is from the machine's best.
+
+    Training is whole updates on random images: forward, backward and SGD, no reading and no augmentation. The machine's
+    best is the product of two large matrices and the copy of a large tensor. Without a NAME a network for small images
+    and one for large ones are timed.
+
+    \b
+    convatlas bench
+    convatlas bench resnet50 squeezenet1_1 --batch-size 32 --time 30
+    convatlas bench lenet5 --precision fp32 --threads 1 --json
+    """
+    from convatlas.comparison.speed import DEFAULT_NETWORKS, measure_speed
+    from convatlas.models import entry
+    from convatlas.training import choose
+    from convatlas.training.hardware import restored_threads
+
+    if not 0 < seconds < float("inf"):
+        raise UsageError(f"--time {seconds:g}: seconds above 0 are expected.")
+    names = names or DEFAULT_NETWORKS
+    for name in names:
+        entry(name)  # before the machine is asked anything
+    given = {key: value for key, value in settings.items() if value is not None}
+    with restored_threads():
+        found = measure_speed(
+            names,
+            choose(**given),
+            batch_size=batch_size,
+            image_size=image_size,
+            time_s=seconds,
+            on_stage=lambda text: click.echo(text, err=True),
+        )
+    choices = chosen(found.hardware, given)
+    if as_json:
+        said = [{"what": what, "value": value, "why": why} for what, value, why in choices]
+        print_json({**found.to_dict(), "chosen": said})
+    else:
+        show(found, choices)
+
+
+def chosen(hardware: Hardware, given: dict[str, Any]) -> list[Choice]:
+    """How the networks compute here, and why so."""
+    if "threads" in given:
+        why_threads = _("as asked")
+    elif "OMP_NUM_THREADS" in os.environ:
+        why_threads = _("OMP_NUM_THREADS says so")
+    else:
+        why_threads = _("one for each core this process may use; a second thread of a core adds nothing")
+    asked = _("as asked") if "channels_last" in given else _("convolutions compute in it without reordering")
+    kept, _comma, huge = hardware.allocator.partition(", ")
+    if given.get("allocator") is False:
+        why_kept = _("as asked")
+    elif kept == "keeps freed memory":
+        why_kept = _("large tensors are not mapped and faulted in anew for every operator")
+    else:
+        why_kept = _("the system's allocator cannot be told to keep freed memory, or tensors lie on the GPU")
+    layout = _("channels last") if hardware.channels_last else _("channels first")
+    why_huge = _("fewer faults and look-ups of addresses") if huge else _("not given by the system, or not asked for")
+    return [
+        (_("precision"), hardware.precision, hardware.why),
+        (_("memory format"), layout, asked),
+        (_("threads"), str(hardware.threads), why_threads),
+        (_("allocator"), _("keeps freed memory") if kept == "keeps freed memory" else _("system default"), why_kept),
+        (_("huge pages"), _("yes") if huge else _("no"), why_huge),
+    ]
+
+
+def show(found: Speed, choices: list[Choice]) -> None:
+    precision = found.hardware.precision
+    title = _("{processor}; measured: the median, and what 8 of 10 calls lie between", processor=found.processor)
+    columns = (
+        (_("network"), "left"),
+        (_("input"), "left"),
+        (_("batch"), "right"),
+        (_("training, images/s"), "right"),
+        (_("inference, images/s"), "right"),
+        (_("one image, ms"), "right"),
+        (_("of the matrix peak"), "right"),
+    )
+    rows = (
+        (
+            each.model,
+            "x".join(map(str, each.input)),
+            each.batch_size,
+            with_spread(each.training.rate(each.batch_size)),
+            with_spread(each.inference.rate(each.batch_size)),
+            with_spread(each.single.milliseconds()),
+            units.percent(each.share(found.machine, precision), 1),
+        )
+        for each in found.networks
+    )
+    print_table(columns, rows, title)
+    show_machine(found.machine)
+    print_table([(_("chosen"), "left"), ("", "left"), (_("why"), "left")], choices)
+    click.echo(
+        _(
+            "of the matrix peak: derived, 6 * MACs * images/s of training over the {precision} matrix product; "
+            "an update is about three forward passes of 2 operations a multiply-add",
+            precision=precision,
+        )
+    )
+    click.echo(_("Others may be using this machine: a wide spread says so, and then all figures are too low."))
+
+
+def show_machine(machine: MachineSpeed) -> None:
+    """What the machine does at best: products in each precision, and the copy."""
+    rows = [
+        (
+            _("matrix product, {precision}", precision=precision),
+            with_spread(machine.flops_per_s(precision), 1e9) + " GFLOP/s",
+            _("{side} x {side}; a multiply-add is two operations", side=machine.sides[precision]),
+        )
+        for precision in machine.products
+    ]
+    copied = machine.to_dict()["copy_bytes_per_s"]
+    rows.append((_("memory"), with_spread(copied, 1e9) + " GB/s", _("copy of 256 MiB; what is read and written")))
+    print_table([(_("this machine"), "left"), (_("measured"), "right"), ("", "left")], rows)
+
+
+def with_spread(figure: dict[str, float], unit: float = 1.0) -> str:
+    """``1,204 (1,150 to 1,231)``."""
+    median, low, high = (digits(figure[key] / unit) for key in ("median", "low", "high"))
+    return f"{median} ({_('{low} to {high}', low=low, high=high)})"
+
+
+def digits(value: float) -> str:
+    """Three significant digits, none of a whole part left out."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
