@@ -1,10 +1,16 @@
-"""Training throughput of convatlas beside a loop left at PyTorch's defaults, both in one run on this machine.
+"""Training throughput of convatlas beside two loops in plain PyTorch, in turns on this machine.
 
-    python benchmarks/train_throughput.py --data CIFAR [--model resnet20_cifar] [--rounds 5] [--updates 40]
+    python benchmarks/train_throughput.py --data CIFAR                                       ResNet-20 on CIFAR-10
+    python benchmarks/train_throughput.py --data PHOTOS --model resnet18 --batch-size 32     ResNet-18 at 224 pixels
 
-The peer is what a tutorial writes: a Dataset of PIL images with a padded random crop, a flip and a normalisation, a
-DataLoader with no further arguments, the same network in fp32 and contiguous memory, SGD. Both sides are warmed up,
-then take turns, so that a busy machine hurts both alike; medians over the rounds and their ratio are printed.
+defaults   What a tutorial writes: a Dataset that opens each image with Pillow, the usual random crop, flip and
+           normalisation, a DataLoader with no further arguments, fp32, contiguous memory, SGD.
+by hand    The update alone in bf16 autocast and channels-last memory, on the batches that convatlas prepares.
+convatlas  The loop of ``convatlas train`` with what it chooses here.
+
+Each side is a process of its own, for the settings of memory are a process's; they take turns, one round each, so that
+a busy machine hurts all alike. Every round is warmed up. Medians over the rounds, their ratios, and how far the update
+is from what the machine was seen to multiply (3 times the forward's multiply-adds, 2 operations each).
 """
 
 from __future__ import annotations
@@ -13,63 +19,93 @@ import argparse
 import json
 import random
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from convatlas import models, training
 from convatlas.recipes import Material, recipe_for
-from convatlas.recipes._setup import build_loss, build_optimizer, prepare
+from convatlas.recipes._setup import Setup, build_loss, build_optimizer, prepare
+
+SIDES = ("defaults", "by hand", "convatlas")
 
 
-class PilImages(TorchDataset):
-    """CIFAR as PIL images with the usual transforms, one image at a time."""
+class PillowImages(TorchDataset):
+    """Images opened with Pillow one at a time, with the usual transforms: a padded crop of small ones, else a box."""
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, mean: np.ndarray, std: np.ndarray) -> None:
-        self.images = [Image.fromarray(image) for image in images]
-        self.labels, self.mean, self.std = labels, mean, std
+    def __init__(self, material: Material, side: int, mean: np.ndarray, std: np.ndarray) -> None:
+        data = material.dataset
+        self.side, self.mean, self.std = side, mean, std
+        self.labels = data.labels[material.split.train]
+        small = side <= 32
+        names = [data.names[int(i)] for i in material.split.train]
+        # small images come out of one file, so they are held; photos are files, opened every time
+        self.images: list[Image.Image] | list[Path]
+        if small:
+            self.images = [Image.fromarray(data.read(int(i))) for i in material.split.train]
+        else:
+            self.images = [Path(data.source) / name for name in names]
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
         image = self.images[index]
-        padded = Image.new("RGB", (image.width + 8, image.height + 8))
-        padded.paste(image, (4, 4))
-        left, top = random.randint(0, 8), random.randint(0, 8)
-        image = padded.crop((left, top, left + image.width, top + image.height))
+        image = random_box(image, self.side) if isinstance(image, Path) else padded_crop(image)
         if random.random() < 0.5:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         array = (np.asarray(image, np.float32) / 255 - self.mean) / self.std
         return torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1))), int(self.labels[index])
 
 
-def forever(batches: object) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def padded_crop(image: Image.Image) -> Image.Image:
+    padded = Image.new("RGB", (image.width + 8, image.height + 8))
+    padded.paste(image, (4, 4))
+    left, top = random.randint(0, 8), random.randint(0, 8)
+    return padded.crop((left, top, left + image.width, top + image.height))
+
+
+def random_box(path: Path, side: int) -> Image.Image:
+    """torchvision's RandomResizedCrop: 8 to 100 % of the area, width over height 3/4 to 4/3."""
+    with Image.open(path) as file:
+        image = file.convert("RGB")
+    area = image.width * image.height * random.uniform(0.08, 1.0)
+    ratio = random.uniform(3 / 4, 4 / 3)
+    width = min(image.width, round((area * ratio) ** 0.5))
+    height = min(image.height, round((area / ratio) ** 0.5))
+    left, top = random.randint(0, image.width - width), random.randint(0, image.height - height)
+    return image.resize((side, side), Image.Resampling.BILINEAR, box=(left, top, left + width, top + height))
+
+
+def forever(batches: Any) -> Iterator[tuple[Tensor, Tensor]]:
     while True:
-        yield from batches  # type: ignore[misc]
+        yield from batches
 
 
-def defaults(material: Material, rule: object, model: str, batch_size: int) -> Iterator[int]:
-    """Updates of the tutorial's loop; yields the images of each."""
-    data, train = material.dataset, material.split.train
-    images = np.stack([data.read(int(i)) for i in train])
-    loader = DataLoader(
-        PilImages(images, data.labels[train], np.float32(rule.mean), np.float32(rule.std)),  # type: ignore[attr-defined]
-        batch_size=batch_size,
-        shuffle=True,
-    )
-    torch.manual_seed(0)
-    net = models.create_model(model, num_classes=len(data.classes), in_channels=data.channels).train()
+def prepared(data: str, model: str, batch_size: int, allocator: bool) -> Setup:
+    recipe = recipe_for(model).change(batch_size=batch_size, allocator=allocator)
+    if models.entry(model).input[1] > 32:
+        recipe = recipe.change(crop="random-resized")  # the same work as the tutorial's
+    return prepare(model, Material(data), recipe, 0, None)
+
+
+def defaults(setup: Setup) -> Iterator[int]:
+    rule, data = setup.rule, setup.material.dataset
+    images = PillowImages(setup.material, rule.size[0], np.float32(rule.mean), np.float32(rule.std))
+    net = models.create_model(setup.entry.full_name, num_classes=len(data.classes), in_channels=data.channels).train()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
     criterion = nn.CrossEntropyLoss()
-    for inputs, labels in forever(loader):
+    for inputs, labels in forever(DataLoader(images, batch_size=setup.recipe.batch_size, shuffle=True)):
         loss = criterion(net(inputs), labels)
         optimizer.zero_grad()
         loss.backward()
@@ -77,62 +113,106 @@ def defaults(material: Material, rule: object, model: str, batch_size: int) -> I
         yield len(labels)
 
 
-def ours(setup: object) -> Iterator[int]:
-    """Updates of convatlas with the settings it chooses here."""
-    s = setup
-    optimizer, loss_fn = build_optimizer(s), build_loss(s)  # type: ignore[arg-type, attr-defined]
-    s.net.train()  # type: ignore[attr-defined]
+def by_hand(setup: Setup) -> Iterator[int]:
+    data = setup.material.dataset
+    net = models.create_model(setup.entry.full_name, num_classes=len(data.classes), in_channels=data.channels)
+    net = net.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+    criterion = nn.CrossEntropyLoss()
+    for inputs, labels in forever_epochs(setup):
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = net(inputs)
+        loss = criterion(logits.float(), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        yield len(labels)
+
+
+def convatlas(setup: Setup) -> Iterator[int]:
+    optimizer, loss_fn = build_optimizer(setup), build_loss(setup)
+    setup.net.train()
+    for images, labels in forever_epochs(setup):
+        training.train_step(setup.net, images, labels, loss_fn, optimizer, setup.hardware.autocast())
+        yield len(labels)
+
+
+def forever_epochs(setup: Setup) -> Iterator[tuple[Tensor, Tensor]]:
     epoch = 0
     while True:
-        for images, labels in s.batches.epoch(epoch):  # type: ignore[attr-defined]
-            training.train_step(s.net, images, labels, loss_fn, optimizer, s.hardware.autocast())  # type: ignore[attr-defined]
-            yield len(labels)
+        yield from setup.batches.epoch(epoch)
         epoch += 1
 
 
-def rate(updates: Iterator[int], count: int) -> float:
+def one_round(options: argparse.Namespace) -> dict[str, Any]:
+    """What a process of one side prints."""
+    setup = prepared(options.data, options.model, options.batch_size, allocator=options.side == "convatlas")
+    updates = {"defaults": defaults, "by hand": by_hand, "convatlas": convatlas}[options.side](setup)
+    for _ in range(options.warm_up):
+        next(updates)
     clock = time.perf_counter()
-    images = sum(next(updates) for _ in range(count))
-    return images / (time.perf_counter() - clock)
+    images = sum(next(updates) for _ in range(options.updates))
+    rate = images / (time.perf_counter() - clock)
+    return {"images_per_s": rate, "hardware": setup.hardware.to_dict()}
+
+
+def matrix_peak(dtype: torch.dtype, n: int = 2048, repeats: int = 7) -> float:
+    """Operations a second of the best of a few square products."""
+    a, b = torch.randn(n, n, dtype=dtype), torch.randn(n, n, dtype=dtype)
+    times = []
+    for _ in range(repeats):
+        clock = time.perf_counter()
+        a @ b
+        times.append(time.perf_counter() - clock)
+    return 2 * n**3 / min(times)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True)
     parser.add_argument("--model", default="resnet20_cifar")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--updates", type=int, default=40)
     parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--updates", type=int, default=20)
+    parser.add_argument("--warm-up", type=int, default=5)
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    if options.side:
+        print(json.dumps(one_round(options)))
+        return
 
-    material = Material(options.data)
-    setup = prepare(options.model, material, recipe_for(options.model).change(batch_size=options.batch_size), 0, None)
-    sides = {
-        "PyTorch defaults": defaults(material, setup.rule, options.model, options.batch_size),
-        "convatlas": ours(setup),
-    }
-    for updates in sides.values():
-        rate(updates, 10)  # warm-up: primitives are built, memory is touched
-    rates: dict[str, list[float]] = {name: [] for name in sides}
+    rates: dict[str, list[float]] = {side: [] for side in SIDES}
+    hardware = None
     for _ in range(options.rounds):
-        for name, updates in sides.items():
-            rates[name].append(rate(updates, options.updates))
-    medians = {name: statistics.median(values) for name, values in rates.items()}
+        for side in SIDES:
+            command = [sys.executable, __file__, *sys.argv[1:], "--side", side]
+            found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            rates[side].append(found["images_per_s"])
+            hardware = found["hardware"]  # the last side is convatlas
+    medians = {side: statistics.median(values) for side, values in rates.items()}
+    peak = {str(dtype).removeprefix("torch."): matrix_peak(dtype) for dtype in (torch.bfloat16, torch.float32)}
+    operations = 6 * models.entry(options.model).macs * medians["convatlas"]
     result = {
         "model": options.model,
         "batch_size": options.batch_size,
-        "images_per_s": {name: round(value, 1) for name, value in medians.items()},
-        "spread": {name: [round(min(values), 1), round(max(values), 1)] for name, values in rates.items()},
-        "ratio": round(medians["convatlas"] / medians["PyTorch defaults"], 3),
-        "hardware": setup.hardware.to_dict(),
+        "images_per_s": {side: round(value, 1) for side, value in medians.items()},
+        "rounds": {side: [round(value, 1) for value in values] for side, values in rates.items()},
+        "ratio_to_defaults": round(medians["convatlas"] / medians["defaults"], 3),
+        "ratio_to_by_hand": round(medians["convatlas"] / medians["by hand"], 3),
+        "gflops": round(operations / 1e9, 1),
+        "matrix_peak_gflops": {name: round(value / 1e9, 1) for name, value in peak.items()},
+        "hardware": hardware,
         "environment": training.environment(),
     }
-    for name, value in medians.items():
-        low, high = min(rates[name]), max(rates[name])
-        print(f"{name:>18}  {value:8,.0f} images/s  (of {options.rounds}: {low:,.0f} to {high:,.0f})")
-    print(f"{'ratio':>18}  {result['ratio']:8.2f}")
+    for side, value in medians.items():
+        low, high = min(rates[side]), max(rates[side])
+        print(f"{side:>10}  {value:8,.1f} images/s  (of {options.rounds}: {low:,.1f} to {high:,.1f})")
+    print(f"ratio to the defaults {result['ratio_to_defaults']:.2f}, to by hand {result['ratio_to_by_hand']:.2f}")
+    print(f"{result['gflops']:.0f} GFLOP/s derived; matrix products: bf16 {peak['bfloat16'] / 1e9:.0f}, "
+          f"fp32 {peak['float32'] / 1e9:.0f}")  # fmt: skip
     if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(result, indent=2) + "\n")
 
 

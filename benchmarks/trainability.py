@@ -78,8 +78,8 @@ def photo_side(name: str) -> int:
 def overfit(name: str, folder: Path, hardware: Hardware, limit_s: float) -> Iterator[Record]:
     """An attempt from the printed start; where it fails, one from the modern start at a smaller rate.
 
-    NiN and SqueezeNet rectify their logits: some fall below zero for good within a few updates of the printed start, and
-    each such class then costs ln 32 for ever. The modern start gives them a bias of 1.
+    NiN and SqueezeNet rectify their logits: some fall below zero for good within a few updates of the printed start,
+    and each such class then costs ln 32 for ever. The modern start gives them a bias of 1.
     """
     images = photos(folder, photo_side(name)).to(memory_format=torch.channels_last)
     optimizer, lr = ("adamw", 1e-3) if normalised(name) else ("adamw", 5e-4)
