@@ -21,7 +21,7 @@ test-slow:            ## real trainings and kill tests: minutes
 	python -m pytest -m slow
 
 test-peers: $(PEERS)/ready   ## agreement with torchvision, timm, Keras and the counters; installs them where they are not
-	CONVATLAS_PEERS=required $(PEERS)/bin/python -m pytest -m "peers and not slow"
+	CONVATLAS_PEERS=required OMP_NUM_THREADS=1 $(PEERS)/bin/python -m pytest -n 2 -m "peers and not slow"
 
 parity: $(PEERS)/ready       ## the same with the deepest networks; writes results/atlas/parity.json
 	CONVATLAS_PEERS=required PARITY_RECORD=results/atlas/parity.json $(PEERS)/bin/python -m pytest -m peers tests/models
