@@ -27,10 +27,10 @@ class Explanation:
     steps: tuple[Step, ...]
 
     def __str__(self) -> str:
-        width = max((display_width(step.quantity) for step in self.steps), default=0)
+        width = max((units.width(step.quantity) for step in self.steps), default=0)
         lines = [self.heading]
         for step in self.steps:
-            lines.append(f"  {padded(step.quantity, width)}  {step}")
+            lines.append(f"  {units.ljust(step.quantity, width)}  {step}")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -168,14 +168,3 @@ def _size(values: tuple[int, ...] | None) -> str:
     if values is None:
         return "?"
     return str(values[0]) if len(set(values)) == 1 else " x ".join(map(str, values))
-
-
-def display_width(text: str) -> int:
-    """Columns a terminal needs: Hangul and Han take two."""
-    import unicodedata
-
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
-
-
-def padded(text: str, width: int) -> str:
-    return text + " " * (width - display_width(text))

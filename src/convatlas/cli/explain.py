@@ -49,7 +49,6 @@ def command(name: str | None, layer: str | None, input_: str | None, comparison:
 
 def _print_comparison(name: str, as_json: bool) -> None:
     from convatlas.arithmetic.comparisons import comparison
-    from convatlas.arithmetic.explanation import display_width, padded
     from convatlas.arithmetic.summary import times
     from convatlas.i18n import _
 
@@ -72,9 +71,9 @@ def _print_comparison(name: str, as_json: bool) -> None:
                 " | ".join(way.layers),
             )
         )
-    widths = [max(display_width(line[column]) for line in table) for column in range(len(headings))]
+    widths = [max(units.width(line[column]) for line in table) for column in range(len(headings))]
     for line in table:
-        click.echo("  ".join(padded(cell, width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        click.echo("  ".join(units.ljust(cell, width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def _share(part: int, whole: int) -> Any:
