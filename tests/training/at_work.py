@@ -21,6 +21,7 @@ from convatlas.data.ranks import RankBatches
 from convatlas.errors import ConvAtlasError, DataError, LostRankError
 from convatlas.training import losses, train_step
 from convatlas.training.distributed import ALONE, Team, join
+from convatlas.training.freezing import Freezing
 
 
 def batches(team: Team) -> Batches | RankBatches:
@@ -49,36 +50,80 @@ def network(norm: bool) -> nn.Module:
     ).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def updates(team: Team, norm: bool, accumulate: int = 1) -> dict[str, Tensor]:
-    """An epoch of updates: the gradient of each, all its losses added up, and what the network holds in the end."""
-    net = network(norm)
-    net = team.synced(net) if norm else net
-    source, replica = batches(team), team.replica(net)
+def updates(team: Team, net: nn.Module, accumulate: int = 1, freezing: Freezing | None = None) -> dict[str, Tensor]:
+    """Epochs of updates: the gradient of each, all its losses added up, and what the network holds in the end.
+
+    One epoch, or until nothing is frozen any more; a parameter without a gradient is told by zeros in ``gradients`` and
+    counted in ``without``.
+    """
+    source, replica = batches(team), None
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
-    gradients, seen = [], torch.zeros(3, dtype=torch.float64)
-    for step, (images, labels) in enumerate(source.epoch(0)):
-        share = team.share(len(labels), source, step)
-        result = train_step(
-            replica, images, labels, losses.cross_entropy(0.1), optimizer,
-            max_grad_norm=0.5, accumulate=accumulate, share=share, team=team,
-        )  # fmt: skip
-        team.average_statistics(net)
-        gradients.append(torch.cat([parameter.grad.flatten().clone() for parameter in net.parameters()]))
-        seen += torch.tensor([float(result.loss) * result.images, float(result.hits), result.images])
+    gradients, without, seen = [], [], torch.zeros(3, dtype=torch.float64)
+    for epoch in range(1 + (freezing.count if freezing else 0)):
+        net.train()
+        if freezing:
+            freezing.before_epoch(epoch)
+        replica = team.replica(net, replica)
+        for step, (images, labels) in enumerate(source.epoch(epoch)):
+            share = team.share(len(labels), source, step)
+            result = train_step(
+                replica, images, labels, losses.cross_entropy(0.1), optimizer,
+                max_grad_norm=0.5, accumulate=accumulate, share=share, team=team,
+            )  # fmt: skip
+            team.average_statistics(net)
+            given = [parameter.grad for parameter in net.parameters()]
+            found = zip(net.parameters(), given, strict=True)
+            gradients.append(torch.cat([torch.zeros_like(p).flatten() if g is None else g.flatten() for p, g in found]))
+            without.append(sum(grad is None for grad in given))
+            seen += torch.tensor([float(result.loss) * result.images, float(result.hits), result.images])
     held = {f"net.{name}": tensor.clone() for name, tensor in net.state_dict().items()}
-    return {"gradients": torch.stack(gradients), "seen": team.add(seen), **held}
+    told = {"gradients": torch.stack(gradients), "without": torch.tensor(without), "seen": team.add(seen)}
+    return told | held
 
 
 def plain(team: Team) -> dict[str, Tensor]:
-    return updates(team, norm=False)
+    return updates(team, network(norm=False))
 
 
 def in_parts(team: Team) -> dict[str, Tensor]:
-    return updates(team, norm=False, accumulate=3)
+    return updates(team, network(norm=False), accumulate=3)
 
 
 def synced(team: Team) -> dict[str, Tensor]:
-    return updates(team, norm=True)
+    return updates(team, team.synced(network(norm=True)))
+
+
+def thawing(team: Team) -> dict[str, Tensor]:
+    """Of three stages two are frozen with their norms, then one, then none."""
+    net = team.synced(network(norm=True))
+    return updates(team, net, freezing=Freezing([[net[0], net[1]], [net[4], net[5]], [net[8]]], 2, thaw_every=1))
+
+
+def frozen(team: Team) -> dict[str, Tensor]:
+    """The first two stages stay frozen: batch norm is by itself on each rank, and does not move."""
+    net = network(norm=True)
+    return updates(team, net, freezing=Freezing([[net[0], net[1]], [net[4], net[5]], [net[8]]], 2))
+
+
+class Skipping(nn.Module):
+    """A residual branch that every second update goes without, on all ranks alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.branch, self.head = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1), nn.Linear(4, 4)
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, 3, 8, 8) -> (N, 4)
+        self.calls += 1
+        x = self.stem(x).relu()
+        x = x + self.branch(x) if self.calls % 2 else x
+        logits: Tensor = self.head(x.mean((2, 3)))
+        return logits
+
+
+def unused(team: Team) -> dict[str, Tensor]:
+    return updates(team, Skipping())
 
 
 def statistics(team: Team) -> dict[str, Tensor]:
@@ -127,7 +172,7 @@ def hang(team: Team) -> dict[str, Tensor]:
     return {}
 
 
-TASKS = {task.__name__: task for task in (plain, in_parts, synced, statistics, talk, hang)}
+TASKS = {task.__name__: task for task in (plain, in_parts, synced, thawing, frozen, unused, statistics, talk, hang)}
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

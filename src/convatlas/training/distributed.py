@@ -89,6 +89,9 @@ class Team:
         """Of the batch of ``step``, of which ``rows`` were computed here."""
         return Share(rows, rows)
 
+    def counts(self, share: Share) -> None:
+        """The batch comes next of which ``share`` is this rank's: synced norms leave out rows that others count."""
+
     def agree(self, *numbers: int) -> tuple[int, ...]:
         """The largest over all ranks of each number; in every update."""
         return numbers
@@ -151,6 +154,7 @@ class Ranks(Team):
         self.local_size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         self._timeout = timedelta(seconds=timeout_s)
         self._quick = dist.new_group(backend="gloo", timeout=self._timeout)
+        self._synced: list[SyncedBatchNorm] = []
         self._nccl: dist.ProcessGroup | None = None
 
     def describe(self, batch_size: int) -> str:
@@ -189,6 +193,10 @@ class Ranks(Team):
         images = rows if total >= self.size or self.leads else 0
         # DDP's average is 1/size sum_r weight_r mean_r; it shall be 1/total sum_r images_r mean_r
         return Share(images, total // self.size or total, images * self.size / total)
+
+    def counts(self, share: Share) -> None:
+        for norm in self._synced:
+            norm.counts = share.images > 0
 
     def agree(self, *numbers: int) -> tuple[int, ...]:
         largest = torch.tensor(numbers, dtype=torch.int64)
@@ -260,14 +268,19 @@ class Ranks(Team):
         return context
 
     def synced(self, net: nn.Module) -> nn.Module:
-        """The same network with `torch.nn.SyncBatchNorm` on a GPU, and with our own on a CPU, which torch's refuses."""
+        """The same network with `torch.nn.SyncBatchNorm` on a GPU, and with our own on a CPU, which torch's refuses.
+
+        Of a batch smaller than the team, which each rank computes as a whole, torch's counts every copy: mean and
+        variance are right, but the running variance is made unbiased as if there were so many more images.
+        """
         if next(net.parameters()).is_cuda:
             converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(net)
             return converted
         for module in list(net.modules()):
             for name, child in list(module.named_children()):
                 if isinstance(child, _BatchNorm):
-                    setattr(module, name, SyncedBatchNorm.of(child, self._quick))
+                    self._synced.append(SyncedBatchNorm.of(child, self._quick))
+                    setattr(module, name, self._synced[-1])
         return net
 
     def average_statistics(self, net: nn.Module) -> None:
@@ -328,9 +341,14 @@ class SyncedBatchNorm(_BatchNorm):
 
     Each rank's count, mean and sum of squared deviations are gathered and combined by Chan, Golub and LeVeque's rule
     (1979); the gradient flows back through the gathering. For CPUs: torch's own is written for GPUs only.
+
+    Attributes:
+        counts: whether this rank's rows count; where another rank has the same ones they add nothing, and the
+            n / (n - 1) of the unbiased variance is that of one process.
     """
 
     group: dist.ProcessGroup | None = None
+    counts = True
 
     @classmethod
     def of(cls, norm: _BatchNorm, group: dist.ProcessGroup) -> SyncedBatchNorm:
@@ -352,9 +370,9 @@ class SyncedBatchNorm(_BatchNorm):
         values = input.float()
         rest = [0, *range(2, input.ndim)]  # all dimensions but the channels
         shape = [1, -1] + [1] * (input.ndim - 2)
-        own_count = values.new_tensor([input.numel() / input.shape[1]])
+        own_count = values.new_tensor([self.counts * input.numel() / input.shape[1]])
         own_mean = values.mean(rest)
-        own_spread = (values - own_mean.view(shape)).square().sum(rest)
+        own_spread = self.counts * (values - own_mean.view(shape)).square().sum(rest)
         gathered: Tensor = _Gather.apply(torch.cat((own_mean, own_spread, own_count)), self.group)  # (ranks, 2 C + 1)
         means, spreads, counts = gathered.split([self.num_features, self.num_features, 1], dim=1)
         total = counts.sum()

@@ -46,6 +46,7 @@ def train_step(
         share: where these images are one rank's rows of a batch of ``team``; then ``net`` is its replica.
     """
     share = share or Share(len(images), len(images))
+    team.counts(share)
     optimizer.zero_grad(set_to_none=True)
     losses, hits = [], []
     parts = list(in_parts(images, labels, min(accumulate, share.least_rows)))
