@@ -1,5 +1,5 @@
 # The same words here, in the README and in CI.
-.PHONY: check format test test-slow test-peers parity catalogue
+.PHONY: check format test test-slow test-peers parity catalogue messages
 
 # the virtual environment of the libraries ours are compared with; never the one convatlas is used in
 PEERS ?= build/peers
@@ -34,3 +34,6 @@ catalogue:            ## write models/catalogue.json, models/tables, docs/ledger
 	python -m convatlas.models._tables
 	python -m convatlas.models._ledger > docs/ledger.md
 	python -m convatlas.recipes._page > docs/recipes.md
+
+messages:             ## bring the Korean catalogues in step with what the program says, compile them, name what they lack
+	python -m convatlas.cli._messages

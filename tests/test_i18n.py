@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import ast
 import gettext
-import re
+import pickle
 import string
-from pathlib import Path
 
 import pytest
 
-import convatlas
 from convatlas import i18n
 from convatlas.arithmetic.layer import convolution
-from convatlas.errors import UnknownNameError
-
-PACKAGE = Path(convatlas.__file__).parent
-CATALOGUE = PACKAGE / "locale" / "ko" / "LC_MESSAGES"
-
-
-def messages():
-    """Every literal passed to ``_`` in the package."""
-    found = set()
-    for file in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_" and node.args:
-                found.add(ast.literal_eval(node.args[0]))
-    return sorted(found)
+from convatlas.cli._messages import KOREAN, PACKAGE, click_messages, messages, read
+from convatlas.errors import BadImageError, DataError, MissingDependencyError, UnknownNameError
+from convatlas.i18n import translated
+from convatlas.message import Message, joined
 
 
 def placeholders(text):
-    return sorted(name for _, name, _, _ in string.Formatter().parse(text) if name)
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
 
 
 @pytest.fixture(autouse=True)
@@ -39,20 +26,62 @@ def _language():
     i18n.set_language(None)
 
 
-def test_every_message_is_translated_with_its_placeholders():
-    korean = gettext.translation("convatlas", PACKAGE / "locale", languages=["ko"])
-    for message in messages():
-        translated = korean.gettext(message)
-        assert placeholders(translated) == placeholders(message)
-        assert translated != message, f"not translated, or convatlas.mo is stale: {message!r}"
+def test_every_message_is_translated_and_nothing_else_is():
+    """A message that is new, changed or gone:  make messages  brings the catalogue in step, and names what it lacks."""
+    catalogue = read(KOREAN / "convatlas.po")
+    assert set(catalogue) == messages()
+    assert [text for text, told in catalogue.items() if not told or told == text] == []  # left to translate
 
 
-def test_the_source_and_the_compiled_catalogue_hold_the_same():
-    source = (CATALOGUE / "convatlas.po").read_text(encoding="utf-8")
-    pairs = dict(re.findall(r'^msgid "(.+)"\nmsgstr "(.+)"$', source, re.M))
-    korean = gettext.translation("convatlas", PACKAGE / "locale", languages=["ko"])
-    assert {message: korean.gettext(message) for message in pairs} == pairs
-    assert set(pairs) == set(messages())
+def test_the_placeholders_are_the_same():
+    for name in ("convatlas.po", "click.po"):
+        for text, told in read(KOREAN / name).items():
+            if "{" in text and not text.startswith("DATA is"):  # which shows a range of shards
+                of_plural = text.rpartition("\0")[2]
+                assert placeholders(told) == placeholders(of_plural), text
+
+
+@pytest.mark.parametrize("name", ["convatlas", "click"])
+def test_the_compiled_catalogue_is_that_of_the_source(name):
+    compiled = gettext.translation(name, PACKAGE / "locale", languages=["ko"])
+    for text, told in read(KOREAN / f"{name}.po").items():
+        one, _, many = text.partition("\0")
+        assert (compiled.ngettext(one, many, 2) if many else compiled.gettext(text)) == told, "stale: make messages"
+
+
+def test_click_says_in_korean_what_a_user_may_meet():
+    assert {"Usage:", "No such option {name!r}.", "default: {default}"} <= read(KOREAN / "click.po").keys()
+    assert all(read(KOREAN / "click.po").values())
+    assert len(click_messages()) > 20  # they are where we look for them
+
+
+def test_a_message_is_its_english_text_and_can_be_told_again():
+    message = Message("{n} images of {k} classes: {train} to train, {val} to choose, {test} to report",
+                      n=9, k=2, train=5, val=2, test=2)  # fmt: skip
+    assert message == "9 images of 2 classes: 5 to train, 2 to choose, 2 to report"
+    i18n.set_language("ko")
+    assert translated(message) == "클래스 2개의 영상 9장: 학습 5장, 선택 2장, 보고 2장"
+    assert translated(pickle.loads(pickle.dumps(message))) == translated(message)  # from another process
+    assert translated("as it is") == "as it is"
+
+
+def test_values_are_told_too_and_formats_kept():
+    words = joined((Message("input"), Message("{value} points", value=Message("limit {value} ms", value=3))))
+    assert words == "input, limit 3 ms points"
+    i18n.set_language("ko")
+    assert translated(words) == "입력, 한도 3 ms%p"
+
+
+def test_an_error_is_english_to_python_and_korean_to_the_reader():
+    error = UnknownNameError("network", "resnet51", ["resnet50", "vgg16"])
+    assert str(error) == "unknown network 'resnet51'. Did you mean resnet50?"
+    i18n.set_language("ko")
+    assert str(error) == "unknown network 'resnet51'. Did you mean resnet50?"
+    assert translated(error) == "신경망 'resnet51': 그런 이름이 없습니다. resnet50을(를) 찾으셨습니까?"
+    assert "cat.jpg(번호 3)" in translated(BadImageError("cat.jpg", Message("Permission denied"), 3))
+    assert "권한이 없습니다" in translated(BadImageError("cat.jpg", Message("Permission denied"), 3))
+    assert "pip install 'convatlas[hf]'" in translated(MissingDependencyError("datasets", "hf", "x"))
+    assert translated(DataError("{braces} without values stay")) == "{braces} without values stay"
 
 
 def test_the_numbers_are_the_same_in_both_languages():

@@ -16,7 +16,8 @@
     └── Interrupted                  130/143  stopped by Ctrl-C or SIGTERM after a checkpoint was written
 
 A message names the value, what was expected and the way out. The command line prints it on stderr without a
-traceback and exits with ``exit_code``.
+traceback and exits with ``exit_code``. ``str(error)`` is English in every language; the command line tells
+``error.message``, a `Message` with its template and values, in the reader's.
 """
 
 from __future__ import annotations
@@ -24,12 +25,21 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from convatlas.message import Message, joined
+
 
 class ConvAtlasError(Exception):
-    """Base of all of them: ``except ConvAtlasError`` catches what this library means to say."""
+    """Base of all of them: ``except ConvAtlasError`` catches what this library means to say.
+
+    ``DataError("there is no {path}.", path=path)``: a template in braces and its values, or a text without any.
+    """
 
     exit_code = 1
     of_all = False  # where several processes train together: it befell all of them, and one is enough to say so
+
+    def __init__(self, message: str, /, **values: object) -> None:
+        self.message = Message(message, **values) if values or not isinstance(message, Message) else message
+        super().__init__(self.message)
 
 
 class UsageError(ConvAtlasError, ValueError):
@@ -42,22 +52,23 @@ class UnknownNameError(UsageError, LookupError):
     """A name that is not in a closed list; the message offers the near ones.
 
     Args:
-        kind: what the name should be, in the words of the user: "network", "recipe", "field".
+        kind: what the name should be, in the words of the user: "network", "recipe", "field"; a template of ``values``.
         name: what was given.
         known: all names that would have been right.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "", **values: object) -> None:
         known = list(known)
         self.name = name
         self.near = difflib.get_close_matches(name.lower(), known, n=4, cutoff=0.5)
         if self.near:
-            way_out = f"Did you mean {' or '.join(self.near)}?"
+            way_out = Message("Did you mean {near}?", near=joined(self.near, Message(" or ")))
         elif len(known) <= 12:
-            way_out = f"Known: {', '.join(known)}."
+            way_out = Message("Known: {names}.", names=", ".join(known))
         else:
-            way_out = f"There are {len(known)}, {known[0]} to {known[-1]}."
-        super().__init__(f"unknown {kind} {name!r}. {way_out}{' ' + hint if hint else ''}")
+            way_out = Message("There are {count}, {first} to {last}.", count=len(known), first=known[0], last=known[-1])
+        said = Message("unknown {kind} {name!r}.", kind=Message(kind, **values), name=name)
+        super().__init__(joined((said, way_out, hint) if hint else (said, way_out), " "))
 
 
 class ShapeError(UsageError):
@@ -82,10 +93,10 @@ class BadImageError(DataError):
 
     def __init__(self, path: str, reason: str, index: int | None = None) -> None:
         self.path, self.reason, self.index = str(path), reason, index
-        place = "" if index is None else f" (index {index})"
         super().__init__(
-            f"image {self.path}{place} cannot be read: {reason}. "
-            "Remove it, or pass --on-bad skip to leave such files out."
+            "image {place} cannot be read: {reason}. Remove it, or pass --on-bad skip to leave such files out.",
+            place=self.path if index is None else Message("{path} (index {index})", path=self.path, index=index),
+            reason=reason,
         )
 
 
@@ -99,7 +110,12 @@ class MissingDependencyError(ConvAtlasError, ImportError):
     exit_code = 4
 
     def __init__(self, package: str, extra: str, why: str) -> None:
-        super().__init__(f"{why} needs the package {package}. Install it:  pip install 'convatlas[{extra}]'")
+        super().__init__(
+            "{why} needs the package {package}. Install it:  pip install 'convatlas[{extra}]'",
+            why=why,
+            package=package,
+            extra=extra,
+        )
 
 
 class LimitError(ConvAtlasError):
@@ -129,6 +145,6 @@ class Interrupted(ConvAtlasError):
 
     of_all = True
 
-    def __init__(self, message: str, signal_number: int = 2) -> None:
+    def __init__(self, message: str, signal_number: int = 2, **values: object) -> None:
         self.exit_code = 128 + signal_number
-        super().__init__(message)
+        super().__init__(message, **values)

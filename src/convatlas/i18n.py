@@ -1,7 +1,8 @@
 """The language of what the program explains: gettext catalogues in ``locale/``, English in the source.
 
-``_("...")`` looks a message up when it is called, so a module may be imported before the language is known. Numbers,
-names of layers and JSON keys are the same in every language.
+``_("...")`` looks a message up when it is called, so a module may be imported before the language is known; what a room
+below hands up as a `Message` (notes, reasons, errors), whoever prints it tells by `translated`. Numbers, names of
+layers, flags and JSON are the same in every language.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import locale
 import os
 from pathlib import Path
 
-from convatlas.errors import UnknownNameError
+from convatlas.errors import ConvAtlasError, UnknownNameError
+from convatlas.message import Message
 
 LANGUAGES = ("en", "ko")
 _chosen: str | None = None
@@ -45,6 +47,21 @@ def _(message: str, **values: object) -> str:
     """The message in the language in use, its ``{names}`` filled in; without a translation it stays as it is."""
     found = _catalogue(language()).gettext(message)
     return found.format(**values) if values else found
+
+
+def translated(text: object) -> str:
+    """A `Message`, or what an error of ours says, in the language in use; any other text as it is."""
+    if isinstance(text, ConvAtlasError):
+        text = text.message
+    if not isinstance(text, Message) or not text:
+        return str(text)
+    found = _catalogue(language()).gettext(text.template)
+    return found.format(**{name: _told(value) for name, value in text.values.items()}) if text.values else found
+
+
+def _told(value: object) -> object:
+    """A value of a message: told where it is one, else itself, for the template may format it."""
+    return translated(value) if isinstance(value, Message | ConvAtlasError) else value
 
 
 @functools.cache

@@ -11,7 +11,10 @@ import click
 
 from convatlas import __version__
 from convatlas.cli._common import process_number
+from convatlas.cli._help import Context, speak, with_translated_help
+from convatlas.cli._lang import lang_option
 from convatlas.errors import ConvAtlasError, UnknownNameError, UsageError
+from convatlas.i18n import _, translated
 
 # name -> the line --help shows; the file is cli/NAME.py and its command is `command`
 COMMANDS = {
@@ -31,29 +34,31 @@ COMMANDS = {
 class LazyGroup(click.Group):
     """A group that knows its commands' names and imports a command's file when it is called."""
 
+    context_class = Context
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"convatlas.cli.{cmd_name}").command
-        return command
+        return with_translated_help(importlib.import_module(f"convatlas.cli.{cmd_name}").command)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             raise UnknownNameError("command", args[0], COMMANDS)
         if args and args[0] in COMMANDS and args[0] != "train" and process_number() is not None:
-            raise UsageError(f"{args[0]} runs in one process; torchrun is for  convatlas train  alone.")
+            raise UsageError("{command} runs in one process; torchrun is for  convatlas train  alone.", command=args[0])
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):  # from the table above: no command's file is imported for the list
+        with formatter.section(_("Commands")):  # from the table above: no command's file is imported for the list
             formatter.write_dl(list(COMMANDS.items()))
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="convatlas")
+@lang_option
 def app() -> None:
     """The workbench for convolutional image classifiers.
 
@@ -65,9 +70,11 @@ def complain(error: ConvAtlasError) -> None:
     """Say on stderr what went wrong; of several processes, number 0 says what befell all, each other its own."""
     number = process_number()
     if not number:
-        click.echo(f"convatlas: {error}", err=True)
+        click.echo(f"convatlas: {translated(error)}", err=True)
     elif not error.of_all and "torch.distributed" in sys.modules and sys.modules["torch.distributed"].is_initialized():
-        click.echo(f"convatlas: rank {number}: {error}", err=True)  # before they had joined, all said the same
+        click.echo(
+            f"convatlas: rank {number}: {translated(error)}", err=True
+        )  # before they had joined, all said the same
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -76,6 +83,7 @@ def main(arguments: list[str] | None = None) -> None:
     if process_number() is not None:
         # DistributedDataParallel warns in every process of what training.distributed chooses on purpose
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    speak(arguments)
     try:
         app.main(args=arguments, prog_name="convatlas", standalone_mode=False)
     except ConvAtlasError as error:
@@ -84,7 +92,7 @@ def main(arguments: list[str] | None = None) -> None:
         complain(error)
         sys.exit(error.exit_code)
     except click.exceptions.Abort:
-        click.echo("convatlas: interrupted", err=True)
+        click.echo(f"convatlas: {_('interrupted')}", err=True)
         sys.exit(130)
     except click.ClickException as error:
         if not process_number():

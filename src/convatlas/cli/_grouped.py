@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from convatlas.i18n import _
+
 
 class GroupedCommand(click.Command):
     """A command whose many settings are listed under the groups that `Recipe` gives them."""
@@ -11,12 +13,13 @@ class GroupedCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         from convatlas.recipes._recipe import SETTINGS
 
-        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
+        options = _("Options")
+        sections: dict[str, list[tuple[str, str]]] = {options: []}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record is not None:
                 setting = SETTINGS.get(parameter.name or "")
-                heading = "Options" if setting is None else f"Recipe, {setting.metadata['group']}"
+                heading = options if setting is None else _("Recipe, {group}", group=_(setting.metadata["group"]))
                 sections.setdefault(heading, []).append(record)
         for heading, records in sections.items():
             with formatter.section(heading):

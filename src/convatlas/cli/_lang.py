@@ -1,4 +1,4 @@
-"""``--lang``: the language of explanations."""
+"""``--lang``: the language of what is printed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from convatlas.i18n import LANGUAGES, set_language
 
 def lang_option(command: Command) -> Command:
     def choose(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Any:
-        set_language(value)
+        if value is not None or ctx.parent is None:  # the one of  convatlas --lang ko show  stays, where show has none
+            set_language(value)
         return value
 
     return click.option(
@@ -21,5 +22,5 @@ def lang_option(command: Command) -> Command:
         expose_value=False,
         is_eager=True,
         callback=choose,
-        help="Language of the explanation; the locale's where not given.",
+        help="Language of what is printed; the locale's where not given.",
     )(command)

@@ -1,0 +1,118 @@
+"""``--help`` and click's own words in the reader's language, in one place: the commands themselves are in English.
+
+A text is looked up when it is shown, so that no command need know of it. What click says itself ("Usage:", "No such
+option") goes through `gettext.gettext`, whose domain the program may choose: ``locale/ko/LC_MESSAGES/click.po``.
+"""
+
+from __future__ import annotations
+
+import gettext
+import inspect
+import itertools
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import click
+
+from convatlas import i18n, units
+from convatlas.i18n import LANGUAGES, language, set_language
+
+WITH_EXTRA = re.compile(r"(.*?)((?:  \[[^][]*\])?)", re.DOTALL)  # what click puts after a help: [default: 0]
+
+
+class Formatter(click.HelpFormatter):
+    """Tells descriptions and options in the language in use, wrapped by what is seen in a terminal."""
+
+    def write_text(self, text: str) -> None:
+        if language() == "en":
+            super().write_text(text)
+            return
+        margin = " " * self.current_indent
+        told = (
+            [margin + line for line in paragraph.splitlines()[1:]]
+            if paragraph.startswith("\b")
+            else [margin + line for line in wrapped(i18n._(flat(paragraph)), self.width - self.current_indent)]
+            for paragraph in paragraphs(text)
+        )
+        self.write("\n\n".join("\n".join(lines) for lines in told) + "\n")
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        rows = list(rows)
+        if language() == "en":
+            super().write_dl(rows, col_max, col_spacing)
+            return
+        margin = " " * self.current_indent
+        column = min(max((len(term) for term, _ in rows), default=0), col_max) + col_spacing
+        for term, text in rows:
+            lines = list(wrapped(told_help(text), max(self.width - column - self.current_indent, 10)))
+            if lines and len(term) <= column - col_spacing:
+                self.write(margin + term.ljust(column) + lines.pop(0) + "\n")
+            else:
+                self.write(margin + term + "\n")
+            for line in lines:
+                self.write(margin + " " * column + line + "\n")
+
+
+class Context(click.Context):
+    formatter_class = Formatter
+
+
+def with_translated_help(command: click.Command) -> click.Command:
+    """The command; its help, and that of the commands below it, is told in the language in use."""
+    command.context_class = Context
+    for below in getattr(command, "commands", {}).values():
+        with_translated_help(below)
+    return command
+
+
+def speak(arguments: list[str]) -> None:
+    """Settle the language of this process before its arguments are parsed: complaints about them are in it too."""
+    said = [value for flag, value in itertools.pairwise(arguments) if flag == "--lang"]
+    said += [argument.removeprefix("--lang=") for argument in arguments if argument.startswith("--lang=")]
+    set_language(said[-1] if said and said[-1] in LANGUAGES else None)
+    os.environ["LANGUAGE"] = language()  # where gettext looks, and click asks gettext
+    gettext.bindtextdomain("click", str(Path(i18n.__file__).with_name("locale")))
+    gettext.textdomain("click")
+
+
+def told_help(text: str) -> str:
+    """The help of an option, its ``[default: 0]`` kept."""
+    found = WITH_EXTRA.fullmatch(text)
+    return text if found is None or not found[1] else i18n._(flat(found[1])) + found[2]
+
+
+def paragraphs(text: str) -> list[str]:
+    return inspect.cleandoc(text).split("\n\n")
+
+
+def flat(text: str) -> str:
+    """One line: as the catalogue has it, however the source wraps it."""
+    return " ".join(text.split())
+
+
+def wrapped(text: str, columns: int) -> Iterator[str]:
+    """Lines of at most so many columns, broken at spaces; a Korean syllable takes two."""
+    line = ""
+    for word in text.split():
+        longer = f"{line} {word}" if line else word
+        if line and units.width(longer) > columns:
+            yield line
+            line = word
+        else:
+            line = longer
+    if line:
+        yield line
+
+
+def help_messages(command: click.Command) -> Iterator[str]:
+    """Every text of a command's help that the catalogue should hold."""
+    for text in (command.help, command.short_help):
+        if text:
+            yield from (flat(each) for each in paragraphs(text) if not each.startswith("\b"))
+    for parameter in command.params:
+        if text := getattr(parameter, "help", None):
+            yield flat(text)
+    for below in getattr(command, "commands", {}).values():
+        yield from help_messages(below)
