@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from convatlas import models, training
 from convatlas.recipes import Material, recipe_for
 from convatlas.recipes._setup import build_optimizer, prepare
-from convatlas.training import Hardware, Plan, losses, schedule
+from convatlas.training import Hardware, Plan, Trainee, losses, schedule
 from convatlas.training.loop import LOOK_EVERY
 
 BLOCK = LOOK_EVERY  # updates
@@ -106,9 +106,13 @@ def main() -> None:
     turns = TakingTurns(full, options.updates, by_hand, clock)
     with tempfile.TemporaryDirectory() as folder:
         training.fit(
-            setup.net, turns, losses.cross_entropy(), build_optimizer(setup), schedule.one_cycle(),
-            Plan(epochs=1, lr=recipe.lr, seed=0), hardware=setup.hardware, folder=Path(folder), validate=None,
-        )  # fmt: skip
+            Trainee(setup.net, build_optimizer(setup)),
+            turns,
+            losses.cross_entropy(),
+            Plan(epochs=1, lr=recipe.lr, seed=0, schedule=schedule.one_cycle()),
+            hardware=setup.hardware,
+            folder=Path(folder),
+        )
     blocks = {name: block_means(seconds[: options.updates - 1]) for name, seconds in turns.seconds.items()}
     hand = statistics.median(blocks["by hand"])
     beyond = {

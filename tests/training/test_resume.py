@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from convatlas import training
 from convatlas.data import Augment, Batches, load_images, open_data, preprocessing_for
-from convatlas.training import Plan, State, Validation, WeightAverage, checkpoint, losses, optim, schedule
+from convatlas.training import Plan, State, Trainee, Validation, WeightAverage, checkpoint, losses, optim, schedule
 
 STEPS, BEST_EPOCH, PATIENCE = 4, 1, 2  # updates an epoch; training stops after epoch BEST_EPOCH + PATIENCE
 UPDATES = (BEST_EPOCH + PATIENCE + 1) * STEPS
@@ -70,7 +70,7 @@ def run(folder: Path, optimizer: str, extra: str, killed_after: int | None = Non
     """Train in ``folder`` from its newest checkpoint on, if it has one; give back everything that training moves."""
     net, lr = tiny(), OPTIMIZERS[optimizer]
     rule = optim.build(optimizer, optim.parameter_groups(net, weight_decay=1e-3), lr=lr)
-    companions = [WeightAverage(net, 0.9)] if extra == "ema" else []
+    trainee = Trainee(net, rule, [WeightAverage(net, 0.9)] if extra == "ema" else [])
     accumulate = 3 if extra == "accumulation" else 1
     batches = digits(0.4 if extra == "mixup" else 0.0)
 
@@ -80,21 +80,26 @@ def run(folder: Path, optimizer: str, extra: str, killed_after: int | None = Non
 
     state = State()
     if checkpoint.saved(folder):
-        state, _ = training.resume(folder, net, rule, companions)
+        state, _ = training.resume(folder, trainee)
     state = training.fit(
-        net,
+        trainee,
         batches if killed_after is None else UntilKilled(batches, killed_after),
         losses.cross_entropy(),
-        rule,
-        schedule.warmed_up(schedule.cosine(), epochs=1, factor=0.1),
-        Plan(epochs=10, lr=lr, seed=7, accumulate=accumulate, patience=PATIENCE, checkpoint_every_steps=1),
+        Plan(
+            epochs=10,
+            lr=lr,
+            seed=7,
+            schedule=schedule.warmed_up(schedule.cosine(), epochs=1, factor=0.1),
+            accumulate=accumulate,
+            patience=PATIENCE,
+            checkpoint_every_steps=1,
+        ),
         hardware=HARDWARE,
         folder=folder,
         validate=validate,
         state=state,
-        companions=companions,
     )
-    tensors, _ = checkpoint.pack(net, rule, companions)
+    tensors, _ = checkpoint.pack(trainee)
     return state, [tensor.clone() for _, tensor in sorted(tensors.items())]
 
 

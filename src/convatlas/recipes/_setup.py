@@ -29,7 +29,17 @@ from convatlas.recipes._speed import settle
 from convatlas.recipes._transfer import Stages, in_stages, read_source, take_over
 from convatlas.recipes.fast import PATCHES_OF, whiten
 from convatlas.recipes.lenet import widen
-from convatlas.training import Companion, Hardware, Lookahead, Validation, WeightAverage, losses, optim, schedule
+from convatlas.training import (
+    Companion,
+    Hardware,
+    Lookahead,
+    Trainee,
+    Validation,
+    WeightAverage,
+    losses,
+    optim,
+    schedule,
+)
 from convatlas.training.compilation import compiled
 from convatlas.training.curvature import CurvatureEstimate, StochasticDiagonalLM
 from convatlas.training.distributed import Team, join, refuse_contradictions
@@ -210,8 +220,7 @@ def rehearsed(setup: Setup, way: Way) -> Update:
     hardware = dataclasses.replace(setup.hardware, precision=way.precision, channels_last=way.channels_last)
     net = hardware.place(copy.deepcopy(setup.net)).train()
     rehearsal = dataclasses.replace(setup, hardware=hardware, net=net)
-    optimizer, loss_fn = build_optimizer(rehearsal), build_loss(rehearsal)
-    build_companions(rehearsal, optimizer)  # what is frozen takes less time
+    optimizer, loss_fn = build_trainee(rehearsal).optimizer, build_loss(rehearsal)  # frozen parts take less time
     images, labels = next(setup.batches.epoch(0))
     called = compiled(net, [images], hardware.autocast())[0] if way.compiled else net
 
@@ -242,8 +251,7 @@ def epochs_within(setup: Setup, time_s: float, trial: int = 8) -> int:
     if not time_s > 0:
         raise UsageError(f"a time budget of {time_s:g} s: it must be above 0.")
     rehearsal = Setup(**{**setup.__dict__, "net": copy.deepcopy(setup.net)})
-    optimizer, loss_fn = build_optimizer(rehearsal), build_loss(setup)
-    build_companions(rehearsal, optimizer)  # what is frozen takes less time
+    optimizer, loss_fn = build_trainee(rehearsal).optimizer, build_loss(setup)  # frozen parts take less time
     times = []
     stream = setup.rows_of(setup.batches).epoch(0)
     for _ in range(min(trial, len(setup.batches))):
@@ -310,6 +318,11 @@ def build_companions(setup: Setup, optimizer: torch.optim.Optimizer) -> list[Com
     if setup.recipe.ema is not None:
         companions.append(WeightAverage(setup.net, setup.recipe.ema))
     return companions
+
+
+def build_trainee(setup: Setup) -> Trainee:
+    optimizer = build_optimizer(setup)
+    return Trainee(setup.net, optimizer, build_companions(setup, optimizer))
 
 
 def validator(setup: Setup) -> Callable[[nn.Module], Validation] | None:

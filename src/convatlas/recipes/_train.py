@@ -23,10 +23,9 @@ from convatlas.recipes._reconstruct import reconstruct, reconstructs, report
 from convatlas.recipes._run import CONFIG, ENVIRONMENT, METRICS, REPORT, SPLIT, WEIGHTS, Run
 from convatlas.recipes._setup import (
     Setup,
-    build_companions,
     build_loss,
-    build_optimizer,
     build_schedule,
+    build_trainee,
     compiled_for,
     prepare,
     validator,
@@ -218,19 +217,18 @@ def carry_out(folder: Path, setup: Setup, watcher: Watcher, loggers: Sequence[Lo
     """Train from the newest checkpoint on, or from the start; then choose the weights and evaluate them once."""
     recipe, team = setup.recipe, setup.team
     watcher.on_start(setup.header(), recipe.epochs, len(setup.batches))
-    optimizer = build_optimizer(setup)
-    companions = build_companions(setup, optimizer)
+    trainee = build_trainee(setup)
     with ExitStack() as stack:
         state = training.State()
         with team.together():
             if team.leads:
                 stack.enter_context(_folder.only_one(folder))
             if checkpoint.saved(folder):
-                state, complaints = training.resume(folder, setup.net, optimizer, companions)
+                state, complaints = training.resume(folder, trainee)
                 for complaint in complaints:
                     watcher.on_note(f"{complaint} The one before it is used.")
             elif setup.start is not None and team.leads:  # it may be gone when the run is to be continued
-                training.save_state(folder, setup.net, optimizer, companions, state)
+                training.save_state(folder, trainee, state)
         latest, earliest = team.agree(state.step, -state.step)
         if latest != -earliest:
             raise CheckpointError(
@@ -244,6 +242,7 @@ def carry_out(folder: Path, setup: Setup, watcher: Watcher, loggers: Sequence[Lo
             epochs=recipe.epochs,
             lr=recipe.lr,
             seed=setup.seed,
+            schedule=build_schedule(recipe),
             max_grad_norm=recipe.max_grad_norm,
             accumulate=recipe.accumulate,
             classifies=not reconstructs(setup.entry),
@@ -254,24 +253,20 @@ def carry_out(folder: Path, setup: Setup, watcher: Watcher, loggers: Sequence[Lo
         called, compile_s = compiled_for(setup)
         state.compile_s += compile_s
         state = training.fit(
-            setup.net,
+            replace(trainee, called=called),
             setup.rows_of(setup.batches),
             build_loss(setup),
-            optimizer,
-            build_schedule(recipe),
             plan,
             hardware=setup.hardware,
             folder=folder,
             validate=validator(setup),
             state=state,
             observer=tracking,
-            companions=companions,
             team=team,
-            called=called,
         )
-        with team.together(), training.judged(companions):
+        with team.together(), training.judged(trainee.companions):
             if team.leads:
-                finish(folder, setup, state, training.described(companions))
+                finish(folder, setup, state, training.described(trainee.companions))
                 tracking.artifact(folder / WEIGHTS)
                 tracking.artifact(folder / REPORT)
     return Run(folder)

@@ -8,6 +8,7 @@ from convatlas.training.hardware import Hardware, choose, environment
 from convatlas.training.lookahead import Lookahead
 from convatlas.training.loop import Observer, Plan, State, Validation, fit, resume, save_state
 from convatlas.training.step import StepResult, train_step
+from convatlas.training.trainee import Trainee
 
 __all__ = [
     "Companion",
@@ -17,6 +18,7 @@ __all__ = [
     "Plan",
     "State",
     "StepResult",
+    "Trainee",
     "Validation",
     "WeightAverage",
     "choose",

@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from convatlas.errors import CheckpointError, TrainingError
-from convatlas.training.companion import Companion
+from convatlas.training.trainee import Trainee
 
 SCHEMA = 1
 _NO_DIGEST = "0" * 64  # stands in the header while the digest of the file is taken
@@ -119,43 +118,36 @@ def newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any], list[
     raise CheckpointError(f"nothing to resume in {folder}. {detail}")
 
 
-def pack(
-    net: torch.nn.Module, optimizer: torch.optim.Optimizer, companions: Sequence[Companion] = ()
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def pack(trainee: Trainee) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Everything that changes during training, as flat tensors and JSON."""
-    tensors = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
+    tensors = {f"net.{name}": tensor for name, tensor in trainee.net.state_dict().items()}
     scalars: dict[str, Any] = {"optimizer": {}, "companions": {}}
-    for number, values in optimizer.state_dict()["state"].items():
+    for number, values in trainee.optimizer.state_dict()["state"].items():
         for key, value in values.items():
             if isinstance(value, Tensor):
                 tensors[f"optimizer.{number}.{key}"] = value
             else:
                 scalars["optimizer"][f"{number}.{key}"] = value
-    for companion in companions:
+    for companion in trainee.companions:
         own, scalars["companions"][companion.name] = companion.state()
         tensors |= {f"companion.{companion.name}.{key}": tensor for key, tensor in own.items()}
     return tensors, scalars
 
 
-def unpack(
-    tensors: dict[str, Tensor],
-    scalars: dict[str, Any],
-    net: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    companions: Sequence[Companion] = (),
-) -> None:
-    """Put back what `pack` took, into a network, an optimizer and companions built the same way.
+def unpack(tensors: dict[str, Tensor], scalars: dict[str, Any], trainee: Trainee) -> None:
+    """Put back what `pack` took, into a trainee built the same way.
 
     Raises:
         CheckpointError: names or shapes that do not fit this network, or other companions.
     """
+    optimizer, companions = trainee.optimizer, trainee.companions
     names = [companion.name for companion in companions]
     if sorted(names) != sorted(scalars["companions"]):
         raise CheckpointError(
             f"the checkpoint was written with {', '.join(scalars['companions']) or 'nothing'} beside the network, the "
             f"run has {', '.join(names) or 'nothing'}: these are not the run's own settings."
         )
-    load_network(tensors, net)
+    load_network(tensors, trainee.net)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     states: dict[int, dict[str, Any]] = {}
     for name, tensor in tensors.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,14 +19,15 @@ from torch import Tensor, nn
 
 from convatlas.errors import Interrupted, NonFiniteLossError
 from convatlas.training import checkpoint, optim
-from convatlas.training.companion import Companion, described, judged
+from convatlas.training.companion import described, judged
 from convatlas.training.distributed import ALONE, Team
 from convatlas.training.hardware import Hardware
 from convatlas.training.journal import Journal, NoJournal
 from convatlas.training.losses import Loss
-from convatlas.training.schedule import Progress, Schedule
+from convatlas.training.schedule import Progress, Schedule, constant
 from convatlas.training.signals import StopRequest
 from convatlas.training.step import StepResult, train_step
+from convatlas.training.trainee import Trainee
 
 LOOK_EVERY = 20  # updates between two looks at the running loss: a look waits for the device
 EXPLODED = 1e4  # a mean loss no training here comes back from, whatever its unit
@@ -74,6 +75,7 @@ class Plan:
     epochs: int
     lr: float
     seed: int
+    schedule: Schedule = field(default_factory=constant)
     max_grad_norm: float | None = None
     accumulate: int = 1
     classifies: bool = True  # whether the targets are classes, of which hits can be counted
@@ -102,112 +104,176 @@ class Observer:
 
 
 def fit(
-    net: nn.Module,
+    trainee: Trainee,
     batches: EpochBatches,
-    loss_fn: Loss,
-    optimizer: torch.optim.Optimizer,
-    schedule: Schedule,
+    loss: Loss,
     plan: Plan,
     *,
     hardware: Hardware,
     folder: Path,
-    validate: Callable[[nn.Module], Validation] | None,
+    validate: Callable[[nn.Module], Validation] | None = None,
     state: State | None = None,
     observer: Observer | None = None,
-    companions: Sequence[Companion] = (),
     team: Team = ALONE,
-    called: nn.Module | None = None,
 ) -> State:
-    """Train ``net`` in place, from ``state`` on, with journal and checkpoints in ``folder``.
+    """Train ``trainee`` in place, from ``state`` on, with journal and checkpoints in ``folder``.
 
     Of several processes each calls this alike, with its own rows of the batches; rank 0 alone writes.
 
-    Validated and kept are the weights that the ``companions`` put in place; ``net`` is left with the trained ones.
-
-    Args:
-        called: what the updates call, where that is not ``net`` itself: a compiled form of it.
+    Validated and kept are the weights that the companions put in place; the network is left with the trained ones.
 
     Raises:
         NonFiniteLossError: the loss became nan or inf; no checkpoint is written after that.
         Interrupted: Ctrl-C or SIGTERM, on whichever rank; a checkpoint of the last finished update was written.
         LostRankError: another rank ended or did not answer; nothing is written after that.
     """
-    state, observer = state or State(), observer or Observer()
-    steps = len(batches)
-    total = plan.epochs * steps
-    saved_at = time.monotonic()
+    return Session(
+        trainee, batches, loss, plan, hardware, folder, validate, state or State(), observer or Observer(), team
+    ).run()
 
-    def save(journal: Journal) -> None:
-        nonlocal saved_at
-        if not all(bool(torch.isfinite(parameter).all()) for parameter in net.parameters()):
-            raise diverged("a weight is not finite", state, plan)
-        if team.leads:
-            journal.sync()
-            state.journal_bytes = journal.length
-            save_state(folder, net, optimizer, companions, state)
-        team.wait()
-        saved_at = time.monotonic()
 
-    def late() -> bool:
-        return team.leads and time.monotonic() - saved_at > plan.checkpoint_every_s
+@dataclass
+class Session:
+    """One sitting of a training: from where the state is to the end, or to what stops it. See `fit`."""
 
-    replica: nn.Module | None = None
-    lines = Journal(folder / "metrics.jsonl", state.journal_bytes) if team.leads else NoJournal()
-    with lines as journal, StopRequest() as stop, team.watched():
-        while not finished(state, plan, steps):
-            epoch, first = divmod(state.step, steps)
-            if first == 0:
-                state.start_epoch()
-            net.train()
-            if first == 0:
-                for companion in companions:
-                    companion.before_epoch(epoch)
-            replica = team.replica(net if called is None else called, replica)
-            clock = time.perf_counter()
-            waiting: list[StepResult] = []
-            for images, labels in batches.epoch(epoch, first):
-                lr = plan.lr * schedule(Progress(state.step, steps, total, state.scores))
-                optim.set_lr(optimizer, lr)
-                seed_update(plan.seed, state.step, team.rank)
-                waiting.append(
-                    train_step(
-                        replica, images, labels, loss_fn, optimizer, hardware.autocast(), plan.max_grad_norm,
-                        plan.accumulate, share=team.share(len(labels), batches, state.step), team=team,
-                    )
-                )  # fmt: skip
-                team.average_statistics(net)
-                state.step += 1
-                for companion in companions:
-                    companion.after_update(state.step)
-                last = state.step % steps == 0
-                due = plan.checkpoint_every_steps is not None and state.step % plan.checkpoint_every_steps == 0
-                stopped, save_now = team.agree(stop.signal_number or 0, due or late())
-                if last or save_now or stopped or state.step % LOOK_EVERY == 0:
-                    loss, images_seen = take_in(state, waiting, team)
-                    now = time.perf_counter()
-                    state.train_s += now - clock
-                    observer.on_step(state, loss, images_seen / max(1e-9, now - clock))
-                    clock = now
-                    refuse_divergence(loss, state, plan)
-                    if last:
+    trainee: Trainee
+    batches: EpochBatches
+    loss: Loss
+    plan: Plan
+    hardware: Hardware
+    folder: Path
+    validate: Callable[[nn.Module], Validation] | None
+    state: State
+    observer: Observer
+    team: Team
+    journal: Journal = field(init=False)
+    stop: StopRequest = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.steps = len(self.batches)  # of an epoch
+        self.replica: nn.Module | None = None  # of the network, as the team's updates call it
+        self.waiting: list[StepResult] = []  # updates that nobody has looked at yet
+        self.lr = self.plan.lr  # of the last update
+        self.looked_at = time.perf_counter()
+        self.saved_at = time.monotonic()
+
+    def run(self) -> State:
+        journal = Journal(self.folder / "metrics.jsonl", self.state.journal_bytes) if self.team.leads else NoJournal()
+        with journal as self.journal, StopRequest() as self.stop, self.team.watched():
+            while not self.over:
+                epoch, first = divmod(self.state.step, self.steps)
+                self.enter(epoch, first)
+                for images, labels in self.batches.epoch(epoch, first):
+                    self.update(images, labels)
+                    if self.state.step % self.steps == 0:
                         break
-                    if save_now or stopped:
-                        save(journal)
-                        clock = time.perf_counter()
-                    if stopped:
-                        raise interrupted(folder, state, stopped)
-            with judged(companions):
-                finish_epoch(
-                    net, optimizer, validate, state, journal, folder, observer, epoch, lr, plan.classifies,
-                    described(companions), team,
-                )  # fmt: skip
-            stopped, save_now = team.agree(stop.signal_number or 0, due or late())
-            over = finished(state, plan, steps)
-            if save_now or stopped or over:
-                save(journal)
-            if stopped and not over:
-                raise interrupted(folder, state, stopped)
-    return state
+                    stopped, due = self.agreed()
+                    if stopped or due or self.state.step % LOOK_EVERY == 0:
+                        self.look()
+                    self.pause(stopped, due)
+                self.look()
+                self.judge(epoch)
+                stopped, due = self.agreed()
+                self.pause(0 if self.over else stopped, due or bool(stopped) or self.over)
+        return self.state
+
+    @property
+    def over(self) -> bool:
+        return finished(self.state, self.plan, self.steps)
+
+    def enter(self, epoch: int, first: int) -> None:
+        """Make ready for update ``first`` of an epoch, which is not 0 where the last sitting ended in its middle."""
+        self.trainee.net.train()
+        if first == 0:
+            self.state.start_epoch()
+            for companion in self.trainee.companions:
+                companion.before_epoch(epoch)
+        self.replica = self.team.replica(self.trainee.in_updates, self.replica)
+        self.looked_at = time.perf_counter()
+
+    def update(self, images: Tensor, labels: Tensor) -> None:
+        trainee, plan, state, team = self.trainee, self.plan, self.state, self.team
+        assert self.replica is not None
+        self.lr = plan.lr * plan.schedule(Progress(state.step, self.steps, plan.epochs * self.steps, state.scores))
+        optim.set_lr(trainee.optimizer, self.lr)
+        seed_update(plan.seed, state.step, team.rank)
+        self.waiting.append(
+            train_step(
+                self.replica, images, labels, self.loss, trainee.optimizer, self.hardware.autocast(),
+                plan.max_grad_norm, plan.accumulate, share=team.share(len(labels), self.batches, state.step), team=team,
+            )
+        )  # fmt: skip
+        team.average_statistics(trainee.net)
+        state.step += 1
+        for companion in trainee.companions:
+            companion.after_update(state.step)
+
+    def agreed(self) -> tuple[int, bool]:
+        """The signal that stops the team, or 0, and whether a checkpoint is due: the same on every rank."""
+        every = self.plan.checkpoint_every_steps
+        due = every is not None and self.state.step % every == 0
+        late = self.team.leads and time.monotonic() - self.saved_at > self.plan.checkpoint_every_s
+        stopped, saving = self.team.agree(self.stop.signal_number or 0, due or late)
+        return stopped, bool(saving)
+
+    def look(self) -> None:
+        """Wait for the device, and take in what the updates since the last look saw."""
+        loss, images = take_in(self.state, self.waiting, self.team)
+        now = time.perf_counter()
+        seconds, self.looked_at = now - self.looked_at, now
+        self.state.train_s += seconds
+        self.observer.on_step(self.state, loss, images / max(1e-9, seconds))
+        refuse_divergence(loss, self.state, self.plan)
+
+    def pause(self, stopped: int, due: bool) -> None:
+        """Between two updates: save where that is due, end where that is asked for."""
+        if stopped or due:
+            self.save()
+            self.looked_at = time.perf_counter()
+        if stopped:
+            raise interrupted(self.folder, self.state, stopped)
+
+    def save(self) -> None:
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.trainee.net.parameters()):
+            raise diverged("a weight is not finite", self.state, self.plan)
+        if self.team.leads:
+            self.journal.sync()
+            self.state.journal_bytes = self.journal.length
+            save_state(self.folder, self.trainee, self.state)
+        self.team.wait()
+        self.saved_at = time.monotonic()
+
+    def judge(self, epoch: int) -> None:
+        """Validate, write the epoch's line, and keep the network if it is the best so far."""
+        state = self.state
+        line: dict[str, Any] = {
+            "epoch": epoch,
+            "step": state.step,
+            "train_loss": state.loss_sum / state.images,
+            "train_top1": state.hits / state.images if self.plan.classifies else None,
+            "val_loss": None,
+            "val_top1": None,
+            "weights": described(self.trainee.companions),
+            "lr": self.lr,
+            "train_s": round(state.train_s, 3),
+        }
+        with judged(self.trainee.companions):
+            if self.validate is not None:
+                validation = self.validate(self.trainee.net)
+                finite = math.isfinite(validation.loss)
+                line |= {"val_loss": validation.loss if finite else None, "val_top1": validation.top1}
+                state.scores.append(validation.score)
+                if finite and validation.score >= state.best_score:  # of equals the later, trained longer
+                    state.best_epoch = epoch
+                    self.keep_best(epoch, validation)
+            self.journal.write("epoch", **line)
+            self.observer.on_epoch(line)
+            self.team.wait()  # for rank 0, which wrote
+
+    def keep_best(self, epoch: int, validation: Validation) -> None:
+        if self.team.leads:
+            tensors = {f"net.{name}": tensor for name, tensor in self.trainee.net.state_dict().items()}
+            checkpoint.save(checkpoint.best(self.folder), tensors, {"epoch": epoch, "val_top1": validation.top1})
 
 
 def take_in(state: State, waiting: list[StepResult], team: Team) -> tuple[float, int]:
@@ -225,65 +291,20 @@ def take_in(state: State, waiting: list[StepResult], team: Team) -> tuple[float,
     return sum(summed) / all_images, int(all_images)
 
 
-def finish_epoch(
-    net: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    validate: Callable[[nn.Module], Validation] | None,
-    state: State,
-    journal: Journal,
-    folder: Path,
-    observer: Observer,
-    epoch: int,
-    lr: float,
-    classifies: bool,
-    weights: str,
-    team: Team,
-) -> None:
-    """Validate, write the epoch's line, and keep the network if it is the best so far."""
-    line: dict[str, Any] = {
-        "epoch": epoch,
-        "step": state.step,
-        "train_loss": state.loss_sum / state.images,
-        "train_top1": state.hits / state.images if classifies else None,
-        "val_loss": None,
-        "val_top1": None,
-        "weights": weights,
-        "lr": lr,
-        "train_s": round(state.train_s, 3),
-    }
-    if validate is not None:
-        validation = validate(net)
-        state.scores.append(validation.score)
-        finite = math.isfinite(validation.loss)
-        line |= {"val_loss": validation.loss if finite else None, "val_top1": validation.top1}
-        if finite and validation.score >= state.best_score:  # of equals the later, trained longer
-            state.best_epoch = epoch
-            if team.leads:
-                tensors = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
-                checkpoint.save(checkpoint.best(folder), tensors, {"epoch": epoch, "val_top1": validation.top1})
-    journal.write("epoch", **line)
-    observer.on_epoch(line)
-    team.wait()  # for rank 0, which wrote
-
-
-def save_state(
-    folder: Path, net: nn.Module, optimizer: torch.optim.Optimizer, companions: Sequence[Companion], state: State
-) -> None:
-    tensors, scalars = checkpoint.pack(net, optimizer, companions)
+def save_state(folder: Path, trainee: Trainee, state: State) -> None:
+    tensors, scalars = checkpoint.pack(trainee)
     checkpoint.save(checkpoint.numbered(folder, state.step), tensors, {"state": asdict(state), **scalars})
     checkpoint.prune(folder)
 
 
-def resume(
-    folder: Path, net: nn.Module, optimizer: torch.optim.Optimizer, companions: Sequence[Companion] = ()
-) -> tuple[State, list[str]]:
+def resume(folder: Path, trainee: Trainee) -> tuple[State, list[str]]:
     """Put everything where the newest whole checkpoint was; complaints name damaged ones passed over.
 
     Raises:
         CheckpointError: none is whole, or it is of other settings.
     """
     _, tensors, content, complaints = checkpoint.newest(folder)
-    checkpoint.unpack(tensors, content, net, optimizer, companions)
+    checkpoint.unpack(tensors, content, trainee)
     return State(**content["state"]), complaints
 
 
