@@ -9,6 +9,7 @@ from torch import nn
 from convatlas.errors import NonFiniteLossError, RecipeError
 from convatlas.models import create_model
 from convatlas.training import Plan, State
+from convatlas.training.filter_radius import FilterRadius
 from convatlas.training.loop import finished, refuse_divergence, seed_update
 from convatlas.training.regularisers import set_dropout, set_stochastic_depth
 
@@ -19,6 +20,23 @@ def test_survival_falls_linearly_to_the_last_branch():
     set_stochastic_depth(net, 0.5)
     survivals = [module.survival for module in net.modules() if hasattr(module, "survival")]
     assert survivals == pytest.approx([1 - 0.5 * l / 9 for l in range(1, 10)])
+
+
+def test_a_filter_beyond_the_radius_is_scaled_back_to_it_and_others_are_left_alone():
+    """Root mean squares by hand: (0.3, 0.4) has sqrt(0.125); (0.06, 0.08) has sqrt(0.005), below 0.1."""
+    net = nn.Conv2d(1, 3, (1, 2), bias=False)
+    with torch.no_grad():
+        net.weight.copy_(torch.tensor([[0.3, 0.4], [0.06, 0.08], [0.0, 0.0]]).view(3, 1, 1, 2))
+    FilterRadius(net, 0.1).after_update(1)
+    large, small, none = net.weight.flatten(1).tolist()
+    assert large == pytest.approx([0.3 * 0.1 / 0.125**0.5, 0.4 * 0.1 / 0.125**0.5])
+    assert small == pytest.approx([0.06, 0.08])
+    assert none == [0, 0]
+    net.requires_grad_(False).weight.fill_(5)
+    FilterRadius(net, 0.1).after_update(2)
+    assert float(net.weight.min()) == 5  # frozen
+    with pytest.raises(RecipeError, match="no convolutions"):
+        FilterRadius(nn.Linear(2, 2), 0.1)
 
 
 def test_a_branch_left_out_leaves_the_shortcut_and_one_kept_is_lifted():

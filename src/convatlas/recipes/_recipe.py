@@ -140,6 +140,13 @@ class Recipe:
         below=1,
     )
 
+    filter_rms: float | None = setting(
+        None,
+        "Scale a convolution's filter back when its root mean square exceeds this; 0.1 in ZFNet's paper.",
+        "regularisation",
+        above=0,
+    )
+
     image_size: int | None = setting(None, "Side of the square image; the paper's where not given.", "images", least=1)
     resize: int | None = setting(
         None,

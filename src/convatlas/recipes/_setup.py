@@ -43,6 +43,7 @@ from convatlas.training import (
 from convatlas.training.compilation import compiled
 from convatlas.training.curvature import CurvatureEstimate, StochasticDiagonalLM
 from convatlas.training.distributed import Team, join, refuse_contradictions
+from convatlas.training.filter_radius import FilterRadius
 from convatlas.training.loggers import by_names
 from convatlas.training.regularisers import set_dropout, set_stochastic_depth
 from convatlas.training.trial import Update, Way
@@ -312,6 +313,8 @@ def build_companions(setup: Setup, optimizer: torch.optim.Optimizer) -> list[Com
         companions.append(CurvatureEstimate(optimizer, setup.net, patterns, build_loss(setup)))
     if setup.stages is not None and setup.stages.frozen:
         companions.append(setup.stages.freezing(setup.net))
+    if setup.recipe.filter_rms is not None:
+        companions.append(FilterRadius(setup.net, setup.recipe.filter_rms))
     if setup.recipe.lookahead:
         updates = setup.recipe.epochs * len(setup.batches)
         companions.append(Lookahead(setup.net, setup.recipe.lookahead, updates))
@@ -375,6 +378,8 @@ def loss_in_words(recipe: Recipe) -> str:
         parts.append(f"dropout {recipe.dropout:g}")
     if recipe.stochastic_depth:
         parts.append(f"stochastic depth {recipe.stochastic_depth:g}")
+    if recipe.filter_rms is not None:
+        parts.append(f"filters scaled back to a root mean square of {recipe.filter_rms:g}")
     return ", ".join(parts)
 
 

@@ -7,8 +7,9 @@
 **To expect.** ILSVRC-2012 validation, one network: 38.4 % top-1 and 16.5 % top-5 error (Table 2).
 **Assumed.** Weight decay, which the paper does not state: AlexNet's. When the learning rate is divided ("manually when
 the validation error plateaus"): by ten, three times, after five epochs without a better one. Windows are drawn
-anywhere in the kept image, where the paper uses ten fixed ones. **Left out.** The filters of the convolutions are not
-scaled back when their root mean square exceeds 0.1.
+anywhere in the kept image, where the paper uses ten fixed ones. That the radius of 0.1, to which the filters' root mean
+square is scaled back (section 3.1), is meant for images of any scale: the paper's range over about [-128, 128], ours
+have deviation 1.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ ZFNET_2013 = Recipe(
     momentum=0.9,
     weight_decay=5e-4,
     decay_all=True,
+    filter_rms=0.1,
     schedule="plateau",
     schedule_settings={"gamma": 0.1, "times": 3},
     flip="on",

@@ -1,0 +1,35 @@
+"""Filters that may not grow beyond a radius."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from convatlas.errors import RecipeError
+from convatlas.training.companion import Companion
+
+
+class FilterRadius(Companion):
+    """After every update, each filter of a convolution whose root mean square exceeds ``radius`` is scaled back to it.
+
+    Zeiler and Fergus, arXiv:1311.2901, section 3.1: "crucial, especially in the first layer of the model", where a few
+    filters would otherwise dominate; their radius is 0.1. What is frozen stays as it is.
+
+    Raises:
+        RecipeError: the network has no convolutions.
+    """
+
+    name = "filter-radius"
+
+    def __init__(self, net: nn.Module, radius: float) -> None:
+        self.radius = radius
+        self.filters = [module.weight for module in net.modules() if isinstance(module, nn.Conv2d)]
+        if not self.filters:
+            raise RecipeError(f"filter_rms = {radius:g}: this network has no convolutions; leave the setting out.")
+
+    @torch.no_grad()
+    def after_update(self, step: int) -> None:
+        for filters in self.filters:  # (K, C, R, S)
+            if filters.requires_grad:
+                rms = filters.square().mean((1, 2, 3), keepdim=True).sqrt()
+                filters.mul_((self.radius / rms).clamp(max=1))
