@@ -27,9 +27,8 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 import torch.distributed as dist
@@ -42,8 +41,7 @@ from convatlas.errors import ConvAtlasError, LostRankError, RecipeError, UsageEr
 PATIENCE = timedelta(days=1)
 
 
-@dataclass(frozen=True)
-class Share:
+class Share(NamedTuple):
     """A rank's part in one batch.
 
     Attributes:

@@ -153,6 +153,7 @@ class Session:
         self.steps = len(self.batches)  # of an epoch
         self.replica: nn.Module | None = None  # of the network, as the team's updates call it
         self.waiting: list[StepResult] = []  # updates that nobody has looked at yet
+        self.autocast = self.hardware.autocast()  # one for all updates: it takes longer to build than to enter
         self.lr = self.plan.lr  # of the last update
         self.looked_at = time.perf_counter()
         self.saved_at = time.monotonic()
@@ -199,8 +200,8 @@ class Session:
         seed_update(plan.seed, state.step, team.rank)
         self.waiting.append(
             train_step(
-                self.replica, images, labels, self.loss, trainee.optimizer, self.hardware.autocast(),
-                plan.max_grad_norm, plan.accumulate, share=team.share(len(labels), self.batches, state.step), team=team,
+                self.replica, images, labels, self.loss, trainee.optimizer, self.autocast, plan.max_grad_norm,
+                plan.accumulate, share=team.share(len(labels), self.batches, state.step), team=team,
             )
         )  # fmt: skip
         team.average_statistics(trainee.net)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +13,7 @@ from convatlas.training.distributed import ALONE, Share, Team
 from convatlas.training.losses import Loss
 
 
-@dataclass(frozen=True)
-class StepResult:
+class StepResult(NamedTuple):
     """What an update saw: tensors stay on the device, so that nothing waits for them."""
 
     loss: Tensor  # mean over the batch
