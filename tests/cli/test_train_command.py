@@ -7,8 +7,10 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from convatlas.cli import main
+from convatlas.training import checkpoint
 
 
 def run(capsys, *arguments: str) -> tuple[int, str, str]:
@@ -67,6 +69,23 @@ def test_print_config_says_where_each_value_came_from(capsys, tmp_path, monkeypa
     where = {line.split()[0]: line.rsplit("# ", 1)[1] for line in out.splitlines()[1:]}
     assert (where["lr"], where["momentum"], where["weight_decay"]) == ("flag", "environment", "file")
     assert where["batch_size"] == "default"
+
+
+def test_a_learning_rate_that_diverges_ends_the_run_and_the_last_good_checkpoint_is_kept(capsys, tmp_path):
+    """The first epoch is sound; in the second the schedule multiplies the rate by 10^30."""
+    config = tmp_path / "mine.toml"
+    config.write_text('schedule = "per-pass"\nschedule_settings = { factors = [1.0, 1e30] }\n')
+    arguments = ("--config", str(config), "--epochs", "3", "--threads", "1", "--checkpoint-every-steps", "5")
+    code, out, err = run(capsys, "train", "mlp", *arguments, "--out", str(tmp_path / "runs"))
+    assert (code, out) == (1, "")
+    assert "Pass a lower --lr" in err
+    (folder,) = (tmp_path / "runs").iterdir()
+    newest = checkpoint.saved(folder)[-1]
+    for path in (newest, checkpoint.best(folder)):
+        tensors, state = checkpoint.load(path)
+        assert all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values() if tensor.is_floating_point())
+    assert state["epoch"] == 0
+    assert not (folder / "model.safetensors").exists()
 
 
 def test_a_dry_run_checks_everything_and_writes_nothing(capsys, tmp_path):

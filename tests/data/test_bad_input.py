@@ -10,16 +10,20 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from convatlas.data import Preprocessing, load_images, open_data
 from convatlas.errors import ConvAtlasError, DataError
 from convatlas.recipes import evaluate, train
+from convatlas.training import checkpoint
 
 RULE = Preprocessing((8, 8), 3)
+TRAIN = [sys.executable, "-m", "convatlas", "train", "lenet5"]
 
 
 def only_of(folder: Path) -> Path:
@@ -90,6 +94,47 @@ def test_a_disk_that_fills_while_the_cache_is_written_leaves_the_cache_that_was_
 
 
 @pytest.mark.slow
+def test_a_disk_that_fills_in_a_training_leaves_checkpoints_that_go_on_to_the_same_bits(tmp_path):
+    """The journal's line or a checkpoint meets the full disk; with room made, the run ends as if nothing had been."""
+    program = """
+        import hashlib, pathlib, sys
+        from convatlas.errors import TrainingError
+        from convatlas.recipes import Watcher, resume, train
+        from convatlas.training import checkpoint
+        disk, elsewhere = map(pathlib.Path, sys.argv[1:])
+        settings = dict(epochs=4, batch_size=32, threads=1, checkpoint_every_steps=7)
+
+        class SomebodyElseFillsTheDisk(Watcher):
+            def on_epoch(self, epoch):
+                if epoch["epoch"] == 1:
+                    with open(disk / "filler", "wb", buffering=0) as file:
+                        try:
+                            while file.write(bytes(4096)):
+                                pass
+                        except OSError:
+                            pass
+
+        def bits(run):
+            tensors = run.network().state_dict().values()
+            return hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in tensors)).hexdigest()
+
+        try:
+            train("lenet5@modern", out=disk / "runs", watcher=SomebodyElseFillsTheDisk(), **settings)
+        except TrainingError as error:
+            print(error)
+        (folder,) = (disk / "runs").iterdir()
+        for path in checkpoint.saved(folder):
+            checkpoint.load(path)
+        assert not list(folder.glob(".*.part"))
+        (disk / "filler").unlink()
+        assert bits(resume(folder)) == bits(train("lenet5@modern", out=elsewhere, **settings))
+    """
+    done = run_on_small_disk(tmp_path / "disk", "8m", program, str(tmp_path / "disk"), str(tmp_path / "elsewhere"))
+    assert done.returncode == 0, done.stderr
+    assert "could not be written: No space left on device. Earlier checkpoints are intact; free some" in done.stdout
+
+
+@pytest.mark.slow
 def test_shared_memory_is_not_needed(class_folders):
     """DataLoaders pass batches through /dev/shm, which containers keep at 64 MB; the decoding processes use pipes."""
     program = """
@@ -111,19 +156,70 @@ def test_killing_the_decoders_of_a_command_delays_it_and_changes_nothing(class_f
     command = [sys.executable, "-m", "convatlas", "data", str(root), "--json"]
     expected = subprocess.run(command, capture_output=True, check=True).stdout
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    killed = set()
+    killed = set[int]()
     started = time.monotonic()
     while running.poll() is None and len(killed) < 2 and time.monotonic() - started < 20:
-        for child in children(running.pid):
-            if child not in killed and "workers import serve" in Path(f"/proc/{child}/cmdline").read_text():
-                os.kill(child, signal.SIGKILL)
-                killed.add(child)
+        for process in set(decoders(running.pid)) - killed:
+            os.kill(process, signal.SIGKILL)
+            killed.add(process)
     after = time.monotonic()
     out, err = running.communicate(timeout=30)
     assert killed, "no decoding process was seen"
     assert running.returncode == 0, err
     assert out == expected
     assert time.monotonic() - after < 10
+
+
+def decoders(pid: int) -> list[int]:
+    """The decoding processes of a command."""
+    found = []
+    for child in children(pid):
+        with suppress(OSError):  # it has ended
+            if "workers import serve" in Path(f"/proc/{child}/cmdline").read_text():
+                found.append(child)
+    return found
+
+
+@pytest.mark.slow
+def test_killing_the_decoders_of_a_training_changes_no_bit_of_its_weights(class_folders, tmp_path):
+    root = class_folders({"a": 300, "b": 300})
+
+    log = tmp_path / "log"
+
+    def training(out: Path) -> subprocess.Popen[bytes]:
+        arguments = ["--data", str(root), "--epochs", "1", "--threads", "1", "--device", "cpu", "--out", str(out)]
+        with log.open("wb") as stderr:
+            return subprocess.Popen([*TRAIN, *arguments], stdout=subprocess.DEVNULL, stderr=stderr)
+
+    assert training(tmp_path / "whole").wait(240) == 0, log.read_text()
+    hurt, killed = training(tmp_path / "hurt"), set[int]()
+    while hurt.poll() is None and len(killed) < 2:
+        for process in set(decoders(hurt.pid)) - killed:
+            os.kill(process, signal.SIGKILL)
+            killed.add(process)
+    assert hurt.wait(240) == 0, log.read_text()
+    assert len(killed) >= 2
+    tensors = [checkpoint.load(only_of(tmp_path / side) / "model.safetensors")[0] for side in ("whole", "hurt")]
+    assert all(torch.equal(tensor, tensors[1][name]) for name, tensor in tensors[0].items())
+
+
+@pytest.mark.slow
+def test_a_training_whose_decoders_die_again_and_again_ends_within_ten_seconds_and_says_so(class_folders, tmp_path):
+    root = class_folders({"a": 300, "b": 300})
+    with (tmp_path / "log").open("wb") as stderr:
+        command = [*TRAIN, "--data", str(root), "--out", str(tmp_path / "runs")]
+        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr)
+    first = None
+    while running.poll() is None:
+        for process in decoders(running.pid):
+            first = first or time.monotonic()
+            os.kill(process, signal.SIGKILL)
+        time.sleep(0.01)
+    assert first is not None
+    assert time.monotonic() - first < 10
+    assert running.returncode == 3
+    assert "died or was stopped (signal 9)" in (tmp_path / "log").read_text()
+    assert not (tmp_path / "runs").exists()
 
 
 def children(pid: int) -> list[int]:

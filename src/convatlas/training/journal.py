@@ -6,25 +6,37 @@ so that a killed and resumed run leaves the same lines as one that was never sto
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from convatlas.errors import TrainingError
+from convatlas.message import of_system
+
 
 class Journal:
-    """Append-only lines of JSON at ``path``."""
+    """Append-only lines of JSON at ``path``.
+
+    Raises:
+        TrainingError: a line could not be written; the checkpoints know how long the journal was, and resuming cuts off
+            what is half there.
+    """
 
     def __init__(self, path: Path, length: int = 0) -> None:
         self.path = path
-        self._file = open(path, "ab")  # noqa: SIM115 - lives as long as the run
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - lives as long as the run
         self._file.truncate(length)
         self._file.seek(0, os.SEEK_END)
 
     def write(self, event: str, **values: Any) -> None:
         line = json.dumps({"event": event, **values}, allow_nan=False, ensure_ascii=False)
-        self._file.write(line.encode() + b"\n")
-        self._file.flush()
+        left = memoryview(line.encode() + b"\n")
+        with self._told():
+            while left:
+                left = left[self._file.write(left) :]
 
     @property
     def length(self) -> int:
@@ -33,7 +45,20 @@ class Journal:
 
     def sync(self) -> None:
         """Have the lines on the disk; called before a checkpoint that counts on them."""
-        os.fsync(self._file.fileno())
+        with self._told():
+            os.fsync(self._file.fileno())
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise TrainingError(
+                "{path} could not be written: {reason}. Earlier checkpoints are intact; free some space, then continue "
+                "with --resume.",
+                path=self.path,
+                reason=of_system(error),
+            ) from error
 
     def __enter__(self) -> Journal:
         return self
@@ -46,7 +71,8 @@ class NoJournal(Journal):
     """For the ranks that write nothing."""
 
     def __init__(self) -> None:
-        self._file = open(os.devnull, "ab")  # noqa: SIM115 - lives as long as the run
+        self.path = Path(os.devnull)
+        self._file = open(os.devnull, "ab", buffering=0)  # noqa: SIM115 - lives as long as the run
 
     def sync(self) -> None:
         """There is nothing."""
