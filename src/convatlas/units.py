@@ -61,6 +61,11 @@ def interval(low: float, high: float, digits: int = 1) -> str:
     return f"{100 * low:.{digits}f} to {100 * high:.{digits}f} %"
 
 
+def nats(loss: float, digits: int = 4) -> str:
+    """A cross-entropy in both of its units: ``0.6931`` -> ``0.6931 nats = 1.0000 bits``."""
+    return f"{loss:.{digits}f} nats = {loss / math.log(2):.{digits}f} bits"
+
+
 def width(text: str) -> int:
     """Columns a text takes in a terminal: two for each Korean syllable and other wide characters."""
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import shutil
 from pathlib import Path
 
@@ -162,12 +164,15 @@ def test_a_network_nobody_trained_is_not_asked(photos):
 
 
 def test_a_run_is_judged_by_its_own_rule(capsys, tmp_path):
-    run(capsys, "train", "mlp", "--epochs", "1", "--threads", "1", "--out", tmp_path)
+    _, _, said = run(capsys, "train", "mlp", "--epochs", "1", "--threads", "1", "--out", tmp_path)
+    assert re.search(r"train loss \d\.\d+ nats  top-1", said)
     (folder,) = tmp_path.iterdir()
     code, out, err = run(capsys, "evaluate", folder, "--json")
     document = json.loads(out)
     assert (code, err, document["n"], document["part"]) == (0, "", 359, "test")
     assert document["top1"] == ca.Run(folder).result["test_top1"]
+    nats = document["nll"]  # a bit is ln 2 nats
+    assert f"nll    {nats:.4f} nats = {nats / math.log(2):.4f} bits" in run(capsys, "evaluate", folder)[1]
     Image.fromarray(np.zeros((28, 28), dtype=np.uint8)).save(tmp_path / "nought.png")
     code, out, _ = run(capsys, "predict", folder, tmp_path / "nought.png")
     assert (code, out.count(" %")) == (0, 5)

@@ -70,8 +70,8 @@ class ProgressWatcher(Watcher):
     def on_epoch(self, epoch: dict[str, Any]) -> None:
         if self._header:
             training = validation = ""
-            if epoch["train_top1"] is not None:
-                training = f"  top-1 {units.percent(epoch['train_top1'])}"
+            if epoch["train_top1"] is not None:  # a classifier's
+                training = f" nats  top-1 {units.percent(epoch['train_top1'])}"
             if epoch["val_top1"] is not None:
                 validation = f"validation top-1 {units.percent(epoch['val_top1'])}  "
             elif epoch["val_loss"] is not None:

@@ -93,7 +93,7 @@ def _print(found: Evaluation) -> None:
     click.echo(f"{found.run} on {found.data}, {found.part}: {units.exact(found.n)} images, protocol {found.protocol}")
     click.echo(f"top-1  {units.percent(found.top1)}   95 % interval {units.interval(*found.ci95)} (Wilson)")
     click.echo("top-5  " + ("n/a, fewer than six classes" if found.top5 is None else units.percent(found.top5)))
-    click.echo(f"nll    {found.nll:.4f} nats   calibration error {units.percent(found.calibration_error, 1)}")
+    click.echo(f"nll    {units.nats(found.nll)}   calibration error {units.percent(found.calibration_error, 1)}")
 
     scores = [score for score in found.per_class if score.n or len(found.classes) <= CLASSES_SHOWN]
     shown = (

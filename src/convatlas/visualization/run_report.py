@@ -102,7 +102,7 @@ def _result_table(result: Mapping[str, Any], evaluation: Judged) -> Html:
         (_("validation top-1"), units.percent(result["val_top1"]) if result.get("val_top1") is not None else "n/a",
          _("epoch {epoch} of {epochs}, the one that was kept",
            epoch=result["chosen_epoch"] + 1, epochs=result["epochs"])),
-        (_("negative log likelihood"), f"{evaluation.nll:.3f} nats", _("mean over the test images")),
+        (_("negative log likelihood"), units.nats(evaluation.nll, 3), _("mean over the test images")),
         (_("calibration error"), units.percent(evaluation.calibration_error, 1), _("expected, 15 bins")),
         (_("training time"), units.duration(result["train_s"]),
          _("{n} images/s", n=units.exact(round(result["images_per_s"]))) if result.get("images_per_s") else ""),
