@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import signal
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn import functional as F
 
 from convatlas import models
-from convatlas.errors import RecipeError
+from convatlas.errors import Interrupted, RecipeError
 from convatlas.models.speednet import Whitening
-from convatlas.recipes import recipe_for, train
+from convatlas.recipes import Watcher, recipe_for, resume, train
 
 
 def test_whitened_patches_are_uncorrelated_and_of_equal_size():
@@ -39,3 +43,36 @@ def test_the_six_convolutions_begin_by_passing_their_inputs_through():
 def test_only_the_network_made_for_it_is_whitened(tmp_path):
     with pytest.raises(RecipeError, match="written for speednet_cifar"):
         train("resnet20_cifar", "digits", recipe_for("speednet_cifar", "fast"), out=tmp_path)
+
+
+class StopAfter(Watcher):
+    """Asks for the end, as Ctrl-C does, when ``step`` updates have been made."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step(self, state, loss, images_per_s) -> None:
+        if state.step == self.step:
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.slow
+def test_it_resumes_to_the_same_bits(tmp_path):
+    """Whitening, look-ahead, alternating flips and all, stopped between two returns to the slow weights."""
+    draw = np.random.default_rng(0)
+    for name in ("left", "right"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number in range(30):
+            pixels = draw.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{number}.png")
+    recipe = recipe_for("speednet_cifar", "fast").change(
+        epochs=4, batch_size=16, checkpoint_every_steps=1, threads=1, device="cpu"
+    )
+    whole = train("speednet_cifar", tmp_path / "images", recipe, out=tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        train("speednet_cifar", tmp_path / "images", recipe, out=tmp_path / "cut", watcher=StopAfter(6))
+    (folder,) = (tmp_path / "cut").iterdir()
+    resumed = resume(folder)
+    assert [line["step"] for line in resumed.epochs()] == [3, 6, 9, 12]
+    for name, tensor in whole.network().state_dict().items():
+        assert torch.equal(resumed.network().state_dict()[name], tensor), name
