@@ -17,7 +17,7 @@ from convatlas.recipes import _folder
 from convatlas.recipes._material import Material
 from convatlas.recipes._names import recipe_for
 from convatlas.recipes._recipe import Recipe
-from convatlas.recipes._setup import build_companions, build_loss, build_optimizer, prepare
+from convatlas.recipes._setup import build_loss, build_trainee, prepare
 from convatlas.training.lr_range import RULE, LrRange, lr_range
 from convatlas.visualization.lr_range import lr_range_png
 
@@ -81,13 +81,12 @@ def find_lr(
     material = data if isinstance(data, Material) else Material(data, validation_images=chosen.validation_images)
     setup = prepare(model, material, chosen, seed, None, download=download)
     spent = replace(setup, net=copy.deepcopy(setup.net))
-    optimizer = build_optimizer(spent)
-    build_companions(spent, optimizer)  # what is frozen is frozen here too
+    trainee = build_trainee(spent)  # what is frozen is frozen here too
     seen = lr_range(
-        spent.net,
+        trainee.net,
         endless(setup.batches),
         build_loss(setup),
-        optimizer,
+        trainee.optimizer,
         low=low,
         high=high,
         updates=updates,

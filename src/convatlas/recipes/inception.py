@@ -17,8 +17,7 @@ average of the weights.
 auxiliary head's weight (the network's card): the released code's. Crops as GoogLeNet's. The paper of 2016 prints
 neither length nor label smoothing, and clipping without a value: 160 epochs, where its curves end, and the rest as for
 Inception-v3.
-**Departures.** One process makes the updates; the papers had 50 and 20 replicas. torch adds epsilon to the root, the
-authors' code below it: next to an epsilon of 1 both are close to a plain momentum rule.
+**A departure.** One process makes the updates; the papers had 50 and 20 replicas.
 """
 
 from __future__ import annotations
