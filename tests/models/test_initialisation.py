@@ -10,8 +10,8 @@ from torch import nn
 
 import convatlas as ca
 from convatlas.errors import UnknownNameError, UsageError
-from convatlas.models import initialise
-from convatlas.models.initialisation import class_layers
+from convatlas.models import entry, initialise
+from convatlas.models.initialisation import Undrawn, class_layers
 
 
 def modern(name: str, **sizes: int) -> nn.Module:
@@ -53,7 +53,9 @@ def test_a_plain_network_has_no_branch_to_silence():
     assert all(norm.weight.eq(1).all() for norm in modern("plain18").modules() if isinstance(norm, nn.BatchNorm2d))
 
 
-@pytest.mark.parametrize("name", ["vgg11", "googlenet", "zfnet", "nin_imagenet"])
+@pytest.mark.parametrize(
+    "name", ["vgg11", "googlenet", "zfnet", "nin_imagenet", "squeezenet_simple_bypass", "squeezenet_complex_bypass"]
+)
 def test_without_batch_norm_the_signal_neither_dies_nor_explodes(name):
     """The last hidden maps keep the deviation of the images within a factor of ten, over 8 to 22 layers."""
     side = 95 if name == "zfnet" else 96
@@ -87,7 +89,7 @@ def test_any_module_can_be_drawn_anew():
     net = nn.Sequential(nn.Conv2d(3, 64, 3), nn.PReLU(64), nn.Flatten(), nn.Linear(64 * 36, 10))
     initialise(net, "modern")
     assert std(net[0]) == pytest.approx(math.sqrt(2 / 27), rel=0.05)
-    assert std(net[3]) == pytest.approx(0.01, rel=0.02)
+    assert net[3].weight.eq(0).all()  # no batch norm before it
     assert net[1].weight.eq(0.25).all()
 
 
@@ -108,9 +110,45 @@ def test_a_recipe_can_ask_for_it():
 
 
 @pytest.mark.parametrize(("name", "head"), [("squeezenet1_1", "conv10"), ("nin_cifar", "cccp6")])
-def test_rectified_logits_begin_above_zero(name, head):
+def test_rectified_logits_begin_alike_and_above_zero(name, head):
     net = ca.create_model(name, init="modern")
     assert torch.equal(net.get_submodule(head).bias, torch.ones(net.get_submodule(head).out_channels))
     assert all(
         not layer.bias.any() for path, layer in net.named_modules() if isinstance(layer, nn.Conv2d) and path != head
     )
+    images = torch.randn(2, *entry(name).input)
+    assert net.eval()(images).eq(1).all()
+
+
+@pytest.mark.parametrize("name", ["vgg11", "googlenet", "squeezenet_complex_bypass", "resnet18"])
+def test_the_first_loss_is_that_of_guessing(name):
+    net = modern(name, num_classes=32, image_size=96)
+    with torch.no_grad():
+        loss = nn.functional.cross_entropy(net(torch.randn(8, 3, 96, 96)), torch.arange(8))
+    assert loss.item() == pytest.approx(math.log(32), abs=0.3)
+
+
+def test_rectified_branches_share_what_they_add_and_their_linear_shortcuts_have_gain_one():
+    """Eight bypasses: 1/8 of He's deviation where a branch ends; 1/sqrt(n) in a shortcut that no ReLU follows."""
+    fire = modern("squeezenet_complex_bypass").fire8
+    assert std(fire.squeeze1x1) == pytest.approx(math.sqrt(2 / 384), rel=0.02)
+    assert std(fire.expand1x1) == pytest.approx(math.sqrt(2 / 64) / 8, rel=0.02)
+    assert std(fire.expand3x3) == pytest.approx(math.sqrt(2 / (9 * 64)) / 8, rel=0.02)
+    assert std(fire.bypass) == pytest.approx(math.sqrt(1 / 384), rel=0.02)
+    fire = modern("squeezenet_simple_bypass").fire3
+    assert std(fire.expand3x3) == pytest.approx(math.sqrt(2 / (9 * 16)) / 4, rel=0.02)
+    fire = modern("squeezenet1_0").fire3  # nothing is added
+    assert std(fire.expand3x3) == pytest.approx(math.sqrt(2 / (9 * 16)), rel=0.02)
+
+
+def test_on_the_meta_device_nothing_is_drawn_and_elsewhere_everything():
+    state = torch.get_rng_state()
+    with torch.device("meta"):
+        assert all(parameter.is_meta for parameter in ca.create_model("resnet20_cifar", init="modern").parameters())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert ca.create_model("resnet20_cifar").conv1.weight.std() > 0.1
+    weight = torch.full((2, 3), 7.0)
+    with Undrawn():
+        nn.init.kaiming_uniform_(nn.init.zeros_(weight))
+        assert weight.eq(7).all()
+    assert nn.init.zeros_(weight).eq(0).all()

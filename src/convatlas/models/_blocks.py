@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from convatlas.arithmetic.formulas import output_size
 from convatlas.errors import ShapeError
+from convatlas.message import Message
 
 if TYPE_CHECKING:
     from convatlas.models.weights import Loaded
@@ -36,24 +37,42 @@ class Classifier(nn.Module):
         """Raise ShapeError where the images do not fit; the message says what would."""
         if images.dim() != 4 or images.shape[1] != self.in_channels:
             raise ShapeError(
-                f"{self.network} takes images of shape (N, {self.in_channels}, H, W); got {tuple(images.shape)}. "
-                f"Build it with in_channels={images.shape[1]}, or convert the images."
+                "{network} takes images of shape (N, {in_channels}, H, W); got {shape}. {way_out}",
+                network=self.network,
+                in_channels=self.in_channels,
+                shape=tuple(images.shape),
+                way_out=Message(
+                    "Build it with in_channels={channels}, or convert the images.", channels=images.shape[1]
+                )
                 if images.dim() == 4
-                else f"{self.network} takes images of shape (N, {self.in_channels}, H, W); got "
-                f"{tuple(images.shape)}. A single image needs images.unsqueeze(0)."
+                else Message("A single image needs images.unsqueeze(0)."),
             )
         channels, height, width = images.shape[1:]
         least = self.smallest_size
         if min(height, width) < least:
             raise ShapeError(
-                f"{self.network} is too deep for {channels} x {height} x {width} images; its smallest is "
-                f"{least} x {least}. Enlarge the images, or choose a shallower network."
+                "{network} is too deep for {channels} x {height} x {width} images; its smallest is "
+                "{least} x {least}. Enlarge the images, or choose a shallower network.",
+                network=self.network,
+                channels=channels,
+                height=height,
+                width=width,
+                least=least,
             )
         if self.image_size is not None and (height, width) != (self.image_size, self.image_size):
-            square = f"Pass image_size={height}, or resize." if height == width else "Crop or resize them to a square."
+            square = Message("Pass image_size={height}, or resize.", height=height)
+            if height != width:
+                square = Message("Crop or resize them to a square.")
             raise ShapeError(
-                f"{self.network} needs {self.image_size} x {self.image_size} images for {self.fixed_by}; "
-                f"got {channels} x {height} x {width}. {square}"
+                "{network} needs {image_size} x {image_size} images for {fixed_by}; "
+                "got {channels} x {height} x {width}. {square}",
+                network=self.network,
+                image_size=self.image_size,
+                fixed_by=self.fixed_by,
+                channels=channels,
+                height=height,
+                width=width,
+                square=square,
             )
 
 
@@ -136,8 +155,6 @@ def he_(net: nn.Module) -> None:
 
     Batch norm starts as the identity.
     """
-    if next(net.parameters()).is_meta:
-        return  # nothing to draw, and torch's normal_ takes long over it
     for module in net.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             nn.init.normal_(module.weight, std=math.sqrt(2 / fan_in(module.weight)))

@@ -10,12 +10,14 @@ import fnmatch
 import functools
 import importlib
 import json
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convatlas.errors import ShapeError, UnknownNameError, UsageError
+from convatlas.message import Message
 from convatlas.models._card import Card, Network
 
 if TYPE_CHECKING:
@@ -105,10 +107,12 @@ def entry(name: str) -> Entry:
     if name in entries:
         return entries[name]
     base, at, _ = name.partition("@")
-    hint = ""
+    hint = Message("")
     if at and base in entries:
         known = [other for other in entries if other.startswith(f"{base}@")]
-        hint = f"{base} has {'the variants ' + ', '.join(known) if known else 'no variants'}."
+        hint = Message("{network} has no variants.", network=base)
+        if known:
+            hint = Message("{network} has the variants {names}.", network=base, names=", ".join(known))
     raise UnknownNameError("network", name, entries, hint)
 
 
@@ -151,26 +155,47 @@ def create_model(
     """
     line = entry(name)
     if weights is not None and init != "printed":
-        raise UsageError(f"weights replace every first weight; leave init={init!r} out, or weights={weights!r}.")
+        raise UsageError(
+            "weights replace every first weight; leave init={init!r} out, or weights={weights!r}.",
+            init=init,
+            weights=weights,
+        )
     if line.num_classes == 0 and num_classes is not None:
-        raise UsageError(f"{name} reconstructs its images and has no classes; leave num_classes={num_classes!r} out.")
+        raise UsageError(
+            "{name} reconstructs its images and has no classes; leave num_classes={num_classes!r} out.",
+            name=name,
+            num_classes=num_classes,
+        )
     num_classes = _positive("num_classes", num_classes, line.num_classes)
     in_channels = _positive("in_channels", in_channels, line.input[0])
     image_size = _positive("image_size", image_size, line.input[1])
     if image_size < line.smallest_size:
         raise ShapeError(
-            f"{name} is too deep for {image_size} x {image_size} images; its smallest is "
-            f"{line.smallest_size} x {line.smallest_size}. Enlarge the images, or choose a shallower network."
+            "{name} is too deep for {image_size} x {image_size} images; its smallest is "
+            "{smallest_size} x {smallest_size}. Enlarge the images, or choose a shallower network.",
+            name=name,
+            image_size=image_size,
+            smallest_size=line.smallest_size,
         )
     network = declared(line.family)[name]
-    net = network.build(num_classes=num_classes, in_channels=in_channels, image_size=image_size)
+    with drawing():
+        net = network.build(num_classes=num_classes, in_channels=in_channels, image_size=image_size)
+        if init != "printed":
+            start(net, init)
     net.network, net.smallest_size = name, line.smallest_size  # so that its ShapeError can say them
     net.num_classes = num_classes
-    if init != "printed":
-        start(net, init)
     if weights is not None:
         fill(net, weights, download)
     return net
+
+
+def drawing() -> AbstractContextManager[object]:
+    """Where weights are drawn; on the meta device there are none, and what only fills tensors is left out."""
+    import torch
+
+    from convatlas.models.initialisation import Undrawn
+
+    return Undrawn() if torch.get_default_device().type == "meta" else nullcontext()
 
 
 def start(net: nn.Module, name: str) -> None:
@@ -203,7 +228,7 @@ def _positive(argument: str, given: int | None, default: int) -> int:
     if given is None:
         return default
     if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        raise UsageError(f"{argument} must be a whole number from 1 up; got {given!r}.")
+        raise UsageError("{argument} must be a whole number from 1 up; got {given!r}.", argument=argument, given=given)
     return given
 
 

@@ -5,22 +5,32 @@ what surrounded them (VGG's from net A, GoogLeNet's learning rate), and for comp
 fairer. "modern" is that rule: Goyal et al., arXiv:1706.02677, section 5.1, the start of today's residual networks,
     convolutions, hidden layers   Gaussian, standard deviation gain / sqrt(n), n the inputs of a unit; gain sqrt(2)
                                   for ReLU (He et al., arXiv:1502.01852, equation 10), 1 for LeNet-5's scaled tanh
-    layers that name the classes  Gaussian 0.01, so that the first loss is ln K
-    biases                        0; of layers that name the classes and are rectified (NiN, SqueezeNet) 1, which
-                                  gives ReLU positive inputs to begin with (Krizhevsky et al. 2012, section 5): a
-                                  class that is negative for every image never learns
+                                  and for a shortcut, which nothing rectifies
+    layers that name the classes  Gaussian 0.01, so that the first loss is about ln K; 0 in a network without batch
+                                  norm, where nothing bounds what they read, as in Fixup (Zhang et al.,
+                                  arXiv:1901.09321, section 3): the first loss is ln K
+    biases                        0; of layers that name the classes and are rectified (NiN, SqueezeNet) 1: a class that
+                                  is negative for every image never learns, so all begin above zero
+                                  (Krizhevsky et al. 2012, section 5, for hidden layers)
     batch norm                    the identity; the last of a residual branch starts at scale 0, so that every
                                   block begins as its shortcut. Where a 1x1 convolution ends the branch
-                                  (Inception-ResNet), its weights start at 0 instead
+                                  (Inception-ResNet), its weights start at 0 instead. Where a ReLU does
+                                  (SqueezeNet's bypasses), 0 would never learn, and the L branches of the network
+                                  add up: their last layers start at 1 / L of the above. 1 / sqrt(L) would do
+                                  for sums of either sign; of maps that are never negative the means add up too
     PReLU                         slope 0.25
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from itertools import chain
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from convatlas.errors import UnknownNameError
 from convatlas.models._blocks import AuxiliaryClassifier, fan_in
@@ -44,13 +54,38 @@ def initialise(net: nn.Module, name: str = "modern") -> None:
         modern_(net) if own is None else own()
 
 
+class Undrawn(TorchFunctionMode):
+    """While it is entered, filling a tensor does nothing.
+
+    On the meta device there is nothing to fill, and torch takes as long over it as over all else in building a deep
+    network.
+    """
+
+    FILLS = frozenset(
+        {Tensor.fill_, Tensor.zero_, Tensor.uniform_, Tensor.normal_}
+        | {nn.init.constant_, nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_}
+    )
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in self.FILLS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
 @torch.no_grad()
 def modern_(net: nn.Module, gain: float = math.sqrt(2)) -> None:
     """The rule above, for a network of convolutions, fully connected layers and batch norm."""
     heads, rectified = class_layers(net), getattr(net, "rectified_logits", False)
+    normalised = any(isinstance(module, nn.BatchNorm2d) for module in net.modules())
+    shortcuts = declared(net, "linear_shortcut")
     for module in net.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
-            std = HEAD_STD if module in heads else gain / math.sqrt(fan_in(module.weight))
+            std = (1.0 if module in shortcuts else gain) / math.sqrt(fan_in(module.weight))
+            if module in heads:
+                std = HEAD_STD if normalised else 0.0
             nn.init.normal_(module.weight, std=std)
             if module.bias is not None:
                 nn.init.constant_(module.bias, 1.0 if module in heads and rectified else 0.0)
@@ -58,10 +93,16 @@ def modern_(net: nn.Module, gain: float = math.sqrt(2)) -> None:
             module.reset_parameters()
         elif isinstance(module, nn.PReLU):
             nn.init.constant_(module.weight, 0.25)
-    for module in net.modules():
-        end = getattr(module, "branch_end", None)  # the last layer of a residual branch
-        if isinstance(end, nn.Module):
-            nn.init.zeros_(end.weight)  # type: ignore[arg-type]
+    for end in declared(net, "branch_end"):  # the last layer of a residual branch
+        nn.init.zeros_(end.weight)
+    branches = declared(net, "rectified_ends")  # the layers whose ReLUs end one
+    for layer in chain.from_iterable(branches):
+        layer.weight.div_(len(branches))
+
+
+def declared(net: nn.Module, attribute: str) -> list[Any]:
+    """What the blocks of a network say of themselves under this name, where they say anything."""
+    return [said for block in net.modules() if (said := getattr(block, attribute, None))]
 
 
 def class_layers(net: nn.Module) -> list[nn.Module]:

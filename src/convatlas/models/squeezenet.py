@@ -67,6 +67,16 @@ class Fire(nn.Module):
         elif bypass == "conv":
             self.bypass = nn.Conv2d(in_channels, out_channels, kernel_size=1)
 
+    @property
+    def linear_shortcut(self) -> nn.Conv2d | None:
+        """The convolution that bypasses the module, which no ReLU follows."""
+        return self.bypass if isinstance(self.bypass, nn.Conv2d) else None
+
+    @property
+    def rectified_ends(self) -> tuple[nn.Conv2d, ...]:
+        """The layers whose ReLUs end the residual branch; without a bypass it is none."""
+        return () if self.bypass is None else (self.expand1x1, self.expand3x3)
+
     def forward(self, x: Tensor) -> Tensor:
         s = F.relu(self.squeeze1x1(x))
         y = torch.cat([F.relu(self.expand1x1(s)), F.relu(self.expand3x3(s))], dim=1)
