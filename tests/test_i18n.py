@@ -10,7 +10,7 @@ import pytest
 
 from convatlas import i18n
 from convatlas.arithmetic.layer import convolution
-from convatlas.cli._messages import KOREAN, PACKAGE, click_messages, messages, read
+from convatlas.cli._messages import KOREAN, PACKAGE, click_messages, has_words, messages, read
 from convatlas.errors import BadImageError, DataError, MissingDependencyError, UnknownNameError
 from convatlas.i18n import translated
 from convatlas.message import Message, joined
@@ -30,7 +30,7 @@ def test_every_message_is_translated_and_nothing_else_is():
     """A message that is new, changed or gone:  make messages  brings the catalogue in step, and names what it lacks."""
     catalogue = read(KOREAN / "convatlas.po")
     assert set(catalogue) == messages()
-    assert [text for text, told in catalogue.items() if not told or told == text] == []  # left to translate
+    assert [text for text, told in catalogue.items() if not told or (told == text and has_words(text))] == []
 
 
 def test_the_placeholders_are_the_same():

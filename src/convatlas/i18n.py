@@ -13,7 +13,7 @@ import locale
 import os
 from pathlib import Path
 
-from convatlas.errors import ConvAtlasError, UnknownNameError
+from convatlas.errors import UnknownNameError
 from convatlas.message import Message
 
 LANGUAGES = ("en", "ko")
@@ -50,9 +50,9 @@ def _(message: str, **values: object) -> str:
 
 
 def translated(text: object) -> str:
-    """A `Message`, or what an error of ours says, in the language in use; any other text as it is."""
-    if isinstance(text, ConvAtlasError):
-        text = text.message
+    """A `Message`, or an error made of one, in the language in use; any other text as it is."""
+    if isinstance(text, BaseException) and text.args and isinstance(text.args[0], Message):
+        text = text.args[0]
     if not isinstance(text, Message) or not text:
         return str(text)
     found = _catalogue(language()).gettext(text.template)
@@ -61,7 +61,7 @@ def translated(text: object) -> str:
 
 def _told(value: object) -> object:
     """A value of a message: told where it is one, else itself, for the template may format it."""
-    return translated(value) if isinstance(value, Message | ConvAtlasError) else value
+    return translated(value) if isinstance(value, Message | BaseException) else value
 
 
 @functools.cache

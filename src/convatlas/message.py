@@ -44,5 +44,6 @@ SYSTEM = (
 
 
 def of_system(error: BaseException) -> Message:
-    """Why the system refused, in its own words: ``No space left on device``."""
-    return Message(getattr(error, "strerror", None) or str(error))
+    """Why the system refused, in its own words: ``No space left on device``; or what was said in its place."""
+    said = error.args[0] if error.args else ""
+    return said if isinstance(said, Message) else Message(getattr(error, "strerror", None) or str(error))

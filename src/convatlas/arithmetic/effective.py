@@ -82,7 +82,7 @@ def effective_field(
     if layer not in modules:
         raise UnknownNameError("layer", layer, [name for name in modules if name])
     if images.dim() != 4:
-        raise ShapeError(f"images come as (N, C, H, W); got {tuple(images.shape)}.")
+        raise ShapeError("images come as (N, C, H, W); got {shape}.", shape=tuple(images.shape))
     net = copy.deepcopy(net).eval()
     for parameter in net.parameters():
         parameter.requires_grad_(False)
@@ -95,13 +95,19 @@ def effective_field(
         batch = batch.detach().clone().requires_grad_()
         net(batch)
         if not caught:
-            raise UsageError(f"{layer} did not run.")
+            raise UsageError("{layer} did not run.", layer=layer)
         if caught[0].dim() != 4:
-            raise ShapeError(f"the output of {layer} is no map: {tuple(caught[0].shape[1:])}.")
+            raise ShapeError("the output of {layer} is no map: {shape}.", layer=layer, shape=tuple(caught[0].shape[1:]))
         height, width = caught[0].shape[2:]
         place = (height // 2, width // 2) if position is None else (int(position[0]), int(position[1]))
         if not (0 <= place[0] < height and 0 <= place[1] < width):
-            raise UsageError(f"{layer} has {height} x {width} positions; got {place}.")
+            raise UsageError(
+                "{layer} has {height} x {width} positions; got {place}.",
+                layer=layer,
+                height=height,
+                width=width,
+                place=place,
+            )
         (gradient,) = torch.autograd.grad(caught[0][:, :, place[0], place[1]].sum(), batch)
         total += gradient.abs().sum(dim=(0, 1)).double()
     mass = (total / total.sum()).numpy() if total.sum() > 0 else total.numpy()

@@ -24,7 +24,13 @@ def per_axis(value: int | Sides, axes: int, name: str = "value") -> Sides:
     if len(value) == 1:
         return tuple(value) * axes
     if len(value) != axes:
-        raise UsageError(f"{name} has {len(value)} entries for {axes} axes: {tuple(value)}.")
+        raise UsageError(
+            "{name} has {count} entries for {axes} axes: {entries}.",
+            name=name,
+            count=len(value),
+            axes=axes,
+            entries=tuple(value),
+        )
     return tuple(value)
 
 
@@ -56,15 +62,20 @@ def output_size(
     """
     for name, value in (("size", size), ("kernel", kernel), ("stride", stride), ("dilation", dilation)):
         if value < 1:
-            raise UsageError(f"{name} must be a whole number from 1 up; got {value}.")
+            raise UsageError("{name} must be a whole number from 1 up; got {value}.", name=name, value=value)
     end = padding if padding_end is None else padding_end
     if padding < 0 or end < 0:
-        raise UsageError(f"padding must not be negative; got {min(padding, end)}.")
+        raise UsageError("padding must not be negative; got {padding}.", padding=min(padding, end))
     free = size + padding + end - reach(kernel, dilation)
     if free < 0:
         raise ShapeError(
-            f"a kernel that spans {reach(kernel, dilation)} pixels does not fit on {size} + {padding} + {end} padded "
-            f"pixels. Pad by {-free} more in all, enlarge the input, or take a smaller kernel."
+            "a kernel that spans {reach} pixels does not fit on {size} + {padding} + {end} padded "
+            "pixels. Pad by {missing} more in all, enlarge the input, or take a smaller kernel.",
+            reach=reach(kernel, dilation),
+            size=size,
+            padding=padding,
+            end=end,
+            missing=-free,
         )
     if not ceil_mode:
         return free // stride + 1
@@ -84,12 +95,19 @@ def transposed_output_size(
     """
     if output_padding >= max(stride, dilation):
         raise UsageError(
-            f"output_padding must be smaller than stride or dilation; got {output_padding} with stride {stride} and "
-            f"dilation {dilation}."
+            "output_padding must be smaller than stride or dilation; got {output_padding} with stride {stride} and "
+            "dilation {dilation}.",
+            output_padding=output_padding,
+            stride=stride,
+            dilation=dilation,
         )
     result = (size - 1) * stride - 2 * padding + reach(kernel, dilation) + output_padding
     if result < 1:
-        raise ShapeError(f"padding {padding} leaves nothing of a transposed convolution of {size} pixels.")
+        raise ShapeError(
+            "padding {padding} leaves nothing of a transposed convolution of {size} pixels.",
+            padding=padding,
+            size=size,
+        )
     return result
 
 
@@ -115,7 +133,7 @@ def fan_in(in_channels: int, kernel: Sides, groups: int = 1) -> int:
 
 def check_groups(channels: int, groups: int) -> int:
     if groups < 1 or channels % groups:
-        raise UsageError(f"{channels} channels do not divide into {groups} groups.")
+        raise UsageError("{channels} channels do not divide into {groups} groups.", channels=channels, groups=groups)
     return channels
 
 

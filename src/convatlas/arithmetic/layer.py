@@ -210,7 +210,7 @@ def convolution(
     """
     channels, *sides = _checked(input)
     if out_channels < 1:
-        raise UsageError(f"a convolution has at least one filter; got {out_channels}.")
+        raise UsageError("a convolution has at least one filter; got {out_channels}.", out_channels=out_channels)
     window = _Window.of(len(sides), kernel, stride, padding, dilation)
     results = window.sizes(tuple(sides))
     steps = window.steps(tuple(sides), results)
@@ -277,7 +277,11 @@ def pooling(
     channels, *sides = _checked(input)
     window = _Window.of(len(sides), kernel, kernel if stride is None else stride, padding, dilation)
     if any(2 * p > k for p, k in zip(window.before, window.kernel, strict=True)):
-        raise ShapeError(f"pooling pads at most half its window; got padding {padding} with a window of {kernel}.")
+        raise ShapeError(
+            "pooling pads at most half its window; got padding {padding} with a window of {kernel}.",
+            padding=padding,
+            kernel=kernel,
+        )
     results = window.sizes(tuple(sides), ceil_mode)
     steps = window.steps(tuple(sides), results, ceil_mode)
     steps.append(Step(_("params"), "", "", "0", _("a pooling has nothing to learn")))
@@ -288,7 +292,9 @@ def fully_connected(input: Shape, out_features: int, bias: bool = True) -> Worke
     """A fully connected layer that reads the whole of ``input``, (C, H, W) or (K,)."""
     shape = _checked(input)
     if out_features < 1:
-        raise UsageError(f"a fully connected layer has at least one output; got {out_features}.")
+        raise UsageError(
+            "a fully connected layer has at least one output; got {out_features}.", out_features=out_features
+        )
     inputs = prod(shape)
     product = "*".join(map(str, shape))
     letters = "*".join("CHW"[: len(shape)]) if len(shape) > 1 else "N"
@@ -355,5 +361,8 @@ def _worked(
 
 def _checked(shape: Shape) -> list[int]:
     if not shape or any(not isinstance(side, int) or side < 1 for side in shape):
-        raise UsageError(f"an input is whole numbers from 1 up, such as (3, 224, 224); got {tuple(shape)!r}.")
+        raise UsageError(
+            "an input is whole numbers from 1 up, such as (3, 224, 224); got {shape!r}.",
+            shape=tuple(shape),
+        )
     return list(shape)

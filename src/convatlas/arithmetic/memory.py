@@ -310,7 +310,7 @@ def _bytes(tensors: Iterable[Tensor]) -> int:
 
 def _check(batch: int, optimizer: str, precision: str) -> None:
     if batch < 1:
-        raise UsageError(f"a batch has at least one image; got {batch}.")
+        raise UsageError("a batch has at least one image; got {batch}.", batch=batch)
     if optimizer not in OPTIMIZERS:
         raise UnknownNameError("optimizer", optimizer, OPTIMIZERS)
     if precision not in PRECISIONS:

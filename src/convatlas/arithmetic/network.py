@@ -18,6 +18,7 @@ from convatlas.arithmetic.rows import last_operations, rows_from
 from convatlas.arithmetic.summary import Summary, blocks_of, times
 from convatlas.arithmetic.trace import Trace, trace, without_batch
 from convatlas.errors import ConvAtlasError, ShapeError, UnknownNameError, UsageError
+from convatlas.message import Message, joined
 
 InputShape = Sequence[int] | Sequence[Sequence[int]] | Tensor | Sequence[Tensor]
 
@@ -111,12 +112,20 @@ def seen_by(net: nn.Module, input_shape: Sequence[int], layer: str, position: Se
     """
     field = field_of(net, input_shape, layer)
     if field is None:
-        raise UsageError(f"the receptive field of {layer} is not known: it moves pixels in a way not described here.")
+        raise UsageError(
+            "the receptive field of {layer} is not known: it moves pixels in a way not described here.",
+            layer=layer,
+        )
     theory, image = [], []
     for axis, place in zip(field.view.axes, position, strict=True):
         place = place if axis.size > 1 else 0
         if not 0 <= place < axis.size:
-            raise UsageError(f"{layer} has positions 0 to {axis.size - 1} along this axis; got {place}.")
+            raise UsageError(
+                "{layer} has positions 0 to {last} along this axis; got {place}.",
+                layer=layer,
+                last=axis.size - 1,
+                place=place,
+            )
         theory.append(axis.at(place))
         low, high = axis.support[place]
         image.append((low, high) if low <= high else None)
@@ -214,7 +223,10 @@ def _one(given: Any, dtype: torch.dtype, batch: int) -> Tensor:
         return torch.empty((batch, *given.shape[1:]), dtype=given.dtype, device="meta")
     whole = isinstance(given, Sequence) and all(isinstance(s, int) and not isinstance(s, bool) for s in given)
     if not whole or not given or min(given) < 1:
-        raise UsageError(f"an input shape is a tuple of whole numbers from 1 up, such as (3, 224, 224); got {given!r}.")
+        raise UsageError(
+            "an input shape is a tuple of whole numbers from 1 up, such as (3, 224, 224); got {given!r}.",
+            given=given,
+        )
     return torch.empty((batch, *given), dtype=dtype, device="meta")
 
 
@@ -226,10 +238,14 @@ def _check_arguments(net: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str,
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
+        count = len(args) + len(kwargs)
         raise UsageError(
-            f"{type(net).__name__}.forward{signature} cannot be called with {len(args) + len(kwargs)} input"
-            f"{'' if len(args) + len(kwargs) == 1 else 's'}: {error}. Give a shape for each: "
-            "a list of shapes, or a dict from argument name to shape."
+            "{network}.forward{signature} cannot be called with {inputs}: {error}. Give a shape for each: "
+            "a list of shapes, or a dict from argument name to shape.",
+            network=type(net).__name__,
+            signature=signature,
+            inputs=Message("one input") if count == 1 else Message("{n} inputs", n=count),
+            error=error,
         ) from None
 
 
@@ -240,14 +256,15 @@ def _readable(seen: Trace, summary: Summary) -> ForwardError | UsageError:
     failure = seen.failure
     assert failure is not None
     if not seen.open_calls:
-        return UsageError(str(failure))
+        return UsageError(failure.message if isinstance(failure, ConvAtlasError) else str(failure))
     call = seen.calls[seen.open_calls[-1]]
     where = f"{call.path} ({type(call.module).__name__})" if call.path else type(call.module).__name__
-    got = " and ".join(times(shape) for shape in call.inputs) or "nothing"
-    reason = _expectation(call.module, call.inputs) or str(failure).split("\n")[0].rstrip(".") + "."
-    message = f"{where} was given {got} and stopped: {reason}"
+    got = joined(map(times, call.inputs), Message(" and ")) if call.inputs else Message("nothing")
+    said = failure.message if isinstance(failure, ConvAtlasError) else str(failure).split("\n")[0].rstrip(".") + "."
+    reason = _expectation(call.module, call.inputs) or said
+    message = Message("{layer} was given {got} and stopped: {reason}", layer=where, got=got, reason=reason)
     if isinstance(failure, ConvAtlasError) and failure.__traceback__ and not _is_ours(failure):
-        message = str(failure)  # the network explains itself
+        message = failure.message  # the network explains itself
     return ForwardError(message, call.path, call.inputs, summary)
 
 
@@ -259,30 +276,49 @@ def _is_ours(failure: Exception) -> bool:
     return place is not None and place.tb_frame.f_globals.get("__name__") == trace.__module__
 
 
-def _expectation(module: nn.Module, inputs: tuple[Shape, ...]) -> str:
+def _expectation(module: nn.Module, inputs: tuple[Shape, ...]) -> Message:
     """What a common layer wanted, in the words of the person who must repair the network; "" if we cannot tell."""
     if not inputs:
-        return ""
+        return Message("")
     shape = inputs[0]
     if isinstance(module, nn.Linear) and shape and shape[-1] != module.in_features:
-        found = shape[-1] if len(shape) == 1 else f"{shape[-1]} in the last axis of {times(shape)}"
-        hint = "Change the input size, or in_features" if len(shape) == 1 else "Flatten first, or change in_features"
-        return f"it takes {module.in_features} features, and got {found}. {hint}."
+        return Message(
+            "it takes {wanted} features, and got {found}. Change the input size, or in_features."
+            if len(shape) == 1
+            else "it takes {wanted} features, and got {found} in the last axis of {shape}. "
+            "Flatten first, or change in_features.",
+            wanted=module.in_features,
+            found=shape[-1],
+            shape=times(shape),
+        )
     if isinstance(module, nn.modules.conv._ConvNd) and not isinstance(module, nn.modules.conv._ConvTransposeNd):
         axes = len(module.kernel_size)
         if len(shape) != axes + 1:
-            return f"it takes (channels, {', '.join('side' for _ in range(axes))}), {axes + 1} axes; got {len(shape)}."
+            sides = ", ".join("side" for _ in range(axes))
+            return Message(
+                "it takes (channels, {sides}), {axes} axes; got {found}.", sides=sides, axes=axes + 1, found=len(shape)
+            )
         if shape[0] != module.in_channels:
-            return f"it takes {module.in_channels} channels, and got {shape[0]}. Change the input, or in_channels."
+            return Message(
+                "it takes {wanted} channels, and got {found}. Change the input, or in_channels.",
+                wanted=module.in_channels,
+                found=shape[0],
+            )
         if isinstance(module.padding, tuple):
             for side, kernel, padding, dilation in zip(
                 shape[1:], module.kernel_size, module.padding, module.dilation, strict=True
             ):
                 if side + 2 * padding < dilation * (kernel - 1) + 1:
-                    return (
-                        f"its kernel spans {dilation * (kernel - 1) + 1} pixels, the padded input only "
-                        f"{side + 2 * padding}. The network is too deep for this input: enlarge the image."
+                    return Message(
+                        "its kernel spans {reach} pixels, the padded input only {side}. The network is too deep for "
+                        "this input: enlarge the image.",
+                        reach=dilation * (kernel - 1) + 1,
+                        side=side + 2 * padding,
                     )
     if isinstance(module, nn.modules.batchnorm._BatchNorm) and shape and shape[0] != module.num_features:
-        return f"it normalises {module.num_features} channels, and got {shape[0]}. Change num_features."
-    return ""
+        return Message(
+            "it normalises {wanted} channels, and got {found}. Change num_features.",
+            wanted=module.num_features,
+            found=shape[0],
+        )
+    return Message("")

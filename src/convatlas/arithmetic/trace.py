@@ -97,7 +97,9 @@ def trace(net: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], b
     """
     for path, parameter in net.named_parameters():
         if isinstance(parameter, nn.UninitializedParameter):
-            raise UsageError(f"the lazy layer {path.rpartition('.')[0]!r} has no sizes yet: run it once on real input.")
+            raise UsageError(
+                "the lazy layer {layer!r} has no sizes yet: run it once on real input.", layer=path.rpartition(".")[0]
+            )
     seen = Trace(batch, tuple(tree_leaves((args, kwargs))))
     with left_as_it_was(net):
         for module in net.modules():
@@ -115,7 +117,9 @@ def trace(net: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], b
             seen.outputs = tuple(leaf for leaf in tree_leaves(_plain(result)) if isinstance(leaf, Tensor))
             seen.output_sources = _merged(watch.origin(t).sources for t in seen.outputs)
             if not seen.outputs:
-                seen.failure = UsageError(f"forward returned {type(result).__name__}, in which there is no tensor.")
+                seen.failure = UsageError(
+                    "forward returned {kind}, in which there is no tensor.", kind=type(result).__name__
+                )
         finally:
             for handle in handles:
                 handle.remove()
@@ -218,8 +222,9 @@ class _Watch(TorchDispatchMode):
         name = func._schema.name.partition("::")[2]
         if name in _NEEDS_VALUES:
             raise DataDependent(
-                f"the forward asks for a value of a tensor ({name}), and a pass without arithmetic has none. "
-                "Summarize the part of the network before it, or let the branch depend on shapes only."
+                "the forward asks for a value of a tensor ({name}), and a pass without arithmetic has none. "
+                "Summarize the part of the network before it, or let the branch depend on shapes only.",
+                name=name,
             )
         meta_args, meta_kwargs = tree_map_only(Tensor, self._on_meta, self._without_masks(name, args, kwargs))
         result = _shapes_alone(name, meta_args) if not meta_kwargs else None
@@ -353,11 +358,13 @@ _NEEDS_VALUES = frozenset({"_local_scalar_dense", "nonzero", "_unique2", "unique
 def _check(work: Work, tensors: list[Tensor], result: Tensor) -> None:
     """What a real pass would refuse and a pass without values lets through."""
     if not result.numel():
-        raise ShapeError(f"its result would hold nothing ({' x '.join(map(str, result.shape[1:]))}). Mind a size of 0.")
+        raise ShapeError(
+            "its result would hold nothing ({shape}). Mind a size of 0.", shape=" x ".join(map(str, result.shape[1:]))
+        )
     kinds = {t.dtype for t in tensors if t.dim()}
     if work.macs and len(kinds) > 1:
         names = " and ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
-        raise UsageError(f"it multiplies {names}. Give dtype=, or convert the network.")
+        raise UsageError("it multiplies {names}. Give dtype=, or convert the network.", names=names)
 
 
 def _shapes_alone(name: str, args: Any) -> Any:

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
+from convatlas.i18n import _
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 SCHEMA = 1  # of every JSON document this program prints
@@ -50,6 +52,11 @@ def print_json_line(document: dict[str, Any]) -> None:
     """One line of JSON on stdout, flushed: a reader may follow along."""
     sys.stdout.write(json.dumps({"schema": SCHEMA, **document}, ensure_ascii=False) + "\n")
     sys.stdout.flush()
+
+
+def interval(low: float, high: float) -> str:
+    """`units.interval` in the language in use: ``96.5 to 99.5 %``."""
+    return _("{low:.1f} to {high:.1f} %", low=100 * low, high=100 * high)
 
 
 def print_table(columns: Iterable[tuple[str, str]], rows: Iterable[Iterable[object]], title: str = "") -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
+import string
 import struct
 import sys
 from collections.abc import Iterable, Iterator
@@ -140,11 +141,16 @@ def compiled(pairs: dict[str, str]) -> bytes:
     return head + b"".join(tables) + texts
 
 
+def has_words(text: str) -> bool:
+    """Whether anything is left to translate beside the values."""
+    return any(character.isalpha() for literal, *_ in string.Formatter().parse(text) for character in literal)
+
+
 def update(name: str, wanted: Iterable[str]) -> list[str]:
     """Bring a catalogue in step with what is said; what it lacks."""
     path = KOREAN / name
     known = read(path)
-    pairs = {text: known.get(text, "") for text in wanted}
+    pairs = {text: known.get(text) or ("" if has_words(text) else text) for text in wanted}
     write(path, pairs)
     return sorted(text for text, told in pairs.items() if not told)
 

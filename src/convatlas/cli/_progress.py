@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from convatlas import units
 from convatlas.cli._common import print_json_line
+from convatlas.i18n import _, translated
 from convatlas.recipes._train import Watcher
 from convatlas.training import State
 
@@ -29,27 +30,34 @@ class ProgressWatcher(Watcher):
     def __enter__(self) -> ProgressWatcher:
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *of: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._stop()
 
     def on_images(self, done: int, total: int) -> None:
         if self._bar is None:
             self._show(total)
         assert self._bar is not None
-        self._bar.update(self._task, completed=done, total=total, description=f"{self._label}images {done:,}/{total:,}")
+        self._bar.update(
+            self._task,
+            completed=done,
+            total=total,
+            description=self._label + _("images {done:,}/{total:,}", done=done, total=total),
+        )
         if done == total:
             self._stop()
 
     def on_start(self, header: Mapping[str, str], epochs: int, updates_per_epoch: int) -> None:
         if self._header:
             for name, value in header.items():
-                self._console.print(f"[dim]{name:>12}[/dim]  {value}", soft_wrap=True)
+                self._console.print(
+                    f"[dim]{units.rjust(translated(name), 12)}[/dim]  {translated(value)}", soft_wrap=True
+                )
         self._epochs, self._steps = epochs, updates_per_epoch
         self._stop()
         self._show(epochs * updates_per_epoch)
 
     def on_note(self, text: str) -> None:
-        self._console.print(f"[yellow]note[/yellow]  {text}", soft_wrap=True)
+        self._console.print(f"[yellow]{_('note')}[/yellow]  {translated(text)}", soft_wrap=True)
 
     def on_step(self, state: State, loss: float, images_per_s: float) -> None:
         if self._bar is None:
@@ -63,23 +71,33 @@ class ProgressWatcher(Watcher):
         self._bar.update(
             self._task,
             completed=state.step,
-            description=f"{self._label}epoch {min(state.step // self._steps + 1, self._epochs)}/{self._epochs}",
-            detail=f"loss {loss:.3f}  {images_per_s:,.0f} images/s  {units.duration(left)} left",
+            description=self._label
+            + _(
+                "epoch {epoch}/{epochs}",
+                epoch=min(state.step // self._steps + 1, self._epochs),
+                epochs=self._epochs,
+            ),
+            detail=_(
+                "loss {loss:.3f}  {rate:,.0f} images/s  {time} left",
+                loss=loss,
+                rate=images_per_s,
+                time=units.duration(left),
+            ),
         )
 
     def on_epoch(self, epoch: dict[str, Any]) -> None:
         if self._header:
             training = validation = ""
             if epoch["train_top1"] is not None:  # a classifier's
-                training = f" nats  top-1 {units.percent(epoch['train_top1'])}"
+                training = _(" nats  top-1 {top1}", top1=units.percent(epoch["train_top1"]))
             if epoch["val_top1"] is not None:
-                validation = f"validation top-1 {units.percent(epoch['val_top1'])}  "
+                validation = _("validation top-1 {top1}  ", top1=units.percent(epoch["val_top1"]))
             elif epoch["val_loss"] is not None:
-                validation = f"validation loss {epoch['val_loss']:.4f}  "
+                validation = _("validation loss {loss:.4f}  ", loss=epoch["val_loss"])
+            number = _("epoch {n:>3}", n=epoch["epoch"] + 1)
+            loss = _("train loss {loss:.4f}", loss=epoch["train_loss"])
             self._console.print(
-                f"[dim]epoch {epoch['epoch'] + 1:>3}[/dim]  train loss {epoch['train_loss']:.4f}{training}   "
-                f"{validation}lr {epoch['lr']:.3g}",
-                soft_wrap=True,
+                f"[dim]{number}[/dim]  {loss}{training}   {validation}lr {epoch['lr']:.3g}", soft_wrap=True
             )
 
     def _show(self, total: int) -> None:

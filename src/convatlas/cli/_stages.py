@@ -11,6 +11,7 @@ from rich.console import Console
 from convatlas import units
 from convatlas.cli._progress import ProgressWatcher
 from convatlas.comparison import Failure, Stages
+from convatlas.i18n import _, translated
 
 
 class ShownStages(Stages):
@@ -23,7 +24,7 @@ class ShownStages(Stages):
     def __enter__(self) -> ShownStages:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *of: BaseException | TracebackType | None) -> None:
         self._finish(well=kind is None)
 
     def training(self, model: str, seed: int, place: int, total: int) -> ProgressWatcher:
@@ -33,11 +34,12 @@ class ShownStages(Stages):
 
     def stage(self, text: str) -> None:
         self._finish()
-        self._console.print(f"[dim]{text}[/dim]")
+        self._console.print(f"[dim]{translated(text)}[/dim]")
 
     def failed(self, failure: Failure) -> None:
         self._finish(well=False)
-        self._console.print(f"[yellow]{failure.model} drops out[/yellow]: {failure.why}", soft_wrap=True)
+        said = _("{model} drops out", model=failure.model)
+        self._console.print(f"[yellow]{said}[/yellow]: {translated(failure.why)}", soft_wrap=True)
 
     def _finish(self, well: bool = True) -> None:
         if self._watcher is not None:
@@ -60,7 +62,13 @@ class Finishing(ProgressWatcher):
         self._stop()
         if well:
             self._lines.print(
-                f"[dim]{self._place}[/dim]{self._model}, seed {self._seed}: validation top-1 at best "
-                f"{units.percent(self._best)}, {units.duration(time.monotonic() - self._begin)}",
+                f"[dim]{self._place}[/dim]"
+                + _(
+                    "{model}, seed {seed}: validation top-1 at best {best}, {time}",
+                    model=self._model,
+                    seed=self._seed,
+                    best=units.percent(self._best),
+                    time=units.duration(time.monotonic() - self._begin),
+                ),
                 soft_wrap=True,
             )

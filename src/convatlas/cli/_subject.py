@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from convatlas.errors import DataError, UsageError
+from convatlas.i18n import translated
+from convatlas.message import Message
 
 if TYPE_CHECKING:
     from convatlas.recipes import Subject
@@ -47,8 +49,10 @@ def asked(what: str, weights: str | None, source: str | None, classes: Path | No
             raise UsageError("--source, --classes and --download belong to a network's --weights; a run has its own.")
         if not Path(what).exists() and is_network(what):
             raise UsageError(
-                f"{what} is a network, not a run: name its weights, as in  --weights resnet50.pth  or  "
-                f"--weights torchvision:IMAGENET1K_V1  ({published_for(what)})."
+                "{what} is a network, not a run: name its weights, as in  --weights resnet50.pth  or  "
+                "--weights torchvision:IMAGENET1K_V1  ({published}).",
+                what=what,
+                published=published_for(what),
             )
         return subject(what)
     from convatlas.models import create_model, load_weights
@@ -61,7 +65,7 @@ def asked(what: str, weights: str | None, source: str | None, classes: Path | No
         net = create_model(what, outputs)
         load_weights(net, weights, source)
     found = subject(net, names)
-    click.echo(f"{found.name}: {found.rule.why} ({found.prepared_from})", err=True)
+    click.echo(f"{found.name}: {translated(found.rule.why)} ({translated(found.prepared_from)})", err=True)
     return found
 
 
@@ -71,11 +75,13 @@ def is_network(name: str) -> bool:
     return name in list_models()
 
 
-def published_for(name: str) -> str:
+def published_for(name: str) -> Message:
     from convatlas.models.weights.published import table
 
     known = [line.full_name for line in table() if line.network == name]
-    return f"published for it: {', '.join(known)}" if known else "none are published for it; give a file"
+    if not known:
+        return Message("none are published for it; give a file")
+    return Message("published for it: {names}", names=", ".join(known))
 
 
 def class_names(path: Path) -> tuple[str, ...]:
@@ -87,8 +93,9 @@ def class_names(path: Path) -> tuple[str, ...]:
     try:
         names = tuple(line.strip() for line in path.read_text("utf-8").splitlines() if line.strip())
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"the class names {path} cannot be read: {error}.") from error
+        raise DataError("the class names {path} cannot be read: {error}.", path=path, error=error) from error
     twice = {name for name in names if names.count(name) > 1}
     if twice or not names:
-        raise DataError(f"{path} {'names ' + sorted(twice)[0] + ' twice' if twice else 'names no class'}.")
+        name = min(twice, default="")
+        raise DataError("{path} names {name} twice." if twice else "{path} names no class.", path=path, name=name)
     return names

@@ -12,7 +12,8 @@ from convatlas.cli._common import debug_option, json_option, print_json, print_t
 from convatlas.cli._lang import lang_option
 from convatlas.cli.train import settings_options
 from convatlas.errors import UsageError
-from convatlas.i18n import _
+from convatlas.i18n import _, translated
+from convatlas.message import Message
 
 if TYPE_CHECKING:
     from convatlas.comparison.speed import MachineSpeed, Speed
@@ -57,7 +58,7 @@ def command(
     from convatlas.training.hardware import restored_threads
 
     if not 0 < seconds < float("inf"):
-        raise UsageError(f"--time {seconds:g}: seconds above 0 are expected.")
+        raise UsageError("--time {seconds:g}: seconds above 0 are expected.", seconds=seconds)
     names = names or DEFAULT_NETWORKS
     for name in names:
         entry(name)  # before the machine is asked anything
@@ -69,7 +70,7 @@ def command(
             batch_size=batch_size,
             image_size=image_size,
             time_s=seconds,
-            on_stage=lambda text: click.echo(text, err=True),
+            on_stage=lambda text: click.echo(translated(text), err=True),
         )
     choices = chosen(found.hardware, given)
     if as_json:
@@ -82,27 +83,37 @@ def command(
 def chosen(hardware: Hardware, given: dict[str, Any]) -> list[Choice]:
     """How the networks compute here, and why so."""
     if "threads" in given:
-        why_threads = _("as asked")
+        why_threads = Message("as asked")
     elif "OMP_NUM_THREADS" in os.environ:
-        why_threads = _("OMP_NUM_THREADS says so")
+        why_threads = Message("OMP_NUM_THREADS says so")
     else:
-        why_threads = _("one for each core this process may use; a second thread of a core adds nothing")
-    asked = _("as asked") if "channels_last" in given else _("convolutions compute in it without reordering")
+        why_threads = Message("one for each core this process may use; a second thread of a core adds nothing")
+    asked = (
+        Message("as asked") if "channels_last" in given else Message("convolutions compute in it without reordering")
+    )
     kept, _comma, huge = hardware.allocator.partition(", ")
     if given.get("allocator") is False:
-        why_kept = _("as asked")
+        why_kept = Message("as asked")
     elif kept == "keeps freed memory":
-        why_kept = _("large tensors are not mapped and faulted in anew for every operator")
+        why_kept = Message("large tensors are not mapped and faulted in anew for every operator")
     else:
-        why_kept = _("the system's allocator cannot be told to keep freed memory, or tensors lie on the GPU")
-    layout = _("channels last") if hardware.channels_last else _("channels first")
-    why_huge = _("fewer faults and look-ups of addresses") if huge else _("not given by the system, or not asked for")
+        why_kept = Message("the system's allocator cannot be told to keep freed memory, or tensors lie on the GPU")
+    layout = Message("channels last") if hardware.channels_last else Message("channels first")
+    why_huge = (
+        Message("fewer faults and look-ups of addresses")
+        if huge
+        else Message("not given by the system, or not asked for")
+    )
     return [
-        (_("precision"), hardware.precision, hardware.why),
-        (_("memory format"), layout, asked),
-        (_("threads"), str(hardware.threads), why_threads),
-        (_("allocator"), _("keeps freed memory") if kept == "keeps freed memory" else _("system default"), why_kept),
-        (_("huge pages"), _("yes") if huge else _("no"), why_huge),
+        (Message("precision"), hardware.precision, hardware.why),
+        (Message("memory format"), layout, asked),
+        (Message("threads"), str(hardware.threads), why_threads),
+        (
+            Message("allocator"),
+            Message("keeps freed memory") if kept == "keeps freed memory" else Message("system default"),
+            why_kept,
+        ),
+        (Message("huge pages"), Message("yes") if huge else Message("no"), why_huge),
     ]
 
 
@@ -132,7 +143,8 @@ def show(found: Speed, choices: list[Choice]) -> None:
     )
     print_table(columns, rows, title)
     show_machine(found.machine)
-    print_table([(_("chosen"), "left"), ("", "left"), (_("why"), "left")], choices)
+    told = [map(translated, choice) for choice in choices]
+    print_table([(_("chosen"), "left"), ("", "left"), (_("why"), "left")], told)
     click.echo(
         _(
             "of the matrix peak: derived, 6 * MACs * images/s of training over the {precision} matrix product; "

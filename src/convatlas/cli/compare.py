@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from convatlas.cli._common import data_option, debug_option, json_option, print_json, print_table
+from convatlas.cli._common import data_option, debug_option, interval, json_option, print_json, print_table
 from convatlas.cli._lang import lang_option
 from convatlas.cli.train import settings_options
 from convatlas.errors import LimitError, UsageError
-from convatlas.i18n import _
+from convatlas.i18n import _, translated
 
 if TYPE_CHECKING:
     from convatlas.comparison import Comparison
@@ -65,7 +65,7 @@ def command(
     from convatlas.comparison import compare
 
     if minutes is not None and not minutes > 0:
-        raise UsageError(f"--time {minutes:g}: minutes above 0 are expected.")
+        raise UsageError("--time {minutes:g}: minutes above 0 are expected.", minutes=minutes)
     with ShownStages() as stages:
         found = compare(
             names,
@@ -111,7 +111,7 @@ def _print(found: Comparison) -> None:
         (
             f"{'→' if row.model == found.recommendation.model else ' '} {row.model}",
             units.percent(row.test_top1),
-            units.interval(*row.accuracy.ci95),
+            interval(*row.accuracy.ci95),
             units.exact(row.params),
             units.short(row.macs),
             units.duration(row.latency.p50_s),
@@ -147,7 +147,7 @@ def _print(found: Comparison) -> None:
         marks.append(_("over: over the budget"))
     click.echo("; ".join(marks) + ".")
     for failure in found.failures:
-        click.echo(_("{model} failed: {why}", model=failure.model, why=failure.why))
+        click.echo(_("{model} failed: {why}", model=failure.model, why=translated(failure.why)))
     if found.recommendation.model is not None:
         click.echo(f"\n{found.recommendation.why}")
     click.echo(f"\n{_('report')}: {found.report}")

@@ -12,8 +12,10 @@ import click
 
 from convatlas import units
 from convatlas.cli._common import debug_option, json_option, print_json, print_table
+from convatlas.cli._lang import lang_option
 from convatlas.cli.train import settings_options
 from convatlas.errors import DataError, UsageError
+from convatlas.i18n import _, translated
 from convatlas.recipes._recipe import SETTINGS
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ IMAGE_SETTINGS = tuple(name for name, each in SETTINGS.items() if each.metadata[
 @click.option("--config", type=click.Path(path_type=Path), help="For --show-batch: a TOML file of settings.")
 @settings_options(*IMAGE_SETTINGS)
 @json_option
+@lang_option
 @debug_option
 def command(
     data: str,
@@ -77,9 +80,11 @@ def command(
 
     given = [name for name, value in {"model": model, "recipe": recipe, "config": config, **flags}.items() if value]
     if given and show_batch is None:
-        raise UsageError(f"--{given[0].replace('_', '-')} is for the picture of a batch: add --show-batch FILE.png.")
+        raise UsageError(
+            "--{option} is for the picture of a batch: add --show-batch FILE.png.", option=given[0].replace("_", "-")
+        )
 
-    with _bar("looking at the images") as progress:
+    with _bar(_("looking at the images")) as progress:
         found = room.open_data(data, on_bad=on_bad, max_bad=max_bad, verify=True, download=download, progress=progress)
     split, no_split = _split(found, split_file, seed, val, test)
     if write_split is not None:
@@ -108,45 +113,69 @@ def _split(data: Dataset, split_file: Path | None, seed: int, val: float, test: 
     try:
         return room.make_split(data, seed=seed, val=val, test=test), ""
     except DataError as error:
-        return None, str(error)
+        return None, error.message
 
 
 def _print_report(report: dict[str, Any]) -> None:
     height, width = report["sizes"]["height"], report["sizes"]["width"]
     size = (
-        f"{height[0]} x {width[0]} pixels"
+        _("{height} x {width} pixels", height=height[0], width=width[0])
         if report["sizes"]["uniform"]
-        else f"height {height[0]} to {height[2]} (median {height[1]}), width {width[0]} to {width[2]} "
-        f"(median {width[1]}) pixels"
+        else _(
+            "height {least} to {most} (median {median}), width {least_width} to {most_width} (median {median_width}) "
+            "pixels",
+            least=height[0],
+            median=height[1],
+            most=height[2],
+            least_width=width[0],
+            median_width=width[1],
+            most_width=width[2],
+        )
     )
-    colour = "grey" if report["channels"] == 1 else "colour"
     click.echo(f"{report['source']}: {report['layout']}")
-    click.echo(f"{units.exact(report['n'])} images, {len(report['classes'])} classes, {colour}, {size}")
+    click.echo(
+        _(
+            "{n} images, {classes} classes, {colour}, {size}",
+            n=units.exact(report["n"]),
+            classes=len(report["classes"]),
+            colour=_("grey") if report["channels"] == 1 else _("colour"),
+            size=size,
+        )
+    )
     click.echo()
     parts = list(report["parts"])
     rows = [[each["name"], *(each[part] for part in parts), each["n"]] for each in report["classes"]]
     hidden = len(rows) - MAX_ROWS
     if hidden > 0:
-        rows = [*rows[:MAX_ROWS], [f"... {hidden} more (--json)", *[""] * (len(parts) + 1)]]
-    rows.append(["all", *report["parts"].values(), report["n"]])
-    print_table([("class", "left"), *((part, "right") for part in parts), ("images", "right")], rows)
+        rows = [*rows[:MAX_ROWS], [_("... {n} more (--json)", n=hidden), *[""] * (len(parts) + 1)]]
+    rows.append([_("all"), *report["parts"].values(), report["n"]])
+    print_table([(_("class"), "left"), *((part, "right") for part in parts), (_("images"), "right")], rows)
     if report["split"] is not None:
-        click.echo(f"split: {report['split']['rule']}")
+        click.echo(_("split: {rule}", rule=translated(report["split"]["rule"])))
     for note in report["notes"]:
-        click.echo(f"note: {note}")
+        click.echo(_("note: {text}", text=translated(note)))
     for problem in report["problems"]:
-        place = "" if problem["index"] is None else f" (index {problem['index']})"
-        click.echo(f"problem: {problem['name']}{place}: {problem['reason']}")
+        place, index = problem["name"], problem["index"]
+        if index is not None:
+            place = _("{path} (index {index})", path=place, index=index)
+        click.echo(_("problem: {place}: {reason}", place=place, reason=translated(problem["reason"])))
     duplicates = report["duplicates"]
     for title, groups in (
-        ("the same image in two parts", duplicates["across_parts"]),
-        ("the same image with two labels", duplicates["with_different_labels"]),
+        (_("the same image in two parts"), duplicates["across_parts"]),
+        (_("the same image with two labels"), duplicates["with_different_labels"]),
     ):
         for group in groups[:10]:
-            click.echo(f"problem: {title}: {', '.join(group)}")
+            click.echo(_("problem: {place}: {reason}", place=title, reason=", ".join(group)))
         if len(groups) > 10:
-            click.echo(f"problem: {title}: {len(groups) - 10} more (--json)")
-    click.echo(f"exact duplicates: {duplicates['groups']} groups, {len(duplicates['across_parts'])} across parts")
+            more = _("{n} more (--json)", n=len(groups) - 10)
+            click.echo(_("problem: {place}: {reason}", place=title, reason=more))
+    click.echo(
+        _(
+            "exact duplicates: {n} groups, {across} across parts",
+            n=duplicates["groups"],
+            across=len(duplicates["across_parts"]),
+        )
+    )
 
 
 def _show_batch(
@@ -169,17 +198,22 @@ def _show_batch(
     from convatlas.recipes._recipe import resolve
     from convatlas.recipes._setup import in_words
 
-    chosen, _ = resolve(recipe_for(model, recipe) if model else named(recipe), flags, config)
+    chosen, _origins = resolve(recipe_for(model, recipe) if model else named(recipe), flags, config)
     nothing = np.array([], dtype=np.int64)
-    with _bar("decoding") as progress:
+    with _bar(_("decoding")) as progress:
         everything = Split(np.arange(len(data)), nothing, nothing, seed, "all of them")
         material = Material(data, seed=seed, split=split or everything, progress=progress)
         rule, store = material.prepared(models.entry(model) if model else None, chosen)
     batches = material.training_batches(rule, store, chosen, seed, "cpu")
     write_picture(path, batch_picture(batches))
     click.echo(
-        f"wrote {path}: a row per image, plain and then in seven epochs; recipe {chosen.name}; {rule.why}; "
-        f"{in_words(batches.augment)}",
+        _(
+            "wrote {file}: a row per image, plain and then in seven epochs; recipe {recipe}; {rule}; {augmentation}",
+            file=path,
+            recipe=chosen.name,
+            rule=translated(rule.why),
+            augmentation=translated(in_words(batches.augment)),
+        ),
         err=True,
     )
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from convatlas.cli._common import data_option, debug_option, json_option, print_json, print_table
+from convatlas.cli._common import data_option, debug_option, interval, json_option, print_json, print_table
+from convatlas.cli._lang import lang_option
 from convatlas.cli._subject import asked, subject_options
 from convatlas.errors import UsageError
+from convatlas.i18n import _, translated
 
 if TYPE_CHECKING:
     from convatlas.evaluation import Evaluation
@@ -21,7 +23,7 @@ PROTOCOLS = "centre, flip, flip-shift, ten-crop, dense[@Q,Q...], multi-scale, 15
 several_subjects = partial(subject_options, several=True)
 
 
-def list_protocols(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+def list_protocols(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
     """Every protocol with what it looks at and where it is printed; nothing else is done."""
     if not wanted or ctx.resilient_parsing:
         return
@@ -29,10 +31,13 @@ def list_protocols(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
     from convatlas.evaluation.protocols import ALIASES
 
     also = {name: [alias for alias, meant in ALIASES.items() if meant == name] for name in PROTOCOLS}
-    rows = [(name, ", ".join(also[name]), protocol.what, protocol.source or "") for name, protocol in PROTOCOLS.items()]
-    print_table([(word, "left") for word in ("protocol", "also", "what it looks at", "source")], rows)
-    click.echo("dense@Q or dense@Q,Q,... reads the whole image densely at any sizes: dense@224,256,384,480,640.")
-    click.echo("Sizes are those of a 224-pixel network; for another they are in proportion.")
+    rows = [
+        (name, ", ".join(also[name]), translated(protocol.what), protocol.source or "")
+        for name, protocol in PROTOCOLS.items()
+    ]
+    print_table([(word, "left") for word in (_("protocol"), _("also"), _("what it looks at"), _("source"))], rows)
+    click.echo(_("dense@Q or dense@Q,Q,... reads the whole image densely at any sizes: dense@224,256,384,480,640."))
+    click.echo(_("Sizes are those of a 224-pixel network; for another they are in proportion."))
     ctx.exit()
 
 
@@ -45,6 +50,7 @@ def list_protocols(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
 @click.option("--list-protocols", is_flag=True, is_eager=True, expose_value=False, callback=list_protocols,
               help="Say what each protocol looks at, and stop.")  # fmt: skip
 @json_option
+@lang_option
 @debug_option
 def command(
     what: tuple[str, ...],
@@ -90,23 +96,36 @@ def _print(found: Evaluation) -> None:
     def share(value: float | None) -> str:
         return "n/a" if value is None else units.percent(value, 1)
 
-    click.echo(f"{found.run} on {found.data}, {found.part}: {units.exact(found.n)} images, protocol {found.protocol}")
-    click.echo(f"top-1  {units.percent(found.top1)}   95 % interval {units.interval(*found.ci95)} (Wilson)")
-    click.echo("top-5  " + ("n/a, fewer than six classes" if found.top5 is None else units.percent(found.top5)))
-    click.echo(f"nll    {units.nats(found.nll)}   calibration error {units.percent(found.calibration_error, 1)}")
+    click.echo(
+        _(
+            "{run} on {data}, {part}: {n} images, protocol {protocol}",
+            run=found.run,
+            data=found.data,
+            part=found.part,
+            n=units.exact(found.n),
+            protocol=found.protocol,
+        )
+    )
+    spread = _("95 % interval {interval} (Wilson)", interval=interval(*found.ci95))
+    click.echo(f"top-1  {units.percent(found.top1)}   {spread}")
+    click.echo("top-5  " + (_("n/a, fewer than six classes") if found.top5 is None else units.percent(found.top5)))
+    calibration = _("calibration error {error}", error=units.percent(found.calibration_error, 1))
+    click.echo(f"nll    {units.nats(found.nll)}   {calibration}")
 
     scores = [score for score in found.per_class if score.n or len(found.classes) <= CLASSES_SHOWN]
     shown = (
         sorted(scores, key=lambda score: score.recall or 0)[:CLASSES_SHOWN] if len(scores) > CLASSES_SHOWN else scores
     )
-    columns = [("class", "left")] + [
-        (word, "right") for word in ("images", "recall", "95 % interval", "precision", "F1")
+    columns = [(_("class"), "left")] + [
+        (word, "right") for word in (_("images"), _("recall"), _("95 % interval"), _("precision"), "F1")
     ]
     rows = [
-        (s.name, units.exact(s.n), share(s.recall), units.interval(*s.recall_ci95), share(s.precision), share(s.f1))
+        (s.name, units.exact(s.n), share(s.recall), interval(*s.recall_ci95), share(s.precision), share(s.f1))
         for s in shown
     ]
-    title = f"the {CLASSES_SHOWN} worst of {len(scores)} classes with images" if len(shown) < len(scores) else ""
+    title = ""
+    if len(shown) < len(scores):
+        title = _("the {n} worst of {all} classes with images", n=CLASSES_SHOWN, all=len(scores))
     print_table(columns, rows, title)
     for true, said, count in found.most_confused:
-        click.echo(f"{count:>5} x  {true} taken for {said}")
+        click.echo(_("{n:>5} x  {true} taken for {said}", n=count, true=true, said=said))

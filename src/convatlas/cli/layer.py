@@ -26,14 +26,17 @@ def command() -> None:
 def _shape(text: str) -> tuple[int, ...]:
     parts = text.lower().split("x")
     if not all(part.isdigit() for part in parts):
-        raise UsageError(f"--input is CxHxW (or one number for fc), such as 3x227x227; got {text!r}.")
+        raise UsageError(
+            "--input is CxHxW (or one number for fc), such as 3x227x227; got {text!r}.",
+            text=text,
+        )
     return tuple(map(int, parts))
 
 
 def _sides(text: str, option: str) -> int | tuple[int, ...]:
     parts = text.lower().split("x")
     if not all(part.isdigit() for part in parts):
-        raise UsageError(f"{option} is a number, or HxW such as 1x7; got {text!r}.")
+        raise UsageError("{option} is a number, or HxW such as 1x7; got {text!r}.", option=option, text=text)
     values = tuple(map(int, parts))
     return values[0] if len(values) == 1 else values
 

@@ -9,6 +9,7 @@ from convatlas.cli._common import debug_option, json_option, print_json, print_t
 from convatlas.cli._lang import lang_option
 from convatlas.errors import UnknownNameError
 from convatlas.i18n import _
+from convatlas.message import Message
 from convatlas.models import Entry, Figure, entry, list_models
 from convatlas.models._ledger import WORDS, Line, derived_text, lines, tally
 
@@ -29,7 +30,7 @@ def command(pattern: str, no_variants: bool, as_ledger: bool, as_json: bool) -> 
     """
     names = list_models(pattern, variants=not no_variants)
     if not names:
-        raise UnknownNameError("network", pattern, list_models(), "PATTERN may hold the wildcards * and ?.")
+        raise UnknownNameError("network", pattern, list_models(), Message("PATTERN may hold the wildcards * and ?."))
     entries = [entry(name) for name in names]
     if as_ledger:
         print_ledger([line for subject in entries for line in lines(subject)], as_json)

@@ -9,8 +9,10 @@ from pathlib import Path
 import click
 
 from convatlas.cli._common import debug_option, print_json_line
+from convatlas.cli._lang import lang_option
 from convatlas.cli._subject import asked, subject_options
 from convatlas.errors import DataError, UsageError
+from convatlas.i18n import _, translated
 
 
 @click.command("predict", context_settings={"max_content_width": 110})
@@ -18,6 +20,7 @@ from convatlas.errors import DataError, UsageError
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.option("--top", default=5, show_default=True, help="How many classes are told for each image.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each image.")
+@lang_option
 @debug_option
 def command(
     what: str,
@@ -42,20 +45,27 @@ def command(
     from convatlas.recipes import predict
 
     if top < 1:
-        raise UsageError(f"--top {top}: at least 1 is needed.")
+        raise UsageError("--top {top}: at least 1 is needed.", top=top)
     bad = 0
     subject = asked(what, weights, source, classes, download)
     for prediction in predict(subject, list(_listed(images)), top=top):
         if prediction.error is not None:
             bad += 1
-            click.echo(f"convatlas: {prediction.file} cannot be read: {prediction.error.reason}", err=True)
+            reason = translated(prediction.error.reason)
+            said = _("{file} cannot be read: {reason}", file=prediction.file, reason=reason)
+            click.echo(f"convatlas: {said}", err=True)
         if as_json:
             print_json_line(prediction.to_dict())
         elif prediction.error is None:
             labels = "   ".join(f"{label} {100 * probability:.1f} %" for label, probability in prediction.top)
             click.echo(f"{prediction.file}   {labels}")
     if bad:
-        raise DataError(f"{bad} {'image' if bad == 1 else 'images'} could not be read; the others are answered above.")
+        raise DataError(
+            "{n} image could not be read; the others are answered above."
+            if bad == 1
+            else "{n} images could not be read; the others are answered above.",
+            n=bad,
+        )
 
 
 def _listed(images: tuple[str, ...]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from convatlas.cli._common import debug_option, json_option, print_json
 from convatlas.cli._lang import lang_option
 from convatlas.errors import LimitError, UsageError
 from convatlas.i18n import _
+from convatlas.message import of_system
 
 if TYPE_CHECKING:
     from convatlas.arithmetic.summary import Summary
@@ -62,7 +63,9 @@ def command(name: str, input_: str | None, as_json: bool, **wanted: Any) -> None
             with open(wanted["svg"], "w", encoding="utf-8") as file:
                 file.write(picture)
         except OSError as error:
-            raise UsageError(f"cannot write {wanted['svg']}: {error.strerror}. Choose another file.") from None
+            raise UsageError(
+                "cannot write {svg}: {reason}. Choose another file.", svg=wanted["svg"], reason=of_system(error)
+            ) from None
         click.echo(_("wrote {file}", file=wanted["svg"]), err=True)
     elif wanted["as_csv"]:
         click.echo(summary.to_csv(), nl=False)
@@ -145,7 +148,12 @@ def show_memory(name: str, shape: tuple[int, int, int], as_json: bool, wanted: d
                 _("{name} does not fit: one image already takes {peak} at the peak", name=name, peak=peak_of_one)
             )
         if not batch:
-            raise LimitError(f"{name} cannot train in {wanted['limit']}; one image takes {units.bytes_(peak)}.")
+            raise LimitError(
+                "{name} cannot train in {limit}; one image takes {peak}.",
+                name=name,
+                limit=wanted["limit"],
+                peak=units.bytes_(peak),
+            )
         return
     net = create_model(name, in_channels=shape[0], image_size=shape[1])
     predicted = memory.predict(net, shape, wanted["batch"], optimizer, precision).to_dict()
@@ -171,7 +179,7 @@ def parse_bytes(text: str) -> int:
     except ValueError:
         count = -1.0
     if found is None or count <= 0:
-        raise UsageError(f"a size is a number and a unit, such as 8GiB or 500MB; got {text!r}.")
+        raise UsageError("a size is a number and a unit, such as 8GiB or 500MB; got {text!r}.", text=text)
     return int(count * (1024 if found[3] else 1000) ** " kmgt".index(found[2] or " "))
 
 
@@ -179,7 +187,7 @@ def parse_input(text: str) -> tuple[int, int, int]:
     """``3x224x224`` -> ``(3, 224, 224)``; ``1x28`` means a square."""
     parts = text.lower().replace("×", "x").split("x")
     if not all(part.strip().isdigit() and int(part) > 0 for part in parts) or len(parts) not in (2, 3):
-        raise UsageError(f"--input is CxHxW, such as 3x224x224; got {text!r}.")
+        raise UsageError("--input is CxHxW, such as 3x224x224; got {text!r}.", text=text)
     channels, height = int(parts[0]), int(parts[1])
     return channels, height, int(parts[-1])
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from convatlas import units
 from convatlas.cli._common import (
     data_option,
     debug_option,
+    interval,
     json_option,
     print_json,
     print_json_line,
@@ -18,7 +20,9 @@ from convatlas.cli._common import (
     process_number,
 )
 from convatlas.cli._grouped import GroupedCommand
+from convatlas.cli._lang import lang_option
 from convatlas.errors import UsageError
+from convatlas.i18n import _, translated
 
 if TYPE_CHECKING:
     from convatlas.recipes import Material, Recipe
@@ -30,7 +34,7 @@ def settings_options(*only: str) -> Callable[[Any], Any]:
 
     def decorate(command: Any) -> Any:
         for name in reversed(only or tuple(SETTINGS)):
-            each, (wanted, _) = SETTINGS[name], kind(name)
+            each, wanted = SETTINGS[name], kind(name)[0]
             if name == "schedule_settings":
                 continue  # a table: --config only
             flag = "--" + name.replace("_", "-")
@@ -69,6 +73,7 @@ def settings_options(*only: str) -> Callable[[Any], Any]:
 @click.option("--download", is_flag=True, help="Published weights named by --start-from may be fetched.")
 @settings_options()
 @json_option
+@lang_option
 @debug_option
 def command(
     model: str | None,
@@ -131,8 +136,9 @@ def command(
             if find_lr:
                 _find_lr(model, material, chosen, seed, out, download, as_json)
                 return
-            for name, value in prepare(model, material, chosen, seed, None, download=download).header().items():
-                click.echo(f"{name:>12}  {value}")
+            header = prepare(model, material, chosen, seed, None, download=download).header()
+            for name, value in header.items():
+                click.echo(f"{units.rjust(translated(name), 12)}  {translated(value)}")
             return
         with _watcher(as_json) as watcher:
             run = train(
@@ -165,11 +171,12 @@ def _print_recipes(model: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"recipes": [line._asdict() for line in found]})
         return
-    whose = "is paper for" if model is None else "own name"
-    columns = [(word, "left") for word in ("recipe", whose, "length, images an update", "update")]
-    print_table(columns, [tuple(line) for line in found], "" if model is None else f"recipes of {model}")
+    whose = _("is paper for") if model is None else _("own name")
+    columns = [(word, "left") for word in (_("recipe"), whose, _("length, images an update"), _("update"))]
+    title = "" if model is None else _("recipes of {model}", model=model)
+    print_table(columns, [map(translated, line) for line in found], title)
     if model is not None:
-        click.echo("Any other is taken by its own name:  convatlas train --list-recipes")
+        click.echo(_("Any other is taken by its own name:  convatlas train --list-recipes"))
 
 
 def _find_lr(
@@ -184,15 +191,27 @@ def _find_lr(
         return
     sweep = found.range
     if sweep.suggestion is None:
-        click.echo(f"no suggestion: over {len(sweep.lrs)} updates the loss never fell below its beginning")
+        said = _("no suggestion: over {n} updates the loss never fell below its beginning", n=len(sweep.lrs))
+        click.echo(said)
     else:
-        click.echo(f"lr {sweep.suggestion:.2g}: {RULE} ({sweep.lowest:.2g})")
-    end = f"diverged at {sweep.diverged:.2g}" if sweep.diverged else f"went to its end, {sweep.lrs[-1]:.2g}"
+        click.echo(f"lr {sweep.suggestion:.2g}: {translated(RULE)} ({sweep.lowest:.2g})")
+    end = _("went to its end, {lr:.2g}", lr=sweep.lrs[-1])
+    if sweep.diverged:
+        end = _("diverged at {lr:.2g}", lr=sweep.diverged)
     click.echo(
-        f"{found.model}, {chosen.optimizer}, batches of {chosen.batch_size}: the sweep from {sweep.lrs[0]:.2g} {end}; "
-        f"recipe {chosen.name} has lr {chosen.lr:g}"
+        _(
+            "{model}, {optimizer}, batches of {batch_size}: the sweep from {lowest:.2g} {end}; "
+            "recipe {recipe} has lr {lr:g}",
+            model=found.model,
+            optimizer=chosen.optimizer,
+            batch_size=chosen.batch_size,
+            lowest=sweep.lrs[0],
+            end=end,
+            recipe=chosen.name,
+            lr=chosen.lr,
+        )
     )
-    click.echo(f"picture: {Path(str(found.folder)) / 'lr-range.png'}")
+    click.echo(_("picture: {file}", file=Path(str(found.folder)) / "lr-range.png"))
 
 
 def _watcher(as_json: bool) -> Any:
@@ -202,29 +221,48 @@ def _watcher(as_json: bool) -> Any:
 
 
 def _print_result(result: dict[str, Any], path: Path) -> None:
-    from convatlas import units
-
+    length = _("{epochs} epochs in {time}", epochs=result["epochs"], time=units.duration(result["train_s"]))
     if result["test_top1"] is None:
         click.echo(
-            f"{result['model']}: test mean squared error {result['test_mse']:.4f} with pixels of deviation 1, "
-            f"{result['test_pixels_rms']:.1f} of 255 root mean square ({result['test_n']} images), "
-            f"{result['epochs']} epochs in {units.duration(result['train_s'])}\n"
-            f"run: {path}   report: {path / 'report.html'}"
+            _(
+                "{model}: test mean squared error {mse:.4f} with pixels of deviation 1, {rms:.1f} of 255 root mean "
+                "square ({n} images)",
+                model=result["model"],
+                mse=result["test_mse"],
+                rms=result["test_pixels_rms"],
+                n=result["test_n"],
+            )
+            + f", {length}"
         )
-        return
-    low, high = result["test_ci95"]
-    click.echo(
-        f"{result['model']}: test top-1 {units.percent(result['test_top1'])} "
-        f"(95 % interval {units.interval(low, high)}, {result['test_n']} images, protocol {result['protocol']}), "
-        + (f"validation {units.percent(result['val_top1'])}, " if result["val_top1"] is not None else "")
-        + f"{result['epochs']} epochs in {units.duration(result['train_s'])}"
+    else:
+        parts = [
+            _(
+                "{model}: test top-1 {top1} (95 % interval {interval}, {n} images, protocol {protocol})",
+                model=result["model"],
+                top1=units.percent(result["test_top1"]),
+                interval=interval(*result["test_ci95"]),
+                n=result["test_n"],
+                protocol=result["protocol"],
+            )
+        ]
+        if result["val_top1"] is not None:
+            parts.append(_("validation {top1}", top1=units.percent(result["val_top1"])))
+        click.echo(", ".join((*parts, length)))
+        for figure in result["figures"]:
+            if figure["measured_percent"] is not None:
+                click.echo(_beside_printed(figure))
+    click.echo(_("run: {run}   report: {report}", run=path, report=path / "report.html"))
+
+
+def _beside_printed(figure: dict[str, Any]) -> str:
+    place = f"{figure['printed_protocol']}; {figure['source']}"
+    if not figure["verified"]:
+        place += _(", recalled")
+    return _(
+        "{quantity}: printed {printed} ({place}), measured {measured:.2f} % ({protocol})",
+        quantity=figure["quantity"],
+        printed=figure["printed"],
+        place=place,
+        measured=figure["measured_percent"],
+        protocol=figure["measured_protocol"],
     )
-    for figure in result["figures"]:
-        if figure["measured_percent"] is None:
-            continue
-        place = f"{figure['printed_protocol']}; {figure['source']}" + ("" if figure["verified"] else ", recalled")
-        click.echo(
-            f"{figure['quantity']}: printed {figure['printed']} ({place}), "
-            f"measured {figure['measured_percent']:.2f} % ({figure['measured_protocol']})"
-        )
-    click.echo(f"run: {path}   report: {path / 'report.html'}")

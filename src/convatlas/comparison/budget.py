@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from convatlas import units
 from convatlas.errors import UnknownNameError, UsageError
+from convatlas.message import Message, joined
 
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 _BYTES = {
@@ -99,7 +100,9 @@ class Budget:
         limits = [_parse_limit(part.strip()) for part in (text or "").split(",") if part.strip()]
         for limit in limits:
             if sum(other.quantity.name == limit.quantity.name for other in limits) > 1:
-                raise UsageError(f"the budget limits {limit.quantity.name} more than once. Give one limit for it.")
+                raise UsageError(
+                    "the budget limits {name} more than once. Give one limit for it.", name=limit.quantity.name
+                )
         return cls(tuple(limits))
 
     def broken_by(self, costs: Mapping[str, float | None]) -> list[str]:
@@ -126,21 +129,40 @@ class Budget:
 def _parse_limit(text: str) -> Limit:
     match = _LIMIT.match(text)
     if match is None:
-        raise UsageError(f"the budget {text!r} cannot be read. Write, for example, latency<=20ms,size<=20MB.")
+        raise UsageError(
+            "the budget {text!r} cannot be read. Write, for example, latency<=20ms,size<=20MB.",
+            text=text,
+        )
     name, sign, number, unit = match["name"].lower(), match["sign"], match["number"], match["unit"]
     if name not in QUANTITIES:
         raise UnknownNameError("budget quantity", name, QUANTITIES)
     quantity = QUANTITIES[name]
     if sign not in ("<=", "<", "≤"):
-        raise UsageError(f"the budget {text!r} asks for at least; a budget is at most. Write {quantity.example}.")
+        raise UsageError(
+            "the budget {text!r} asks for at least; a budget is at most. Write {example}.",
+            text=text,
+            example=quantity.example,
+        )
     if unit not in quantity.units:
-        known = ", ".join(unit or "no unit" for unit in quantity.units)
-        wrong = f"has the unit {unit!r}" if unit else "has no unit"
-        raise UsageError(f"the budget {text!r} {wrong}; {name} is in {known}. Write, for example, {quantity.example}.")
+        known = joined(unit or Message("no unit") for unit in quantity.units)
+        wrong = Message("has the unit {unit!r}", unit=unit) if unit else Message("has no unit")
+        raise UsageError(
+            "the budget {text!r} {wrong}; {name} is in {known}. Write, for example, {example}.",
+            text=text,
+            wrong=wrong,
+            name=name,
+            known=known,
+            example=quantity.example,
+        )
     try:
         value = float(number) * quantity.units[unit]
     except ValueError:
-        raise UsageError(f"the budget {text!r}: {number!r} is not a number. Write {quantity.example}.") from None
+        raise UsageError(
+            "the budget {text!r}: {number!r} is not a number. Write {example}.",
+            text=text,
+            number=number,
+            example=quantity.example,
+        ) from None
     if value <= 0:
-        raise UsageError(f"the budget {text!r} leaves nothing; a limit above zero is expected.")
+        raise UsageError("the budget {text!r} leaves nothing; a limit above zero is expected.", text=text)
     return Limit(quantity, value)

@@ -27,6 +27,7 @@ from convatlas.data import Dataset, write_split
 from convatlas.errors import DataError, TrainingError, UsageError
 from convatlas.evaluation import Evaluation
 from convatlas.i18n import _
+from convatlas.message import Message, joined
 from convatlas.recipes import Material, Recipe, Run, Watcher, recipe_for, train
 from convatlas.recipes._folder import make as make_folder
 from convatlas.recipes._folder import write_json, write_text
@@ -116,7 +117,7 @@ def compare(
     """
     limits, stages = Budget.parse(budget), stages or Stages()
     if seeds < 1:
-        raise UsageError(f"seeds {seeds}: at least 1 is needed.")
+        raise UsageError("seeds {seeds}: at least 1 is needed.", seeds=seeds)
     if epochs is not None and time_s is not None:
         raise UsageError("epochs and time are two budgets of training; give one of them.")
     if epochs is not None:
@@ -126,7 +127,7 @@ def compare(
     recipes = {model: recipe_for(model, recipe).change(**settings) for model in _distinct(names or ())}
 
     for model in recipes:
-        refuse_classifying(model, models.entry(model), "there is nothing to compare it by")
+        refuse_classifying(model, models.entry(model), Message("there is nothing to compare it by"))
 
     material = _material(data, seed, split, on_bad, recipes)
     if not recipes:
@@ -144,7 +145,7 @@ def compare(
     trained, failures = _train_all(candidates, material, all_seeds, folder, time_s, protocol, stages)
     rows = _measure_all([c for c in candidates if c.model in trained], trained, material, all_seeds, limits, stages)
 
-    stages.stage("writing the report")
+    stages.stage(Message("writing the report"))
     flags = {
         "seeds": (seeds, 1),
         "seed": (seed, 0),
@@ -184,7 +185,11 @@ def _distinct(names: Sequence[str]) -> list[str]:
     full = [models.entry(name).full_name for name in names]
     for name in full:
         if full.count(name) > 1:
-            raise UsageError(f"{name} is named {full.count(name)} times. Name each network once; --seeds repeats it.")
+            raise UsageError(
+                "{name} is named {count} times. Name each network once; --seeds repeats it.",
+                name=name,
+                count=full.count(name),
+            )
     return full
 
 
@@ -203,10 +208,17 @@ def _material(
         on_bad=on_bad,
         validation_images=share.validation_images,
     )
-    for part, use in (("train", "to train on"), ("val", "to choose by"), ("test", "to report on")):
+    for part, use in (
+        ("train", Message("to train on")),
+        ("val", Message("to choose by")),
+        ("test", Message("to report on")),
+    ):
         if not len(getattr(material.split, part)):
             raise DataError(
-                f"{material.dataset.source} has no image {use}: its {part} part is empty. Draw another split."
+                "{source} has no image {use}: its {part} part is empty. Draw another split.",
+                source=material.dataset.source,
+                use=use,
+                part=part,
             )
     return material
 
@@ -216,7 +228,10 @@ def _check_same_length(recipes: Mapping[str, Recipe]) -> None:
     lengths = {(recipe.epochs, recipe.min_updates, recipe.batch_size) for recipe in recipes.values()}
     if len({epochs for epochs, *_ in lengths}) > 1:
         each = ", ".join(f"{model} {recipe.epochs}" for model, recipe in recipes.items())
-        raise UsageError(f"the recipes ask for different numbers of epochs ({each}). Give one for all with --epochs.")
+        raise UsageError(
+            "the recipes ask for different numbers of epochs ({each}). Give one for all with --epochs.",
+            each=each,
+        )
 
 
 def _candidate(model: str, recipe: Recipe, material: Material, protocol: str) -> Candidate:
@@ -257,13 +272,13 @@ def _train_all(
             )
             trained[candidate.model].append(Trained(run, _evaluate(run, material, protocol)))
         except TrainingError as error:
-            failures[candidate.model] = Failure(candidate.model, str(error))
+            failures[candidate.model] = Failure(candidate.model, error.message)
             stages.failed(failures[candidate.model])
     for model in failures:
         del trained[model]
     if not trained:
-        told = " ".join(f"{failure.model}: {failure.why}" for failure in failures.values())
-        raise TrainingError(f"no network could be trained. {told}")
+        told = [joined((failure.model, failure.why), ": ") for failure in failures.values()]
+        raise TrainingError("no network could be trained. {told}", told=joined(told, " "))
     return trained, list(failures.values())
 
 
@@ -295,14 +310,14 @@ def _measure_all(
     budget: Budget,
     stages: Stages,
 ) -> list[Row]:
-    stages.stage("measuring latency, the networks taking turns")
+    stages.stage(Message("measuring latency, the networks taking turns"))
     first = {model: runs[0].run for model, runs in trained.items()}
     latencies = measure.latencies(
         {model: (run.network(), _example(run, material)) for model, run in first.items()}, limit_s=LATENCY_LIMIT_S
     )
     rows = []
     for candidate in candidates:
-        stages.stage(f"measuring the memory of {candidate.model}")
+        stages.stage(Message("measuring the memory of {model}", model=candidate.model))
         runs = [one.run for one in trained[candidate.model]]
         results = [run.result or {} for run in runs]
         channels, height, width = _example(runs[0], material).shape[1:]

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from convatlas.arithmetic import summarize
 from convatlas.evaluation import eval_mode
+from convatlas.message import Message
 from convatlas.models import create_model, entry
 from convatlas.training import Hardware, environment, train_step
 from convatlas.training.hardware import processor_name
@@ -167,7 +168,7 @@ def measure_speed(
         for precision, dtype in DTYPES.items():
             sides[precision], calls["machine", precision] = large_product(device, dtype)
         calls["machine", "copy"] = copy(device)
-        on_stage("timing, taking turns")
+        on_stage(Message("timing, taking turns"))
         times = take_turns(calls, time_s * len(about), device)
     products = {precision: times["machine", precision] for precision in DTYPES}
     machine = MachineSpeed(products, sides, times["machine", "copy"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from convatlas.errors import ConvAtlasError
+from convatlas.message import of_system
 
 _number = itertools.count()
 
@@ -30,10 +31,11 @@ def written_atomically(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        reason = error.strerror or str(error)
         raise ConvAtlasError(
-            f"{path} cannot be written: {reason}. What was there before is untouched; "
-            "choose another folder, or make room."
+            "{path} cannot be written: {reason}. What was there before is untouched; "
+            "choose another folder, or make room.",
+            path=path,
+            reason=of_system(error),
         ) from error
     finally:
         with suppress(OSError):  # gone already when all went well

@@ -21,6 +21,7 @@ import numpy as np
 from convatlas.data.dataset import ArrayImages, Dataset, numbered
 from convatlas.data.tree import Tree
 from convatlas.errors import DataError
+from convatlas.message import Message, joined, of_system
 
 IDX_NAME = re.compile(
     r"(?P<stem>.*?)(?P<part>train|t10k|test|val)-(?P<what>images|labels)[-.]idx[13]-ubyte(?P<gz>\.gz)?$"
@@ -87,7 +88,7 @@ def digits() -> Dataset:
         names=tuple(f"digits:{index}" for index in range(len(labels))),
         parts=np.full(len(labels), "", dtype="<U5"),
         images=ArrayImages(pixels),
-        notes=["scikit-learn's handwritten digits; the set names no test part, so one is drawn"],
+        notes=[Message("scikit-learn's handwritten digits; the set names no test part, so one is drawn")],
     )
 
 
@@ -109,7 +110,9 @@ def open_idx(source: str, tree: Tree, names: list[str]) -> Dataset:
         files.setdefault((_PART_OF_IDX[match["part"]], match["what"]), name)  # the plain file, listed first, before gz
     if len(stems) > 1:
         raise DataError(
-            f"{source} holds several IDX data sets ({', '.join(sorted(stems))}); keep each in its own folder"
+            "{source} holds several IDX data sets ({stems}); keep each in its own folder",
+            source=source,
+            stems=", ".join(sorted(stems)),
         )
     parts = []
     for part in ("train", "val", "test"):
@@ -118,14 +121,17 @@ def open_idx(source: str, tree: Tree, names: list[str]) -> Dataset:
             continue
         if images is None or labels is None:
             raise DataError(
-                f"{tree.display(images or labels or '')} has no {'labels' if images else 'images'} file beside it; "
-                f"an IDX data set needs both {part}-images-idx3-ubyte and {part}-labels-idx1-ubyte"
+                "{place} has no {kind} file beside it; "
+                "an IDX data set needs both {part}-images-idx3-ubyte and {part}-labels-idx1-ubyte",
+                place=tree.display(images or labels or ""),
+                kind="labels" if images else "images",
+                part=part,
             )
         parts.append(_idx_part(tree, part, images, labels))
     _need_training_part(source, parts)
     if len({part.image_size for part in parts}) > 1:
         found = ", ".join(f"{part.part} {part.image_size[0]} x {part.image_size[1]}" for part in parts)
-        raise DataError(f"the parts of {source} have images of different sizes: {found}")
+        raise DataError("the parts of {source} have images of different sizes: {found}", source=source, found=found)
     # letters of EMNIST are numbered from 1: the classes are the labels that the training part uses
     used = np.unique(parts[0].labels)
     for other in parts[1:]:
@@ -139,8 +145,11 @@ def _idx_part(tree: Tree, part: str, images_name: str, labels_name: str) -> _Par
     labels = read_idx(tree, labels_name, IDX_LABELS)
     if len(images) != len(labels):
         raise DataError(
-            f"{tree.display(images_name)} holds {len(images)} images and {tree.display(labels_name)} "
-            f"{len(labels)} labels; they must be as many"
+            "{place} holds {images} images and {labels_place} {labels} labels; they must be as many",
+            place=tree.display(images_name),
+            images=len(images),
+            labels_place=tree.display(labels_name),
+            labels=len(labels),
         )
     return _Part(part, (images[:, :, :, None],), labels)
 
@@ -162,24 +171,44 @@ def read_idx(tree: Tree, name: str, magic: int) -> np.ndarray:
     if len(header) < 4 or struct.unpack(">I", header[:4])[0] != magic:
         found = f"magic {struct.unpack('>I', header[:4])[0]}" if len(header) >= 4 else f"{len(header)} bytes"
         kind = "images" if magic == IDX_IMAGES else "labels"
-        raise DataError(f"{place} is no IDX file of {kind}: expected magic {magic}, found {found}")
+        raise DataError(
+            "{place} is no IDX file of {kind}: expected magic {magic}, found {found}",
+            place=place,
+            kind=kind,
+            magic=magic,
+            found=found,
+        )
     if len(header) < header_bytes:
-        raise DataError(f"{place} is cut short: its header has {len(header)} bytes, expected {header_bytes}")
+        raise DataError(
+            "{place} is cut short: its header has {header} bytes, expected {header_bytes}",
+            place=place,
+            header=len(header),
+            header_bytes=header_bytes,
+        )
     shape = struct.unpack(f">{dimensions}I", header[4:])
     if min(shape) < 1:
-        raise DataError(f"{place} declares {' x '.join(map(str, shape))} values: there is nothing in it")
+        raise DataError(
+            "{place} declares {shape} values: there is nothing in it", place=place, shape=" x ".join(map(str, shape))
+        )
     expected = int(np.prod([int(side) for side in shape], dtype=object))
     most = len(stored) * (DEFLATE_MAX_RATIO if zipped else 1)
     if expected > most:
         raise DataError(
-            f"{place} is cut short or damaged: its header declares {' x '.join(map(str, shape))} values, "
-            f"{expected:,} bytes; the file's {len(stored):,} bytes cannot hold that. Fetch it again."
+            "{place} is cut short or damaged: its header declares {shape} values, "
+            "{expected:,} bytes; the file's {stored:,} bytes cannot hold that. Fetch it again.",
+            place=place,
+            shape=" x ".join(map(str, shape)),
+            expected=expected,
+            stored=len(stored),
         )
     body = _read_up_to(stream, expected + 1, place)
     if len(body) != expected:
         found = f"{len(body):,}" if len(body) < expected else "more"
         raise DataError(
-            f"{place} is damaged: expected {expected:,} bytes after the header, found {found}. Fetch it again."
+            "{place} is damaged: expected {expected:,} bytes after the header, found {found}. Fetch it again.",
+            place=place,
+            expected=expected,
+            found=found,
         )
     return np.frombuffer(body, dtype=np.uint8).reshape(shape)
 
@@ -194,7 +223,12 @@ def _read_up_to(stream: io.BufferedIOBase, size: int, place: str) -> bytearray:
                 break
             pieces += piece
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{place} is damaged after {len(pieces):,} bytes: {error}. Fetch it again.") from error
+        raise DataError(
+            "{place} is damaged after {pieces:,} bytes: {error}. Fetch it again.",
+            place=place,
+            pieces=len(pieces),
+            error=error,
+        ) from error
     return pieces
 
 
@@ -234,9 +268,14 @@ def _cifar_records(tree: Tree, name: str, label_counts: tuple[int, ...]) -> tupl
     record = len(label_counts) + CIFAR_PIXELS
     if len(content) == 0 or len(content) % record:
         raise DataError(
-            f"{place} is cut short or no CIFAR batch: expected a multiple of {record:,} bytes (one record), "
-            f"found {len(content):,}, which is {len(content) // record:,} records and {len(content) % record:,} bytes. "
-            "Fetch it again."
+            "{place} is cut short or no CIFAR batch: expected a multiple of {record:,} bytes (one record), "
+            "found {content:,}, which is {records:,} records and {rest:,} bytes. "
+            "Fetch it again.",
+            place=place,
+            record=record,
+            content=len(content),
+            records=len(content) // record,
+            rest=len(content) % record,
         )
     records = content.reshape(-1, record)
     for column, count in enumerate(label_counts):
@@ -254,7 +293,12 @@ def _class_names(tree: Tree, beside: str, name: str, published: tuple[str, ...])
         return published
     lines = tuple(line.strip() for line in _read(tree, path).decode("utf-8", "replace").splitlines() if line.strip())
     if len(lines) != len(published):
-        raise DataError(f"{tree.display(path)} names {len(lines)} classes, expected {len(published)}")
+        raise DataError(
+            "{place} names {lines} classes, expected {published}",
+            place=tree.display(path),
+            lines=len(lines),
+            published=len(published),
+        )
     return lines
 
 
@@ -265,7 +309,9 @@ def _read(tree: Tree, name: str) -> bytes:
     try:
         return tree.read(name)
     except OSError as error:
-        raise DataError(f"{tree.display(name)} cannot be read: {error.strerror or error}") from error
+        raise DataError(
+            "{place} cannot be read: {reason}", place=tree.display(name), reason=of_system(error)
+        ) from error
 
 
 def _check_labels(place: str, labels: np.ndarray, allowed: np.ndarray) -> None:
@@ -273,19 +319,32 @@ def _check_labels(place: str, labels: np.ndarray, allowed: np.ndarray) -> None:
     if len(wrong):
         first = int(wrong[0])
         raise DataError(
-            f"{place}: label {labels[first]} of record {first} is out of range; expected one of the "
-            f"{len(allowed)} labels {allowed[0]} to {allowed[-1]} ({len(wrong)} such records). The file is damaged."
+            "{place}: label {label} of record {first} is out of range; expected one of the "
+            "{allowed} labels {lowest} to {highest} ({wrong} such records). The file is damaged.",
+            place=place,
+            label=labels[first],
+            first=first,
+            allowed=len(allowed),
+            lowest=allowed[0],
+            highest=allowed[-1],
+            wrong=len(wrong),
         )
 
 
 def _need_training_part(source: str, parts: list[_Part]) -> None:
     if not parts or parts[0].part != "train":
-        raise DataError(f"{source} has no training images, only {' and '.join(part.part for part in parts)}")
+        raise DataError(
+            "{source} has no training images, only {parts}",
+            source=source,
+            parts=joined((part.part for part in parts), Message(" and ")),
+        )
 
 
 def _dataset(source: str, layout: str, classes: tuple[str, ...], parts: list[_Part], index_of: IndexOf) -> Dataset:
     if len(classes) < 2:
-        raise DataError(f"{source} has one class only ({classes[0]}); a classifier needs two or more")
+        raise DataError(
+            "{source} has one class only ({only}); a classifier needs two or more", source=source, only=classes[0]
+        )
     files = [pixels for part in parts for pixels in part.pixels]
     pixels = np.empty((sum(map(len, files)), *files[0].shape[1:]), dtype=np.uint8)
     np.concatenate(files, out=pixels)  # into C order, pixel after pixel: left to itself it keeps CIFAR's planes

@@ -92,26 +92,37 @@ class Augment:
     def __post_init__(self) -> None:
         for name in ("pad", "shift", "rotate", "brightness", "contrast", "saturation", "hue", "pca_noise", "cutout"):
             if getattr(self, name) < 0:
-                raise UsageError(f"augmentation {name} is {getattr(self, name)}; expected at least 0")
+                raise UsageError(
+                    "augmentation {name} is {value}; expected at least 0", name=name, value=getattr(self, name)
+                )
         for name in ("mixup", "cutmix"):
             if getattr(self, name) < 0:
-                raise UsageError(f"augmentation {name} is {getattr(self, name)}; expected an alpha of at least 0")
+                raise UsageError(
+                    "augmentation {name} is {value}; expected an alpha of at least 0",
+                    name=name,
+                    value=getattr(self, name),
+                )
         if self.policy not in ("none", "trivial", "rand"):
-            raise UsageError(f"policy is {self.policy!r}; expected none, trivial or rand")
+            raise UsageError("policy is {policy!r}; expected none, trivial or rand", policy=self.policy)
         if self.policy_number < 1 or self.policy_magnitude < 0:
             raise UsageError("policy_number must be at least 1 and policy_magnitude at least 0")
         if not 0 <= self.erasing <= 1:
-            raise UsageError(f"erasing is {self.erasing}; expected a probability")
+            raise UsageError("erasing is {erasing}; expected a probability", erasing=self.erasing)
         if self.flip and self.alternating_flip:
             raise UsageError("flip and alternating_flip exclude each other; choose one")
         if self.hue > 0.5:
-            raise UsageError(f"hue is {self.hue}; half of the colour circle, 0.5, is the most there is")
+            raise UsageError("hue is {hue}; half of the colour circle, 0.5, is the most there is", hue=self.hue)
         for name in ("scale", "aspect", "scale_jitter"):
             range_ = getattr(self, name)
             if range_ is not None and not 0 < range_[0] <= range_[1]:
-                raise UsageError(f"{name} is {range_}; expected (low, high) with 0 < low <= high")
+                raise UsageError(
+                    "{name} is {range_}; expected (low, high) with 0 < low <= high", name=name, range_=range_
+                )
         if self.random_resized is not None and not 0 < self.random_resized[0] <= self.random_resized[1] <= 1:
-            raise UsageError(f"random_resized is {self.random_resized}; expected (low, high) with 0 < low <= high <= 1")
+            raise UsageError(
+                "random_resized is {random_resized}; expected (low, high) with 0 < low <= high <= 1",
+                random_resized=self.random_resized,
+            )
         if self.random_resized is not None and self.scale_jitter is not None:
             raise UsageError("random_resized and scale_jitter exclude each other; choose one")
         if self.reflect and (not self.pad or self.affine):

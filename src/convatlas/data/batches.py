@@ -57,16 +57,29 @@ class Batches:
     ) -> None:
         rule = store.rule if rule is None else rule
         if batch_size < 1:
-            raise UsageError(f"batch_size is {batch_size}; expected at least 1")
+            raise UsageError("batch_size is {batch_size}; expected at least 1", batch_size=batch_size)
         if len(labels) != len(store):
-            raise UsageError(f"{len(labels)} labels for a store of {len(store)} images; expected one for each")
+            raise UsageError(
+                "{labels} labels for a store of {store} images; expected one for each",
+                labels=len(labels),
+                store=len(store),
+            )
         if rule.size[0] > store.pixels.shape[1] or rule.size[1] > store.pixels.shape[2]:
             kept = f"{store.pixels.shape[1]} x {store.pixels.shape[2]}"
-            raise ShapeError(f"crops of {rule.size[0]} x {rule.size[1]} do not fit in the stored images of {kept}")
+            raise ShapeError(
+                "crops of {height} x {width} do not fit in the stored images of {kept}",
+                height=rule.size[0],
+                width=rule.size[1],
+                kept=kept,
+            )
         if rule.channels != store.pixels.shape[3]:
-            raise ShapeError(f"the rule has {rule.channels} channels, the stored images {store.pixels.shape[3]}")
+            raise ShapeError(
+                "the rule has {channels} channels, the stored images {stored}",
+                channels=rule.channels,
+                stored=store.pixels.shape[3],
+            )
         if sampling not in ("natural", "balanced") or (sampling == "balanced" and not shuffle):
-            raise UsageError(f"sampling is {sampling!r}; expected natural, or balanced with shuffle")
+            raise UsageError("sampling is {sampling!r}; expected natural, or balanced with shuffle", sampling=sampling)
         self.store, self.rule, self.augment, self.seed = store, rule, augment, seed
         self.batch_size, self.shuffle, self.drop_last, self.sampling = batch_size, shuffle, drop_last, sampling
         self.device = torch.device(device)

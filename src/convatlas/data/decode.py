@@ -31,7 +31,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from convatlas.errors import BadImageError
+from convatlas.errors import BadImageError, ConvAtlasError
+from convatlas.message import Message, of_system
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -57,7 +58,7 @@ class Header:
     grey: bool
 
 
-class UnreadableImage(Exception):
+class UnreadableImage(ConvAtlasError):
     """Why these bytes give no image; the caller knows the file's name and index and says them."""
 
 
@@ -76,9 +77,9 @@ def read_image(path: str | Path, at_least: int | None = None) -> np.ndarray:
     try:
         return decode(Path(path).read_bytes(), at_least)
     except OSError as error:
-        raise BadImageError(str(path), error.strerror or str(error)) from error
+        raise BadImageError(str(path), of_system(error)) from error
     except UnreadableImage as error:
-        raise BadImageError(str(path), str(error)) from error
+        raise BadImageError(str(path), error.message) from error
 
 
 def read_header(file: BinaryIO) -> Header:
@@ -152,16 +153,23 @@ def _opened(file: BinaryIO) -> Iterator[Image.Image]:
             with Image.open(file, formats=FORMATS) as image:
                 width, height = image.size
                 if width * height > MAX_PIXELS:
-                    raise UnreadableImage(f"{width} x {height} pixels are more than the limit of {MAX_PIXELS:,}")
+                    raise UnreadableImage(
+                        "{width} x {height} pixels are more than the limit of {most:,}",
+                        width=width,
+                        height=height,
+                        most=MAX_PIXELS,
+                    )
                 if width < 1 or height < 1:
-                    raise UnreadableImage(f"its size is {width} x {height}")
+                    raise UnreadableImage("its size is {width} x {height}", width=width, height=height)
                 yield image
     except UnreadableImage:
         raise
     except UnidentifiedImageError as error:
         raise UnreadableImage(_what_it_is_instead(file)) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UnreadableImage(f"more pixels than the limit of {MAX_PIXELS:,} (a decompression bomb?)") from error
+        raise UnreadableImage(
+            "more pixels than the limit of {most:,} (a decompression bomb?)", most=MAX_PIXELS
+        ) from error
     except MemoryError as error:
         raise UnreadableImage("decoding it needs more memory than there is") from error
     except Exception as error:
@@ -177,28 +185,30 @@ def _register_formats() -> None:
         importlib.import_module(f"PIL.{name}ImagePlugin")
 
 
-def _what_it_is_instead(file: BinaryIO) -> str:
+def _what_it_is_instead(file: BinaryIO) -> Message:
     file.seek(0)
     content = file.read(512)
     if not content:
-        return "the file is empty"
-    head = content.lstrip().lower()
+        return Message("the file is empty")
+    head, formats = content.lstrip().lower(), ", ".join(FORMATS)
     known = {
-        b"%!ps": "it is PostScript",
-        b"%pdf": "it is a PDF",
-        b"8bps": "it is a Photoshop file",
-        b"simple  =": "it is a FITS file",
-        b"<!doctype html": "it is a web page",
-        b"<html": "it is a web page",
-        b"<svg": "it is an SVG drawing",
-        b"pk\x03\x04": "it is a zip archive",
+        b"%!ps": Message("it is PostScript"),
+        b"%pdf": Message("it is a PDF"),
+        b"8bps": Message("it is a Photoshop file"),
+        b"simple  =": Message("it is a FITS file"),
+        b"<!doctype html": Message("it is a web page"),
+        b"<html": Message("it is a web page"),
+        b"<svg": Message("it is an SVG drawing"),
+        b"pk\x03\x04": Message("it is a zip archive"),
     }
     for start, words in known.items():
         if head.startswith(start):
-            return f"{words}, not an image of a format that is opened ({', '.join(FORMATS)})"
+            return Message("{what}, not an image of a format that is opened ({formats})", what=words, formats=formats)
     if content[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
-        return "it is a HEIC photo; convert it to JPEG"
-    return f"it is not an image, or damaged from the start, or not of the formats opened ({', '.join(FORMATS)})"
+        return Message("it is a HEIC photo; convert it to JPEG")
+    return Message(
+        "it is not an image, or damaged from the start, or not of the formats opened ({formats})", formats=formats
+    )
 
 
 def _is_grey(image: Image.Image) -> bool:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from convatlas.data.tree import FileEntry
 from convatlas.errors import DataError, MissingDependencyError
+from convatlas.message import Message
 
 if TYPE_CHECKING:
     import datasets
@@ -55,10 +56,22 @@ class HubTree:
     def _chosen(self, what: str, candidates: list[str], preferred: tuple[str, ...]) -> str:
         if not candidates:
             columns = ", ".join(next(iter(self._parts.values())).column_names)
-            raise DataError(f"hf:{self.source} has no column of {what}; its columns are {columns}")
+            raise DataError(
+                "hf:{source} has no column of {what}; its columns are {columns}",
+                source=self.source,
+                what=what,
+                columns=columns,
+            )
         chosen = min(candidates, key=lambda name: preferred.index(name) if name in preferred else len(preferred))
         if len(candidates) > 1:
-            self.notes.append(f"of the columns of {what}, {', '.join(candidates)}, {chosen} is used")
+            self.notes.append(
+                Message(
+                    "of the columns of {what}, {columns}, {chosen} is used",
+                    what=what,
+                    columns=", ".join(candidates),
+                    chosen=chosen,
+                )
+            )
         return chosen
 
     @property
@@ -81,7 +94,13 @@ class HubTree:
         for part, table in self._parts.items():
             for row, label in enumerate(table.data.column(self.label_column).to_pylist()):
                 if label is None or (self.classes and not 0 <= label < len(self.classes)):
-                    raise DataError(f"hf:{self.source}: image {row} of {part} has no class (its label is {label})")
+                    raise DataError(
+                        "hf:{source}: image {row} of {part} has no class (its label is {label})",
+                        source=self.source,
+                        row=row,
+                        part=part,
+                        label=label,
+                    )
                 yield f"{part}/{row}", self.classes[label] if self.classes else str(label), part
 
     @cached_property
@@ -108,7 +127,9 @@ class HubTree:
         part, row = name.split("/")
         content: bytes | None = self._parts[part].data.column(self.image_column)[int(row)].as_py()["bytes"]
         if content is None:
-            raise OSError("the data set names a file and does not hold it; write it with save_to_disk or to_parquet")
+            raise OSError(
+                Message("the data set names a file and does not hold it; write it with save_to_disk or to_parquet")
+            )
         return content
 
     def display(self, name: str) -> str:
@@ -132,8 +153,14 @@ def _opened(source: str, download: bool) -> dict[str, datasets.Dataset]:
         except DataError:
             raise
         except Exception as error:  # the library lets through whatever the network, a file or Arrow raised
-            way_out = "" if download or path.exists() else f" Fetch it once with  convatlas data hf:{source} --download"
-            raise DataError(f"hf:{source} cannot be opened: {_first_line(error)}.{way_out}") from error
+            fetch = Message(" Fetch it once with  convatlas data hf:{source} --download", source=source)
+            way_out = "" if download or path.exists() else fetch
+            raise DataError(
+                "hf:{source} cannot be opened: {reason}.{way_out}",
+                source=source,
+                reason=_first_line(error),
+                way_out=way_out,
+            ) from error
         parts = dict(found) if isinstance(found, library.DatasetDict) else {"all": found}
         # a selection of rows is a table of numbers over another; written out, row i is row i
         return {name: table.flatten_indices() if table._indices is not None else table for name, table in parts.items()}
@@ -144,7 +171,7 @@ def _parquet_files(folder: Path) -> dict[str, list[str]]:
     for path in sorted(folder.rglob("*.parquet")):
         files.setdefault(path.name.split("-")[0].removesuffix(".parquet"), []).append(str(path))
     if not files:
-        raise DataError(f"{folder} holds neither what save_to_disk writes nor parquet files")
+        raise DataError("{folder} holds neither what save_to_disk writes nor parquet files", folder=folder)
     return files
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from convatlas.data.dataset import Dataset, with_channels
 from convatlas.data.decode import read_image
 from convatlas.errors import UsageError
+from convatlas.message import Message, joined
 
 Resize = Literal["squash", "shorter-crop", "pad"]
 INTERPOLATIONS = ("bilinear", "bicubic")
@@ -54,24 +55,33 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3):
-            raise UsageError(f"channels is {self.channels}; expected 1 or 3")
+            raise UsageError("channels is {channels}; expected 1 or 3", channels=self.channels)
         if min(self.size) < 1 or len(self.size) != 2:
-            raise UsageError(f"size is {self.size}; expected height and width, at least 1 each")
+            raise UsageError("size is {size}; expected height and width, at least 1 each", size=self.size)
         if self.resize not in ("squash", "shorter-crop", "pad"):
-            raise UsageError(f"resize is {self.resize!r}; expected squash, shorter-crop or pad")
+            raise UsageError("resize is {resize!r}; expected squash, shorter-crop or pad", resize=self.resize)
         if self.interpolation not in INTERPOLATIONS:
-            raise UsageError(f"interpolation is {self.interpolation!r}; expected {' or '.join(INTERPOLATIONS)}")
+            raise UsageError(
+                "interpolation is {interpolation!r}; expected {known}",
+                interpolation=self.interpolation,
+                known=" or ".join(INTERPOLATIONS),
+            )
         if not self.margin >= 1:
-            raise UsageError(f"margin is {self.margin}; expected at least 1")
+            raise UsageError("margin is {margin}; expected at least 1", margin=self.margin)
         for name, neutral in (("mean", 0.0), ("std", 1.0), ("background", 0)):
             value = tuple(getattr(self, name)) or (neutral,) * self.channels
             if len(value) != self.channels:
-                raise UsageError(f"{name} has {len(value)} values for {self.channels} channels")
+                raise UsageError(
+                    "{name} has {count} values for {channels} channels",
+                    name=name,
+                    count=len(value),
+                    channels=self.channels,
+                )
             object.__setattr__(self, name, value)
         if not all(value > 0 for value in self.std):
-            raise UsageError(f"std is {self.std}; expected numbers above 0")
+            raise UsageError("std is {std}; expected numbers above 0", std=self.std)
         if not all(0 <= value <= 255 for value in self.background):
-            raise UsageError(f"background is {self.background}; expected values from 0 to 255")
+            raise UsageError("background is {background}; expected values from 0 to 255", background=self.background)
 
     @property
     def store_size(self) -> tuple[int, int]:
@@ -151,12 +161,16 @@ class Preprocessing:
         known = {field.name for field in fields(cls)}
         unknown = set(values) - known
         if unknown or not {"size", "channels"} <= set(values):
-            raise UsageError(f"a preprocessing rule has the fields {', '.join(sorted(known))}; got {', '.join(values)}")
+            raise UsageError(
+                "a preprocessing rule has the fields {known}; got {values}",
+                known=", ".join(sorted(known)),
+                values=", ".join(values),
+            )
         plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
         try:
             return cls(**plain)
         except TypeError as error:
-            raise UsageError(f"a preprocessing rule has a field of the wrong type: {error}") from error
+            raise UsageError("a preprocessing rule has a field of the wrong type: {error}", error=error) from error
 
 
 def preprocessing_for(
@@ -175,7 +189,8 @@ def preprocessing_for(
     channels = data.channels if channels is None else channels
     resize, margin, why = _choice(data, size) if keep is None else _kept(size, keep)
     if data.channels != channels:
-        why += "; grey is repeated in three channels" if channels == 3 else "; colour becomes grey"
+        grey = Message("grey is repeated in three channels")
+        why = joined((why, grey if channels == 3 else Message("colour becomes grey")), "; ")
     background = _background(data, channels) if resize == "pad" else ()
     return Preprocessing(size, channels, resize=resize, margin=margin, background=background, why=why)
 
@@ -189,34 +204,45 @@ def load_file(path: str | Path, rule: Preprocessing) -> np.ndarray:
     return rule.apply(read_image(path, rule.at_least))
 
 
-def _choice(data: Dataset, size: tuple[int, int]) -> tuple[Resize, float, str]:
+def _choice(data: Dataset, size: tuple[int, int]) -> tuple[Resize, float, Message]:
     height, width = size
     wanted = f"{height} x {width}"
     if data.uniform_size is not None:
         h, w = data.uniform_size
         if (h, w) == size:
-            return "squash", 1.0, f"the images are {wanted} already"
+            return "squash", 1.0, Message("the images are {wanted} already", wanted=wanted)
         if h <= height and w <= width and min(h / height, w / width) >= 1 - PAD_SHARE:
-            return "pad", 1.0, f"{h} x {w} images are centred in {wanted} on their background"
+            return (
+                "pad",
+                1.0,
+                Message("{h} x {w} images are centred in {wanted} on their background", h=h, w=w, wanted=wanted),
+            )
         if h <= height and w <= width and h * width == w * height:
-            return "squash", 1.0, f"{h} x {w} images are enlarged to {wanted}"
+            return "squash", 1.0, Message("{h} x {w} images are enlarged to {wanted}", h=h, w=w, wanted=wanted)
     if min(size) >= PHOTO_SIDE:
-        shorter = round(min(size) * CLASSIC_MARGIN)
-        return (
-            "shorter-crop",
-            CLASSIC_MARGIN,
-            f"the shorter side is fitted to {shorter} and the centre kept; evaluation takes the centre {wanted}",
-        )
-    return "shorter-crop", 1.0, f"the shorter side is fitted and the centre {wanted} kept"
+        return "shorter-crop", CLASSIC_MARGIN, _fitted(round(min(size) * CLASSIC_MARGIN), size)
+    return "shorter-crop", 1.0, Message("the shorter side is fitted and the centre {wanted} kept", wanted=wanted)
 
 
-def _kept(size: tuple[int, int], side: int) -> tuple[Resize, float, str]:
+def _fitted(side: int, size: tuple[int, int]) -> Message:
+    return Message(
+        "the shorter side is fitted to {side} and the centre kept; evaluation takes the centre {height} x {width}",
+        side=side,
+        height=size[0],
+        width=size[1],
+    )
+
+
+def _kept(size: tuple[int, int], side: int) -> tuple[Resize, float, Message]:
     if side < min(size):
         raise UsageError(
-            f"images kept at {side} pixels for an input of {size[0]} x {size[1]}; at least {min(size)} are needed"
+            "images kept at {side} pixels for an input of {height} x {width}; at least {least} are needed",
+            side=side,
+            height=size[0],
+            width=size[1],
+            least=min(size),
         )
-    why = f"the shorter side is fitted to {side} and the centre kept; evaluation takes the centre {size[0]} x {size[1]}"
-    return "shorter-crop", side / min(size), why
+    return "shorter-crop", side / min(size), _fitted(side, size)
 
 
 def _background(data: Dataset, channels: int) -> tuple[int, ...]:

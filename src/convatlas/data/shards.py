@@ -25,6 +25,7 @@ from convatlas import units
 from convatlas.data.decode import is_image_name
 from convatlas.data.tree import FileEntry
 from convatlas.errors import DataError
+from convatlas.message import Message, joined, of_system
 
 MAX_MEMBERS = 20_000_000  # of one data set
 MAX_MEMBER_BYTES = 256 << 20  # an uncompressed image of the most pixels that are decoded
@@ -94,7 +95,11 @@ class TarTree:
             for member, place in self._index(shard).items():
                 found[f"{shard}/{member}"] = FileEntry(place.size, changed ^ place.start)
             if len(found) > MAX_MEMBERS:
-                raise DataError(f"{self.root}: more than {units.exact(MAX_MEMBERS)} members; they are not read")
+                raise DataError(
+                    "{root}: more than {max_members} members; they are not read",
+                    root=self.root,
+                    max_members=units.exact(MAX_MEMBERS),
+                )
         return dict(sorted(found.items()))
 
     @cached_property
@@ -128,7 +133,13 @@ class TarTree:
             file.seek(place.start)
             content = file.read(place.size)
         if len(content) < place.size:
-            raise OSError(f"the shard was cut short: {len(content)} of the member's {place.size} bytes are there")
+            raise OSError(
+                Message(
+                    "the shard was cut short: {n} of the member's {size} bytes are there",
+                    n=len(content),
+                    size=place.size,
+                )
+            )
         return content
 
     def _find(self, name: str) -> tuple[str, _Place]:
@@ -146,7 +157,7 @@ def _members(path: Path) -> tuple[dict[str, _Place], dict[str, str]]:
     """The places of a shard's regular files, and why others are refused; every header is checked, to the end mark."""
     places: dict[str, _Place] = {}
     refused: dict[str, str] = {}
-    last = "its beginning"
+    last = Message("its beginning")
     try:
         with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
             size = os.fstat(file.fileno()).st_size
@@ -159,32 +170,37 @@ def _members(path: Path) -> tuple[dict[str, _Place], dict[str, str]]:
                 if why:
                     refused[name.replace("\0", "?")] = why
                 elif info.offset_data + info.size > size:
-                    raise tarfile.ReadError(f"member {name!r} would end behind the end of the file")
+                    raise tarfile.ReadError(Message("member {name!r} would end behind the end of the file", name=name))
                 elif not any(part.startswith(".") for part in name.split("/")):
                     if name in places:
-                        raise DataError(f"{path}: two members are called {name!r}; the shard is not read")
+                        raise DataError(
+                            "{path}: two members are called {name!r}; the shard is not read", path=path, name=name
+                        )
                     places[name] = _Place(info.offset_data, info.size)
-                last = f"member {name!r}"
+                last = Message("member {name!r}", name=name)
             # tarfile takes a damaged header for the end: the end is a block of zeros
             file.seek(tar.offset)
             if file.read(_BLOCK) != bytes(_BLOCK):
-                raise tarfile.ReadError("there is neither a member nor the mark of the end")
+                raise tarfile.ReadError(Message("there is neither a member nor the mark of the end"))
     except (tarfile.TarError, EOFError, ValueError, OverflowError, UnicodeError) as error:
-        raise DataError(f"{path} is damaged or cut short after {last}: {error}. Fetch it again.") from error
+        raise DataError(
+            "{path} is damaged or cut short after {last}: {error}. Fetch it again.", path=path, last=last, error=error
+        ) from error
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise DataError("{path} cannot be read: {reason}", path=path, reason=of_system(error)) from error
     return places, refused
 
 
 def _why_refused(info: tarfile.TarInfo, name: str) -> str:
     if name.startswith("/") or ".." in name.split("/") or "\\" in name or "\0" in name or name[1:2] == ":":
-        return "its name leads outside of the archive"
+        return Message("its name leads outside of the archive")
     if not info.isreg() or info.issparse():
-        return "it is a link, a device or a file with holes"
+        return Message("it is a link, a device or a file with holes")
     if PurePosixPath(name.lower()).suffix in PICKLES:
-        return "it is a pickle, which can run code; put the label in a .cls"
+        return Message("it is a pickle, which can run code; put the label in a .cls")
     if info.size > MAX_MEMBER_BYTES:
-        return f"it has {units.bytes_(info.size)}, more than {units.bytes_(MAX_MEMBER_BYTES)}"
+        most = units.bytes_(MAX_MEMBER_BYTES)
+        return Message("it has {size}, more than {most}", size=units.bytes_(info.size), most=most)
     return ""
 
 
@@ -196,15 +212,28 @@ def shards_of(source: str) -> TarTree | None:
     """
     scheme = re.match(r"(pipe|https?|s3|gs|ftp|hdfs|ais):", source)
     if scheme:
-        what = "a command, and none is run" if scheme[1] == "pipe" else "an address, and none is fetched"
-        raise DataError(f"{source} is {what}. Fetch the shards and pass their folder, or a-{{000000..000003}}.tar.")
+        of_address = Message("an address, and none is fetched")
+        what = Message("a command, and none is run") if scheme[1] == "pipe" else of_address
+        raise DataError(
+            "{source} is {what}. Fetch the shards and pass their folder, or a-{{000000..000003}}.tar.",
+            source=source,
+            what=what,
+        )
     if source.lower().endswith(COMPRESSED):
-        raise DataError(f"{source} is compressed: its members cannot be read one by one. Unpack it, or make it a .tar.")
+        raise DataError(
+            "{source} is compressed: its members cannot be read one by one. Unpack it, or make it a .tar.",
+            source=source,
+        )
     if _RANGE.search(source):
         paths = [Path(name).expanduser() for name in _expanded(source)]
         missing = [path for path in paths if not path.is_file()]
         if missing:
-            raise DataError(f"{len(missing)} of {len(paths)} shards are missing, the first is {missing[0]}")
+            raise DataError(
+                "{missing} of {paths} shards are missing, the first is {first}",
+                missing=len(missing),
+                paths=len(paths),
+                first=missing[0],
+            )
         root = Path(os.path.commonpath([path.parent for path in paths]))
         return TarTree(root, [path.relative_to(root).as_posix() for path in paths])
     path = Path(source).expanduser()
@@ -223,7 +252,7 @@ def _expanded(source: str) -> Iterator[str]:
         return
     first, last = int(found[1]), int(found[2])
     if not 0 <= last - first < 1_000_000:
-        raise DataError(f"{source}: the range {found[0]} is empty or too long")
+        raise DataError("{source}: the range {range} is empty or too long", source=source, range=found[0])
     for number in range(first, last + 1):
         yield from _expanded(f"{source[: found.start()]}{number:0{len(found[1])}d}{source[found.end() :]}")
 
@@ -263,15 +292,25 @@ def samples(tree: TarTree, part_of: Mapping[str, str]) -> list[Sample]:
             continue  # a file of another kind
         if label is None or len(images) != 1:
             name = next(iter(members.values()))
-            lacks = "no label (.cls, or .json) beside it" if label is None else f"{len(images)} images to its label"
-            raise DataError(f"{tree.display(name)} has {lacks}; a sample is one image and its class")
+            several = Message("{n} images to its label", n=len(images))
+            lacks = Message("no label (.cls, or .json) beside it") if label is None else several
+            raise DataError(
+                "{place} has {lacks}; a sample is one image and its class", place=tree.display(name), lacks=lacks
+            )
         words = re.split(r"[^a-z]+", images[0].split(".tar/", 1)[0].lower())
         parts = {part_of[word] for word in words if word in part_of}
         if len(parts) > 1:
-            raise DataError(f"{tree.display(images[0])}: its shard names two parts, {' and '.join(sorted(parts))}")
+            raise DataError(
+                "{place}: its shard names two parts, {parts}",
+                place=tree.display(images[0]),
+                parts=joined(sorted(parts), Message(" and ")),
+            )
         found.append(Sample(images[0], _label(tree, label), next(iter(parts), "")))
     if len({bool(sample.part) for sample in found}) > 1:
-        raise DataError(f"{tree.root}: some shards say by their names which part they are, others do not")
+        raise DataError(
+            "{root}: some shards say by their names which part they are, others do not",
+            root=tree.root,
+        )
     return found
 
 
@@ -284,10 +323,16 @@ def _label(tree: TarTree, name: str) -> str:
             values = json.loads(content)
             label = str(next(values[key] for key in LABEL_KEYS if key in values)).strip()
     except (OSError, UnicodeDecodeError, ValueError, TypeError, StopIteration) as error:
-        expected = "the index or name of a class" if name.lower().endswith(".cls") else "an object with cls or label"
-        raise DataError(f"{tree.display(name)} is no label: expected {expected} ({error})") from error
+        plain = name.lower().endswith(".cls")
+        expected = Message("the index or name of a class") if plain else Message("an object with cls or label")
+        raise DataError(
+            "{place} is no label: expected {expected} ({error})",
+            place=tree.display(name),
+            expected=expected,
+            error=error,
+        ) from error
     if not label or len(label) > 200:
-        raise DataError(f"{tree.display(name)} is no label: it has {len(label)} characters")
+        raise DataError("{place} is no label: it has {label} characters", place=tree.display(name), label=len(label))
     return label
 
 
@@ -299,4 +344,4 @@ def class_names(tree: TarTree) -> tuple[str, ...]:
     except FileNotFoundError:
         return ()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+        raise DataError("{path} cannot be read: {error}", path=path, error=error) from error

@@ -20,6 +20,7 @@ from convatlas.data.shards import CLASS_NAMES, TarTree, are_labelled, class_name
 from convatlas.data.tree import FolderTree, Tree, ZipTree
 from convatlas.data.workers import Result, decode_files
 from convatlas.errors import BadImageError, DataError, UsageError
+from convatlas.message import Message, of_system
 
 OnBad = Literal["fail", "skip"]
 Progress = Callable[[int, int], None]  # (done, total)
@@ -32,7 +33,7 @@ PART_OF_FOLDER = {
 FILE_COLUMNS = ("file", "file_name", "filename", "path", "image", "image_id", "id", "img")
 LABEL_COLUMNS = ("label", "class", "class_name", "category", "target", "breed")
 PART_COLUMNS = ("split", "part", "set", "subset")
-LAYOUTS_IN_WORDS = (
+LAYOUTS_IN_WORDS = Message(
     "one folder per class; train/, val/, test/ of such folders; a CSV of file,label[,split]; IDX files as of MNIST; "
     "CIFAR's binary batches; a zip of any of these; tar shards of WebDataset; or hf:ID of Hugging Face"
 )
@@ -60,9 +61,9 @@ def open_data(
         DataError: nothing there, no layout recognised, an empty class, one class only, a damaged file.
     """
     if on_bad not in ("fail", "skip"):
-        raise UsageError(f"on_bad is {on_bad!r}; expected 'fail' or 'skip'")
+        raise UsageError("on_bad is {on_bad!r}; expected 'fail' or 'skip'", on_bad=on_bad)
     if not 0 <= max_bad <= 1:
-        raise UsageError(f"max_bad is {max_bad}; expected a share from 0 to 1")
+        raise UsageError("max_bad is {max_bad}; expected a share from 0 to 1", max_bad=max_bad)
     if str(source) == "digits":  # always the embedded ones; a folder of that name is ./digits
         return arrays.digits()
     source = whole_name(str(source))
@@ -73,8 +74,10 @@ def open_data(
     path = Path(source).expanduser()
     if shards is None and not path.exists():
         raise DataError(
-            f"there is no {path}. Pass a folder or file that exists ({LAYOUTS_IN_WORDS}), "
-            "or 'digits', which is embedded."
+            "there is no {path}. Pass a folder or file that exists ({layouts_in_words}), "
+            "or 'digits', which is embedded.",
+            path=path,
+            layouts_in_words=LAYOUTS_IN_WORDS,
         )
     if path.is_dir():
         folder = FolderTree(path)
@@ -87,8 +90,10 @@ def open_data(
     if path.suffix.lower() in (".csv", ".tsv"):
         return reader.table(FolderTree(path.parent), path.name)
     if arrays.IDX_NAME.match(path.name) or path.suffix == ".bin":
-        raise DataError(f"{path} is one file of a data set; pass its folder, {path.parent}")
-    raise DataError(f"{path} is not a data set that is read here: {LAYOUTS_IN_WORDS}")
+        raise DataError("{path} is one file of a data set; pass its folder, {parent}", path=path, parent=path.parent)
+    raise DataError(
+        "{path} is not a data set that is read here: {layouts_in_words}", path=path, layouts_in_words=LAYOUTS_IN_WORDS
+    )
 
 
 def whole_name(source: str) -> str:
@@ -135,9 +140,10 @@ class _Reader:
                 return dataclasses.replace(data, layout=prefix + data.layout)
         if any(arrays.CIFAR_PICKLE_NAME.match(name) for name in level.direct):
             raise DataError(
-                f"{self.source} holds CIFAR's python batches, which are pickles: a pickle can run code, "
+                "{source} holds CIFAR's python batches, which are pickles: a pickle can run code, "
                 "so none is opened. "
-                "Get the binary version (cifar-10-binary.tar.gz, cifar-100-binary.tar.gz) and pass its folder."
+                "Get the binary version (cifar-10-binary.tar.gz, cifar-100-binary.tar.gz) and pass its folder.",
+                source=self.source,
             )
         if level.has_split_folders():
             return self._split_folders(level, prefix)
@@ -150,27 +156,45 @@ class _Reader:
                 )
             return self._class_folders(level, prefix)
         if len(tables) > 1:
-            raise DataError(f"{self.source} has several tables of labels ({', '.join(tables)}); pass the one you mean")
+            raise DataError(
+                "{source} has several tables of labels ({tables}); pass the one you mean",
+                source=self.source,
+                tables=", ".join(tables),
+            )
         return self.table(tree, level.base + tables[0], prefix) if tables else None
 
     def _nothing_recognised(self, tree: Tree, level: _Level) -> DataError:
         images = sum(is_image_name(name) for name in tree.files)
         if not tree.files:
-            return DataError(f"{self.source} is empty. Layouts that are read: {LAYOUTS_IN_WORDS}.")
+            return DataError(
+                "{source} is empty. Layouts that are read: {layouts_in_words}.",
+                source=self.source,
+                layouts_in_words=LAYOUTS_IN_WORDS,
+            )
         if not images:
             return DataError(
-                f"{self.source} holds {len(tree.files)} files and none of them is an image by its extension "
-                f"({_extensions(tree.files)}). Layouts that are read: {LAYOUTS_IN_WORDS}."
+                "{source} holds {files} files and none of them is an image by its extension "
+                "({endings}). Layouts that are read: {layouts_in_words}.",
+                source=self.source,
+                files=len(tree.files),
+                endings=_extensions(tree.files),
+                layouts_in_words=LAYOUTS_IN_WORDS,
             )
         unlabelled = [folder for folder in level.top_folders if folder.casefold() in PART_OF_FOLDER]
         if unlabelled:
             return DataError(
-                f"{self.source}: {unlabelled[0]}/ holds images without class folders, and there is no table of labels. "
-                f"Layouts that are read: {LAYOUTS_IN_WORDS}."
+                "{source}: {first}/ holds images without class folders, and there is no table of labels. "
+                "Layouts that are read: {layouts_in_words}.",
+                source=self.source,
+                first=unlabelled[0],
+                layouts_in_words=LAYOUTS_IN_WORDS,
             )
         return DataError(
-            f"{self.source} holds {images} images and nothing that says their classes. "
-            f"Layouts that are read: {LAYOUTS_IN_WORDS}."
+            "{source} holds {images} images and nothing that says their classes. "
+            "Layouts that are read: {layouts_in_words}.",
+            source=self.source,
+            images=images,
+            layouts_in_words=LAYOUTS_IN_WORDS,
         )
 
     # --- folders --------------------------------------------------------------------------------------------------
@@ -179,7 +203,9 @@ class _Reader:
         listing = [_Listed(name, level.top(name), "") for name in level.images if "/" in level.relative(name)]
         stray = sum("/" not in level.relative(name) for name in level.images)
         if stray:
-            self.notes.append(f"{stray} images lie beside the class folders and belong to no class: left out")
+            self.notes.append(
+                Message("{n} images lie beside the class folders and belong to no class: left out", n=stray)
+            )
         return self._from_listing(level, prefix + "class folders", listing, level.top_folders)
 
     def _split_folders(self, level: _Level, prefix: str) -> Dataset:
@@ -196,7 +222,9 @@ class _Reader:
             if top.casefold() in PART_OF_FOLDER and len(rest) == 1:
                 folders.add(rest[0])
         for top, count in unlabelled.items():
-            self.notes.append(f"{top}/ holds {count} images outside of any class folder: left out")
+            self.notes.append(
+                Message("{folder}/ holds {n} images outside of any class folder: left out", folder=top, n=count)
+            )
         others = [folder for folder in level.top_folders if folder.casefold() not in PART_OF_FOLDER]
         if others:
             self.notes.append(
@@ -218,18 +246,23 @@ class _Reader:
         """The data set of a table of file, label and perhaps split; files are looked for below the table's folder."""
         table = _Table(tree, name)
         if table.encoding != "utf-8":
-            self.notes.append(f"{name} is encoded in {table.encoding}")
+            self.notes.append(Message("{name} is encoded in {encoding}", name=name, encoding=table.encoding))
         missing, listing = table.listing()
         for row, cell in missing[:1] if self.on_bad == "fail" else ():
             raise DataError(
-                f"{tree.display(name)}, row {row}: there is no image {cell!r} below {tree.root}. "
-                "Correct the row, or pass --on-bad skip to leave such rows out."
+                "{place}, row {row}: there is no image {cell!r} below {root}. "
+                "Correct the row, or pass --on-bad skip to leave such rows out.",
+                place=tree.display(name),
+                row=row,
+                cell=cell,
+                root=tree.root,
             )
         gone = [
-            Problem(None, cell, f"row {row} of {name} names it, and there is no such image") for row, cell in missing
+            Problem(None, cell, Message("row {row} of {name} names it, and there is no such image", row=row, name=name))
+            for row, cell in missing
         ]
         if table.repeated:
-            self.notes.append(f"{table.repeated} rows repeat an earlier one: counted once")
+            self.notes.append(Message("{n} rows repeat an earlier one: counted once", n=table.repeated))
         return self._from_listing(_Level(tree, ""), prefix + "csv", listing, [], gone)
 
     # --- shards and hubs --------------------------------------------------------------------------------------------
@@ -243,8 +276,11 @@ class _Reader:
         for sample in found if names else ():
             if sample.label not in names and not (sample.label.isdecimal() and int(sample.label) < len(names)):
                 raise DataError(
-                    f"{tree.display(sample.name)}: its label {sample.label!r} is none of the {len(names)} classes "
-                    f"of {CLASS_NAMES}"
+                    "{place}: its label {label!r} is none of the {names} classes of {class_names}",
+                    place=tree.display(sample.name),
+                    label=sample.label,
+                    names=len(names),
+                    class_names=CLASS_NAMES,
                 )
         listing = [
             _Listed(
@@ -261,7 +297,9 @@ class _Reader:
         self.notes += tree.notes
         others = [part for part in tree.parts if part not in PART_OF_FOLDER]
         if 0 < len(others) < len(tree.parts):
-            self.notes.append(f"parts that are no part of a split were left out: {', '.join(others)}")
+            self.notes.append(
+                Message("parts that are no part of a split were left out: {names}", names=", ".join(others))
+            )
             tree = tree.without(others)
         listing = [_Listed(name, label, PART_OF_FOLDER.get(part, "")) for name, label, part in tree.rows()]
         return self._from_listing(_Level(tree, ""), "hugging face", listing, [], order=tree.classes)
@@ -296,7 +334,11 @@ class _Reader:
         left_out = [name for name in tree.files if name.startswith(level.base) and not is_image_name(name)]
         if layout not in ("csv", "tar shards", "hugging face") and left_out:
             self.notes.append(
-                f"{len(left_out)} files are no images by their extension ({_extensions(left_out)}): left out"
+                Message(
+                    "{n} files are no images by their extension ({endings}): left out",
+                    n=len(left_out),
+                    endings=_extensions(left_out),
+                )
             )
         return Dataset(
             source=self.source,
@@ -336,9 +378,15 @@ class _Reader:
         if len(problems) > self.max_bad * total:
             first = problems[0]
             raise DataError(
-                f"{self.source}: {len(problems)} of {total} images cannot be read, more than the limit of "
-                f"{self.max_bad:.0%}. The first is {printable(first.name)}: {first.reason}. "
-                "Repair the data, or raise the limit with --max-bad."
+                "{source}: {problems} of {total} images cannot be read, more than the limit of "
+                "{max_bad:.0%}. The first is {name}: {reason}. "
+                "Repair the data, or raise the limit with --max-bad.",
+                source=self.source,
+                problems=len(problems),
+                total=total,
+                max_bad=self.max_bad,
+                name=printable(first.name),
+                reason=first.reason,
             )
 
     def _classes(
@@ -349,30 +397,41 @@ class _Reader:
         if empty:
             place = level.tree.display(level.base.rstrip("/"))
             had = sum(nfc(listed.label) == empty[0] for listed in listing)
-            why = f"none of its {had} images can be read" if had else "no image in it by its extension"
+            unread = Message("none of its {n} images can be read", n=had)
+            why = unread if had else Message("no image in it by its extension")
             raise DataError(
-                f"class {printable(empty[0])!r} of {place} is empty: {why}. Put images there, or remove the folder."
+                "class {name!r} of {place} is empty: {why}. Put images there, or remove the folder.",
+                name=printable(empty[0]),
+                place=place,
+                why=why,
             )
         untrained = found - {nfc(listed.label) for listed in kept if listed.part in ("train", "")}
         if untrained:
             raise DataError(
-                f"class {printable(min(untrained))!r} of {self.source} has no training image, only others. "
-                "Give it some, or remove it."
+                "class {name!r} of {source} has no training image, only others. Give it some, or remove it.",
+                name=printable(min(untrained)),
+                source=self.source,
             )
         if len(found) < 2:
             only = printable(next(iter(found))) if found else "none"
             raise DataError(
-                f"{self.source} has one class only ({only}); a classifier needs two or more. "
-                "Pass the folder that holds one folder per class."
+                "{source} has one class only ({only}); a classifier needs two or more. "
+                "Pass the folder that holds one folder per class.",
+                source=self.source,
+                only=only,
             )
         for part in sorted({listed.part for listed in kept} - {"train", ""}):
             absent = sorted(found - {nfc(listed.label) for listed in kept if listed.part == part})
             if absent:
-                self.notes.append(f"{part} has no image of {', '.join(map(printable, absent))}")
+                named = ", ".join(map(printable, absent))
+                self.notes.append(Message("{part} has no image of {classes}", part=part, classes=named))
         if order:
             unused = len(order) - len(found)
             if unused:
-                self.notes.append(f"{unused} of the {len(order)} classes named have no image here: left out")
+                unseen = Message(
+                    "{n} of the {all} classes named have no image here: left out", n=unused, all=len(order)
+                )
+                self.notes.append(unseen)
             return tuple(name for name in map(nfc, order) if name in found)
         return tuple(sorted(found, key=_class_order(found)))
 
@@ -444,11 +503,15 @@ class _Table:
         self.repeated = 0
         if not self.has_labels(self.header):
             raise DataError(
-                f"{self.place} has the columns {', '.join(self.header) or '(none)'}; expected one of "
-                f"{', '.join(FILE_COLUMNS)} for the image and one of {', '.join(LABEL_COLUMNS)} for its class"
+                "{place} has the columns {columns}; expected one of "
+                "{of_image} for the image and one of {of_label} for its class",
+                place=self.place,
+                columns=", ".join(self.header) or "(none)",
+                of_image=", ".join(FILE_COLUMNS),
+                of_label=", ".join(LABEL_COLUMNS),
             )
         if not self.rows:
-            raise DataError(f"{self.place} has a heading and no rows")
+            raise DataError("{place} has a heading and no rows", place=self.place)
 
     @staticmethod
     def rows_of(tree: Tree, name: str, first_only: bool = False) -> tuple[list[str], list[tuple[int, list[str]]], str]:
@@ -457,7 +520,7 @@ class _Table:
         try:
             content = tree.read(name)
         except OSError as error:
-            raise DataError(f"{place} cannot be read: {error.strerror or error}") from error
+            raise DataError("{place} cannot be read: {reason}", place=place, reason=of_system(error)) from error
         for encoding in ("utf-8-sig", "cp949"):
             try:
                 text = content.decode(encoding)
@@ -465,14 +528,16 @@ class _Table:
             except UnicodeDecodeError:
                 continue
         else:
-            raise DataError(f"{place} is neither UTF-8 nor cp949 text; save it as UTF-8")
+            raise DataError("{place} is neither UTF-8 nor cp949 text; save it as UTF-8", place=place)
         first_line = text.split("\n", 1)[0]
         delimiter = max(",\t;", key=first_line.count)
         reader = csv.reader(io.StringIO(first_line if first_only else text, newline=""), delimiter=delimiter)
         try:
             lines = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
         except csv.Error as error:
-            raise DataError(f"{place}, line {reader.line_num}: {error}") from error
+            raise DataError(
+                "{place}, line {line_num}: {error}", place=place, line_num=reader.line_num, error=error
+            ) from error
         header = [cell.strip().lower() for cell in lines[0][1]] if lines else []
         return header, lines[1:], "utf-8" if encoding == "utf-8-sig" else encoding
 
@@ -493,28 +558,48 @@ class _Table:
         listed: dict[str, _Listed] = {}
         for line, row in self.rows:
             if len(row) <= max(file_column, label_column, part_column or 0):
-                raise DataError(f"{self.place}, line {line}: {len(row)} cells, expected {len(self.header)}")
+                raise DataError(
+                    "{place}, line {line}: {row} cells, expected {header}",
+                    place=self.place,
+                    line=line,
+                    row=len(row),
+                    header=len(self.header),
+                )
             cell, label = row[file_column].strip(), row[label_column].strip()
             if not label:
-                raise DataError(f"{self.place}, line {line}: no label for {cell!r}")
+                raise DataError("{place}, line {line}: no label for {cell!r}", place=self.place, line=line, cell=cell)
             name = finder.find(cell, f"{self.place}, line {line}")
             if name is None:
                 missing.append((line, cell))
                 continue
             entry = _Listed(name, label, self._part(row[part_column], line) if part_column is not None else "")
             if name in listed and listed[name] != entry:
-                raise DataError(f"{self.place}, line {line}: {cell!r} was listed before with another label or part")
+                raise DataError(
+                    "{place}, line {line}: {cell!r} was listed before with another label or part",
+                    place=self.place,
+                    line=line,
+                    cell=cell,
+                )
             self.repeated += name in listed
             listed[name] = entry
         parts = Counter(entry.part for entry in listed.values())
         if parts[""] and len(parts) > 1:
-            raise DataError(f"{self.place}: {parts['']} rows have no part, the others do; fill in all of them or none")
+            raise DataError(
+                "{place}: {count} rows have no part, the others do; fill in all of them or none",
+                place=self.place,
+                count=parts[""],
+            )
         return missing, list(listed.values())
 
     def _part(self, cell: str, line: int) -> str:
         word = cell.strip().casefold()
         if word and word not in PART_OF_FOLDER:
-            raise DataError(f"{self.place}, line {line}: {cell!r} is no part; expected train, val or test")
+            raise DataError(
+                "{place}, line {line}: {cell!r} is no part; expected train, val or test",
+                place=self.place,
+                line=line,
+                cell=cell,
+            )
         return PART_OF_FOLDER.get(word, "")
 
 
@@ -542,7 +627,12 @@ class _Finder:
         wanted = wanted.removeprefix(root)
         path = PurePosixPath(wanted)
         if path.is_absolute() or ".." in path.parts or wanted[1:2] == ":":
-            raise DataError(f"{where}: {cell!r} lies outside of {self.tree.root}; only images below it are read")
+            raise DataError(
+                "{where}: {cell!r} lies outside of {root}; only images below it are read",
+                where=where,
+                cell=cell,
+                root=self.tree.root,
+            )
         keys = (
             (self.by_path, str(PurePosixPath(self.folder) / path)),
             (self.by_path, str(path)),
@@ -551,7 +641,12 @@ class _Finder:
         for index, key in keys if len(path.parts) == 1 else keys[:2]:
             found = index.get(key, [])
             if len(found) > 1:
-                raise DataError(f"{where}: {cell!r} fits several images ({', '.join(map(printable, found[:3]))})")
+                raise DataError(
+                    "{where}: {cell!r} fits several images ({found})",
+                    where=where,
+                    cell=cell,
+                    found=", ".join(map(printable, found[:3])),
+                )
             if found:
                 return found[0]
         return None
@@ -562,9 +657,9 @@ def _header(tree: Tree, name: str) -> Result:
         with tree.open(name) as file:
             return read_header(file)
     except OSError as error:
-        return error.strerror or str(error)
+        return of_system(error)
     except UnreadableImage as error:
-        return str(error)
+        return error.message
 
 
 def _class_order(names: Iterable[str]) -> Callable[[str], tuple[int, str]]:

@@ -23,6 +23,7 @@ import numpy as np
 from convatlas.data._atomic import written_atomically
 from convatlas.data.dataset import PARTS, Dataset, nfc, part_names, printable
 from convatlas.errors import DataError, UsageError
+from convatlas.message import Message, joined, of_system
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,29 +53,44 @@ def make_split(data: Dataset, *, seed: int = 0, val: float = 0.15, test: float =
     """
     for name, share in (("val", val), ("test", test)):
         if not 0 <= share < 1:
-            raise UsageError(f"{name} is {share}; expected a share from 0 up to, but not including, 1")
+            raise UsageError(
+                "{name} is {share}; expected a share from 0 up to, but not including, 1", name=name, share=share
+            )
     given = {part for part in PARTS if (data.parts == part).any()}
     pool = np.flatnonzero((data.parts == "train") | (data.parts == ""))
     if not len(pool):
-        raise DataError(f"{data.source} gives no training images, only {' and '.join(sorted(given))}")
+        raise DataError(
+            "{source} gives no training images, only {given}",
+            source=data.source,
+            given=joined(sorted(given), Message(" and ")),
+        )
     if "test" in given:
         held_out = np.flatnonzero(data.parts == "test")
-        how = "the test part is the one given"
+        how = [Message("the test part is the one given")]
     elif "val" in given:
         held_out = np.flatnonzero(data.parts == "val")
-        how = "no test part is given: the given val part is held out as the test part, and never used to choose"
+        how = [
+            Message("no test part is given: the given val part is held out as the test part, and never used to choose")
+        ]
     else:
         held_out, pool = _draw(data, pool, test, seed, "test")
-        how = f"the test part is {test:.0%} of each class, drawn" if test else "there is no test part"
+        drawn = Message("the test part is {share:.0%} of each class, drawn", share=test)
+        how = [drawn if test else Message("there is no test part")]
     if {"test", "val"} <= given:
         chosen, train = np.flatnonzero(data.parts == "val"), pool
-        how += "; so is the validation part"
+        how.append(Message("so is the validation part"))
     else:
         chosen, train = _draw(data, pool, val, seed, "val")
-        how += f"; validation is {val:.0%} of each class of the rest, drawn" if val else "; there is no validation part"
-    if "drawn" in how:
-        how += f" by seed {seed}"
-    return Split(train, chosen, held_out, seed, how + ". Validation chooses, test reports.")
+        drawn = Message("validation is {share:.0%} of each class of the rest, drawn", share=val)
+        how.append(drawn if val else Message("there is no validation part"))
+    rule = Message(
+        "{how} by seed {seed}. Validation chooses, test reports."
+        if any("drawn" in each for each in how)
+        else "{how}. Validation chooses, test reports.",
+        how=joined(how, "; "),
+        seed=seed,
+    )
+    return Split(train, chosen, held_out, seed, rule)
 
 
 def _draw(data: Dataset, pool: np.ndarray, share: float, seed: int, part: str) -> tuple[np.ndarray, np.ndarray]:
@@ -86,8 +102,12 @@ def _draw(data: Dataset, pool: np.ndarray, share: float, seed: int, part: str) -
         mine = pool[data.labels[pool] == k]
         if len(mine) < 2:
             raise DataError(
-                f"class {printable(name)!r} of {data.source} has {len(mine)} image left when the {part} part is drawn; "
-                f"at least 2 are needed. Add images, or pass {part}=0 (--{part} 0) to do without."
+                "class {name!r} of {source} has {mine} image left when the {part} part is drawn; "
+                "at least 2 are needed. Add images, or pass {part}=0 (--{part} 0) to do without.",
+                name=printable(name),
+                source=data.source,
+                mine=len(mine),
+                part=part,
             )
         count = min(len(mine) - 1, max(1, round(share * len(mine))))
         ranked = sorted(mine.tolist(), key=lambda index: _rank(seed, part, data.names[index]))
@@ -127,34 +147,49 @@ def read_split(path: str | Path, data: Dataset) -> Split:
     try:
         rows = list(csv.reader(io.StringIO(place.read_bytes().decode("utf-8-sig", "surrogateescape"), newline="")))
     except OSError as error:
-        raise DataError(f"the split {place} cannot be read: {error.strerror or error}") from error
+        raise DataError("the split {place} cannot be read: {reason}", place=place, reason=of_system(error)) from error
     except csv.Error as error:
-        raise DataError(f"the split {place} is no CSV file: {error}") from error
+        raise DataError("the split {place} is no CSV file: {error}", place=place, error=error) from error
     if not rows or [cell.strip().lower() for cell in rows[0]] != ["name", "label", "part"]:
-        raise DataError(f"{place} is no split: expected the heading name,label,part")
+        raise DataError("{place} is no split: expected the heading name,label,part", place=place)
     index_of = {nfc(name): index for index, name in enumerate(data.names)}
     parts = np.full(len(data), "", dtype="<U5")
     gone = []
     for line, row in enumerate(rows[1:], start=2):
         if len(row) != 3 or row[2] not in PARTS:
-            raise DataError(f"{place}, line {line}: expected name,label,part with part train, val or test; found {row}")
+            raise DataError(
+                "{place}, line {line}: expected name,label,part with part train, val or test; found {row}",
+                place=place,
+                line=line,
+                row=row,
+            )
         index = index_of.get(nfc(row[0]))
         if index is None:
             gone.append(row[0])
             continue
         if parts[index]:
-            raise DataError(f"{place}, line {line}: {printable(row[0])} is listed twice")
+            raise DataError(
+                "{place}, line {line}: {name} is listed twice", place=place, line=line, name=printable(row[0])
+            )
         if nfc(row[1]) != data.classes[data.labels[index]]:
             raise DataError(
-                f"{place}, line {line}: {printable(row[0])} is {row[1]!r} there and "
-                f"{data.classes[data.labels[index]]!r} in {data.source}"
+                "{place}, line {line}: {name} is {there!r} there and {here!r} in {source}",
+                place=place,
+                line=line,
+                name=printable(row[0]),
+                there=row[1],
+                here=data.classes[data.labels[index]],
+                source=data.source,
             )
         parts[index] = row[2]
     new = [data.names[index] for index in np.flatnonzero(parts == "").tolist()]
     if gone or new:
         raise DataError(
-            f"{place} is not the split of {data.source} as it is now: {_some(gone, 'gone')}{_some(new, 'new')}"
-            "draw a new split, or restore the images."
+            "{place} is not the split of {source} as it is now: {gone}{new}draw a new split, or restore the images.",
+            place=place,
+            source=data.source,
+            gone=_some(gone, Message("gone")),
+            new=_some(new, Message("new")),
         )
     counts = Counter(parts.tolist())
     train, val, test = (np.flatnonzero(parts == part) for part in PARTS)
@@ -163,12 +198,19 @@ def read_split(path: str | Path, data: Dataset) -> Split:
         val,
         test,
         seed=None,
-        rule=f"as written in {place}: " + ", ".join(f"{counts[part]} {part}" for part in PARTS),
+        rule=Message(
+            "as written in {place}: {parts}", place=place, parts=", ".join(f"{counts[part]} {part}" for part in PARTS)
+        ),
     )
 
 
-def _some(names: list[str], state: str) -> str:
+def _some(names: list[str], state: Message) -> str:
     if not names:
         return ""
     shown = ", ".join(map(printable, names[:3])) + (" ..." if len(names) > 3 else "")
-    return f"{len(names)} {'image is' if len(names) == 1 else 'images are'} {state} ({shown}); "
+    return Message(
+        "{n} image is {state} ({names}); " if len(names) == 1 else "{n} images are {state} ({names}); ",
+        n=len(names),
+        state=state,
+        names=shown,
+    )

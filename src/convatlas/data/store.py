@@ -28,6 +28,7 @@ from convatlas.data.dataset import ArrayImages, Dataset, FileImages
 from convatlas.data.preprocessing import Preprocessing, memory_of
 from convatlas.data.workers import Result, cores, decode_files
 from convatlas.errors import BadImageError, ConvAtlasError
+from convatlas.message import Message
 
 Progress = Callable[[int, int], None]  # (done, total)
 
@@ -47,7 +48,7 @@ class ImageStore:
     pixels: torch.Tensor
     rule: Preprocessing
     resident: bool = True
-    origin: str = "decoded"
+    origin: str = Message("decoded")
     _elsewhere: dict[torch.device, torch.Tensor] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
@@ -84,7 +85,7 @@ def load_images(
         ConvAtlasError: the cache cannot be written, or there is no room for it.
     """
     if isinstance(data.images, ArrayImages) and data.images.pixels.shape[1:] == (*rule.store_size, rule.channels):
-        return ImageStore(torch.from_numpy(data.images.pixels), rule, origin="as they are")
+        return ImageStore(torch.from_numpy(data.images.pixels), rule, origin=Message("as they are"))
     fits = memory_of(len(data), rule) <= memory_share * machine_memory_bytes()
     if fits and cache_dir is None:
         pixels = np.empty((len(data), *rule.store_size, rule.channels), dtype=np.uint8)
@@ -95,7 +96,7 @@ def load_images(
     why_not = cache.why_not_usable()
     if why_not:
         cache.write(_decoded(data, rule, progress, workers))
-    origin = f"cache {cache.path}" + (f", made now: {why_not}" if why_not else "")
+    origin = Message("cache {path}, made now: {why}" if why_not else "cache {path}", path=cache.path, why=why_not)
     return ImageStore(cache.pixels(resident=fits), rule, resident=fits, origin=origin)
 
 
@@ -112,7 +113,8 @@ def _decoded(
         for done, (index, result) in enumerate(results, start=1):
             if not isinstance(result, np.ndarray):
                 assert isinstance(data.images, FileImages)
-                raise BadImageError(data.images.tree.display(data.names[index]), str(result), index)
+                assert isinstance(result, str)
+                raise BadImageError(data.images.tree.display(data.names[index]), result, index)
             yield index, result
             if progress is not None:
                 progress(done, len(data))
@@ -173,8 +175,11 @@ class _Cache:
             free = shutil.disk_usage(self.path.parent).free
             if free < self.bytes + _PAGE:
                 raise ConvAtlasError(
-                    f"the decoded images need {units.bytes_(self.bytes)} in {self.path.parent}, which has "
-                    f"{units.bytes_(free)} left. Make room, or name another folder by CONVATLAS_CACHE."
+                    "the decoded images need {bytes} in {parent}, which has "
+                    "{free} left. Make room, or name another folder by CONVATLAS_CACHE.",
+                    bytes=units.bytes_(self.bytes),
+                    parent=self.path.parent,
+                    free=units.bytes_(free),
                 )
 
     def _digest(self, path: Path) -> str:

@@ -19,6 +19,7 @@ from typing import BinaryIO, Protocol, cast
 
 from convatlas import units
 from convatlas.errors import DataError
+from convatlas.message import Message, of_system
 
 # What one archive may hold. The ratio of deflate is at most 1032, of real image sets at most about 10; a member is
 # refused when it is both large and hardly compressible to so little (Keras refuses on the same two conditions).
@@ -97,15 +98,17 @@ class FolderTree:
                 with os.scandir(self.root / folder) as entries:
                     found = sorted(entries, key=lambda entry: entry.name)
             except OSError as error:
-                raise DataError(f"folder {self.root / folder} cannot be listed: {error.strerror}") from error
+                raise DataError(
+                    "folder {folder} cannot be listed: {reason}", folder=self.root / folder, reason=of_system(error)
+                ) from error
             for entry in found:
                 name = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.name.startswith(".") or entry.name in IGNORED_FOLDERS:
                     continue
                 if entry.is_symlink() and not os.path.realpath(entry.path).startswith(inside):
-                    refused[name] = f"it is a link that leads outside of {self.root}, or to nothing"
+                    refused[name] = Message("it is a link that leads outside of {root}, or to nothing", root=self.root)
                 elif entry.is_symlink() and entry.is_dir():
-                    refused[name] = "it is a link to a folder, and those are not followed"
+                    refused[name] = Message("it is a link to a folder, and those are not followed")
                 elif entry.is_dir():
                     waiting.append(name)
                     folders.append(name)
@@ -113,7 +116,7 @@ class FolderTree:
                     try:
                         status = entry.stat()
                     except OSError as error:
-                        refused[name] = error.strerror or str(error)
+                        refused[name] = of_system(error)
                         continue
                     if stat.S_ISREG(status.st_mode):
                         files[name] = FileEntry(status.st_size, status.st_mtime_ns)
@@ -147,7 +150,7 @@ class ZipTree:
         try:
             self._archive = zipfile.ZipFile(root)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            raise DataError(f"{root} is not a zip archive that can be read: {error}") from error
+            raise DataError("{root} is not a zip archive that can be read: {error}", root=root, error=error) from error
         self.refused: dict[str, str] = {}
         self._folders: set[str] = set()
         self._members = self._checked(self._archive.infolist())
@@ -157,13 +160,23 @@ class ZipTree:
 
     def _checked(self, infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
         if len(infos) > MAX_MEMBERS:
-            raise DataError(f"{self.root} lists {units.exact(len(infos))} members; at most {MAX_MEMBERS} are read")
+            raise DataError(
+                "{root} lists {infos} members; at most {max_members} are read",
+                root=self.root,
+                infos=units.exact(len(infos)),
+                max_members=MAX_MEMBERS,
+            )
         members: dict[str, zipfile.ZipInfo] = {}
         end_of_last, last = 0, ""
         for info in sorted(infos, key=lambda info: info.header_offset):
             name = _member_name(info)
             if info.header_offset < end_of_last:
-                raise DataError(f"{self.root}: members {last!r} and {name!r} overlap, as in a zip bomb; it is not read")
+                raise DataError(
+                    "{root}: members {last!r} and {name!r} overlap, as in a zip bomb; it is not read",
+                    root=self.root,
+                    last=last,
+                    name=name,
+                )
             # the local header is at least 30 bytes and the name; the true data begin there or later
             end_of_last, last = info.header_offset + 30 + info.compress_size, name
             if info.is_dir():
@@ -171,12 +184,19 @@ class ZipTree:
                 continue
             reason = _why_refused(info, name)
             if reason:
-                raise DataError(f"{self.root}: member {name!r} {reason}; the archive is not read")
+                raise DataError(
+                    "{root}: member {name!r} {reason}; the archive is not read",
+                    root=self.root,
+                    name=name,
+                    reason=reason,
+                )
             parts = name.split("/")
             if any(part.startswith(".") or part in IGNORED_FOLDERS for part in parts):
                 continue
             if name in members:
-                raise DataError(f"{self.root}: two members are called {name!r}; the archive is not read")
+                raise DataError(
+                    "{root}: two members are called {name!r}; the archive is not read", root=self.root, name=name
+                )
             members[name] = info
         return members
 
@@ -184,7 +204,7 @@ class ZipTree:
         try:
             return cast(BinaryIO, self._archive.open(self._members[name]))
         except _DAMAGED as error:
-            raise OSError(f"damaged archive member: {error}") from error
+            raise OSError(Message("damaged archive member: {error}", error=error)) from error
 
     def read(self, name: str) -> bytes:
         """All bytes of one member, checked against its CRC; never more than the directory declared.
@@ -197,7 +217,7 @@ class ZipTree:
             with self._archive.open(info) as member:
                 return member.read(info.file_size + 1)
         except _DAMAGED as error:
-            raise OSError(f"damaged archive member: {error}") from error
+            raise OSError(Message("damaged archive member: {error}", error=error)) from error
 
     def display(self, name: str) -> str:
         return f"{self.root}!{name}"

@@ -26,6 +26,7 @@ import numpy as np
 from convatlas.data.decode import Header, UnreadableImage, decode
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.data.tree import Tree, open_tree
+from convatlas.message import of_system
 
 # pixels by a rule; or, where no rule is given, the header of a file that was decoded in full; or why it is bad
 Result = np.ndarray | Header | str
@@ -91,9 +92,9 @@ def decode_one(tree: Tree, name: str, rule: Preprocessing | None) -> Result:
         pixels = decode(content)
         return Header(pixels.shape[0], pixels.shape[1], pixels.shape[2] == 1)
     except OSError as error:
-        return error.strerror or str(error)
+        return of_system(error)
     except UnreadableImage as error:
-        return str(error)
+        return error.message
 
 
 def cores() -> int:

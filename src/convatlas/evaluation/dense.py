@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from convatlas.errors import UsageError
+from convatlas.message import Message
 
 _FLATTEN = (torch.flatten, torch.Tensor.flatten)
 _TOLERANCE = 1e-3  # of the largest logit: the convolution adds up in another order
@@ -66,17 +67,25 @@ class FullyConvolutional:
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
             raise self._refused(str(error).splitlines()[0]) from error
         if scores.shape != (*logits.shape, 1, 1):
-            raise self._refused(f"scores of shape {tuple(scores.shape)} instead of {(*logits.shape, 1, 1)}")
+            raise self._refused(
+                Message(
+                    "scores of shape {shape} instead of {wanted}",
+                    shape=tuple(scores.shape),
+                    wanted=(*logits.shape, 1, 1),
+                )
+            )
         difference = float((scores[:, :, 0, 0] - logits).abs().max())
         if not difference <= _TOLERANCE * max(1.0, float(logits.abs().max())):
-            raise self._refused(f"scores {difference:.3g} off the network's logits")
+            raise self._refused(Message("scores {difference:.3g} off the network's logits", difference=difference))
         return watch.maps
 
     def _refused(self, why: str) -> UsageError:
         name = getattr(self.network, "network", type(self.network).__name__)
         return UsageError(
-            f"{name} cannot be evaluated densely: its head is not made of flattening, fully connected layers and "
-            f"global average pooling ({why}). Use the protocol ten-crop, or centre."
+            "{name} cannot be evaluated densely: its head is not made of flattening, fully connected layers and "
+            "global average pooling ({why}). Use the protocol ten-crop, or centre.",
+            name=name,
+            why=why,
         )
 
 

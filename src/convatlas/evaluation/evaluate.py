@@ -17,6 +17,7 @@ from convatlas.errors import DataError, ShapeError, TrainingError, UsageError
 from convatlas.evaluation import metrics
 from convatlas.evaluation.metrics import ClassScore, Interval
 from convatlas.evaluation.protocols import Canvas, Look, Protocol, get_protocol, log_mean, together
+from convatlas.message import Message
 
 TOP5_CLASSES = 6  # with five classes or fewer every network is right within five guesses, and the figure says nothing
 
@@ -165,12 +166,14 @@ def evaluate(
         UsageError: a protocol that needs larger images than it was given, or that the network's head does not allow.
     """
     if precision not in ("fp32", "bf16"):
-        raise UsageError(f"precision {precision!r} is not known for evaluation. Use fp32 or bf16.")
+        raise UsageError("precision {precision!r} is not known for evaluation. Use fp32 or bf16.", precision=precision)
     protocol, classes = get_protocol(protocol), tuple(classes)
     if protocol.needs_more and (not callable(batches) or size is None):
         raise UsageError(
-            f"the protocol {protocol.name} asks for larger images than the network's input: {protocol.what}. Give "
-            "batches as a function of the canvas, and size; convatlas.evaluate(run, protocol=...) does."
+            "the protocol {name} asks for larger images than the network's input: {what}. Give "
+            "batches as a function of the canvas, and size; convatlas.evaluate(run, protocol=...) does.",
+            name=protocol.name,
+            what=protocol.what,
         )
     autocast = torch.autocast(_device_of(network).type, dtype=torch.bfloat16, enabled=precision == "bf16")
     with eval_mode(network), torch.inference_mode(), autocast:
@@ -222,7 +225,11 @@ def _looked(
         all_logits.append(logits.float().cpu())
         all_labels.append(torch.as_tensor(labels).cpu())
     if not all_labels:
-        raise DataError(f"no images to evaluate{f' in the {part} part' if part else ''}.")
+        raise (
+            DataError("no images to evaluate in the {part} part.", part=part)
+            if part
+            else DataError("no images to evaluate.")
+        )
     return torch.cat(all_logits), torch.cat(all_labels)
 
 
@@ -242,7 +249,7 @@ def ensemble(members: Sequence[Evaluation]) -> Evaluation:
         first,
         logits=log_mean([torch.from_numpy(member.logits) for member in aligned]).numpy(),
         protocol=f"ensemble of {len(members)}, {protocol}",
-        run=", ".join(member.run or "a network" for member in members),
+        run=", ".join(member.run or Message("a network") for member in members),
     )
 
 
@@ -255,7 +262,10 @@ def one_protocol(evaluations: Sequence[Evaluation]) -> str:
     found = list(dict.fromkeys(evaluation.protocol for evaluation in evaluations))
     if len(found) != 1:
         listed = " and ".join(found) or "no evaluation"
-        raise UsageError(f"accuracies under {listed} do not belong together; evaluate all by one protocol.")
+        raise UsageError(
+            "accuracies under {listed} do not belong together; evaluate all by one protocol.",
+            listed=listed,
+        )
     return found[0]
 
 
@@ -264,16 +274,20 @@ def _in_order_of(first: Evaluation, member: Evaluation) -> Evaluation:
     if set(member.classes) != set(first.classes):
         other = sorted(set(member.classes) ^ set(first.classes))
         raise DataError(
-            f"{member.run or 'a network'} was trained on other classes than {first.run or 'the first'}: "
-            f"{', '.join(other[:5])}{' ...' if len(other) > 5 else ''} are not common to both. An ensemble needs the "
-            "same classes."
+            "{member} was trained on other classes than {first}: "
+            "{others} are not common to both. An ensemble needs the same classes.",
+            member=member.run or Message("a network"),
+            first=first.run or Message("the first"),
+            others=", ".join(other[:5]) + (" ..." if len(other) > 5 else ""),
         )
     order = [member.classes.index(name) for name in first.classes]
     labels = np.argsort(order)[member.labels]  # the place in first.classes of the member's class
     if member.names != first.names or not np.array_equal(labels, first.labels):
         raise DataError(
-            f"{member.run or 'a network'} was evaluated on other images than {first.run or 'the first'}; an ensemble "
-            "needs the same images, in the same order."
+            "{member} was evaluated on other images than {first}; an ensemble "
+            "needs the same images, in the same order.",
+            member=member.run or Message("a network"),
+            first=first.run or Message("the first"),
         )
     return replace(member, classes=first.classes, labels=labels, logits=member.logits[:, order])
 
@@ -298,24 +312,37 @@ def _device_of(network: nn.Module) -> torch.device:
 def _check_logits(logits: Tensor, n: int, num_classes: int) -> None:
     if tuple(logits.shape) != (n, num_classes):
         raise ShapeError(
-            f"the network gave logits of shape {tuple(logits.shape)} for {n} images of {num_classes} classes; "
-            f"({n}, {num_classes}) was expected. Evaluate it on data with the classes it was trained on."
+            "the network gave logits of shape {shape} for {n} images of {num_classes} classes; "
+            "({n}, {num_classes}) was expected. Evaluate it on data with the classes it was trained on.",
+            shape=tuple(logits.shape),
+            n=n,
+            num_classes=num_classes,
         )
 
 
 def _check_result(result: Evaluation) -> None:
     if result.names and len(result.names) != result.n:
-        raise UsageError(f"{len(result.names)} names were given for {result.n} images; one each, or none, is expected.")
+        raise UsageError(
+            "{names} names were given for {n} images; one each, or none, is expected.",
+            names=len(result.names),
+            n=result.n,
+        )
     outside = np.flatnonzero((result.labels < 0) | (result.labels >= len(result.classes)))
     if len(outside):
         first = int(outside[0])
         raise DataError(
-            f"label {int(result.labels[first])} of image {first} is not one of the {len(result.classes)} classes "
-            f"(0 to {len(result.classes) - 1})."
+            "label {label} of image {first} is not one of the {classes} classes (0 to {last}).",
+            label=int(result.labels[first]),
+            first=first,
+            classes=len(result.classes),
+            last=len(result.classes) - 1,
         )
     bad = np.flatnonzero(~np.isfinite(result.logits).all(axis=1))
     if len(bad):
         raise TrainingError(
-            f"the network's logits are not finite for {len(bad)} of {result.n} images "
-            f"(the first is image {int(bad[0])}): its weights have diverged. Train again with a lower learning rate."
+            "the network's logits are not finite for {bad} of {n} images "
+            "(the first is image {first}): its weights have diverged. Train again with a lower learning rate.",
+            bad=len(bad),
+            n=result.n,
+            first=int(bad[0]),
         )

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from convatlas.errors import UnknownNameError, UsageError
 from convatlas.evaluation.dense import FullyConvolutional
+from convatlas.message import Message
 
 Size = tuple[int, int]  # (h, w) of the network's input
 Views = Callable[[Tensor, Size], Iterable[Tensor]]  # images (N, C, H, W), (h, w) -> views, each (N, C, h, w)
@@ -98,8 +99,10 @@ class Protocol:
         """
         if self.needs_more:
             raise UsageError(
-                f"the protocol {self.name} asks for larger images than the network's input ({self.what}); let "
-                "convatlas.evaluate prepare them, or give evaluation.evaluate a function of the canvas."
+                "the protocol {name} asks for larger images than the network's input ({what}); let "
+                "convatlas.evaluate prepare them, or give evaluation.evaluate a function of the canvas.",
+                name=self.name,
+                what=self.what,
             )
         size = (images.shape[-2], images.shape[-1])
         return together([look.reading(network, size)(images) for look in self.looks], self.looks)
@@ -212,8 +215,11 @@ def dense(*shorter_sides: int) -> Protocol:
     sizes = ",".join(map(str, shorter_sides))
     return Protocol(
         f"{DENSE}@{sizes}",
-        f"the whole image, shorter side {sizes.replace(',', ', ')}, read fully convolutionally, and its mirror image; "
-        "scores averaged over the places, probabilities over mirrors and sizes",
+        Message(
+            "the whole image, shorter side {sizes}, read fully convolutionally, and its mirror image; scores averaged "
+            "over the places, probabilities over mirrors and sizes",
+            sizes=sizes.replace(",", ", "),
+        ),
         tuple(Look(Canvas(side, whole=True), dense_with_mirror, weight=2) for side in shorter_sides),
         "Simonyan and Zisserman, arXiv:1409.1556, section 3.2",
     )
@@ -222,23 +228,27 @@ def dense(*shorter_sides: int) -> Protocol:
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
-        Protocol("centre", "one central view of each image", (Look(INPUT, one_look),)),
+        Protocol("centre", Message("one central view of each image"), (Look(INPUT, one_look),)),
         Protocol(
             "flip",
-            "the central view and its mirror image, probabilities averaged",
+            Message("the central view and its mirror image, probabilities averaged"),
             (Look(INPUT, averaged(flips), weight=2),),
         ),
         Protocol(
             "flip-shift",
-            "the central view with half of the weight, it shifted by a pixel down and right and up and left with a "
-            "quarter each, and their mirror images, probabilities averaged",
+            Message(
+                "the central view with half of the weight, it shifted by a pixel down and right and up and left with a "
+                "quarter each, and their mirror images, probabilities averaged"
+            ),
             (Look(INPUT, averaged(flips_and_shifts, (2, 2, 1, 1, 1, 1)), weight=6),),
             "Jordan, arXiv:2404.00498, section 3.5, on the views; probabilities averaged instead of scores",
         ),
         Protocol(
             "ten-crop",
-            "four corners and the centre of the central 256 x 256 square, and their mirror images, probabilities "
-            "averaged",
+            Message(
+                "four corners and the centre of the central 256 x 256 square, and their mirror images, probabilities "
+                "averaged"
+            ),
             (Look(Canvas(256), averaged(ten_crops), weight=10),),
             "Krizhevsky, Sutskever and Hinton, NIPS 2012, section 4.1",
         ),
@@ -246,15 +256,19 @@ PROTOCOLS = {
         dense(*VGG_SCALES),
         Protocol(
             "150-crop",
-            "5 x 5 places of the whole image and their mirror images, at the shorter sides 256, 384 and 512, "
-            "probabilities averaged",
+            Message(
+                "5 x 5 places of the whole image and their mirror images, at the shorter sides 256, 384 and 512, "
+                "probabilities averaged"
+            ),
             tuple(Look(Canvas(side, whole=True), averaged(grid_crops), weight=50) for side in VGG_SCALES),
             "Simonyan and Zisserman, arXiv:1409.1556, section 3.2",
         ),
         Protocol(
             "144-crop",
-            "the shorter sides 256, 288, 320 and 352; left, central and right square; four corners, the centre and "
-            "the square whole; and their mirror images, probabilities averaged",
+            Message(
+                "the shorter sides 256, 288, 320 and 352; left, central and right square; four corners, the centre and "
+                "the square whole; and their mirror images, probabilities averaged"
+            ),
             tuple(Look(Canvas(side, whole=True), averaged(squares_and_crops), weight=36) for side in GOOGLENET_SCALES),
             "Szegedy and others, arXiv:1409.4842, section 7",
         ),
@@ -294,7 +308,9 @@ def _sizes(protocol: str, text: str) -> list[int]:
     parts = text.split(",")
     if not all(part.isdecimal() and int(part) >= CLASSIC_SIDE for part in parts):
         raise UsageError(
-            f"protocol {protocol!r}: after dense@ come shorter sides in pixels, {CLASSIC_SIDE} at least, as in "
-            "dense@224,256,288. They are for 224-pixel networks and are scaled for others."
+            "protocol {protocol!r}: after dense@ come shorter sides in pixels, {classic_side} at least, as in "
+            "dense@224,256,288. They are for 224-pixel networks and are scaled for others.",
+            protocol=protocol,
+            classic_side=CLASSIC_SIDE,
         )
     return [int(part) for part in parts]

@@ -26,6 +26,7 @@ from torch import nn
 
 from convatlas.arithmetic import summarize
 from convatlas.errors import UnknownNameError, UsageError
+from convatlas.message import Message
 
 ALL_BUT_HEAD = "all-but-head"
 
@@ -73,7 +74,7 @@ def stages(net: nn.Module, image: tuple[int, int, int]) -> tuple[Stage, ...]:
             stride[path] = row.jump or path  # where there is no resolution, every layer by itself
     *body, head = stride
     if not body:
-        raise UsageError(f"a network of the one layer {head!r} has no stages.")
+        raise UsageError("a network of the one layer {head!r} has no stages.", head=head)
     before = body[0]
     for path in body:
         if not _multiplies(net, path):
@@ -101,14 +102,25 @@ def frozen_stages(found: tuple[Stage, ...], freeze: str) -> int:
         return len(found) - 1
     if freeze not in last and freeze in inside:
         stage = inside[freeze]
-        raise UsageError(f"freeze = {freeze!r} lies inside the stage {stage.name!r}, which is frozen whole: pass that.")
+        raise UsageError(
+            "freeze = {freeze!r} lies inside the stage {name!r}, which is frozen whole: pass that.",
+            freeze=freeze,
+            name=stage.name,
+        )
     if not freeze.isdecimal() and freeze not in last:
-        raise UnknownNameError("stage", freeze, [*names, ALL_BUT_HEAD], f"The stages are {', '.join(names)}.")
+        raise UnknownNameError(
+            "stage", freeze, [*names, ALL_BUT_HEAD], Message("The stages are {names}.", names=", ".join(names))
+        )
     count = int(freeze) if freeze.isdecimal() else last[freeze]
     if count >= len(found):
         raise UsageError(
-            f"freeze = {freeze!r} leaves nothing to train: the network has {len(found)} stages, {', '.join(names)}. "
-            f"{ALL_BUT_HEAD!r} ({len(found) - 1}) is the most."
+            "freeze = {freeze!r} leaves nothing to train: the network has {found} stages, {names}. "
+            "{all_but_head!r} ({most}) is the most.",
+            freeze=freeze,
+            found=len(found),
+            names=", ".join(names),
+            all_but_head=ALL_BUT_HEAD,
+            most=len(found) - 1,
         )
     return count
 

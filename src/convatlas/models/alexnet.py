@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from convatlas.message import Message
 from convatlas.models._blocks import Classifier, LocalResponseNorm, gaussian_, side_after
 from convatlas.models._card import Card, Departure, Figure, Network, Paper, errors
 
@@ -67,7 +68,7 @@ class AlexNet(Classifier):
         side = side_after(
             image_size + self.overhang, (11, 4, 0), (3, 2, 0), (3, 2, 0), (3, 2, 0)
         )  # conv1, pool1, pool2, pool5
-        self.fixed_by = f"its first fully connected layer ({c5 * side * side:,} features)"
+        self.fixed_by = Message("its first fully connected layer ({n:,} features)", n=c5 * side * side)
         self.fc6 = nn.Linear(c5 * side * side, 4096)
         self.drop6 = nn.Dropout(0.5)
         self.fc7 = nn.Linear(4096, 4096)

@@ -217,8 +217,13 @@ class GoogLeNet(Classifier):
         height, width = images.shape[2:]
         if not self.auxiliary_resizes and (height, width) != (self.built_for, self.built_for):
             raise ShapeError(
-                f"{self.network} in training needs {self.built_for} x {self.built_for} images for its auxiliary heads; "
-                f"got {images.shape[1]} x {height} x {width}. Pass image_size={height}, or resize."
+                "{network} in training needs {built_for} x {built_for} images for its auxiliary heads; "
+                "got {channels} x {height} x {width}. Pass image_size={height}, or resize.",
+                network=self.network,
+                built_for=self.built_for,
+                channels=images.shape[1],
+                height=height,
+                width=width,
             )
 
 

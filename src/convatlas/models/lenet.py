@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convatlas.arithmetic.protocol import LayerCount, Shape
+from convatlas.message import Message
 from convatlas.models._blocks import Classifier, fan_in
 from convatlas.models._card import Card, Departure, Figure, Network, Paper
 
@@ -166,7 +167,7 @@ class LeNet5(Classifier):
         super().__init__()
         self.in_channels, self.image_size = in_channels, image_size
         side = map_side(image_size)
-        self.fixed_by = f"C5, which reads all of S4 (16 x {side} x {side})"
+        self.fixed_by = Message("C5, which reads all of S4 (16 x {side} x {side})", side=side)
         self.C1 = nn.Conv2d(in_channels, 6, kernel_size=5)
         self.S2 = Subsampling(6)
         self.C3 = TableConvolution(C3_TABLE)
@@ -213,7 +214,7 @@ class LeNet5Modern(Classifier):
         super().__init__()
         self.in_channels, self.image_size = in_channels, image_size
         side = map_side(image_size)
-        self.fixed_by = f"C5, which reads all of S4 (16 x {side} x {side})"
+        self.fixed_by = Message("C5, which reads all of S4 (16 x {side} x {side})", side=side)
         self.C1 = nn.Conv2d(in_channels, 6, kernel_size=5)
         self.S2 = nn.MaxPool2d(2)
         self.C3 = nn.Conv2d(6, 16, kernel_size=5)

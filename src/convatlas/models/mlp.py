@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from convatlas.message import Message
 from convatlas.models._blocks import Classifier, he_
 from convatlas.models._card import Card, Departure, Figure, Network, Paper
 
@@ -27,7 +28,7 @@ class MLP(Classifier):
         super().__init__()
         self.in_channels, self.image_size = in_channels, image_size
         pixels = in_channels * image_size * image_size
-        self.fixed_by = f"its first fully connected layer ({pixels:,} pixels)"
+        self.fixed_by = Message("its first fully connected layer ({n:,} pixels)", n=pixels)
         self.fc1 = nn.Linear(pixels, HIDDEN[0])
         self.fc2 = nn.Linear(HIDDEN[0], HIDDEN[1])
         self.fc3 = nn.Linear(HIDDEN[1], num_classes)

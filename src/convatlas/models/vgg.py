@@ -17,6 +17,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from convatlas.message import Message
 from convatlas.models._blocks import Classifier, LocalResponseNorm, glorot_
 from convatlas.models._card import Card, Departure, Figure, Network, Paper, errors
 
@@ -70,7 +71,7 @@ class VGG(Classifier):
             self.avgpool = nn.AdaptiveAvgPool2d(side)
         else:
             self.image_size = image_size
-            self.fixed_by = f"its first fully connected layer ({channels * side * side:,} features)"
+            self.fixed_by = Message("its first fully connected layer ({n:,} features)", n=channels * side * side)
         self.flatten = nn.Flatten()
         self.fc6 = nn.Linear(channels * side * side, 4096)  # 512 * 7 * 7
         self.relu6 = nn.ReLU(inplace=True)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convatlas.arithmetic.formulas import output_size
+from convatlas.message import Message
 from convatlas.models._blocks import Classifier, LocalResponseNorm, gaussian_
 from convatlas.models._card import Card, Departure, Network, Paper, errors
 
@@ -45,7 +46,7 @@ class ZFNet(Classifier):
         self.conv5 = nn.Conv2d(c4, c5, kernel_size=3, padding=1)
         self.pool5 = nn.MaxPool2d(kernel_size=3, stride=2)
         side = last_side(image_size)
-        self.fixed_by = f"its first fully connected layer ({c5 * side * side:,} features)"
+        self.fixed_by = Message("its first fully connected layer ({n:,} features)", n=c5 * side * side)
         self.fc6 = nn.Linear(c5 * side * side, 4096)  # 256 * 6 * 6
         self.drop6 = nn.Dropout(0.5)
         self.fc7 = nn.Linear(4096, 4096)

@@ -56,7 +56,7 @@ def evaluate(
         CheckpointError: weights that are damaged or not there.
     """
     if part not in PARTS:
-        raise UsageError(f"part {part!r} is not known. Known: {', '.join(PARTS)}.")
+        raise UsageError("part {part!r} is not known. Known: {known}.", part=part, known=", ".join(PARTS))
     together = what if isinstance(what, list | tuple) else [what]
     members = [subject(each, classes) for each in together]
     if not members:
@@ -87,18 +87,29 @@ def own_images(members: Sequence[Subject], part: str) -> Views:
     runs = []
     for member in members:
         if member.run is None:
-            raise UsageError(f"{member.name} was not trained here and has no data of its own: name some (--data).")
+            raise UsageError(
+                "{name} was not trained here and has no data of its own: name some (--data).",
+                name=member.name,
+            )
         runs.append(member.run)
     first = runs[0]
     dataset = first.dataset()
     indices = getattr(first.split(dataset), part)
     for run in runs[1:]:
         if run.config["data"]["fingerprint"] != first.config["data"]["fingerprint"]:
-            raise DataError(f"{run.path} was trained on other data than {first.path}; name data for both (--data).")
+            raise DataError(
+                "{run_path} was trained on other data than {first}; name data for both (--data).",
+                run_path=run.path,
+                first=first.path,
+            )
         if not np.array_equal(getattr(run.split(dataset), part), indices):
             raise DataError(
-                f"the {part} parts of {first.path} and {run.path} differ: what one is judged on, the other may have "
-                f"been trained on. Train all with one split (--split {first.split_path}), or name new data (--data)."
+                "the {part} parts of {first} and {run_path} differ: what one is judged on, the other may have "
+                "been trained on. Train all with one split (--split {split_path}), or name new data (--data).",
+                part=part,
+                first=first.path,
+                run_path=run.path,
+                split_path=first.split_path,
             )
     return Views(dataset, indices)
 
@@ -155,7 +166,7 @@ def predict(
         CheckpointError: weights that are damaged or not there.
     """
     if top < 1:
-        raise UsageError(f"--top {top}: at least 1 is needed.")
+        raise UsageError("--top {top}: at least 1 is needed.", top=top)
     judged = subject(what, classes)
     files = list(image_files(paths))
     size = batch_size or min(32, judged.batch_size)

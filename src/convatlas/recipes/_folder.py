@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from convatlas.errors import ConvAtlasError, TrainingError, UsageError
+from convatlas.message import of_system
 
 
 def make(out: Path, model: str, data: str) -> Path:
@@ -30,9 +31,11 @@ def make(out: Path, model: str, data: str) -> Path:
                 return folder
     except OSError as error:
         raise UsageError(
-            f"the output folder {out} cannot be written: {error.strerror}. Choose another with --out."
+            "the output folder {out} cannot be written: {reason}. Choose another with --out.",
+            out=out,
+            reason=of_system(error),
         ) from error
-    raise UsageError(f"{out} holds 99,999 runs of {stem}; choose another --out.")
+    raise UsageError("{out} holds 99,999 runs of {stem}; choose another --out.", out=out, stem=stem)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -51,7 +54,7 @@ def write_text(path: Path, text: str) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise TrainingError(f"{path} could not be written: {error.strerror or error}.") from error
+        raise TrainingError("{path} could not be written: {reason}.", path=path, reason=of_system(error)) from error
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -89,5 +92,7 @@ def only_one(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise ConvAtlasError(f"another process is training in {folder}; wait for it, or stop it.") from error
+            raise ConvAtlasError(
+                "another process is training in {folder}; wait for it, or stop it.", folder=folder
+            ) from error
         yield

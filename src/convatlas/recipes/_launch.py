@@ -68,8 +68,9 @@ class Launch:
                 if (run / CONFIG).is_file():
                     if note["wishes"] != self.wishes:
                         raise UsageError(
-                            f"the run id of this launch is that of {run}, which is another training and not finished. "
-                            f"Choose another --rdzv-id, or continue it:  convatlas train --resume {run}"
+                            "the run id of this launch is that of {run}, which is another training and not finished. "
+                            "Choose another --rdzv-id, or continue it:  convatlas train --resume {run}",
+                            run=run,
                         )
                     said = str(run)
         return Path(said) if (said := team.tell(said)) else None
@@ -104,6 +105,9 @@ def same_everywhere(setup: Setup) -> None:
         for name, value in own.items():
             if value != leading[name]:
                 raise DataError(
-                    f"{name} here is {value}, on rank 0 it is {leading[name]}. Every process must be given the same "
-                    "command, data and software."
+                    "{name} here is {value}, on rank 0 it is {there}. Every process must be given the same "
+                    "command, data and software.",
+                    name=name,
+                    value=value,
+                    there=leading[name],
                 )

@@ -12,6 +12,7 @@ import numpy as np
 from convatlas import data as room
 from convatlas.data import Augment, Batches, Dataset, ImageStore, Preprocessing, Split
 from convatlas.errors import RecipeError
+from convatlas.message import Message
 from convatlas.models import Entry
 from convatlas.recipes._recipe import Recipe
 from convatlas.training.distributed import processes_here
@@ -120,8 +121,9 @@ def validation_share(data: Dataset, at_most: int) -> float:
 def balance_in_words(batches: Batches) -> str:
     """How long a pass is under balanced sampling, and what each class has of it."""
     images, classes = len(batches.indices), len(batches.labels.cpu()[batches.indices].unique())
-    each = f"{images // classes}" if images % classes == 0 else f"{images // classes} or {images // classes + 1}"
-    return f"balanced: {images} images a pass, of each class {each}"
+    least, more = divmod(images, classes)
+    each = Message("{least} or {most}", least=least, most=least + 1) if more else least
+    return Message("balanced: {n} images a pass, of each class {each}", n=images, each=each)
 
 
 def kept_side(recipe: Recipe) -> int | None:
@@ -152,11 +154,17 @@ def augmentation(recipe: Recipe, rule: Preprocessing) -> Augment:
         pad = sixteenth if recipe.pad == "auto" else int(recipe.pad)
     if recipe.crop == "scale-jitter" and recipe.crop_scale[0] < side:
         raise RecipeError(
-            f"crop_scale begins at {recipe.crop_scale[0]:g} pixels, and the input has {side}: no window of that size "
-            "fits in. Let it begin at the side of the input or above."
+            "crop_scale begins at {begin:g} pixels, and the input has {side}: no window of that size "
+            "fits in. Let it begin at the side of the input or above.",
+            begin=recipe.crop_scale[0],
+            side=side,
         )
     if recipe.pad_with == "reflection" and pad >= side:
-        raise RecipeError(f"a side of {side} pixels mirrored at its edge gives fewer than pad = {pad}; lower pad.")
+        raise RecipeError(
+            "a side of {side} pixels mirrored at its edge gives fewer than pad = {pad}; lower pad.",
+            side=side,
+            pad=pad,
+        )
     flip = ("alternating" if rule.channels == 3 else "off") if recipe.flip == "auto" else recipe.flip
     return Augment(
         pad=pad,

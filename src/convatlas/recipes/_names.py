@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from convatlas import models
 from convatlas.errors import UnknownNameError
+from convatlas.message import Message
 from convatlas.recipes import modern
 from convatlas.recipes._recipe import Recipe
 from convatlas.recipes.alexnet import ALEXNET_2012
@@ -121,8 +122,10 @@ def recipe_for(model: str, name: str = "modern") -> Recipe:
     """
     known = own_recipes(model) | PAPER_RECIPES
     if name not in known:
-        hint = "its paper prints no training." if name == "paper" else ""
-        raise UnknownNameError("recipe", name, known, hint=f"(for {model}) {hint}".strip())
+        hint = Message("(for {model})", model=model)
+        if name == "paper":
+            hint = Message("(for {model}) its paper prints no training.", model=model)
+        raise UnknownNameError("recipe", name, known, hint=hint)
     return known[name]
 
 
@@ -134,7 +137,7 @@ def named(name: str) -> Recipe:
     """
     known = {recipe.name: recipe for recipes in DECLARED.values() for recipe in recipes}
     if name not in known:
-        raise UnknownNameError("recipe", name, known, hint="(a network's own with --model)")
+        raise UnknownNameError("recipe", name, known, hint=Message("(a network's own with --model)"))
     return known[name]
 
 
@@ -169,14 +172,19 @@ def listing(model: str | None = None) -> list[Listed]:
 def whose(recipe: Recipe) -> str:
     """Which networks a recipe is for, in words."""
     if recipe.name in PAPER_RECIPES:
-        return ", ".join(networks_of(recipe)) or "none: by its name"
+        return ", ".join(networks_of(recipe)) or Message("none: by its name")
     made_for = [name for name, each in MADE_FOR.items() if each is recipe]
-    return f"none: made for {made_for[0]}" if made_for else "any classifier"
+    return Message("none: made for {network}", network=made_for[0]) if made_for else Message("any classifier")
 
 
 def _listed(name: str, whose: str, recipe: Recipe) -> Listed:
     rule = f"{recipe.optimizer}, lr {recipe.lr:g} {recipe.schedule}"
-    return Listed(name, whose, f"{recipe.epochs} epochs of {recipe.batch_size}", rule)
+    return Listed(
+        name,
+        whose,
+        Message("{epochs} epochs of {batch_size}", epochs=recipe.epochs, batch_size=recipe.batch_size),
+        rule,
+    )
 
 
 def networks_of(recipe: Recipe) -> list[str]:

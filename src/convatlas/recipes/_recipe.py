@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import os
+import re
 import tomllib
 import types
 import typing
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from convatlas.errors import RecipeError, UnknownNameError
+from convatlas.message import Message, joined
 
 # what the papers that introduced them have: Szegedy et al., arXiv:1409.4842, section 6; VGG, arXiv:1409.1556, 3.1
 CROP_AREA, CROP_RATIO, CROP_SCALE = (0.08, 1.0), (3 / 4, 4 / 3), (256.0, 512.0)
@@ -301,11 +304,17 @@ class Recipe:
         if self.optimizer == "sdlm" and (self.weight_decay or self.l1):
             raise RecipeError("the optimizer sdlm has no weight decay and no L1 penalty; set weight_decay and l1 to 0.")
         if self.eps is not None and self.optimizer in ("sgd", "sdlm"):
-            raise RecipeError(f"eps = {self.eps:g}: the optimizer {self.optimizer} divides by nothing; leave it out.")
+            raise RecipeError(
+                "eps = {eps:g}: the optimizer {optimizer} divides by nothing; leave it out.",
+                eps=self.eps,
+                optimizer=self.optimizer,
+            )
         if self.accumulate > self.batch_size:
             raise RecipeError(
-                f"accumulate = {self.accumulate} parts of {self.batch_size} images: pass a larger batch_size, which "
-                "is that of the whole update, or fewer parts."
+                "accumulate = {accumulate} parts of {batch_size} images: pass a larger batch_size, which "
+                "is that of the whole update, or fewer parts.",
+                accumulate=self.accumulate,
+                batch_size=self.batch_size,
             )
         if self.validation_images == 0 and (self.keep == "best" or self.schedule == "plateau" or self.patience):
             raise RecipeError(
@@ -319,9 +328,13 @@ class Recipe:
         if self.loss in ("map-1998", "mse"):
             for name in ("label_smoothing", "mixup", "cutmix"):
                 if getattr(self, name):
-                    raise RecipeError(f"{name} has no meaning for the loss {self.loss}; set it to 0.")
+                    raise RecipeError(
+                        "{name} has no meaning for the loss {loss}; set it to 0.", name=name, loss=self.loss
+                    )
             if self.class_weights != "none":
-                raise RecipeError(f"class_weights are not written for the loss {self.loss}; set them to none.")
+                raise RecipeError(
+                    "class_weights are not written for the loss {loss}; set them to none.", loss=self.loss
+                )
         if self.class_weights != "none" and self.sampling == "balanced":
             raise RecipeError(
                 "class_weights and sampling = balanced both make up for rare classes, which would then count too much: "
@@ -331,8 +344,9 @@ class Recipe:
     def _check_stages(self) -> None:
         if self.unfreeze_every and self.freeze in (None, "0"):
             raise RecipeError(
-                f"unfreeze_every = {self.unfreeze_every}, and nothing is frozen: say what with freeze (all-but-head), "
-                "or set unfreeze_every to 0."
+                "unfreeze_every = {unfreeze_every}, and nothing is frozen: say what with freeze (all-but-head), "
+                "or set unfreeze_every to 0.",
+                unfreeze_every=self.unfreeze_every,
             )
         if self.start_from is not None and self.initial == "whitened":
             raise RecipeError("initial = whitened and start_from both say what the first layer is; leave one out.")
@@ -343,13 +357,18 @@ class Recipe:
     def _check_images(self) -> None:
         """The settings of crop, policy and mixing that would be without effect, or cannot be."""
         if self.pad != "auto" and not self.pad.isdecimal():
-            raise RecipeError(f"pad {self.pad!r} is neither auto nor a number of pixels.")
+            raise RecipeError("pad {pad!r} is neither auto nor a number of pixels.", pad=self.pad)
         for name, (chooser, value) in _BELONGS_TO.items():
             mine, chosen = getattr(self, name), getattr(self, chooser)
             if chosen != value and mine not in (FIELDS[name].default, "0"):
                 raise RecipeError(
-                    f"{name} = {mine!r} belongs to {chooser} {value}, and {chooser} is {chosen}: "
-                    f"set {chooser} to {value}, or leave {name} as it is by default."
+                    "{name} = {mine!r} belongs to {chooser} {value}, and {chooser} is {chosen}: "
+                    "set {chooser} to {value}, or leave {name} as it is by default.",
+                    name=name,
+                    mine=mine,
+                    chooser=chooser,
+                    value=value,
+                    chosen=chosen,
                 )
 
     def change(self, **changes: Any) -> Recipe:
@@ -402,12 +421,24 @@ def check(each: dataclasses.Field[Any], value: Any) -> None:
         return
     good = isinstance(value, (int, float) if wanted is float else wanted)
     if not good or (isinstance(value, bool) and wanted is not bool):
-        raise RecipeError(f"{each.name} = {value!r}: a value of type {wanted.__name__} was expected.")
+        raise RecipeError(
+            "{name} = {value!r}: a value of type {kind} was expected.",
+            name=each.name,
+            value=value,
+            kind=wanted.__name__,
+        )
     choices = each.metadata["choices"]
     if choices and value not in choices:
-        raise RecipeError(f"{each.name} = {value!r} is not known. Known: {', '.join(choices)}.")
+        raise RecipeError(
+            "{name} = {value!r} is not known. Known: {choices}.",
+            name=each.name,
+            value=value,
+            choices=", ".join(choices),
+        )
     if wanted is tuple and not _is_range(value):
-        raise RecipeError(f"{each.name} = {value!r}: two numbers were expected, the smaller first.")
+        raise RecipeError(
+            "{name} = {value!r}: two numbers were expected, the smaller first.", name=each.name, value=value
+        )
     for number in value if wanted is tuple else (value,):
         check_limits(each, number)
 
@@ -415,13 +446,21 @@ def check(each: dataclasses.Field[Any], value: Any) -> None:
 def check_limits(each: dataclasses.Field[Any], value: Any) -> None:
     limits = each.metadata["limits"]
     if "above" in limits and not value > limits["above"]:
-        raise RecipeError(f"{each.name} = {value!r}: it must be above {limits['above']:g}.")
+        raise RecipeError(
+            "{name} = {value!r}: it must be above {above:g}.", name=each.name, value=value, above=limits["above"]
+        )
     if "below" in limits and not value < limits["below"]:
-        raise RecipeError(f"{each.name} = {value!r}: it must be below {limits['below']:g}.")
+        raise RecipeError(
+            "{name} = {value!r}: it must be below {below:g}.", name=each.name, value=value, below=limits["below"]
+        )
     if "least" in limits and not value >= limits["least"]:
-        raise RecipeError(f"{each.name} = {value!r}: at least {limits['least']:g} is needed.")
+        raise RecipeError(
+            "{name} = {value!r}: at least {least:g} is needed.", name=each.name, value=value, least=limits["least"]
+        )
     if "most" in limits and not value <= limits["most"]:
-        raise RecipeError(f"{each.name} = {value!r}: at most {limits['most']:g} is allowed.")
+        raise RecipeError(
+            "{name} = {value!r}: at most {most:g} is allowed.", name=each.name, value=value, most=limits["most"]
+        )
 
 
 def _is_range(value: tuple[Any, ...]) -> bool:
@@ -443,17 +482,27 @@ def from_text(name: str, text: str) -> Any:
             return True
         if text.lower() in ("0", "false", "no", "off"):
             return False
-        raise RecipeError(f"{name} = {text!r}: on or off was expected.")
+        raise RecipeError("{name} = {text!r}: on or off was expected.", name=name, text=text)
     try:
         if wanted is tuple:  # "0.08,1" or "0.08 1"
             return tuple(float(number) for number in text.replace(",", " ").split())
         return wanted(text)
     except (TypeError, ValueError) as error:
-        raise RecipeError(f"{name} = {text!r}: a value of type {wanted.__name__} was expected.") from error
+        raise RecipeError(
+            "{name} = {text!r}: a value of type {kind} was expected.", name=name, text=text, kind=wanted.__name__
+        ) from error
 
 
 def settings_of_environment(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """``CONVATLAS_LR=0.05`` and its like."""
+    """``CONVATLAS_LR=0.05`` and its like.
+
+    Raises:
+        UnknownNameError: a variable that is nearly the name of a setting; others may be somebody else's.
+    """
+    for variable in environment:
+        name = variable.removeprefix("CONVATLAS_").lower()
+        if name != variable.lower() and name not in SETTINGS and difflib.get_close_matches(name, SETTINGS, 1, 0.75):
+            raise UnknownNameError("setting", name, SETTINGS, hint=Message("({variable})", variable=variable))
     found = {name: f"CONVATLAS_{name.upper()}" for name in SETTINGS}
     return {name: from_text(name, environment[variable]) for name, variable in found.items() if variable in environment}
 
@@ -468,11 +517,11 @@ def settings_of_file(path: Path) -> dict[str, Any]:
     try:
         content = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"--config {path} cannot be read: {error}.") from error
+        raise RecipeError("--config {path} cannot be read: {error}.", path=path, error=error) from error
     table = content.get("recipe", content)
     for name in table:
         if name not in FIELDS:
-            raise UnknownNameError("setting", name, SETTINGS, hint=f"(in {path})")
+            raise UnknownNameError("setting", name, SETTINGS, hint=Message("(in {path})", path=path))
     return {name: value for name, value in table.items() if name in SETTINGS}
 
 
@@ -485,6 +534,11 @@ def resolve(
     """The recipe as it will be run, and where each value came from.
 
     A setting wins in this order: flag, environment, file, recipe, default.
+
+    Raises:
+        RecipeError: a value out of range, or two that contradict each other; where not all were typed just now, the
+            message says where each is from.
+        UnknownNameError: a setting that does not exist.
     """
     defaults = Recipe()
     origins = {name: "default" if getattr(recipe, name) == getattr(defaults, name) else "recipe" for name in SETTINGS}
@@ -497,7 +551,22 @@ def resolve(
     for origin, layer in layers:
         values |= layer
         origins |= dict.fromkeys(layer, origin)
-    return recipe.change(**values), origins
+    try:
+        return recipe.change(**values), origins
+    except RecipeError as error:
+        named = [name for name in values if re.search(rf"\b{name}\b", str(error))]
+        if all(origins[name] == "flag" for name in named):
+            raise
+        places = joined(
+            Message("{name} is from {place}", name=name, place=place(name, origins[name], config)) for name in named
+        )
+        raise RecipeError("{problem} ({places})", problem=error.message, places=places) from error
+
+
+def place(name: str, origin: str, config: Path | None) -> str:
+    """What the user wrote to set it: ``--lr``, ``CONVATLAS_LR``, or the file."""
+    flag = f"--{name.replace('_', '-')}"
+    return {"flag": flag, "environment": f"CONVATLAS_{name.upper()}", "file": str(config)}[origin]
 
 
 def describe(recipe: Recipe, origins: Mapping[str, str]) -> str:

@@ -52,15 +52,20 @@ def reconstructs(entry: Entry) -> bool:
 def check_loss(entry: Entry, recipe: Recipe) -> None:
     """Raise RecipeError where the loss is not one for what the network gives."""
     if reconstructs(entry) and recipe.loss != "mse":
-        raise RecipeError(f"{entry.full_name} gives back images: its loss is mse, not {recipe.loss}.")
+        raise RecipeError(
+            "{full_name} gives back images: its loss is mse, not {loss}.", full_name=entry.full_name, loss=recipe.loss
+        )
     if not reconstructs(entry) and recipe.loss == "mse":
-        raise RecipeError(f"{entry.full_name} is a classifier: the loss mse is for networks that give back images.")
+        raise RecipeError(
+            "{full_name} is a classifier: the loss mse is for networks that give back images.",
+            full_name=entry.full_name,
+        )
 
 
 def refuse_classifying(model: str, entry: Entry, what: str) -> None:
     """Raise UsageError where a network without classes is asked for some."""
     if reconstructs(entry):
-        raise UsageError(f"{model} gives back images, not classes: {what}.")
+        raise UsageError("{model} gives back images, not classes: {what}.", model=model, what=what)
 
 
 @dataclass(frozen=True)

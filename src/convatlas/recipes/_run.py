@@ -36,7 +36,9 @@ class Run:
         self.path = Path(path)
         if not (self.path / CONFIG).is_file():
             raise DataError(
-                f"{self.path} is not a run directory: it holds no {CONFIG}. Runs are made by  convatlas train."
+                "{path} is not a run directory: it holds no {config}. Runs are made by  convatlas train.",
+                path=self.path,
+                config=CONFIG,
             )
 
     def __repr__(self) -> str:
@@ -48,7 +50,7 @@ class Run:
         try:
             return tomllib.loads((self.path / CONFIG).read_text("utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise DataError(f"{self.path / CONFIG} cannot be read: {error}.") from error
+            raise DataError("{path} cannot be read: {error}.", path=self.path / CONFIG, error=error) from error
 
     @property
     def model(self) -> str:
@@ -117,8 +119,9 @@ class Run:
         """
         if not self.finished:
             raise CheckpointError(
-                f"{self.path} has no {WEIGHTS}: the training did not finish. "
-                f"Continue it:  convatlas train --resume {self.path}"
+                "{path} has no {weights}: the training did not finish. Continue it:  convatlas train --resume {path}",
+                path=self.path,
+                weights=WEIGHTS,
             )
         tensors, _ = checkpoint.load(self.path / WEIGHTS)
         net = self.untrained_network()

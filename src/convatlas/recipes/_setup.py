@@ -21,12 +21,13 @@ from convatlas.data import Augment, Batches, Preprocessing
 from convatlas.data.ranks import RankBatches
 from convatlas.data.store import default_cache_dir
 from convatlas.errors import DataError, RecipeError, UsageError
+from convatlas.message import Message, joined
 from convatlas.recipes._material import Material, balance_in_words
 from convatlas.recipes._recipe import Recipe
 from convatlas.recipes._reconstruct import OwnTargets, check_loss, reconstructs
 from convatlas.recipes._run import Run
 from convatlas.recipes._speed import settle
-from convatlas.recipes._transfer import Stages, in_stages, read_source, take_over
+from convatlas.recipes._transfer import Stages, in_stages, read_source, some_of, take_over
 from convatlas.recipes.fast import PATCHES_OF, whiten
 from convatlas.recipes.lenet import widen
 from convatlas.training import (
@@ -80,34 +81,69 @@ class Setup:
         """What is printed before the first update: every choice that bears on speed or accuracy."""
         split, data = self.material.split, self.material.dataset
         augment = self.batches.augment
-        left_out = {}
+        left_out: dict[str, str] = {}
         if data.problems:
-            listed = "; ".join(f"{problem.name} (index {problem.index})" for problem in data.problems[:10])
-            more = f" and {len(data.problems) - 10} more" if len(data.problems) > 10 else ""
-            left_out = {"left out": f"{len(data.problems)} files that cannot be read: {listed}{more}"}
-        together = {"processes": self.team.describe(self.recipe.batch_size)} if self.team.size > 1 else {}
-        averaged = f", judged and kept: their moving average, decay {self.recipe.ema:g}" if self.recipe.ema else ""
+            places = [Message("{path} (index {index})", path=each.name, index=each.index) for each in data.problems]
+            said = Message("{n} files that cannot be read: {names}", n=len(places), names=some_of(places, 10))
+            left_out = {Message("left out"): said}
+        together: dict[str, str] = {}
+        if self.team.size > 1:
+            together = {Message("processes"): self.team.describe(self.recipe.batch_size)}
+        average = Message(", judged and kept: their moving average, decay {decay:g}", decay=self.recipe.ema or 0)
         return {
-            "network": f"{self.entry.full_name}, {sum(p.numel() for p in self.net.parameters()):,} parameters",
-            "data": f"{data.source} ({data.layout}): {len(data.classes)} classes, "
-            f"{len(split.train)} train, {len(split.val)} validation, {len(split.test)} test",
-            "split": split.rule,
+            Message("network"): Message(
+                "{network}, {n:,} parameters",
+                network=self.entry.full_name,
+                n=sum(p.numel() for p in self.net.parameters()),
+            ),
+            Message("data"): Message(
+                "{source} ({layout}): {classes} classes, {train} train, {val} validation, {test} test",
+                source=data.source,
+                layout=data.layout,
+                classes=len(data.classes),
+                train=len(split.train),
+                val=len(split.val),
+                test=len(split.test),
+            ),
+            Message("split"): split.rule,
             **left_out,
-            **({"starts from": self.start["said"]} if self.start else {}),
-            **({"stages": str(self.stages)} if self.stages else {}),
-            "images": f"{self.rule.size[0]} x {self.rule.size[1]} x {self.rule.channels}, {self.rule.why}; "
-            f"{self.batches.store.origin}",
-            "augmentation": in_words(augment),
-            **({"sampling": balance_in_words(self.batches)} if self.batches.sampling == "balanced" else {}),
-            "recipe": f"{self.recipe.name}: {self.recipe.epochs} epochs of {len(self.batches)} updates of "
-            f"{self.recipe.batch_size} images, {self.recipe.optimizer}, lr {self.recipe.lr:g} {self.recipe.schedule}"
-            f"{averaged}",
-            "loss": loss_in_words(self.recipe),
-            "machine": f"{self.hardware.device}, {self.hardware.threads} threads, {self.hardware.precision} "
-            f"({self.hardware.why}), {'channels last' if self.hardware.channels_last else 'channels first'}, "
-            f"allocator {self.hardware.allocator}",
+            **({Message("starts from"): self.start["said"]} if self.start else {}),
+            **({Message("stages"): self.stages.said} if self.stages else {}),
+            Message("images"): joined(
+                (
+                    f"{self.rule.size[0]} x {self.rule.size[1]} x {self.rule.channels}, ",
+                    self.rule.why,
+                    "; ",
+                    self.batches.store.origin,
+                ),
+                "",
+            ),
+            Message("augmentation"): in_words(augment),
+            **({Message("sampling"): balance_in_words(self.batches)} if self.batches.sampling == "balanced" else {}),
+            Message("recipe"): Message(
+                "{name}: {epochs} epochs of {updates} updates of {batch_size} images, {optimizer}, lr {lr:g} "
+                "{schedule}{average}",
+                name=self.recipe.name,
+                epochs=self.recipe.epochs,
+                updates=len(self.batches),
+                batch_size=self.recipe.batch_size,
+                optimizer=self.recipe.optimizer,
+                lr=self.recipe.lr,
+                schedule=self.recipe.schedule,
+                average=average if self.recipe.ema else "",
+            ),
+            Message("loss"): loss_in_words(self.recipe),
+            Message("machine"): Message(
+                "{device}, {threads} threads, {precision} ({why}), {layout}, allocator {allocator}",
+                device=self.hardware.device,
+                threads=self.hardware.threads,
+                precision=self.hardware.precision,
+                why=self.hardware.why,
+                layout=Message("channels last") if self.hardware.channels_last else Message("channels first"),
+                allocator=self.hardware.allocator,
+            ),
             **together,
-            "seed": str(self.seed),
+            Message("seed"): str(self.seed),
         }
 
 
@@ -159,7 +195,10 @@ def prepare(
         set_stochastic_depth(net, recipe.stochastic_depth)
     if recipe.initial == "root-fan-in":
         if entry.full_name != "lenet5":
-            raise RecipeError(f"initial = root-fan-in is written for lenet5; {model} starts as printed.")
+            raise RecipeError(
+                "initial = root-fan-in is written for lenet5; {model} starts as printed.",
+                model=model,
+            )
         widen(net)
     start = begun.config.get("start") if begun else None
     if source is not None:
@@ -250,7 +289,7 @@ def epochs_within(setup: Setup, time_s: float, trial: int = 8) -> int:
         UsageError: no time at all.
     """
     if not time_s > 0:
-        raise UsageError(f"a time budget of {time_s:g} s: it must be above 0.")
+        raise UsageError("a time budget of {time_s:g} s: it must be above 0.", time_s=time_s)
     rehearsal = Setup(**{**setup.__dict__, "net": copy.deepcopy(setup.net)})
     optimizer, loss_fn = build_trainee(rehearsal).optimizer, build_loss(setup)  # frozen parts take less time
     times = []
@@ -358,38 +397,39 @@ def validator(setup: Setup) -> Callable[[nn.Module], Validation] | None:
     return validate
 
 
-def loss_in_words(recipe: Recipe) -> str:
+def loss_in_words(recipe: Recipe) -> Message:
     """What is minimised and what holds it back, with units."""
     parts = {
-        "cross-entropy": ["cross-entropy, nats"],
-        "focal": [f"focal loss, nats, gamma {recipe.focal_gamma:g}"],
-        "map-1998": ["map-1998: distance to the class's code against the others'"],
-        "mse": ["mean squared error of the reconstruction, pixels of deviation 1"],
+        "cross-entropy": [Message("cross-entropy, nats")],
+        "focal": [Message("focal loss, nats, gamma {gamma:g}", gamma=recipe.focal_gamma)],
+        "map-1998": [Message("map-1998: distance to the class's code against the others'")],
+        "mse": [Message("mean squared error of the reconstruction, pixels of deviation 1")],
     }[recipe.loss]
     if recipe.label_smoothing:
-        parts.append(f"label smoothing {recipe.label_smoothing:g}")
+        parts.append(Message("label smoothing {share:g}", share=recipe.label_smoothing))
     if recipe.class_weights != "none":
-        parts.append(f"classes weighted ({recipe.class_weights})")
+        parts.append(Message("classes weighted ({how})", how=recipe.class_weights))
     if recipe.weight_decay:
-        parts.append(f"weight decay (L2) {recipe.weight_decay:g}{' on all parameters' if recipe.decay_all else ''}")
+        of_all = Message("weight decay (L2) {decay:g} on all parameters", decay=recipe.weight_decay)
+        parts.append(of_all if recipe.decay_all else Message("weight decay (L2) {decay:g}", decay=recipe.weight_decay))
     if recipe.l1:
-        parts.append(f"L1 {recipe.l1:g}")
+        parts.append(Message("L1 {l1:g}", l1=recipe.l1))
     if recipe.dropout is not None:
-        parts.append(f"dropout {recipe.dropout:g}")
+        parts.append(Message("dropout {rate:g}", rate=recipe.dropout))
     if recipe.stochastic_depth:
-        parts.append(f"stochastic depth {recipe.stochastic_depth:g}")
+        parts.append(Message("stochastic depth {rate:g}", rate=recipe.stochastic_depth))
     if recipe.filter_rms is not None:
-        parts.append(f"filters scaled back to a root mean square of {recipe.filter_rms:g}")
-    return ", ".join(parts)
+        parts.append(Message("filters scaled back to a root mean square of {rms:g}", rms=recipe.filter_rms))
+    return joined(parts)
 
 
-def in_words(augment: Augment | None) -> str:
+def in_words(augment: Augment | None) -> Message:
     """What an augmentation does, the parts that do nothing left out."""
     if augment is None:
-        return "none"
+        return Message("none")
     changed = [
         f"{each.name} {getattr(augment, each.name)}" if getattr(augment, each.name) is not True else each.name
         for each in dataclasses.fields(augment)
         if getattr(augment, each.name) != each.default
     ]
-    return ", ".join(changed) or "random crop where the stored image is larger"
+    return joined(changed) if changed else Message("random crop where the stored image is larger")

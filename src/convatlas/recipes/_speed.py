@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from convatlas.message import Message, joined
 from convatlas.recipes._recipe import Recipe
 from convatlas.training import Hardware, compilation, hardware, trial
 from convatlas.training.trial import Timing, Update, Way
@@ -56,14 +57,14 @@ def settle(
         return dataclasses.replace(here, compile=recipe.compile == "on")
     best = trial.fastest(found)
     said = "; ".join(timing.line(shape[0]) for timing in found)
-    why = f"{here.why}; {'an earlier' if before else 'a'} trial: {said}"
+    measured = Message("an earlier trial: {said}" if before else "a trial: {said}", said=said)
     compile_it, why_compile = _compiling(recipe, best, updates, records, key, rehearse, here.device)
     return dataclasses.replace(
         here,
         precision=best.way.precision,
         channels_last=best.way.channels_last,
         compile=compile_it,
-        why="; ".join(part for part in (why, why_compile, *records.notes) if part),
+        why=joined((part for part in (here.why, measured, why_compile, *records.notes) if part), "; "),
     )
 
 
@@ -84,7 +85,11 @@ def _compiling(
         records.put(f"{key}; {way}", found)
     repaid = trial.repays(found[0], eager, updates)
     saved = (eager.update_s - found[0].update_s) * updates
-    return repaid, (
-        f"compiling takes {found[0].compile_s:.0f} s and saves {saved:.0f} s of {eager.update_s * updates:.0f} s: "
-        f"{'done' if repaid else 'left out'}"
+    return repaid, Message(
+        "compiling takes {compile_s:.0f} s and saves {saved:.0f} s of {eager:.0f} s: done"
+        if repaid
+        else "compiling takes {compile_s:.0f} s and saves {saved:.0f} s of {eager:.0f} s: left out",
+        compile_s=found[0].compile_s,
+        saved=saved,
+        eager=eager.update_s * updates,
     )

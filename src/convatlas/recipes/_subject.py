@@ -11,6 +11,7 @@ from torch import nn
 from convatlas import models
 from convatlas.data import Preprocessing
 from convatlas.errors import UsageError
+from convatlas.message import Message
 from convatlas.models.weights import Labels, Loaded, Preparation
 from convatlas.recipes._reconstruct import refuse_classifying
 from convatlas.recipes._run import Run
@@ -59,9 +60,11 @@ def subject(given: Subject | Run | str | Path | nn.Module, classes: Sequence[str
     if classes is not None:
         raise UsageError("a run knows its classes; leave classes out.")
     run = given if isinstance(given, Run) else Run(given)
-    what = "it has no accuracy and no labels; what was measured of it is in its report.html"
+    what = Message("it has no accuracy and no labels; what was measured of it is in its report.html")
     refuse_classifying(str(run.path), models.entry(run.model), what)
-    return Subject(str(run.path), run.network(), run.preprocessing, Labels(run.classes), "as the run's own", run)
+    return Subject(
+        str(run.path), run.network(), run.preprocessing, Labels(run.classes), Message("as the run's own"), run
+    )
 
 
 def of_network(net: nn.Module, classes: Sequence[str] | None) -> Subject:
@@ -74,18 +77,27 @@ def of_network(net: nn.Module, classes: Sequence[str] | None) -> Subject:
     name = f"{net.network} with {loaded.weights}"
     if loaded.preparation is None:
         raise UsageError(
-            f"{name}: how its images are prepared is {loaded.preparation_from}. "
-            "If these are a run's weights, give the run's directory instead."
+            "{name}: how its images are prepared is {preparation_from}. "
+            "If these are a run's weights, give the run's directory instead.",
+            name=name,
+            preparation_from=loaded.preparation_from,
         )
     labels = loaded.labels if classes is None else Labels(tuple(classes))
     outputs = int(str(net.num_classes))
     if labels is None:
         raise UsageError(
-            f"{name}: what its {outputs} outputs are called is unknown. Name them in their order: --classes FILE, one "
-            "to a line (in Python: classes=[...])."
+            "{name}: what its {outputs} outputs are called is unknown. Name them in their order: --classes FILE, one "
+            "to a line (in Python: classes=[...]).",
+            name=name,
+            outputs=outputs,
         )
     if len(labels) != outputs:
-        raise UsageError(f"{name} has {outputs} outputs, but {len(labels)} class names were given.")
+        raise UsageError(
+            "{name} has {outputs} outputs, but {labels} class names were given.",
+            name=name,
+            outputs=outputs,
+            labels=len(labels),
+        )
     return Subject(name, net.eval(), rule_of(loaded.preparation), labels, loaded.preparation_from)
 
 

@@ -14,6 +14,7 @@ from convatlas import training
 from convatlas.data import Dataset, write_split
 from convatlas.errors import CheckpointError, DataError
 from convatlas.evaluation import Evaluation, evaluate
+from convatlas.message import Message, joined
 from convatlas.recipes import _folder
 from convatlas.recipes._launch import Launch, same_everywhere
 from convatlas.recipes._material import Material
@@ -143,7 +144,7 @@ def resume(folder: str | Path, *, watcher: Watcher | None = None, loggers: Seque
     team = distributed.join(run.recipe.rank_timeout_s)
     watcher = watcher if watcher and team.leads else Watcher()
     if run.finished and run.result is not None:
-        watcher.on_note(f"{run.path} is finished already")
+        watcher.on_note(Message("{run} is finished already", run=run.path))
         return run
     data = run.config["data"]
     with team.together(), team.in_turn():
@@ -156,8 +157,10 @@ def resume(folder: str | Path, *, watcher: Watcher | None = None, loggers: Seque
         )
         if material.dataset.fingerprint != data["fingerprint"]:
             raise DataError(
-                f"the data at {data['source']} are no longer those of {run.path}: names, labels or files have changed. "
-                "Start a new run, or put the old data back."
+                "the data at {source} are no longer those of {run_path}: names, labels or files have changed. "
+                "Start a new run, or put the old data back.",
+                source=data["source"],
+                run_path=run.path,
             )
         begun = run if checkpoint.saved(run.path) else None
         setup = prepare(run.model, material, run.recipe, run.seed, None, begun=begun)
@@ -168,7 +171,14 @@ def resume(folder: str | Path, *, watcher: Watcher | None = None, loggers: Seque
         ("torch", run.environment["torch"], torch.__version__),
     ):
         if then != now:
-            watcher.on_note(f"{name} was {then} and is {now}: the result may differ in its last bits")
+            watcher.on_note(
+                Message(
+                    "{name} was {then} and is {now}: the result may differ in its last bits",
+                    name=name,
+                    then=then,
+                    now=now,
+                )
+            )
     return carry_out(run.path, setup, watcher, loggers)
 
 
@@ -226,14 +236,17 @@ def carry_out(folder: Path, setup: Setup, watcher: Watcher, loggers: Sequence[Lo
             if checkpoint.saved(folder):
                 state, complaints = training.resume(folder, trainee)
                 for complaint in complaints:
-                    watcher.on_note(f"{complaint} The one before it is used.")
+                    watcher.on_note(joined((complaint, Message("The one before it is used.")), " "))
             elif setup.start is not None and team.leads:  # it may be gone when the run is to be continued
                 training.save_state(folder, trainee, state)
         latest, earliest = team.agree(state.step, -state.step)
         if latest != -earliest:
             raise CheckpointError(
-                f"the processes found different checkpoints in {folder}, after {-earliest} and {latest} updates. "
-                "Put --out on a file system that all machines see."
+                "the processes found different checkpoints in {folder}, after {earliest} and {latest} updates. "
+                "Put --out on a file system that all machines see.",
+                folder=folder,
+                earliest=-earliest,
+                latest=latest,
             )
         told = [*loggers, *by_names(recipe.log)] if team.leads else []
         tracking = Tracking(told, watcher, watcher.on_note)

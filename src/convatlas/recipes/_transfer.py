@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from convatlas import models
 from convatlas.data import Preprocessing
 from convatlas.errors import CheckpointError, DataError, RecipeError
+from convatlas.message import Message, joined
 from convatlas.models._blocks import Classifier
 from convatlas.models._stages import Stage, frozen_stages, stages
 from convatlas.models.weights.load import converted, detect, load_weights, spare
@@ -77,15 +78,18 @@ def read_source(start_from: str, model: str, download: bool = False, image_size:
         run = Run(path)
         if not run.finished:
             raise CheckpointError(
-                f"start_from {path} has no {WEIGHTS} yet: the training did not finish. "
-                f"Continue it:  convatlas train --resume {path}"
+                "start_from {path} has no {weights} yet: the training did not finish. "
+                "Continue it:  convatlas train --resume {path}",
+                path=path,
+                weights=WEIGHTS,
             )
         return ours(path / WEIGHTS, start_from)
     if not path.exists():
         if ":" not in start_from:
             raise DataError(
-                f"start_from {start_from!r} does not exist. Give a run directory, a file of weights, or published "
-                "weights by name, such as torchvision:IMAGENET1K_V1."
+                "start_from {start_from!r} does not exist. Give a run directory, a file of weights, or published "
+                "weights by name, such as torchvision:IMAGENET1K_V1.",
+                start_from=start_from,
             )
         return foreign(fetched(published(model, start_from), download), start_from, model, None)
     return ours(path, start_from) if written_here(path) else foreign(path, start_from, model, image_size)
@@ -104,7 +108,10 @@ def ours(path: Path, name: str) -> Source:
     """``model.safetensors`` of a run, which says what it is of."""
     tensors, identity = checkpoint.load(path)
     if not {"model", "classes", "preprocessing"} <= set(identity):
-        raise CheckpointError(f"{path} is a checkpoint on the way, not the weights a run ended with; give the run.")
+        raise CheckpointError(
+            "{path} is a checkpoint on the way, not the weights a run ended with; give the run.",
+            path=path,
+        )
     rule = Preprocessing.from_dict(identity["preprocessing"])
     return Source(name, identity["model"], tensors, tuple(identity["classes"]), rule)
 
@@ -142,17 +149,27 @@ class Start:
     source: str
     taken: tuple[str, ...]
     new: tuple[str, ...]
-    why_new: str
+    why_new: Message
     sha256: str  # of all that was taken, in the order of its names
 
     def __str__(self) -> str:
+        return self.said
+
+    @property
+    def said(self) -> Message:
         if not self.new:
-            return f"{self.source}: all {len(self.taken)} tensors taken"
-        new = ", ".join(self.new[:4]) + (f" and {len(self.new) - 4} more" if len(self.new) > 4 else "")
-        return f"{self.source}: {len(self.taken)} tensors taken, {len(self.new)} new ({new}): {self.why_new}"
+            return Message("{source}: all {n} tensors taken", source=self.source, n=len(self.taken))
+        return Message(
+            "{source}: {taken} tensors taken, {n} new ({new}): {why}",
+            source=self.source,
+            taken=len(self.taken),
+            n=len(self.new),
+            new=some_of(self.new, 4),
+            why=self.why_new,
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        return {"said": str(self), "taken": len(self.taken), "new": list(self.new), "taken_sha256": self.sha256}
+        return {"said": self.said, "taken": len(self.taken), "new": list(self.new), "taken_sha256": self.sha256}
 
 
 def take_over(net: nn.Module, model: str, source: Source, classes: tuple[str, ...], image_size: int) -> Start:
@@ -174,11 +191,18 @@ def take_over(net: nn.Module, model: str, source: Source, classes: tuple[str, ..
     misfits = [name for name in wanted if name in given and given[name].shape != own[name].shape]
     if missing or unknown:
         raise CheckpointError(
-            f"{source.name} does not fit {model}: {source.network} lacks {len(missing)} of its tensors"
-            f"{named(missing)} and has {len(unknown)} others{named(unknown)}. Start from a run of {model}."
+            "{name} does not fit {model}: {network} lacks {missing} of its tensors"
+            "{lacking} and has {unknown} others{others}. Start from a run of {model}.",
+            name=source.name,
+            model=model,
+            network=source.network,
+            missing=len(missing),
+            lacking=named(missing),
+            unknown=len(unknown),
+            others=named(unknown),
         )
     if misfits:
-        raise CheckpointError(f"{source.name} does not fit: {said_of(misfits, given, own)}")
+        raise CheckpointError("{name} does not fit: {reason}", name=source.name, reason=said_of(misfits, given, own))
     taken = {name: given[name].to(own[name].dtype) for name in wanted if name in given}
     net.load_state_dict(own | taken)
     new = tuple(name for name in own if name not in taken)
@@ -197,7 +221,9 @@ def layer_map(source: str, target: str) -> LayerMap:
     found = next((layers for rule in LAYER_MAPS if (layers := rule(source, target)) is not None), None)
     if found is None:
         raise CheckpointError(
-            f"start_from holds weights of {source}, and {target} is to be trained; give one of its own."
+            "start_from holds weights of {source}, and {target} is to be trained; give one of its own.",
+            source=source,
+            target=target,
         )
     return found
 
@@ -225,25 +251,44 @@ def per_class(model: str, in_channels: int, image_size: int) -> frozenset[str]:
 
 def why_new(
     source: Source, classes: tuple[str, ...], layers: LayerMap | None, new: tuple[str, ...], heads: frozenset[str]
-) -> str:
+) -> Message:
     reasons = []
     if any(name in heads for name in new):
-        others = f"{len(source.classes)} others" if source.classes else "classes that it does not name"
-        reasons.append(f"{len(classes)} classes here, {others} there")
+        named = Message("{n} others", n=len(source.classes))
+        others = named if source.classes else Message("classes that it does not name")
+        reasons.append(Message("{n} classes here, {others} there", n=len(classes), others=others))
     if any(name not in heads for name in new):
-        reasons.append(f"{source.network} has no layer for them" if layers is not None else "it does not hold them")
-    return "; ".join(reasons)
+        unknown = Message("{network} has no layer for them", network=source.network)
+        reasons.append(unknown if layers is not None else Message("it does not hold them"))
+    return joined(reasons, "; ")
 
 
-def said_of(misfits: list[str], given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
+def some_of(names: Sequence[object], most: int) -> Message:
+    """The first of them, and how many more there are."""
+    first = joined(names[:most])
+    return Message("{first} and {n} more", first=first, n=len(names) - most) if len(names) > most else first
+
+
+def said_of(misfits: list[str], given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Message:
     """The first tensor of another shape, and what to do about it."""
     name = misfits[0]
     there, here = tuple(given[name].shape), tuple(own[name].shape)
-    more = f" ({len(misfits)} tensors in all)" if len(misfits) > 1 else ""
-    way_out = "Give images of the source's size: --image-size."
+    more = Message(" ({n} tensors in all)", n=len(misfits)) if len(misfits) > 1 else ""
+    way_out = Message("Give images of the source's size: --image-size.")
     if len(there) == 4 and there[0] == here[0] and there[2:] == here[2:]:
-        way_out = f"It reads {there[1]} channels and the images here have {here[1]}: convert the images."
-    return f"{name} is {there} there and {here} here{more}. {way_out}"
+        way_out = Message(
+            "It reads {there} channels and the images here have {here}: convert the images.",
+            there=there[1],
+            here=here[1],
+        )
+    return Message(
+        "{name} is {there} there and {here} here{more}. {way_out}",
+        name=name,
+        there=there,
+        here=here,
+        more=more,
+        way_out=way_out,
+    )
 
 
 def named(names: list[str]) -> str:
@@ -268,16 +313,24 @@ class Stages:
         return [self.lr_decay ** (len(self.all) - 1 - number) for number in range(len(self.all))]
 
     def __str__(self) -> str:
+        return self.said
+
+    @property
+    def said(self) -> Message:
         said = []
         if self.frozen:
-            said.append(f"{', '.join(stage.name for stage in self.all[: self.frozen])} frozen, their norms too")
+            names = ", ".join(stage.name for stage in self.all[: self.frozen])
+            said.append(Message("{stages} frozen, their norms too", stages=names))
         if self.thaw_every:
-            after = "each epoch" if self.thaw_every == 1 else f"every {self.thaw_every} epochs"
-            said.append(f"the last of them thaws after {after}")
+            every = Message("every {n} epochs", n=self.thaw_every)
+            after = Message("each epoch") if self.thaw_every == 1 else every
+            said.append(Message("the last of them thaws after {after}", after=after))
         if self.lr_decay != 1:
             scales = zip(self.all, self.lr_scales, strict=True)
-            said.append("lr times " + ", ".join(f"{scale:.3g} {stage.name}" for stage, scale in scales))
-        return "; ".join(said)
+            said.append(
+                Message("lr times {scales}", scales=", ".join(f"{scale:.3g} {stage.name}" for stage, scale in scales))
+            )
+        return joined(said, "; ")
 
     def freezing(self, net: nn.Module) -> Freezing:
         return Freezing([stage.parts(net) for stage in self.all], self.frozen, self.thaw_every)
@@ -310,14 +363,19 @@ def in_stages(net: nn.Module, recipe: Recipe, image: tuple[int, int, int]) -> St
     if recipe.start_from is None:
         setting = f"freeze = {recipe.freeze!r}" if recipe.freeze else f"stage_lr_decay = {recipe.stage_lr_decay:g}"
         raise RecipeError(
-            f"recipe {recipe.name!r}: {setting} spares weights that were trained before, and here they are random. "
-            "Say where they are: --start-from RUN, or a file of weights."
+            "recipe {name!r}: {setting} spares weights that were trained before, and here they are random. "
+            "Say where they are: --start-from RUN, or a file of weights.",
+            name=recipe.name,
+            setting=setting,
         )
     found = stages(net, image)
     frozen = frozen_stages(found, recipe.freeze or "0")
     if not any(parameter.numel() for stage in found[frozen:] for parameter in stage.parameters(net)):
         raise RecipeError(
-            f"freeze = {recipe.freeze!r} leaves nothing to train: {found[-1].name} has no parameters. Freeze fewer of "
-            f"the stages {', '.join(stage.name for stage in found)}."
+            "freeze = {freeze!r} leaves nothing to train: {name} has no parameters. Freeze fewer of "
+            "the stages {found}.",
+            freeze=recipe.freeze,
+            name=found[-1].name,
+            found=", ".join(stage.name for stage in found),
         )
     return Stages(found, frozen, recipe.unfreeze_every if frozen else 0, recipe.stage_lr_decay)

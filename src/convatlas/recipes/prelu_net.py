@@ -4,7 +4,7 @@
 
 **Time.** Not run to its end here; three to four weeks on eight K40 in the paper (model C).
 **To expect.** ILSVRC-2012 validation, several scales, dense, top-1 and top-5 error: A 22.97 % and 6.28 %, B 22.85 % and
-6.27 %, C 21.59 % and 5.71 % (Table 5).
+6.27 %, C 21.59 % and 5.71 % (Table 6).
 **Printed.** Batch 128, momentum 0.9, decay 5e-4 but none on the slopes of PReLU, learning rate 0.01, then 0.001, then
 0.0001 when the error plateaus, about 80 epochs; the image's shorter side drawn from [256, 512] from the first epoch,
 mirror images, random colours.

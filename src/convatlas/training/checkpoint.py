@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from convatlas.errors import CheckpointError, TrainingError
+from convatlas.message import Message, joined, of_system
 from convatlas.training.trainee import Trainee
 
 SCHEMA = 1
@@ -43,15 +44,18 @@ def save(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         if temporary.read_bytes() != data:
-            raise OSError("what was read back differs from what was written")
+            raise OSError(Message("what was read back differs from what was written"))
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise TrainingError(
-            f"{path} ({len(data):,} bytes) could not be written: {error.strerror or error}. "
-            "Earlier checkpoints are intact; free some space or choose another --out, then continue with --resume."
+            "{path} ({data:,} bytes) could not be written: {reason}. "
+            "Earlier checkpoints are intact; free some space or choose another --out, then continue with --resume.",
+            path=path,
+            data=len(data),
+            reason=of_system(error),
         ) from error
 
 
@@ -64,21 +68,31 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror or error}.") from error
+        raise CheckpointError(
+            "checkpoint {path} cannot be read: {reason}.", path=path, reason=of_system(error)
+        ) from error
     header = _header(path, data)
     try:
         digest = header["__metadata__"]["sha256"]
         state = json.loads(header["__metadata__"]["convatlas"])
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} is a safetensors file, but not one that convatlas wrote.") from error
+        raise CheckpointError("{path} is a safetensors file, but not one that convatlas wrote.", path=path) from error
     if _digest(data, digest) != digest:
-        raise CheckpointError(f"{path} is damaged: its content does not match its SHA-256. Use another checkpoint.")
+        raise CheckpointError(
+            "{path} is damaged: its content does not match its SHA-256. Use another checkpoint.",
+            path=path,
+        )
     if state.get("schema") != SCHEMA:
-        raise CheckpointError(f"{path} has schema {state.get('schema')}; this version reads schema {SCHEMA}.")
+        raise CheckpointError(
+            "{path} has schema {found}; this version reads schema {schema}.",
+            path=path,
+            found=state.get("schema"),
+            schema=SCHEMA,
+        )
     try:
         return safetensors.torch.load(data), state
     except SafetensorError as error:
-        raise CheckpointError(f"{path} is damaged: {error}.") from error
+        raise CheckpointError("{path} is damaged: {error}.", path=path, error=error) from error
 
 
 def numbered(folder: Path, step: int) -> Path:
@@ -100,22 +114,22 @@ def prune(folder: Path, keep: int = 2) -> None:
         path.unlink(missing_ok=True)
 
 
-def newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any], list[str]]:
+def newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any], list[Message]]:
     """The newest checkpoint that is whole, and what was said of damaged ones passed over on the way.
 
     Raises:
         CheckpointError: there is none.
     """
-    complaints: list[str] = []
+    complaints: list[Message] = []
     for path in reversed(saved(folder)):
         try:
             tensors, state = load(path)
         except CheckpointError as error:
-            complaints.append(str(error))
+            complaints.append(error.message)
             continue
         return path, tensors, state, complaints
-    detail = " ".join(complaints) or "It holds no checkpoint-*.safetensors."
-    raise CheckpointError(f"nothing to resume in {folder}. {detail}")
+    detail = joined(complaints, " ") if complaints else Message("It holds no checkpoint-*.safetensors.")
+    raise CheckpointError("nothing to resume in {folder}. {detail}", folder=folder, detail=detail)
 
 
 def pack(trainee: Trainee) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -144,8 +158,10 @@ def unpack(tensors: dict[str, Tensor], scalars: dict[str, Any], trainee: Trainee
     names = [companion.name for companion in companions]
     if sorted(names) != sorted(scalars["companions"]):
         raise CheckpointError(
-            f"the checkpoint was written with {', '.join(scalars['companions']) or 'nothing'} beside the network, the "
-            f"run has {', '.join(names) or 'nothing'}: these are not the run's own settings."
+            "the checkpoint was written with {there} beside the network, the "
+            "run has {here}: these are not the run's own settings.",
+            there=", ".join(scalars["companions"]) or Message("nothing"),
+            here=", ".join(names) or Message("nothing"),
         )
     load_network(tensors, trainee.net)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -180,8 +196,11 @@ def load_network(tensors: dict[str, Tensor], net: torch.nn.Module, prefix: str =
     ]
     if wrong:
         raise CheckpointError(
-            f"these weights are of another network: {len(wrong)} of {len(expected)} tensors are missing, unknown or "
-            f"of another shape, {', '.join(wrong[:4])} among them."
+            "these weights are of another network: {wrong} of {expected} tensors are missing, unknown or "
+            "of another shape, {some} among them.",
+            wrong=len(wrong),
+            expected=len(expected),
+            some=", ".join(wrong[:4]),
         )
     net.load_state_dict(own)
 
@@ -205,14 +224,17 @@ def _quoted(digest: str) -> bytes:
 def _header(path: Path, data: bytes) -> dict[str, Any]:
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or length > min(_HEADER_LIMIT, len(data) - 8):
-        kind = "a pickle or zip archive, which is not opened" if data[:2] in (b"PK", b"\x80\x02") else "cut short"
-        raise CheckpointError(f"{path} is not a whole safetensors file ({kind}; {len(data):,} bytes).")
+        pickled = data[:2] in (b"PK", b"\x80\x02")
+        kind = Message("a pickle or zip archive, which is not opened") if pickled else Message("cut short")
+        raise CheckpointError(
+            "{path} is not a whole safetensors file ({kind}; {data:,} bytes).", path=path, kind=kind, data=len(data)
+        )
     try:
         header = json.loads(data[8 : 8 + length])
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is damaged: its header is not JSON.") from error
+        raise CheckpointError("{path} is damaged: its header is not JSON.", path=path) from error
     if not isinstance(header, dict):
-        raise CheckpointError(f"{path} is damaged: its header is not a table.")
+        raise CheckpointError("{path} is damaged: its header is not a table.", path=path)
     return header
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.errors import UsageError
+from convatlas.message import Message
 
 
 @functools.cache
@@ -30,9 +31,11 @@ def obstacle(device: str = "cpu") -> str:
         scaled = torch.compile(lambda x: x * factor)(torch.ones(3, device=device))
     except Exception as error:  # a compiler or its headers missing, a Python that torch.compile does not know yet
         reason = str(error.__cause__ or error).strip().splitlines()[0]
-        return f"torch.compile does not work here ({type(error).__name__}: {reason[:200]})"
+        return Message(
+            "torch.compile does not work here ({kind}: {reason})", kind=type(error).__name__, reason=reason[:200]
+        )
     right = torch.allclose(scaled, torch.full_like(scaled, factor))
-    return "" if right else "torch.compile gives wrong results here"
+    return Message("") if right else Message("torch.compile gives wrong results here")
 
 
 def compiled(
@@ -48,7 +51,8 @@ def compiled(
     device = next(net.parameters()).device.type
     if reason := obstacle(device):
         raise UsageError(
-            f"{reason}. On a CPU it needs a C++ compiler (Debian: apt install g++). Install one, or pass --compile off."
+            "{reason}. On a CPU it needs a C++ compiler (Debian: apt install g++). Install one, or pass --compile off.",
+            reason=reason,
         )
     clock = time.perf_counter()
     faster = cast(nn.Module, torch.compile(net, dynamic=False))

@@ -228,6 +228,9 @@ class SquaredFactors(TorchFunctionMode):
         rule = self.RULES.get(func)
         name = getattr(func, "__name__", str(func))
         if rule is None and name not in self.PASSIVE:
-            raise RecipeError(f"the rule sdlm is written for LeNet-5 of 1998; it does not know the operator {name}.")
+            raise RecipeError(
+                "the rule sdlm is written for LeNet-5 of 1998; it does not know the operator {name}.",
+                name=name,
+            )
         with torch._C.DisableTorchFunction():  # inside a rule the plain operators are meant
             return (rule or func)(*args, **(kwargs or {}))

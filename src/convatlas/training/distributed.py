@@ -37,6 +37,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from convatlas.errors import ConvAtlasError, LostRankError, RecipeError, UsageError
+from convatlas.message import Message
 
 PATIENCE = timedelta(days=1)
 
@@ -158,11 +159,14 @@ class Ranks(Team):
     def describe(self, batch_size: int) -> str:
         machines = self.size // self.local_size
         least, more = divmod(batch_size, self.size)
-        rows = f"{least} or {least + 1}" if more else str(least)
-        return (
-            f"{self.size} processes on {machines} {'machine' if machines == 1 else 'machines'}; the batch of "
-            f"{batch_size} is that of all together, {rows} images each; a silent rank is waited for "
-            f"{self._timeout.total_seconds():g} s"
+        return Message(
+            "{n} processes on {where}; the batch of {batch_size} is that of all together, {rows} images each; "
+            "a silent rank is waited for {seconds:g} s",
+            n=self.size,
+            where=Message("1 machine") if machines == 1 else Message("{n} machines", n=machines),
+            batch_size=batch_size,
+            rows=Message("{least} or {most}", least=least, most=least + 1) if more else least,
+            seconds=self._timeout.total_seconds(),
         )
 
     def device(self, wish: str) -> str:
@@ -175,12 +179,18 @@ class Ranks(Team):
             return wish
         if wish not in ("auto", "cuda"):
             if self.local_size > 1:
-                raise UsageError(f"--device {wish} names one GPU for {self.local_size} processes; pass --device cuda.")
+                raise UsageError(
+                    "--device {wish} names one GPU for {local_size} processes; pass --device cuda.",
+                    wish=wish,
+                    local_size=self.local_size,
+                )
             return wish
         if self.local_rank >= torch.cuda.device_count():
             raise UsageError(
-                f"{self.local_size} processes were started on a machine where torch sees {torch.cuda.device_count()} "
-                "GPUs. Start one for each (torchrun --nproc-per-node gpu), or pass --device cpu."
+                "{local_size} processes were started on a machine where torch sees {gpus} "
+                "GPUs. Start one for each (torchrun --nproc-per-node gpu), or pass --device cpu.",
+                local_size=self.local_size,
+                gpus=torch.cuda.device_count(),
             )
         torch.cuda.set_device(self.local_rank)
         return f"cuda:{self.local_rank}"
@@ -228,7 +238,7 @@ class Ranks(Team):
             raise own
         for rank, text in enumerate(said):
             if text:
-                raise LostRankError(f"rank {rank}: {text}") from own
+                raise LostRankError("rank {rank}: {text}", rank=rank, text=text) from own
 
     @contextlib.contextmanager
     def in_turn(self) -> Iterator[None]:
@@ -248,7 +258,8 @@ class Ranks(Team):
             if isinstance(error, dist.DistError) or any(word in str(error).lower() for word in _BROKEN):
                 raise LostRankError(
                     "another process of this training ended or did not answer "
-                    f"({str(error).splitlines()[0]}). Its own message, if it had one, is above."
+                    "({reason}). Its own message, if it had one, is above.",
+                    reason=str(error).splitlines()[0],
                 ) from error
             raise
 
@@ -437,7 +448,9 @@ def join(timeout_s: float = 30.0) -> Team:
             store = of_this_start(given, rank, size)
             dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=PATIENCE)
         except RuntimeError as error:
-            raise LostRankError(f"the processes of this training did not find each other: {error}") from error
+            raise LostRankError(
+                "the processes of this training did not find each other: {error}", error=error
+            ) from error
         atexit.register(leave)
     return Ranks(timeout_s)
 
@@ -483,8 +496,12 @@ def refuse_contradictions(batch_size: int, accumulate: int, team: Team) -> None:
         RecipeError: a batch smaller than the number of processes.
     """
     if batch_size // accumulate < team.size:
-        parts = f" in {accumulate} parts" if accumulate > 1 else ""
+        parts = Message(" in {n} parts", n=accumulate) if accumulate > 1 else ""
         raise RecipeError(
-            f"a batch of {batch_size} images{parts} cannot be shared among {team.size} processes: batch_size is that "
-            f"of all together. Pass --batch-size {accumulate * team.size} or more, or start fewer processes."
+            "a batch of {batch_size} images{parts} cannot be shared among {size} processes: batch_size is that "
+            "of all together. Pass --batch-size {least} or more, or start fewer processes.",
+            batch_size=batch_size,
+            parts=parts,
+            size=team.size,
+            least=accumulate * team.size,
         )

@@ -25,7 +25,10 @@ class FilterRadius(Companion):
         self.radius = radius
         self.filters = [module.weight for module in net.modules() if isinstance(module, nn.Conv2d)]
         if not self.filters:
-            raise RecipeError(f"filter_rms = {radius:g}: this network has no convolutions; leave the setting out.")
+            raise RecipeError(
+                "filter_rms = {radius:g}: this network has no convolutions; leave the setting out.",
+                radius=radius,
+            )
 
     @torch.no_grad()
     def after_update(self, step: int) -> None:

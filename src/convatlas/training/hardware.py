@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 from convatlas.errors import UsageError
+from convatlas.message import Message
 
 # glibc malloc.h: the numbers of mallopt's parameters
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
@@ -176,30 +177,34 @@ def choose(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(f"device {device!r} is not usable: torch sees no CUDA device here. Pass --device cpu.")
+        raise UsageError(
+            "device {device!r} is not usable: torch sees no CUDA device here. Pass --device cpu.",
+            device=device,
+        )
     try:
         place = torch.device(device)
     except RuntimeError as error:
-        raise UsageError(f"device {device!r} is not known to torch. Pass cpu, cuda or cuda:N.") from error
+        raise UsageError("device {device!r} is not known to torch. Pass cpu, cuda or cuda:N.", device=device) from error
     if threads is not None and threads < 1:
-        raise UsageError(f"--threads {threads}: at least 1 is needed.")
+        raise UsageError("--threads {threads}: at least 1 is needed.", threads=threads)
     if threads is None and "OMP_NUM_THREADS" not in os.environ:
         threads = min(torch.get_num_threads(), physical_cores())
     if threads is not None:
         torch.set_num_threads(threads)
     if precision not in ("auto", "bf16", "fp32"):
-        raise UsageError(f"precision {precision!r} is not known. Pass auto, bf16 or fp32.")
+        raise UsageError("precision {precision!r} is not known. Pass auto, bf16 or fp32.", precision=precision)
     native = fast_bf16(place)
     if precision == "auto":
         precision = "bf16" if native else "fp32"
-        why = "bf16 instructions found" if native else "no bf16 instructions here, where autocast would be slower"
+        slower = Message("no bf16 instructions here, where autocast would be slower")
+        why = Message("bf16 instructions found") if native else slower
     else:
-        why = "precision as asked"
-        if precision == "bf16" and not native:
-            why += "; slow, for there are no bf16 instructions here"
-    kept = "system default"
+        slow = Message("precision as asked; slow, for there are no bf16 instructions here")
+        why = slow if precision == "bf16" and not native else Message("precision as asked")
+    kept = Message("system default")
     if allocator and place.type == "cpu" and keep_freed_memory():
-        kept = "keeps freed memory" + (", in huge pages" if use_huge_pages() else "")
+        freed = Message("keeps freed memory")
+        kept = Message("keeps freed memory, in huge pages") if use_huge_pages() else freed
     return Hardware(
         device=device,
         threads=torch.get_num_threads(),

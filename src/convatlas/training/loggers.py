@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from convatlas.errors import Interrupted, MissingDependencyError, RecipeError, UnknownNameError
+from convatlas.message import Message
 from convatlas.training.loop import Observer, State
 
 
@@ -156,7 +157,7 @@ def by_names(names: str) -> list[Logger]:
         if name not in KINDS:
             raise UnknownNameError("logger", name, KINDS)
     if len(set(wanted)) < len(wanted):
-        raise RecipeError(f"log = {names!r} names a logger twice.")
+        raise RecipeError("log = {names!r} names a logger twice.", names=names)
     return [KINDS[name]() for name in wanted]
 
 
@@ -206,4 +207,10 @@ class Tracking(Observer):
                 tell(logger)
             except Exception as error:  # of somebody else's making: whatever it is, the training goes on
                 self._loggers.remove(logger)
-                self._note(f"{type(logger).__name__} failed and is left out from here on: {error}")
+                self._note(
+                    Message(
+                        "{logger} failed and is left out from here on: {error}",
+                        logger=type(logger).__name__,
+                        error=error,
+                    )
+                )

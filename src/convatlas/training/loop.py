@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.errors import Interrupted, NonFiniteLossError
+from convatlas.message import Message
 from convatlas.training import checkpoint, optim
 from convatlas.training.companion import described, judged
 from convatlas.training.distributed import ALONE, Team
@@ -236,7 +237,7 @@ class Session:
 
     def save(self) -> None:
         if not all(bool(torch.isfinite(parameter).all()) for parameter in self.trainee.net.parameters()):
-            raise diverged("a weight is not finite", self.state, self.plan)
+            raise diverged(Message("a weight is not finite"), self.state, self.plan)
         if self.team.leads:
             self.journal.sync()
             self.state.journal_bytes = self.journal.length
@@ -298,7 +299,7 @@ def save_state(folder: Path, trainee: Trainee, state: State) -> None:
     checkpoint.prune(folder)
 
 
-def resume(folder: Path, trainee: Trainee) -> tuple[State, list[str]]:
+def resume(folder: Path, trainee: Trainee) -> tuple[State, list[Message]]:
     """Put everything where the newest whole checkpoint was; complaints name damaged ones passed over.
 
     Raises:
@@ -327,20 +328,26 @@ def finished(state: State, plan: Plan, steps: int) -> bool:
 
 def refuse_divergence(loss: float, state: State, plan: Plan) -> None:
     if not math.isfinite(state.loss_sum):
-        raise diverged(f"the loss is {state.loss_sum}", state, plan)
+        raise diverged(Message("the loss is {loss}", loss=state.loss_sum), state, plan)
     if loss > EXPLODED:
-        raise diverged(f"the loss has exploded to {loss:.3g}", state, plan)
+        raise diverged(Message("the loss has exploded to {loss:.3g}", loss=loss), state, plan)
 
 
 def diverged(what: str, state: State, plan: Plan) -> NonFiniteLossError:
     return NonFiniteLossError(
-        f"{what} at update {state.step}; the learning rate ({plan.lr:g}) is probably too high. "
-        f"Pass a lower --lr ({plan.lr / 10:g}, say). Checkpoints written before that are intact."
+        "{what} at update {step}; the learning rate ({lr:g}) is probably too high. "
+        "Pass a lower --lr ({lower:g}, say). Checkpoints written before that are intact.",
+        what=what,
+        step=state.step,
+        lr=plan.lr,
+        lower=plan.lr / 10,
     )
 
 
 def interrupted(folder: Path, state: State, signal_number: int) -> Interrupted:
     return Interrupted(
-        f"stopped after update {state.step}; a checkpoint was written. Continue:  convatlas train --resume {folder}",
+        "stopped after update {step}; a checkpoint was written. Continue:  convatlas train --resume {folder}",
         signal_number,
+        step=state.step,
+        folder=folder,
     )

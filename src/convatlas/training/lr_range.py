@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.errors import NonFiniteLossError, UsageError
+from convatlas.message import Message
 from convatlas.training import optim
 from convatlas.training.loop import seed_update
 from convatlas.training.losses import Loss
@@ -25,7 +26,7 @@ from convatlas.training.step import train_step
 
 DIVERGED = 4.0  # times the lowest running loss
 MEMORY = 0.9  # of the running loss: about ten updates
-RULE = "a tenth of the learning rate at which the smoothed loss is lowest"
+RULE = Message("a tenth of the learning rate at which the smoothed loss is lowest")
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,10 @@ def lr_range(
     """
     if not 0 < low < high or updates < 20:
         raise UsageError(
-            f"{updates} updates from {low:g} to {high:g}: at least 20, from a low rate above 0 to a higher."
+            "{updates} updates from {low:g} to {high:g}: at least 20, from a low rate above 0 to a higher.",
+            updates=updates,
+            low=low,
+            high=high,
         )
     sweep = [low * (high / low) ** (update / (updates - 1)) for update in range(updates)]
     lrs: list[float] = []

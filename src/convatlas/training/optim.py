@@ -81,7 +81,7 @@ def build(
     elif name == "muon":
         optimizer = Muon(groups, lr=lr, momentum=momentum, eps=eps or 1e-8)
     else:
-        raise RecipeError(f"optimizer {name!r} is not known. Known: sgd, adamw, rmsprop, muon.")
+        raise RecipeError("optimizer {name!r} is not known. Known: sgd, adamw, rmsprop, muon.", name=name)
     if any(group.get("l1") for group in groups):
         optimizer.register_step_pre_hook(penalise_l1)
     return optimizer

@@ -29,7 +29,10 @@ def set_dropout(net: nn.Module, rate: float) -> None:
             module.drop_rate = rate
             found += 1
     if not found:
-        raise RecipeError(f"dropout = {rate:g}: this network has no dropout anywhere; leave the setting out.")
+        raise RecipeError(
+            "dropout = {rate:g}: this network has no dropout anywhere; leave the setting out.",
+            rate=rate,
+        )
 
 
 def set_stochastic_depth(net: nn.Module, rate: float) -> None:
@@ -46,6 +49,9 @@ def set_stochastic_depth(net: nn.Module, rate: float) -> None:
     blocks: list[Any] = [module for module in net.modules() if hasattr(module, "survival")]
     branches = [block for block in blocks if block.branch_end is not None]
     if not branches:
-        raise RecipeError(f"stochastic_depth = {rate:g}: it is written for residual networks (resnet*, not plain*).")
+        raise RecipeError(
+            "stochastic_depth = {rate:g}: it is written for residual networks (resnet*, not plain*).",
+            rate=rate,
+        )
     for number, branch in enumerate(branches, start=1):
         branch.survival = 1 - rate * number / len(branches)

@@ -123,4 +123,6 @@ def by_name(name: str, **settings: object) -> Schedule:
     try:
         return SCHEDULES[name](**settings)
     except TypeError as error:
-        raise RecipeError(f"schedule {name!r} does not take {settings}: {error}") from error
+        raise RecipeError(
+            "schedule {name!r} does not take {settings}: {error}", name=name, settings=settings, error=error
+        ) from error

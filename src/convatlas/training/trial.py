@@ -19,6 +19,8 @@ from typing import Any
 
 from torch import Tensor
 
+from convatlas.message import Message, of_system
+
 WARM_UP, TIMED = 2, 5  # updates of each way: primitives are built and memory is touched, then the median is taken
 SHARE = 0.02  # of a run, at most, that a trial may cost
 CLEARLY = 1.05  # so many times as fast must a way be to be preferred to what the instruction set suggests
@@ -133,7 +135,9 @@ class Records:
             temporary.write_text(json.dumps({"schema": 1, "trials": content}, indent=1), encoding="utf-8")
             os.replace(temporary, self.path)
         except OSError as error:
-            self.notes.append(f"the trial could not be kept in {self.path}: {error.strerror or error}")
+            self.notes.append(
+                Message("the trial could not be kept in {path}: {reason}", path=self.path, reason=of_system(error))
+            )
             with contextlib.suppress(OSError):
                 temporary.unlink()
 
@@ -145,7 +149,7 @@ class Records:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            self.notes.append(f"{self.path} is damaged and was passed over; it is written anew")
+            self.notes.append(Message("{path} is damaged and was passed over; it is written anew", path=self.path))
             return {}
 
 

@@ -76,10 +76,15 @@ def deconvolve(
         for handle in handles:
             handle.remove()
     if not seen:
-        raise ShapeError(f"layer {layer} did not run in the forward pass of evaluation mode.")
+        raise ShapeError("layer {layer} did not run in the forward pass of evaluation mode.", layer=layer)
     maps = seen[0]
     if maps.dim() != 4 or not 0 <= channel < maps.shape[1]:
-        raise ShapeError(f"layer {layer} puts out {tuple(maps.shape)}; it has no feature map {channel}.")
+        raise ShapeError(
+            "layer {layer} puts out {shape}; it has no feature map {channel}.",
+            layer=layer,
+            shape=tuple(maps.shape),
+            channel=channel,
+        )
     strongest = maps[:, channel].flatten(start_dim=1).max(dim=1).values  # (N,)
     (projection,) = torch.autograd.grad(strongest.sum(), pixels)
     return projection

@@ -40,9 +40,13 @@ def read_caffemodel(data: bytes, name: str = "the caffemodel") -> dict[str, Tens
     except (IndexError, struct.error, UnicodeDecodeError, ValueError) as error:
         if isinstance(error, CheckpointError):
             raise
-        raise CheckpointError(f"{name} is damaged, cut short, or no caffemodel: {error}. Fetch it again.") from error
+        raise CheckpointError(
+            "{name} is damaged, cut short, or no caffemodel: {error}. Fetch it again.",
+            name=name,
+            error=error,
+        ) from error
     if not tensors:
-        raise CheckpointError(f"{name} holds no weights.")
+        raise CheckpointError("{name} holds no weights.", name=name)
     return tensors
 
 
@@ -74,7 +78,13 @@ def read_blob(message: memoryview, blob: str, name: str) -> Tensor:
     count = sum(len(part) for part in parts)
     Claims(name).tensor(blob, tuple(shape), 4, 4 * count)
     if math.prod(shape) != count:
-        raise CheckpointError(f"{name}: {blob} claims the shape {tuple(shape)} but holds {count:,} numbers.")
+        raise CheckpointError(
+            "{name}: {blob} claims the shape {shape} but holds {count:,} numbers.",
+            name=name,
+            blob=blob,
+            shape=tuple(shape),
+            count=count,
+        )
     return torch.from_numpy(np.concatenate(parts).astype(np.float32)).reshape(shape)
 
 

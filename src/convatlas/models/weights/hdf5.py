@@ -68,7 +68,7 @@ def read_keras(path: Path) -> Tensors:
 
 
 def damaged(path: Path, error: BaseException) -> CheckpointError:
-    return CheckpointError(f"{path} is damaged or cut short: {error}. Fetch it again.")
+    return CheckpointError("{path} is damaged or cut short: {error}. Fetch it again.", path=path, error=error)
 
 
 def member(archive: zipfile.ZipFile, name: str, limit: int, path: Path) -> IO[bytes]:
@@ -76,7 +76,7 @@ def member(archive: zipfile.ZipFile, name: str, limit: int, path: Path) -> IO[by
     try:
         info = archive.getinfo(name)
     except KeyError as error:
-        raise CheckpointError(f"{path} is no .keras file: it holds no {name}.") from error
+        raise CheckpointError("{path} is no .keras file: it holds no {name}.", path=path, name=name) from error
     Claims(path, limit).bytes(name, info.file_size, info.compress_size)
     return archive.open(info)
 
@@ -97,12 +97,16 @@ def weights_in(file: IO[bytes], path: Path, names: dict[str, str]) -> Tensors:
             for place, item in data_sets(content, h5py):
                 claims.tensor(place, item.shape, item.dtype.itemsize, item.id.get_storage_size())
                 if item.external or item.is_virtual:
-                    raise CheckpointError(f"{path}: {place} would be read from another file of this machine; refused.")
+                    raise CheckpointError(
+                        "{path}: {place} would be read from another file of this machine; refused.",
+                        path=path,
+                        place=place,
+                    )
                 tensors[parameter(place, item, names, path)] = torch.from_numpy(item[()]).float()
     except DAMAGED as error:
         raise damaged(path, error) from error
     if not tensors:
-        raise CheckpointError(f"{path} holds no weights.")
+        raise CheckpointError("{path} holds no weights.", path=path)
     return tensors
 
 
@@ -132,8 +136,10 @@ def parameter(place: str, item: h5py.Dataset, names: dict[str, str], path: Path)
     layer = item.parent.attrs.get("name", names.get(match["group"]))
     if not isinstance(layer, str):
         raise CheckpointError(
-            f"{path} does not name its layers ({match['group']}), as early files of Keras 3 do not: "
-            "save the whole model as .keras, or its weights by a newer Keras."
+            "{path} does not name its layers ({group}), as early files of Keras 3 do not: "
+            "save the whole model as .keras, or its weights by a newer Keras.",
+            path=path,
+            group=match["group"],
         )
     number, count = int(match["number"]), len(item.parent)
     known = VARIABLES.get(match["kind"], ())

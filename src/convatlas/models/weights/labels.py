@@ -58,13 +58,22 @@ class Labels:
         unknown = [name for name, found in zip(classes, outputs, strict=True) if not found]
         if unknown:
             raise DataError(
-                f"{source} has classes that {network} does not know: {', '.join(unknown[:5])}. "
-                f"It knows {len(self)}: {', '.join(self.names[:20])}{' ...' if len(self) > 20 else '.'}"
+                "{source} has classes that {network} does not know: {unknown}. It knows {count}: {names}",
+                source=source,
+                network=network,
+                unknown=", ".join(unknown[:5]),
+                count=len(self),
+                names=", ".join(self.names[:20]) + (" ..." if len(self) > 20 else "."),
             )
         for name, found in zip(classes, outputs, strict=True):
             if len(found) > 1:
                 meant = " or ".join(", ".join((self.names[place], *self.others[place][:1])) for place in found)
-                raise DataError(f"the class {name} of {source} may be {meant}: spell it as the one that is meant.")
+                raise DataError(
+                    "the class {name} of {source} may be {meant}: spell it as the one that is meant.",
+                    name=name,
+                    source=source,
+                    meant=meant,
+                )
         return [found[0] for found in outputs]
 
 

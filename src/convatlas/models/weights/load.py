@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.errors import CheckpointError, UnknownNameError, UsageError
+from convatlas.message import Message, joined
 from convatlas.models._blocks import Classifier
 from convatlas.models._registry import entry
 from convatlas.models.weights.caffe import from_caffe
@@ -86,12 +87,18 @@ def load_weights(net: nn.Module, path: str | Path, source: str | None = None) ->
 def preparation(line: Published | None, source: str, network: str) -> tuple[Preparation | None, str]:
     """How the images are prepared, and where that is from."""
     if line is not None:
-        return line.preparation, f"published with {line.full_name} of {line.network}"
+        return line.preparation, Message(
+            "published with {name} of {network}", name=line.full_name, network=line.network
+        )
     if (usual := assumed(source, network)) is None:
-        return None, f"unknown: {source} files do not say how their images were prepared"
+        return None, Message("unknown: {source} files do not say how their images were prepared", source=source)
     return (
         usual,
-        f"assumed: usual for {source} weights of {network}; this file is none of the published ones known here",
+        Message(
+            "assumed: usual for {source} weights of {network}; this file is none of the published ones known here",
+            source=source,
+            network=network,
+        ),
     )
 
 
@@ -112,8 +119,11 @@ def detect(net: Classifier, tensors: Tensors) -> str:
             best, fitting = source, count
     if 2 * fitting < len(tensors):
         raise CheckpointError(
-            f"these weights are of no source known for {net.network}: {named(list(tensors))} "
-            f"fit none of {', '.join(SOURCES)}. Is it the right network?"
+            "these weights are of no source known for {network}: {names} "
+            "fit none of {sources}. Is it the right network?",
+            network=net.network,
+            names=named(list(tensors)),
+            sources=", ".join(SOURCES),
         )
     return best
 
@@ -130,8 +140,14 @@ def converted(net: Classifier, tensors: Tensors, source: str) -> Tensors:
         return from_keras(tensors, net, family, stem) if any("/" in name for name in tensors) else dict(tensors)
     rename = renamer(source, family, net)
     if rename is None:
-        known = ", ".join(other for other in SOURCES if renamer(other, family, net)) or "none"
-        raise CheckpointError(f"{source} has no {family} weights known here; for {net.network} there are: {known}.")
+        known = ", ".join(other for other in SOURCES if renamer(other, family, net)) or Message("none")
+        raise CheckpointError(
+            "{source} has no {family} weights known here; for {network} there are: {known}.",
+            source=source,
+            family=family,
+            network=net.network,
+            known=known,
+        )
     found = {rename(name): value for name, value in tensors.items()}
     for name, value in found.items():  # timm runs VGG's fully connected layers as convolutions
         if name in shapes and value.dim() == 4 and (value.shape[0], value[0].numel()) == shapes[name]:
@@ -155,14 +171,27 @@ def complain(net: Classifier, path: str | Path, source: str, state: dict[str, Te
     if not (missing or unknown or reshaped):
         return
     faults = [
-        f"{len(names)} {what} ({named(names)})"
-        for what, names in (("missing", missing), ("unknown", unknown), ("of another shape", reshaped))
+        Message("{n} {what} ({names})", n=len(names), what=what, names=named(names))
+        for what, names in (
+            (Message("missing"), missing),
+            (Message("unknown"), unknown),
+            (Message("of another shape"), reshaped),
+        )
         if names
     ]
-    way_out = "Is it the right network, and the right source?"
+    way_out = Message("Is it the right network, and the right source?")
     if reshaped and not (missing or unknown):
-        way_out = "Build the network with the num_classes, in_channels and image_size the weights were trained with."
-    raise CheckpointError(f"{path} ({source}) does not fit {net.network}: {', '.join(faults)}. {way_out}")
+        way_out = Message(
+            "Build the network with the num_classes, in_channels and image_size the weights were trained with."
+        )
+    raise CheckpointError(
+        "{path} ({source}) does not fit {network}: {faults}. {way_out}",
+        path=path,
+        source=source,
+        network=net.network,
+        faults=joined(faults),
+        way_out=way_out,
+    )
 
 
 def named(names: list[str]) -> str:

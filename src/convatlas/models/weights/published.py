@@ -64,9 +64,12 @@ def published(network: str, weights: str) -> Published:
     """
     known = {line.full_name: line for line in table() if line.network == network}
     if not known:
-        raise UsageError(f"no published weights are known for {network}; give the path of a file instead.")
+        raise UsageError(
+            "no published weights are known for {network}; give the path of a file instead.",
+            network=network,
+        )
     if weights not in known:
-        raise UnknownNameError(f"weights of {network}", weights, known)
+        raise UnknownNameError("weights of {network}", weights, known, network=network)
     return known[weights]
 
 
@@ -82,8 +85,13 @@ def fetched(line: Published, download: bool = False) -> Path:
         return verified(path, line)
     if not download:
         raise CheckpointError(
-            f"{line.full_name} of {line.network} is not in {folder}. Pass download=True (--download) to fetch "
-            f"{line.url} ({line.licence}), or put the file there."
+            "{full_name} of {network} is not in {folder}. Pass download=True (--download) to fetch "
+            "{url} ({licence}), or put the file there.",
+            full_name=line.full_name,
+            network=line.network,
+            folder=folder,
+            url=line.url,
+            licence=line.licence,
         )
     folder.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
@@ -106,9 +114,13 @@ def fetch(url: str, partial: Path) -> None:
                     file.write(block)
     except urllib.error.HTTPError as error:
         if error.code != 416:  # "range not satisfiable": all of it is there already
-            raise CheckpointError(f"{url} cannot be fetched: {error}. Try again, or fetch it by hand.") from error
+            raise CheckpointError(
+                "{url} cannot be fetched: {error}. Try again, or fetch it by hand.", url=url, error=error
+            ) from error
     except OSError as error:
-        raise CheckpointError(f"{url} cannot be fetched: {error}. Try again: what came is kept.") from error
+        raise CheckpointError(
+            "{url} cannot be fetched: {error}. Try again: what came is kept.", url=url, error=error
+        ) from error
 
 
 def recognised(path: str | Path) -> Published | None:
@@ -129,7 +141,11 @@ def verified(path: Path, line: Published) -> Path:
         spoilt = path.with_name(path.name + ".spoilt")
         path.replace(spoilt)
         raise CheckpointError(
-            f"{path} is not the published file: its SHA-256 begins {digest[:8]}, not "
-            f"{line.sha256_prefix}. It was moved to {spoilt.name}; fetch it again."
+            "{path} is not the published file: its SHA-256 begins {digest}, not "
+            "{sha256_prefix}. It was moved to {name}; fetch it again.",
+            path=path,
+            digest=digest[:8],
+            sha256_prefix=line.sha256_prefix,
+            name=spoilt.name,
         )
     return path

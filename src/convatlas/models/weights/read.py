@@ -29,9 +29,11 @@ def read_tensors(path: str | Path) -> Tensors:
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"there is no weights file {path}.")
+        raise CheckpointError("there is no weights file {path}.", path=path)
     if path.suffix not in READERS:
-        raise CheckpointError(f"{path} is not a weights file; known endings are {', '.join(READERS)}.")
+        raise CheckpointError(
+            "{path} is not a weights file; known endings are {endings}.", path=path, endings=", ".join(READERS)
+        )
     return READERS[path.suffix](path)
 
 
@@ -51,8 +53,13 @@ class Claims:
         size = itemsize * math.prod(shape)
         if any(side < 0 for side in shape) or self.total + size > self.limit:
             raise CheckpointError(
-                f"{self.path}: {name} claims the shape {tuple(shape)}, {size:,} bytes; the file's tensors would need "
-                f"more than {self.limit:,}, more than any network here; refused."
+                "{path}: {name} claims the shape {shape}, {size:,} bytes; the file's tensors would need "
+                "more than {limit:,}, more than any network here; refused.",
+                path=self.path,
+                name=name,
+                shape=tuple(shape),
+                size=size,
+                limit=self.limit,
             )
         self.bytes(f"{name}, of shape {tuple(shape)},", size, stored)
 
@@ -61,8 +68,13 @@ class Claims:
         self.total += size
         if self.total > self.limit or size > DEFLATE_MAX_RATIO * stored:
             raise CheckpointError(
-                f"{self.path}: {name} claims {size:,} bytes, but {stored:,} are stored for it and at most "
-                f"{self.limit:,} allowed; refused."
+                "{path}: {name} claims {size:,} bytes, but {stored:,} are stored for it and at most "
+                "{limit:,} allowed; refused.",
+                path=self.path,
+                name=name,
+                size=size,
+                stored=stored,
+                limit=self.limit,
             )
 
 
@@ -73,7 +85,9 @@ def read_safetensors(path: Path) -> Tensors:
     try:
         return load_file(str(path))
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged or cut short: {error}. Fetch it again.") from error
+        raise CheckpointError(
+            "{path} is damaged or cut short: {error}. Fetch it again.", path=path, error=error
+        ) from error
 
 
 def read_pth(path: Path) -> Tensors:
@@ -83,11 +97,14 @@ def read_pth(path: Path) -> Tensors:
             document = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path} holds a pickle with more than tensors in it, which could run code; it is refused. "
-            "Ask its author for a state_dict, or convert it to safetensors where you trust it."
+            "{path} holds a pickle with more than tensors in it, which could run code; it is refused. "
+            "Ask its author for a state_dict, or convert it to safetensors where you trust it.",
+            path=path,
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path} is damaged or cut short: {error}. Fetch it again.") from error
+        raise CheckpointError(
+            "{path} is damaged or cut short: {error}. Fetch it again.", path=path, error=error
+        ) from error
     return only_tensors(document, path)
 
 
@@ -96,10 +113,12 @@ def only_tensors(document: Any, path: Path) -> Tensors:
         if isinstance(document, dict) and isinstance(document.get(key), dict):
             document = document[key]
     if not isinstance(document, dict):
-        raise CheckpointError(f"{path} holds a {type(document).__name__}, not a state_dict of names and tensors.")
+        raise CheckpointError(
+            "{path} holds a {kind}, not a state_dict of names and tensors.", path=path, kind=type(document).__name__
+        )
     tensors = {str(key): value for key, value in document.items() if isinstance(value, Tensor)}
     if not tensors:
-        raise CheckpointError(f"{path} holds no tensors.")
+        raise CheckpointError("{path} holds no tensors.", path=path)
     return tensors
 
 
@@ -119,7 +138,9 @@ def read_npz(path: Path) -> Tensors:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
     except (ValueError, TypeError, OSError, zipfile.BadZipFile, EOFError) as error:
-        raise CheckpointError(f"{path} is damaged, cut short, or holds more than arrays: {error}.") from error
+        raise CheckpointError(
+            "{path} is damaged, cut short, or holds more than arrays: {error}.", path=path, error=error
+        ) from error
 
 
 def npy_header(file: Any) -> tuple[tuple[int, ...], Any]:
