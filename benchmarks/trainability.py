@@ -49,10 +49,12 @@ HEAVY = {"vgg": 32, "prelu_net": 32}  # families whose networks take seconds an 
 # where the printed start is none from scratch, or is known to fail: the modern start comes first, with the reason
 A_FIRST = "the paper starts the deeper nets from a trained A (1409.1556, section 3.1)"
 RECTIFIED = "rectified logits: from the printed start classes fall below zero for good"
+SMALL_FIRST = "the small first weights of its fully connected layers are for images in [-128, 128] (section 2.2)"
 DEGRADED = "a deep plain net: the rate that suits the printed start sends it to the plateau"
 MODERN_FIRST = {
     **dict.fromkeys(("vgg13", "vgg16_c", "vgg16", "vgg19"), A_FIRST),
     **dict.fromkeys(("squeezenet_simple_bypass", "squeezenet_complex_bypass", "nin_cifar"), RECTIFIED),
+    **dict.fromkeys(("prelu_net_a", "prelu_net_a@relu", "prelu_net_b", "prelu_net_c"), SMALL_FIRST),
     **dict.fromkeys(("plain56_cifar", "plain110_cifar"), DEGRADED),
     "googlenet": "no batch norm to make up for Caffe's xavier in so few updates",
 }

@@ -13,4 +13,4 @@ def test_a_card_is_printed_as_it_is_read():
 
 
 def test_a_recalled_figure_says_so():
-    assert "recalled, not checked against the text" in str(ca.card("resnet20_cifar"))
+    assert "recalled, not checked against the text" in str(ca.card("speednet_cifar"))
