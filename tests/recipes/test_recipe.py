@@ -44,6 +44,30 @@ def test_a_setting_that_does_not_exist_offers_the_near_ones(tmp_path):
         resolve(Recipe(), config=config, environment={})
 
 
+def test_a_misspelt_environment_variable_offers_the_near_ones_and_others_are_left_alone():
+    with pytest.raises(UnknownNameError, match=r"unknown setting 'epoch'. Did you mean epochs.*CONVATLAS_EPOCH\)"):
+        resolve(Recipe(), environment={"CONVATLAS_EPOCH": "3"})
+    others = {"CONVATLAS_LANG": "ko", "CONVATLAS_CACHE": "/tmp", "CONVATLAS_SHARED": "/data", "EPOCH": "1970"}
+    assert resolve(Recipe(), environment=others)[0] == Recipe()
+
+
+@pytest.mark.parametrize("flag", [None, "--optimizer"])
+@pytest.mark.parametrize("environment", [{}, {"CONVATLAS_OPTIMIZER": "adamw"}])
+def test_a_contradiction_is_refused_wherever_its_halves_are_from_and_says_where(tmp_path, flag, environment):
+    config = tmp_path / "mine.toml"
+    config.write_text("nesterov = true\n" + ("" if flag or environment else 'optimizer = "adamw"\n'))
+    flags = {"optimizer": "adamw"} if flag else {}
+    with pytest.raises(RecipeError, match="nesterov needs the optimizer sgd") as refused:
+        resolve(Recipe(), flags, config, environment)
+    place = flag or next(iter(environment), config)  # a flag beats the environment, and that the file
+    assert f"nesterov is from {config}, optimizer is from {place})" in str(refused.value)
+
+
+def test_what_was_typed_just_now_is_not_told_where_it_is_from():
+    with pytest.raises(RecipeError, match=r"drop --nesterov\.$"):
+        resolve(Recipe(), {"nesterov": True, "optimizer": "adamw"}, environment={})
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
