@@ -38,8 +38,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from convatlas.errors import ConvAtlasError, LostRankError, RecipeError, UsageError
 from convatlas.message import Message
+from convatlas.training.synced_batchnorm import SyncedBatchNorm
 
 PATIENCE = timedelta(days=1)
+_BROKEN = ("gloo", "nccl", "pair closure", "connection closed", "connection reset")  # in messages of lost peers
+_SYNCED = (SyncedBatchNorm, nn.SyncBatchNorm)
 
 
 class Share(NamedTuple):
@@ -343,86 +346,6 @@ class Replica(DistributedDataParallel):
     def __init__(self, net: nn.Module, trained: list[nn.Parameter], group: dist.ProcessGroup) -> None:
         super().__init__(net, process_group=group, find_unused_parameters=True, **_BUFFERS_STAY)
         self.trained = trained
-
-
-class SyncedBatchNorm(_BatchNorm):
-    """Batch norm over the rows of all ranks: its means and variances are those of one process with the whole batch.
-
-    Each rank's count, mean and sum of squared deviations are gathered and combined by Chan, Golub and LeVeque's rule
-    (1979); the gradient flows back through the gathering. For CPUs: torch's own is written for GPUs only.
-
-    Attributes:
-        counts: whether this rank's rows count; where another rank has the same ones they add nothing, and the
-            n / (n - 1) of the unbiased variance is that of one process.
-    """
-
-    group: dist.ProcessGroup | None = None
-    counts = True
-
-    @classmethod
-    def of(cls, norm: _BatchNorm, group: dist.ProcessGroup) -> SyncedBatchNorm:
-        """The synced form of ``norm``, with its very parameters and buffers."""
-        synced = cls(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
-        synced.group, synced.weight, synced.bias = group, norm.weight, norm.bias
-        synced.running_mean, synced.running_var = norm.running_mean, norm.running_var
-        synced.num_batches_tracked = norm.num_batches_tracked
-        return synced.train(norm.training)
-
-    def _check_input_dim(self, input: Tensor) -> None:
-        if input.ndim < 2:
-            raise ValueError(f"expected (N, C, ...); got {tuple(input.shape)}")
-
-    def forward(self, input: Tensor) -> Tensor:  # (N, C, ...)
-        if not self.training or self.group is None:
-            return super().forward(input)
-        self._check_input_dim(input)
-        values = input.float()
-        rest = [0, *range(2, input.ndim)]  # all dimensions but the channels
-        shape = [1, -1] + [1] * (input.ndim - 2)
-        own_count = values.new_tensor([self.counts * input.numel() / input.shape[1]])
-        own_mean = values.mean(rest)
-        own_spread = self.counts * (values - own_mean.view(shape)).square().sum(rest)
-        gathered: Tensor = _Gather.apply(torch.cat((own_mean, own_spread, own_count)), self.group)  # (ranks, 2 C + 1)
-        means, spreads, counts = gathered.split([self.num_features, self.num_features, 1], dim=1)
-        total = counts.sum()
-        mean = (counts * means).sum(0) / total
-        variance = (spreads + counts * (means - mean).square()).sum(0) / total
-        self._remember(mean.detach(), variance.detach() * total / (total - 1))
-        normalised = (values - mean.view(shape)) * torch.rsqrt(variance + self.eps).view(shape)
-        if self.affine:
-            normalised = normalised * self.weight.view(shape) + self.bias.view(shape)
-        return normalised.to(input.dtype)
-
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        """Move the running statistics; the variance is the unbiased one, as torch has it."""
-        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
-            return
-        self.num_batches_tracked.add_(1)
-        momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean, momentum)
-        self.running_var.lerp_(variance, momentum)
-
-
-class _Gather(torch.autograd.Function):
-    """(n,) of every rank -> (ranks, n) on every rank; backward each rank gets the sum of what all say of its row."""
-
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, own: Tensor, group: dist.ProcessGroup) -> Tensor:
-        ctx.group = group  # type: ignore[attr-defined]
-        each = [torch.empty_like(own) for _ in range(dist.get_world_size(group))]
-        dist.all_gather(each, own.contiguous(), group)
-        return torch.stack(each)
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None]:
-        group: dist.ProcessGroup = ctx.group  # type: ignore[attr-defined]
-        grad = grads[0].contiguous()
-        dist.all_reduce(grad, dist.ReduceOp.SUM, group)
-        return grad[dist.get_rank(group)], None
-
-
-_BROKEN = ("gloo", "nccl", "pair closure", "connection closed", "connection reset")  # in messages of lost peers
-_SYNCED = (SyncedBatchNorm, nn.SyncBatchNorm)
 
 
 def launched(environment: dict[str, str] | os._Environ[str] = os.environ) -> bool:

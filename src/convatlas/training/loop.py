@@ -119,6 +119,9 @@ def fit(
 ) -> State:
     """Train ``trainee`` in place, from ``state`` on, with journal and checkpoints in ``folder``.
 
+        fit(Trainee(net, torch.optim.SGD(net.parameters(), lr=0.1)), batches, losses.cross_entropy(),
+            Plan(epochs=3, lr=0.1, seed=0), hardware=choose(), folder=Path("run"))
+
     Of several processes each calls this alike, with its own rows of the batches; rank 0 alone writes.
 
     Validated and kept are the weights that the companions put in place; the network is left with the trained ones.
