@@ -244,6 +244,19 @@ def test_an_autoencoder_is_judged_by_what_comes_back(digits, tmp_path):
         train("mlp", digits, out=tmp_path, loss="mse")
 
 
+def test_no_filter_of_a_run_leaves_the_radius_its_recipe_sets(digits, tmp_path):
+    free, held = (train("lenet5@modern", digits, out=tmp_path, filter_rms=radius, **SHORT) for radius in (None, 0.05))
+
+    def largest(run: Run) -> float:
+        convolutions = [
+            each for each in run.network().requires_grad_(False).modules() if isinstance(each, torch.nn.Conv2d)
+        ]
+        return max(float(conv.weight.square().mean((1, 2, 3)).sqrt().max()) for conv in convolutions)
+
+    assert largest(held) <= 0.05 * (1 + 1e-6) < largest(free)
+    assert held.config["recipe"]["filter_rms"] == 0.05
+
+
 def test_patience_ends_a_run_early_and_says_how_long_it_was(digits, tmp_path):
     """At a rate this small nothing changes: the first epoch is never bettered."""
     run = train("mlp", digits, out=tmp_path, epochs=9, patience=2, lr=1e-12, threads=1)
