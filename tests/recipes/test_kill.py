@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import random
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from convatlas.data import open_data
 from convatlas.training import checkpoint
 
-KILLS = 20
-SETTINGS = (
-    "--data",
-    "digits",
-    "--epochs",
-    "30",
-    "--batch-size",
-    "16",
-    "--threads",
-    "1",
-    "--checkpoint-every-steps",
-    "7",
-)
+SETTINGS = ("--epochs", "30", "--batch-size", "16", "--threads", "1", "--checkpoint-every-steps", "7")
 
 
 def weights_of(folder: Path) -> bytes:
@@ -40,16 +32,35 @@ def convatlas(log: Path, *arguments: str) -> subprocess.Popen[bytes]:
         )
 
 
+def digits_in_shards(folder: Path) -> Path:
+    """The embedded digits as four tar shards of WebDataset's layout."""
+    digits = open_data("digits")
+    folder.mkdir()
+    for shard in range(4):
+        with tarfile.open(folder / f"digits-{shard:06d}.tar", "w") as tar:
+            for index in range(shard, len(digits), 4):
+                picture = io.BytesIO()
+                Image.fromarray(digits.read(index)[:, :, 0]).save(picture, "PNG")
+                label = str(digits.labels[index]).encode()
+                for name, content in ((f"{index:04d}.png", picture.getvalue()), (f"{index:04d}.cls", label)):
+                    member = tarfile.TarInfo(name)
+                    member.size = len(content)
+                    tar.addfile(member, io.BytesIO(content))
+    return folder
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["lenet5@modern"])
-def test_twenty_sigkills_leave_no_trace_in_the_weights(model, tmp_path):
+@pytest.mark.parametrize(("data", "kills"), [("digits", 20), ("tar shards", 2)])
+def test_sigkills_leave_no_trace_in_the_weights(data, kills, tmp_path):
     log = tmp_path / "stderr"
-    assert convatlas(log, model, *SETTINGS, "--out", str(tmp_path / "whole")).wait() == 0
+    source = "digits" if data == "digits" else str(digits_in_shards(tmp_path / "shards"))
+    settings = ("lenet5@modern", "--data", source, *SETTINGS)
+    assert convatlas(log, *settings, "--out", str(tmp_path / "whole")).wait() == 0, log.read_text()
     (whole,) = (tmp_path / "whole").iterdir()
 
     draw = random.Random(1998)
-    process, killed = convatlas(log, model, *SETTINGS, "--out", str(tmp_path / "cut")), 0
-    while killed < KILLS:
+    process, killed = convatlas(log, *settings, "--out", str(tmp_path / "cut")), 0
+    while killed < kills:
         # let it start and write its first checkpoint, then strike at any moment of the next second
         folders = list((tmp_path / "cut").glob("*")) if (tmp_path / "cut").exists() else []
         if process.poll() is not None:
