@@ -152,6 +152,46 @@ def test_a_whole_caffe_resnet_sees_what_its_authors_saw(name, tmp_path):
     torch.testing.assert_close(torch.tensor(named), expected, rtol=1e-3, atol=1e-6)
 
 
+def caffes_densenet(name: str) -> str:
+    """Our layer as DenseNet-Caffe's prototxt calls it; a norm by the convolution it stands before."""
+    for pattern, theirs in (
+        (r"^(conv|norm)0$", lambda m: "conv1" if m[1] == "conv" else "conv1/bn"),
+        (r"^norm5$", lambda m: "conv5_blk/bn"),
+        (r"^transition(\d)\.(conv|norm)$", lambda m: f"conv{int(m[1]) + 1}_blk" + "/bn" * (m[2] == "norm")),
+        (
+            r"^block(\d)\.(\d+)\.(conv|norm)(\d)$",
+            lambda m: f"conv{int(m[1]) + 1}_{int(m[2]) + 1}/x{m[4]}" + "/bn" * (m[3] == "norm"),
+        ),
+        (r"^classifier$", lambda m: "fc6"),
+    ):
+        name, found = re.subn(pattern, theirs, name)
+        if found:
+            return name
+    raise AssertionError(name)
+
+
+def test_a_caffe_densenet_comes_back_under_our_names(tmp_path):
+    """Its classifier is a 1x1 convolution, its pixels are scaled after the mean is taken off."""
+    torch.manual_seed(0)
+    theirs, ours = trained_looking(ca.create_model("densenet121")), ca.create_model("densenet121")
+    layers: dict[str, list[bytes]] = {}
+    for name, module in theirs.named_modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            statistics = (module.running_mean, module.running_var, torch.ones(1))
+            layers[caffes_densenet(name)] = [blob(value) for value in statistics]
+            scale = caffes_densenet(name).replace("/bn", "/scale")
+            layers[scale] = [blob(module.weight.detach()), blob(module.bias.detach())]
+        elif isinstance(module, torch.nn.Conv2d):
+            weight = module.weight.detach()
+            layers[caffes_densenet(name)] = [blob(weight.flip(1) if name == "conv0" else weight)]
+    layers["fc6"] = [blob(theirs.classifier.weight.detach()[:, :, None, None]), blob(theirs.classifier.bias.detach())]
+    (tmp_path / "DenseNet_121.caffemodel").write_bytes(caffemodel(layers))
+    loaded = load_weights(ours, tmp_path / "DenseNet_121.caffemodel")
+    assert (loaded.source, loaded.ignored) == ("caffe", ())
+    assert same(ours.state_dict(), theirs.state_dict())
+    assert loaded.preparation.std == pytest.approx([1 / (255 * 0.017)] * 3)
+
+
 def test_batch_norm_of_a_caffe_file_that_saw_no_image_is_zero():
     from convatlas.models.weights.caffe import from_caffe
 

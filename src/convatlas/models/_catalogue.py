@@ -17,13 +17,14 @@ import torch
 from convatlas.arithmetic import summarize
 from convatlas.models._card import Network
 from convatlas.models._registry import CATALOGUE, MODULES, declared
+from convatlas.models.initialisation import Undrawn
 
 WITH_NEURONS = ("conv", "fc")  # the layers whose outputs AlexNet's paper counts
 
 
 def record(network: Network, family: str) -> dict[str, Any]:
     """One network as plain values; it is built and counted on the meta device, so this costs no memory."""
-    with torch.device("meta"):
+    with torch.device("meta"), Undrawn():
         net = network.build(num_classes=network.num_classes, in_channels=network.input[0], image_size=network.input[1])
     summary = summarize(net, network.input)
     totals = summary.totals

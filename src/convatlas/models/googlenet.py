@@ -147,7 +147,7 @@ class GoogLeNet(Classifier):
     """Table 1. In training mode it returns ``Outputs`` with the two auxiliary heads' logits.
 
     Args:
-        norm: the local response normalisation of norm1 and norm2; None for none (torchvision).
+        lrn: k and alpha of the local response normalisations norm1 and norm2; None for none (torchvision).
         torchvision: 3x3 in place of 5x5, batch norm, 2x2 pooling before 5a, dropout 0.2.
         naive: the modules of Figure 2(a), without auxiliary heads.
         separable: conv1 as the first row of Table 1 counts it.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -155,11 +155,28 @@ RENAMED = (
     (r"^(?:bn|scale)_conv1$", "bn1"),
     (r"^fc1000$", "fc"),
 )
+# DenseNet (shicai/DenseNet-Caffe): conv3_7/x2 is the second convolution of the seventh layer of block2, and conv3_blk
+# the transition after it; /bn and /scale are the norm before a convolution, but for conv1's
+DENSENET: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+    (r"^conv1/(?:bn|scale)$", "norm0"),
+    (r"^conv1$", "conv0"),
+    (r"^conv5_blk/(?:bn|scale)$", "norm5"),
+    (r"^conv(\d)_blk(/)?.*$", lambda m: f"transition{int(m[1]) - 1}.{'norm' if m[2] else 'conv'}"),
+    (
+        r"^conv(\d)_(\d+)/x([12])(/)?.*$",
+        lambda m: f"block{int(m[1]) - 1}.{int(m[2]) - 1}.{'norm' if m[4] else 'conv'}{m[3]}",
+    ),
+    (r"^fc6$", "classifier"),
+)
 RESIDUAL = re.compile(r"(res|bn|scale)([2-5])(?:([a-z])|b(\d+))_branch(?:(1)|2([abc]))$")
 
 
-def our_layer(name: str) -> str:
+def our_layer(name: str, family: str = "") -> str:
     """Caffe's layer name -> our module; AlexNet's and VGG's are the same already."""
+    if family == "densenet":
+        for pattern, ours in DENSENET:
+            name = re.sub(pattern, ours, name)
+        return name
     if match := RESIDUAL.match(name):
         kind, stage, letter, number, shortcut, step = match.groups()
         block = f"conv{stage}_x.{int(number) if number else ord(letter) - ord('a')}"
@@ -171,18 +188,23 @@ def our_layer(name: str) -> str:
     return name
 
 
-def from_caffe(tensors: dict[str, Tensor], shapes: dict[str, tuple[int, ...]], stem: str) -> dict[str, Tensor]:
+def from_caffe(
+    tensors: dict[str, Tensor], shapes: dict[str, tuple[int, ...]], stem: str, family: str = ""
+) -> dict[str, Tensor]:
     """A caffemodel's blobs under our names, batch statistics unscaled, the first convolution turned from BGR to RGB.
 
     Args:
         shapes: of our network's state_dict; blobs of old files carry leading ones.
         stem: our name of the first convolution's weight.
+        family: the network's, where its names are not told by their looks ("densenet").
     """
     ours: dict[str, Tensor] = {}
     for key, tensor in tensors.items():
         layer, _, index = key.rpartition(".")
-        module = our_layer(layer)
-        if layer.startswith("bn") and index in "012":  # BatchNorm: sums of means and variances, and their weight
+        module = our_layer(layer, family)
+        if (
+            layer.startswith("bn") or layer.endswith("/bn")
+        ) and index in "012":  # BatchNorm: sums of means and variances, and their weight
             weight = tensors[f"{layer}.2"].item()
             if index != "2":
                 statistic = ("running_mean", "running_var")[int(index)]

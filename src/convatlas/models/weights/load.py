@@ -135,7 +135,7 @@ def converted(net: Classifier, tensors: Tensors, source: str) -> Tensors:
     shapes = {name: tuple(value.shape) for name, value in state.items()}
     if source == "caffe":
         blobs = all(name.rpartition(".")[2].isdigit() for name in tensors)
-        return from_caffe(tensors, shapes, stem) if blobs else dict(tensors)
+        return from_caffe(tensors, shapes, stem, family) if blobs else dict(tensors)
     if source == "keras":
         return from_keras(tensors, net, family, stem) if any("/" in name for name in tensors) else dict(tensors)
     rename = renamer(source, family, net)

@@ -49,6 +49,8 @@ CAFFE = Preparation((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 
 # and the mean_value lines of GoogLeNet's and SqueezeNet's train_val.prototxt are 104, 117, 123
 BVLC = replace(CAFFE, mean=(122.679 / 255, 116.669 / 255, 104.007 / 255), crop=227, squash=True)
 BVLC_ROUNDED = replace(BVLC, mean=(123 / 255, 117 / 255, 104 / 255))
+# shicai/DenseNet-Caffe: the mean pixel taken off, then times 0.017
+CAFFE_DENSENET = replace(CAFFE, mean=(123.68 / 255, 116.78 / 255, 103.94 / 255), std=(1 / (255 * 0.017),) * 3)
 CIFAR = replace(TORCHVISION, resize=32, crop=32)  # akamaster's: ImageNet's values
 
 # what is usual at a source. Keras documents mean and std only (the modes of its preprocess_input): the sizes are ours
@@ -77,6 +79,7 @@ UNUSUAL = {
         "googlenet": replace(BVLC_ROUNDED, crop=224),
         "squeezenet1_0": BVLC_ROUNDED,
         "squeezenet1_1": BVLC_ROUNDED,
+        **{f"densenet{depth}": CAFFE_DENSENET for depth in (121, 161, 169, 201)},
     },
 }
 
