@@ -9,7 +9,8 @@ from convatlas.data import Dataset, preprocessing_for
 from convatlas.data.dataset import ArrayImages
 from convatlas.errors import RecipeError, UsageError
 from convatlas.recipes import Material, Recipe
-from convatlas.recipes._material import augmentation, balance_in_words, kept_side
+from convatlas.recipes._header import balance_in_words
+from convatlas.recipes._material import augmentation, kept_side
 from convatlas.recipes._recipe import resolve
 
 

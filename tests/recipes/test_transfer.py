@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from convatlas import models
 from convatlas.errors import CheckpointError, ConvAtlasError, DataError, Interrupted, RecipeError, UnknownNameError
 from convatlas.recipes import Material, Recipe, Run, Watcher, find_lr, recipe_for, resume, train
+from convatlas.recipes._header import header
 from convatlas.recipes._setup import build_companions, build_loss, build_optimizer, prepare
 from convatlas.recipes._transfer import layer_map, mapped
 from convatlas.training import checkpoint, train_step
@@ -58,7 +59,7 @@ def test_for_the_same_classes_everything_is_taken(digits, source):
     setup = prepared(digits, source.path)
     trained = source.network().state_dict()
     assert all(torch.equal(tensor, trained[name]) for name, tensor in setup.net.state_dict().items())
-    assert setup.header()["starts from"] == f"{source.path}: all {len(trained)} tensors taken"
+    assert header(setup)["starts from"] == f"{source.path}: all {len(trained)} tensors taken"
 
 
 def test_for_other_classes_the_head_is_new_and_the_header_says_so(parity, source):
@@ -66,7 +67,7 @@ def test_for_other_classes_the_head_is_new_and_the_header_says_so(parity, source
     trained, own = source.network().state_dict(), setup.net.state_dict()
     assert own["fc.weight"].shape == (2, 64)
     assert all(torch.equal(own[name], trained[name]) for name in own if not name.startswith("fc."))
-    said = setup.header()["starts from"]
+    said = header(setup)["starts from"]
     assert f"{len(own) - 2} tensors taken, 2 new (fc.weight, fc.bias): 2 classes here, 10 others there" in said
 
 
@@ -123,7 +124,7 @@ def test_frozen_stages_keep_every_bit_and_cost_no_gradient(parity, source, tmp_p
     train_step(setup.net, images, labels, build_loss(setup), optimizer)
     graded = {name.split(".")[0] for name, parameter in setup.net.named_parameters() if parameter.grad is not None}
     assert graded == {"stage3", "fc"}
-    assert setup.header()["stages"] == "conv1, stage1, stage2 frozen, their norms too"
+    assert header(setup)["stages"] == "conv1, stage1, stage2 frozen, their norms too"
 
 
 def test_a_stages_learning_rate_falls_towards_the_images(parity, source):

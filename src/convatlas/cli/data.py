@@ -194,9 +194,9 @@ def _show_batch(
     from convatlas.data import Split
     from convatlas.data.picture import batch_picture, write_picture
     from convatlas.recipes import Material
+    from convatlas.recipes._header import augmentation_in_words
     from convatlas.recipes._names import named, recipe_for
     from convatlas.recipes._recipe import resolve
-    from convatlas.recipes._setup import in_words
 
     chosen, _origins = resolve(recipe_for(model, recipe) if model else named(recipe), flags, config)
     nothing = np.array([], dtype=np.int64)
@@ -212,7 +212,7 @@ def _show_batch(
             file=path,
             recipe=chosen.name,
             rule=translated(rule.why),
-            augmentation=translated(in_words(batches.augment)),
+            augmentation=translated(augmentation_in_words(batches.augment)),
         ),
         err=True,
     )

@@ -106,6 +106,7 @@ def command(
     convatlas train resnet18 --data PHOTOS --find-lr
     """
     from convatlas.recipes import Material, resume, train
+    from convatlas.recipes._header import header
     from convatlas.recipes._names import recipe_for
     from convatlas.recipes._recipe import describe, resolve
     from convatlas.recipes._setup import prepare
@@ -136,8 +137,8 @@ def command(
             if find_lr:
                 _find_lr(model, material, chosen, seed, out, download, as_json)
                 return
-            header = prepare(model, material, chosen, seed, None, download=download).header()
-            for name, value in header.items():
+            setup = prepare(model, material, chosen, seed, None, download=download)
+            for name, value in header(setup).items():
                 click.echo(f"{units.rjust(translated(name), 12)}  {translated(value)}")
             return
         with _watcher(as_json) as watcher:

@@ -12,7 +12,6 @@ import numpy as np
 from convatlas import data as room
 from convatlas.data import Augment, Batches, Dataset, ImageStore, Preprocessing, Split
 from convatlas.errors import RecipeError
-from convatlas.message import Message
 from convatlas.models import Entry
 from convatlas.recipes._recipe import Recipe
 from convatlas.training.distributed import processes_here
@@ -116,14 +115,6 @@ def validation_share(data: Dataset, at_most: int) -> float:
     """The share of the training images that validation takes where the data give none, ``at_most`` so many images."""
     pool = int((data.parts != "test").sum())
     return min(VALIDATION_SHARE, at_most / max(1, pool))
-
-
-def balance_in_words(batches: Batches) -> str:
-    """How long a pass is under balanced sampling, and what each class has of it."""
-    images, classes = len(batches.indices), len(batches.labels.cpu()[batches.indices].unique())
-    least, more = divmod(images, classes)
-    each = Message("{least} or {most}", least=least, most=least + 1) if more else least
-    return Message("balanced: {n} images a pass, of each class {each}", n=images, each=each)
 
 
 def kept_side(recipe: Recipe) -> int | None:

@@ -17,17 +17,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convatlas import models, training
-from convatlas.data import Augment, Batches, Preprocessing
+from convatlas.data import Batches, Preprocessing
 from convatlas.data.ranks import RankBatches
 from convatlas.data.store import default_cache_dir
 from convatlas.errors import DataError, RecipeError, UsageError
-from convatlas.message import Message, joined
-from convatlas.recipes._material import Material, balance_in_words
+from convatlas.recipes._material import Material
 from convatlas.recipes._recipe import Recipe
 from convatlas.recipes._reconstruct import OwnTargets, check_loss, reconstructs
 from convatlas.recipes._run import Run
 from convatlas.recipes._speed import settle
-from convatlas.recipes._transfer import Stages, in_stages, read_source, some_of, take_over
+from convatlas.recipes._transfer import Stages, in_stages, read_source, take_over
 from convatlas.recipes.fast import PATCHES_OF, whiten
 from convatlas.recipes.lenet import widen
 from convatlas.training import (
@@ -76,75 +75,6 @@ class Setup:
         """What this process computes of each batch: all of it, where it is the only one."""
         rows = RankBatches(batches, self.team.rank, self.team.size) if self.team.size > 1 else batches
         return OwnTargets(rows) if reconstructs(self.entry) else rows
-
-    def header(self) -> dict[str, str]:
-        """What is printed before the first update: every choice that bears on speed or accuracy."""
-        split, data = self.material.split, self.material.dataset
-        augment = self.batches.augment
-        left_out: dict[str, str] = {}
-        if data.problems:
-            places = [Message("{path} (index {index})", path=each.name, index=each.index) for each in data.problems]
-            said = Message("{n} files that cannot be read: {names}", n=len(places), names=some_of(places, 10))
-            left_out = {Message("left out"): said}
-        together: dict[str, str] = {}
-        if self.team.size > 1:
-            together = {Message("processes"): self.team.describe(self.recipe.batch_size)}
-        average = Message(", judged and kept: their moving average, decay {decay:g}", decay=self.recipe.ema or 0)
-        return {
-            Message("network"): Message(
-                "{network}, {n:,} parameters",
-                network=self.entry.full_name,
-                n=sum(p.numel() for p in self.net.parameters()),
-            ),
-            Message("data"): Message(
-                "{source} ({layout}): {classes} classes, {train} train, {val} validation, {test} test",
-                source=data.source,
-                layout=data.layout,
-                classes=len(data.classes),
-                train=len(split.train),
-                val=len(split.val),
-                test=len(split.test),
-            ),
-            Message("split"): split.rule,
-            **left_out,
-            **({Message("starts from"): self.start["said"]} if self.start else {}),
-            **({Message("stages"): self.stages.said} if self.stages else {}),
-            Message("images"): joined(
-                (
-                    f"{self.rule.size[0]} x {self.rule.size[1]} x {self.rule.channels}, ",
-                    self.rule.why,
-                    "; ",
-                    self.batches.store.origin,
-                ),
-                "",
-            ),
-            Message("augmentation"): in_words(augment),
-            **({Message("sampling"): balance_in_words(self.batches)} if self.batches.sampling == "balanced" else {}),
-            Message("recipe"): Message(
-                "{name}: {epochs} epochs of {updates} updates of {batch_size} images, {optimizer}, lr {lr:g} "
-                "{schedule}{average}",
-                name=self.recipe.name,
-                epochs=self.recipe.epochs,
-                updates=len(self.batches),
-                batch_size=self.recipe.batch_size,
-                optimizer=self.recipe.optimizer,
-                lr=self.recipe.lr,
-                schedule=self.recipe.schedule,
-                average=average if self.recipe.ema else "",
-            ),
-            Message("loss"): loss_in_words(self.recipe),
-            Message("machine"): Message(
-                "{device}, {threads} threads, {precision} ({why}), {layout}, allocator {allocator}",
-                device=self.hardware.device,
-                threads=self.hardware.threads,
-                precision=self.hardware.precision,
-                why=self.hardware.why,
-                layout=Message("channels last") if self.hardware.channels_last else Message("channels first"),
-                allocator=self.hardware.allocator,
-            ),
-            **together,
-            Message("seed"): str(self.seed),
-        }
 
 
 def prepare(
@@ -395,41 +325,3 @@ def validator(setup: Setup) -> Callable[[nn.Module], Validation] | None:
         return Validation(loss / count, None if own_targets else hits / count)
 
     return validate
-
-
-def loss_in_words(recipe: Recipe) -> Message:
-    """What is minimised and what holds it back, with units."""
-    parts = {
-        "cross-entropy": [Message("cross-entropy, nats")],
-        "focal": [Message("focal loss, nats, gamma {gamma:g}", gamma=recipe.focal_gamma)],
-        "map-1998": [Message("map-1998: distance to the class's code against the others'")],
-        "mse": [Message("mean squared error of the reconstruction, pixels of deviation 1")],
-    }[recipe.loss]
-    if recipe.label_smoothing:
-        parts.append(Message("label smoothing {share:g}", share=recipe.label_smoothing))
-    if recipe.class_weights != "none":
-        parts.append(Message("classes weighted ({how})", how=recipe.class_weights))
-    if recipe.weight_decay:
-        of_all = Message("weight decay (L2) {decay:g} on all parameters", decay=recipe.weight_decay)
-        parts.append(of_all if recipe.decay_all else Message("weight decay (L2) {decay:g}", decay=recipe.weight_decay))
-    if recipe.l1:
-        parts.append(Message("L1 {l1:g}", l1=recipe.l1))
-    if recipe.dropout is not None:
-        parts.append(Message("dropout {rate:g}", rate=recipe.dropout))
-    if recipe.stochastic_depth:
-        parts.append(Message("stochastic depth {rate:g}", rate=recipe.stochastic_depth))
-    if recipe.filter_rms is not None:
-        parts.append(Message("filters scaled back to a root mean square of {rms:g}", rms=recipe.filter_rms))
-    return joined(parts)
-
-
-def in_words(augment: Augment | None) -> Message:
-    """What an augmentation does, the parts that do nothing left out."""
-    if augment is None:
-        return Message("none")
-    changed = [
-        f"{each.name} {getattr(augment, each.name)}" if getattr(augment, each.name) is not True else each.name
-        for each in dataclasses.fields(augment)
-        if getattr(augment, each.name) != each.default
-    ]
-    return joined(changed) if changed else Message("random crop where the stored image is larger")

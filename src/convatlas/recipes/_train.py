@@ -16,6 +16,7 @@ from convatlas.errors import CheckpointError, DataError
 from convatlas.evaluation import Evaluation, evaluate
 from convatlas.message import Message, joined
 from convatlas.recipes import _folder
+from convatlas.recipes._header import header
 from convatlas.recipes._launch import Launch, same_everywhere
 from convatlas.recipes._material import Material
 from convatlas.recipes._names import PAPER_RECIPES, recipe_for
@@ -226,7 +227,7 @@ def resolved(hardware: training.Hardware) -> dict[str, Any]:
 def carry_out(folder: Path, setup: Setup, watcher: Watcher, loggers: Sequence[Logger] = ()) -> Run:
     """Train from the newest checkpoint on, or from the start; then choose the weights and evaluate them once."""
     recipe, team = setup.recipe, setup.team
-    watcher.on_start(setup.header(), recipe.epochs, len(setup.batches))
+    watcher.on_start(header(setup), recipe.epochs, len(setup.batches))
     trainee = build_trainee(setup)
     with ExitStack() as stack:
         state = training.State()
@@ -339,7 +340,7 @@ def judge_classifier(
         "protocol": evaluation.protocol,
         "figures": printed_beside_measured(setup, evaluation),
     }
-    return result, run_report(setup.header(), epochs, result, evaluation, setup.test_image)
+    return result, run_report(header(setup), epochs, result, evaluation, setup.test_image)
 
 
 def judge_reconstruction(
@@ -357,7 +358,7 @@ def judge_reconstruction(
         "protocol": "reconstruction",
         "figures": [],
     }
-    return result, report(setup.header(), epochs, result, found)
+    return result, report(header(setup), epochs, result, found)
 
 
 def printed_beside_measured(setup: Setup, evaluation: Evaluation) -> list[dict[str, Any]]:

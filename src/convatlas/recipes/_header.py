@@ -1,0 +1,124 @@
+"""What is printed before the first update: every choice that bears on speed or accuracy, in words."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from convatlas.data import Augment, Batches
+from convatlas.message import Message, joined
+from convatlas.recipes._recipe import Recipe
+from convatlas.recipes._transfer import some_of
+
+if TYPE_CHECKING:
+    from convatlas.recipes._setup import Setup
+
+
+def header(setup: Setup) -> dict[str, str]:
+    """Names and values, in the order in which they are printed."""
+    recipe, rule, batches, hardware = setup.recipe, setup.rule, setup.batches, setup.hardware
+    split, data = setup.material.split, setup.material.dataset
+    left_out: dict[str, str] = {}
+    if data.problems:
+        places = [Message("{path} (index {index})", path=each.name, index=each.index) for each in data.problems]
+        said = Message("{n} files that cannot be read: {names}", n=len(places), names=some_of(places, 10))
+        left_out = {Message("left out"): said}
+    together: dict[str, str] = {}
+    if setup.team.size > 1:
+        together = {Message("processes"): setup.team.describe(recipe.batch_size)}
+    average = Message(", judged and kept: their moving average, decay {decay:g}", decay=recipe.ema or 0)
+    return {
+        Message("network"): Message(
+            "{network}, {n:,} parameters",
+            network=setup.entry.full_name,
+            n=sum(p.numel() for p in setup.net.parameters()),
+        ),
+        Message("data"): Message(
+            "{source} ({layout}): {classes} classes, {train} train, {val} validation, {test} test",
+            source=data.source,
+            layout=data.layout,
+            classes=len(data.classes),
+            train=len(split.train),
+            val=len(split.val),
+            test=len(split.test),
+        ),
+        Message("split"): split.rule,
+        **left_out,
+        **({Message("starts from"): setup.start["said"]} if setup.start else {}),
+        **({Message("stages"): setup.stages.said} if setup.stages else {}),
+        Message("images"): joined(
+            (f"{rule.size[0]} x {rule.size[1]} x {rule.channels}, ", rule.why, "; ", batches.store.origin), ""
+        ),
+        Message("augmentation"): augmentation_in_words(batches.augment),
+        **({Message("sampling"): balance_in_words(batches)} if batches.sampling == "balanced" else {}),
+        Message("recipe"): Message(
+            "{name}: {epochs} epochs of {updates} updates of {batch_size} images, {optimizer}, lr {lr:g} "
+            "{schedule}{average}",
+            name=recipe.name,
+            epochs=recipe.epochs,
+            updates=len(batches),
+            batch_size=recipe.batch_size,
+            optimizer=recipe.optimizer,
+            lr=recipe.lr,
+            schedule=recipe.schedule,
+            average=average if recipe.ema else "",
+        ),
+        Message("loss"): loss_in_words(recipe),
+        Message("machine"): Message(
+            "{device}, {threads} threads, {precision} ({why}), {layout}, allocator {allocator}",
+            device=hardware.device,
+            threads=hardware.threads,
+            precision=hardware.precision,
+            why=hardware.why,
+            layout=Message("channels last") if hardware.channels_last else Message("channels first"),
+            allocator=hardware.allocator,
+        ),
+        **together,
+        Message("seed"): str(setup.seed),
+    }
+
+
+def loss_in_words(recipe: Recipe) -> Message:
+    """What is minimised and what holds it back, with units."""
+    parts = {
+        "cross-entropy": [Message("cross-entropy, nats")],
+        "focal": [Message("focal loss, nats, gamma {gamma:g}", gamma=recipe.focal_gamma)],
+        "map-1998": [Message("map-1998: distance to the class's code against the others'")],
+        "mse": [Message("mean squared error of the reconstruction, pixels of deviation 1")],
+    }[recipe.loss]
+    if recipe.label_smoothing:
+        parts.append(Message("label smoothing {share:g}", share=recipe.label_smoothing))
+    if recipe.class_weights != "none":
+        parts.append(Message("classes weighted ({how})", how=recipe.class_weights))
+    if recipe.weight_decay:
+        of_all = Message("weight decay (L2) {decay:g} on all parameters", decay=recipe.weight_decay)
+        parts.append(of_all if recipe.decay_all else Message("weight decay (L2) {decay:g}", decay=recipe.weight_decay))
+    if recipe.l1:
+        parts.append(Message("L1 {l1:g}", l1=recipe.l1))
+    if recipe.dropout is not None:
+        parts.append(Message("dropout {rate:g}", rate=recipe.dropout))
+    if recipe.stochastic_depth:
+        parts.append(Message("stochastic depth {rate:g}", rate=recipe.stochastic_depth))
+    if recipe.filter_rms is not None:
+        parts.append(Message("filters scaled back to a root mean square of {rms:g}", rms=recipe.filter_rms))
+    return joined(parts)
+
+
+def augmentation_in_words(augment: Augment | None) -> Message:
+    """What an augmentation does, the parts that do nothing left out."""
+    if augment is None:
+        return Message("none")
+    changed = [
+        f"{each.name} {getattr(augment, each.name)}" if getattr(augment, each.name) is not True else each.name
+        for each in dataclasses.fields(augment)
+        if getattr(augment, each.name) != each.default
+    ]
+    return joined(changed) if changed else Message("random crop where the stored image is larger")
+
+
+def balance_in_words(batches: Batches) -> str:
+    """How long a pass is under balanced sampling, and what each class has of it."""
+    images, classes = len(batches.indices), len(batches.labels.cpu()[batches.indices].unique())
+    least, more = divmod(images, classes)
+    each = Message("{least} or {most}", least=least, most=least + 1) if more else least
+    return Message("balanced: {n} images a pass, of each class {each}", n=images, each=each)
