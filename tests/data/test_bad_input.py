@@ -163,7 +163,12 @@ def test_killing_the_decoders_of_a_command_delays_it_and_changes_nothing(class_f
     out, err = running.communicate(timeout=30)
     assert running.returncode == 0, err
     assert out == expected
-    assert time.monotonic() - after < 10
+    assert time.monotonic() - after < seconds_here(10)
+
+
+def seconds_here(seconds: float) -> float:
+    """What so many seconds of a free machine are on this one, where others may be computing too."""
+    return seconds * max(1.0, os.getloadavg()[0] / cores())
 
 
 def kill_two_decoders(running: subprocess.Popen[bytes]) -> None:
@@ -215,7 +220,7 @@ def test_a_training_whose_decoders_die_again_and_again_ends_within_ten_seconds_a
         for process in decoders(running.pid):
             os.kill(process, signal.SIGKILL)
         time.sleep(0.01)
-    assert time.monotonic() - first < 10
+    assert time.monotonic() - first < seconds_here(10)
     assert running.returncode == 3
     assert "died or was stopped (signal 9)" in (tmp_path / "log").read_text()
     assert not (tmp_path / "runs").exists()
