@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import convatlas as ca
-from convatlas.models import entry
+from trainability import asked_of
 
 FOLDER = Path(__file__).parents[1] / "results" / "atlas"
 Record = dict[str, Any]
@@ -35,7 +35,7 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> list[str]
 
 
 def summary(found: dict[str, Record], classes: int) -> str:
-    known = [name for name in ca.list_models() if entry(name).num_classes == classes]
+    known = [name for name in ca.list_models() if asked_of(name, classes)]
     missing = [name for name in known if name not in found]
     passed = sum(line["passed"] for line in found.values())
     modern = sum(line["passed"] and line["init"] == "modern" for line in found.values())
