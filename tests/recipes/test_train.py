@@ -21,9 +21,11 @@ from convatlas.errors import (
     UnknownNameError,
     UsageError,
 )
-from convatlas.recipes import Material, Run, Watcher, evaluate, recipe_for, resume, train
+from convatlas.recipes import Material, Run, Watcher, evaluate, find_lr, recipe_for, resume, train
 from convatlas.recipes._folder import only_one
+from convatlas.recipes._setup import prepare, rehearsed
 from convatlas.training import checkpoint
+from convatlas.training.trial import Way
 
 SHORT = {"epochs": 2, "threads": 1}
 
@@ -255,6 +257,14 @@ def test_no_filter_of_a_run_leaves_the_radius_its_recipe_sets(digits, tmp_path):
 
     assert largest(held) <= 0.05 * (1 + 1e-6) < largest(free)
     assert held.config["recipe"]["filter_rms"] == 0.05
+
+
+def test_an_autoencoder_is_rehearsed_on_its_own_images(digits):
+    """In the range test and in the trial of a long run too, the target is the image."""
+    found = find_lr("autoencoder", digits, out=None, updates=20, threads=1)
+    assert min(found.range.losses) < found.range.losses[0]
+    setup = prepare("autoencoder", digits, recipe_for("autoencoder").change(threads=1), 0, None)
+    assert float(rehearsed(setup, Way("fp32", channels_last=True))()) == pytest.approx(found.range.losses[0], rel=0.1)
 
 
 def test_patience_ends_a_run_early_and_says_how_long_it_was(digits, tmp_path):

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from convatlas.errors import NonFiniteLossError, UsageError
+from convatlas.training import Trainee
 from convatlas.training.lr_range import LrRange, lr_range, smooth
 
 
@@ -20,7 +21,7 @@ def sweep(net: nn.Module, scale: float = 1.0, loss_fn=F.cross_entropy, **setting
     labels = torch.arange(16) % 2
     images = (labels * 2.0 - 1).view(-1, 1, 1, 1) * scale
     optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
-    return lr_range(net, itertools.repeat((images, labels)), loss_fn, optimizer, **settings)
+    return lr_range(Trainee(net, optimizer), itertools.repeat((images, labels)), loss_fn, **settings)
 
 
 def line() -> nn.Sequential:
@@ -60,6 +61,11 @@ def test_divergence_ends_the_sweep():
     assert 2 < found.diverged < 50
     assert found.lrs[-1] < found.diverged
     assert all(math.isfinite(loss) for loss in found.losses)
+
+
+def test_a_batch_in_parts_makes_the_same_sweep():
+    whole, parts = (sweep(line(), low=1e-4, high=1.0, accumulate=parts) for parts in (1, 4))
+    assert parts.losses == pytest.approx(whole.losses, rel=1e-5)
 
 
 @pytest.mark.parametrize("settings", [{"low": 0.0}, {"low": 1.0, "high": 0.1}, {"updates": 19}])

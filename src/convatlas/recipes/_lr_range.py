@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from convatlas.data import Batches, Dataset
+from convatlas.data import Dataset
 from convatlas.data._atomic import written_atomically
 from convatlas.errors import UsageError
 from convatlas.recipes import _folder
@@ -18,6 +18,7 @@ from convatlas.recipes._material import Material
 from convatlas.recipes._names import recipe_for
 from convatlas.recipes._recipe import Recipe
 from convatlas.recipes._setup import build_loss, build_trainee, prepare
+from convatlas.training.loop import EpochBatches
 from convatlas.training.lr_range import RULE, LrRange, lr_range
 from convatlas.visualization.lr_range import lr_range_png
 
@@ -81,24 +82,23 @@ def find_lr(
     material = data if isinstance(data, Material) else Material(data, validation_images=chosen.validation_images)
     setup = prepare(model, material, chosen, seed, None, download=download)
     spent = replace(setup, net=copy.deepcopy(setup.net))
-    trainee = build_trainee(spent)  # what is frozen is frozen here too
     seen = lr_range(
-        trainee.net,
-        endless(setup.batches),
+        build_trainee(spent),
+        endless(setup.rows_of(setup.batches)),
         build_loss(setup),
-        trainee.optimizer,
         low=low,
         high=high,
         updates=updates,
         seed=seed,
         autocast=setup.hardware.autocast,
         max_grad_norm=chosen.max_grad_norm,
+        accumulate=chosen.accumulate,
     )
     found = FoundLr(seen, setup.entry.full_name, material.dataset.source, chosen, seed)
     return found if out is None else written(found, Path(out))
 
 
-def endless(batches: Batches) -> Iterator[tuple[Tensor, Tensor]]:
+def endless(batches: EpochBatches) -> Iterator[tuple[Tensor, Tensor]]:
     """Epoch after epoch, each in its own order."""
     epoch = 0
     while True:

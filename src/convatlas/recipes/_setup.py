@@ -191,7 +191,7 @@ def rehearsed(setup: Setup, way: Way) -> Update:
     net = hardware.place(copy.deepcopy(setup.net)).train()
     rehearsal = dataclasses.replace(setup, hardware=hardware, net=net)
     optimizer, loss_fn = build_trainee(rehearsal).optimizer, build_loss(rehearsal)  # frozen parts take less time
-    images, labels = next(setup.batches.epoch(0))
+    images, labels = next(setup.rows_of(setup.batches).epoch(0))
     called = compiled(net, [images], hardware.autocast())[0] if way.compiled else net
 
     def update() -> Tensor:

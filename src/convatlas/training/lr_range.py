@@ -14,8 +14,7 @@ from itertools import islice
 from statistics import fmean
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from convatlas.errors import NonFiniteLossError, UsageError
 from convatlas.message import Message
@@ -23,6 +22,7 @@ from convatlas.training import optim
 from convatlas.training.loop import seed_update
 from convatlas.training.losses import Loss
 from convatlas.training.step import train_step
+from convatlas.training.trainee import Trainee
 
 DIVERGED = 4.0  # times the lowest running loss
 MEMORY = 0.9  # of the running loss: about ten updates
@@ -57,10 +57,9 @@ class LrRange:
 
 
 def lr_range(
-    net: nn.Module,
+    trainee: Trainee,
     batches: Iterator[tuple[Tensor, Tensor]],
     loss_fn: Loss,
-    optimizer: torch.optim.Optimizer,
     *,
     low: float = 1e-5,
     high: float = 10.0,
@@ -68,12 +67,15 @@ def lr_range(
     seed: int = 0,
     autocast: Callable[[], AbstractContextManager[Any]] | None = None,
     max_grad_norm: float | None = None,
+    accumulate: int = 1,
 ) -> LrRange:
-    """Train ``net`` from ``low`` to ``high``, exponentially; it is spent afterwards, so give a copy.
+    """Train ``trainee`` from ``low`` to ``high``, exponentially; it is spent afterwards, so give a copy.
+
+    Its companions are not told: an average of weights at ever other rates would say nothing.
 
     Args:
+        trainee: the ``lr_scale`` of its optimizer's groups counts.
         batches: as many as there are updates, at least; training batches as the run would see them.
-        optimizer: of ``net``'s parameters; a group's ``lr_scale`` counts.
 
     Raises:
         UsageError: no range, or fewer than twenty updates.
@@ -90,12 +92,12 @@ def lr_range(
     lrs: list[float] = []
     losses: list[float] = []
     running, lowest, diverged = 0.0, math.inf, None
-    net.train()
+    net, optimizer = trainee.net.train(), trainee.optimizer
     for update, (lr, (images, labels)) in enumerate(zip(sweep, islice(batches, updates), strict=True)):
         optim.set_lr(optimizer, lr)
         seed_update(seed, update)
         context = autocast() if autocast else None
-        loss = float(train_step(net, images, labels, loss_fn, optimizer, context, max_grad_norm).loss)
+        loss = float(train_step(net, images, labels, loss_fn, optimizer, context, max_grad_norm, accumulate).loss)
         running = MEMORY * running + (1 - MEMORY) * loss
         mean = running / (1 - MEMORY ** (update + 1))  # without the zero it began with
         lowest = min(lowest, mean)
