@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from convatlas.recipes import Run
+from convatlas.recipes import Run, train
 from convatlas.training import checkpoint
 
 SETTINGS = (
@@ -102,8 +102,10 @@ def test_a_killed_rank_is_restarted_to_the_bits_of_a_run_that_was_never_killed(t
 
 
 @pytest.mark.slow
-def test_a_killed_rank_ends_all_within_thirty_seconds(tmp_path):
-    agent = launch(tmp_path, "lenet5@modern", *SETTINGS, "--epochs", "500", "--checkpoint-every-steps", "10")
+@pytest.mark.parametrize("number", [2, 4])
+def test_a_killed_rank_ends_all_within_thirty_seconds(tmp_path, number):
+    endless = ("--epochs", "500", "--checkpoint-every-steps", "10")
+    agent = launch(tmp_path, "lenet5@modern", *SETTINGS, *endless, ranks=number)
     wait_for_checkpoint(tmp_path, agent)
     ranks = ranks_of(agent)
     os.kill(ranks[1], signal.SIGKILL)
@@ -150,9 +152,13 @@ def test_a_signal_to_torchrun_stops_all_with_a_checkpoint(tmp_path):
 
 
 @pytest.mark.slow
-def test_one_process_and_two_learn_the_same(tmp_path):
+@pytest.mark.parametrize("thawing", [False, True], ids=["whole", "thawing"])
+def test_one_process_and_two_learn_the_same(tmp_path, thawing):
     """The same images in the same order: losses agree far beyond what another order would give."""
-    settings = ("lenet5@modern", *SETTINGS, "--epochs", "2")
+    settings: tuple[str, ...] = ("lenet5@modern", *SETTINGS, "--epochs", "2")
+    if thawing:  # all but the head frozen in the first epoch, one stage fewer in the second
+        source = train("lenet5@modern", epochs=1, threads=1, device="cpu", out=tmp_path / "source")
+        settings += ("--start-from", str(source.path), "--freeze", "all-but-head", "--unfreeze-every", "1")
     assert launch(tmp_path / "two", *settings).wait(300) == 0, (tmp_path / "two" / "said").read_text()
     command = [sys.executable, "-m", "convatlas", "train", *settings, "--threads", "1", "--out", str(tmp_path / "runs")]
     subprocess.run(command, check=True, capture_output=True)
