@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gettext
 import pickle
 import string
@@ -10,7 +11,17 @@ import pytest
 
 from convatlas import i18n
 from convatlas.arithmetic.layer import convolution
-from convatlas.cli._messages import KOREAN, PACKAGE, click_messages, has_words, messages, read
+from convatlas.cli._messages import (
+    KOREAN,
+    PACKAGE,
+    called,
+    calls,
+    click_messages,
+    error_names,
+    has_words,
+    messages,
+    read,
+)
 from convatlas.errors import BadImageError, DataError, MissingDependencyError, UnknownNameError
 from convatlas.i18n import translated
 from convatlas.message import Message, joined
@@ -103,3 +114,16 @@ def test_which_language(monkeypatch):
     assert i18n.language() == "ko"
     with pytest.raises(UnknownNameError, match="unknown language 'kr'"):
         i18n.set_language("kr")
+
+
+def test_what_is_said_is_a_literal_template():
+    """An f-string cannot be looked up: its values are in it already."""
+    making = {"message.py", "errors.py", "_help.py", "_grouped.py"}  # where texts are made of other texts
+    errors = error_names()
+    for file in sorted(PACKAGE.rglob("*.py")):
+        for node in calls(file, {"_", "Message"} | errors) if file.name not in making else ():
+            first = node.args[0]
+            for each in (first.body, first.orelse) if isinstance(first, ast.IfExp) else (first,):
+                place = f"{file.name}, line {node.lineno}: {ast.unparse(node)[:80]}"
+                assert not isinstance(each, ast.JoinedStr | ast.BinOp), place
+                assert called(node) in errors or isinstance(each, ast.Constant), place

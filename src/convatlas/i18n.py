@@ -46,7 +46,7 @@ def language() -> str:
 def _(message: str, **values: object) -> str:
     """The message in the language in use, its ``{names}`` filled in; without a translation it stays as it is."""
     found = _catalogue(language()).gettext(message)
-    return found.format(**values) if values else found
+    return found.format(**{name: _told(value) for name, value in values.items()}) if values else found
 
 
 def translated(text: object) -> str:

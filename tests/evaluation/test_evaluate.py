@@ -55,6 +55,17 @@ def test_the_json_keys_others_rely_on():
     assert document["protocol"] == "centre"
     assert [row["class"] for row in document["per_class"]] == list(CLASSES)
     assert json.loads(json.dumps(document)) == document
+    assert document["mistakes"] == [["dog", "owl", 1]]
+    assert document["confusion"] == [[1, 0, 0], [0, 1, 1], [0, 0, 1]]
+
+
+def test_of_many_classes_only_the_mistakes_are_written_out():
+    logits = torch.eye(101)[[0, 1, 2, 2]]
+    document = evaluate(
+        nn.Flatten(), [(logits[:, None, None, :], torch.arange(4))], [f"c{n}" for n in range(101)]
+    ).to_dict()
+    assert document["confusion"] is None
+    assert document["mistakes"] == [["c3", "c2", 1]]
 
 
 def test_top5_with_six_classes():

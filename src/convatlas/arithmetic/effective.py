@@ -8,8 +8,10 @@ networks", NIPS 2016: it is a small blob inside the theoretical box, and grows a
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,14 +38,32 @@ class EffectiveField:
     layer: str
     position: tuple[int, int]
 
+    @property
+    def field_pixels(self) -> int:
+        """How many pixels of the image the theoretical field holds."""
+        return math.prod(0 if span is None else span[1] - span[0] + 1 for span in self.seen.image)
+
+    def pixels(self, mass: float = 0.95) -> int:
+        """The fewest pixels that hold ``mass`` of the gradient."""
+        pixels = np.sort(self.mass, axis=None)[::-1]
+        return int(np.searchsorted(np.cumsum(pixels), mass * pixels.sum()) + 1)
+
     def share_of_field(self, mass: float = 0.95) -> float:
         """The smallest share of the theoretical field (inside the image) whose pixels hold ``mass`` of the gradient."""
-        pixels = np.sort(self.mass, axis=None)[::-1]
-        needed = int(np.searchsorted(np.cumsum(pixels), mass * pixels.sum()) + 1)
-        box = 1
-        for span in self.seen.image:
-            box *= 0 if span is None else span[1] - span[0] + 1
-        return needed / box
+        return self.pixels(mass) / self.field_pixels
+
+    def to_dict(self) -> dict[str, Any]:
+        (top, bottom), (left, right) = self.seen.theory
+        return {
+            "layer": self.layer,
+            "position": list(self.position),
+            "receptive_field": [bottom - top + 1, right - left + 1],
+            "rows": [top, bottom],
+            "columns": [left, right],
+            "field_pixels": self.field_pixels,
+            "effective_pixels": self.pixels(),
+            "mass": 0.95,
+        }
 
     def svg(self, scale: int = 2) -> str:
         """The mass in grey, darkest where it is largest, with the theoretical box on it."""

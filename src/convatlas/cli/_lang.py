@@ -12,7 +12,7 @@ from convatlas.i18n import LANGUAGES, set_language
 
 def lang_option(command: Command) -> Command:
     def choose(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Any:
-        if value is not None or ctx.parent is None:  # the one of  convatlas --lang ko show  stays, where show has none
+        if value is not None:  # where not given, what `main` settled stays: a flag before the command, or the locale
             set_language(value)
         return value
 

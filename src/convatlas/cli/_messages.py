@@ -61,7 +61,7 @@ def click_messages() -> set[str]:
     """What the installed click says to a user of a command line; of two forms by number, both, with a NUL between."""
     folder = Path(click.__file__).parent
     files = [folder / name for name in ("core.py", "exceptions.py", "formatting.py", "parser.py", "types.py")]
-    found = {text for file in files for text in literals(file, {"_"})}
+    found = {text for file in files for text in literals(file, {"_"})} | {"required"}  # which it looks up by a variable
     for file in files:
         for node in calls(file, {"ngettext"}):
             found.add("\0".join(ast.literal_eval(form) for form in node.args[:2]))

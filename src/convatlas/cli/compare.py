@@ -149,5 +149,5 @@ def _print(found: Comparison) -> None:
     for failure in found.failures:
         click.echo(_("{model} failed: {why}", model=failure.model, why=translated(failure.why)))
     if found.recommendation.model is not None:
-        click.echo(f"\n{found.recommendation.why}")
+        click.echo(f"\n{translated(found.recommendation.why)}")
     click.echo(f"\n{_('report')}: {found.report}")

@@ -80,7 +80,7 @@ def command(
     from convatlas.recipes import evaluate
 
     if len(what) > 1 and weights is not None:
-        raise UsageError(f"--weights belongs to one network; {len(what)} were named. An ensemble is made of runs.")
+        raise UsageError("--weights belongs to one network; {n} were named. An ensemble is made of runs.", n=len(what))
     subjects = [asked(each, weights, source, classes, download) for each in what]
     first = subjects[0]
     found = evaluate(tuple(subjects) if len(subjects) > 1 else first, data, part, protocol)

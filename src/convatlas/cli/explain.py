@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,7 +11,12 @@ from convatlas import units
 from convatlas.cli._common import debug_option, json_option, print_json
 from convatlas.cli._lang import lang_option
 from convatlas.errors import UsageError
+from convatlas.i18n import _
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+FIELD_IMAGES = 16  # whose gradients are averaged
 COMPARISONS = ("stacks", "reduction", "inception", "bottleneck", "grouped", "separable", "sharing")
 
 
@@ -21,21 +27,48 @@ COMPARISONS = ("stacks", "reduction", "inception", "bottleneck", "grouped", "sep
 @click.option(
     "--comparison", type=click.Choice(COMPARISONS), help="Instead of a network, a comparison every lecture makes."
 )
+@click.option(
+    "--effective-field",
+    "picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.png",
+    help="Measure which pixels really move the middle of LAYER, beside its receptive field, and draw them into this "
+    "file. NAME may be a run.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of the first weights and the noise, for --effective-field.")
 @json_option
 @lang_option
 @debug_option
-def command(name: str | None, layer: str | None, input_: str | None, comparison: str | None, as_json: bool) -> None:
+def command(
+    name: str | None,
+    layer: str | None,
+    input_: str | None,
+    comparison: str | None,
+    picture: Path | None,
+    seed: int,
+    as_json: bool,
+) -> None:
     """How the figures of LAYER in network NAME come about; of all layers where none is given.
+
+    The effective receptive field is measured by gradients: of a NAME with its first weights on noise, of a RUN with
+    what it learnt on its own test images.
 
     \b
     convatlas explain alexnet conv1
     convatlas explain --comparison stacks
+    convatlas explain vgg16 conv5_3 --effective-field field.png
+    convatlas explain runs/resnet20_cifar-001 conv3_x --effective-field learnt.png
     """
     if comparison is not None:
         _print_comparison(comparison, as_json)
         return
     if name is None:
         raise UsageError("explain what? Give a network (convatlas models lists them) or --comparison.")
+    if picture is not None:
+        if layer is None:
+            raise UsageError("--effective-field is that of a layer: name one, as in  explain vgg16 conv5_3.")
+        _measure_field(name, layer, input_, picture, seed, as_json)
+        return
     from convatlas.arithmetic.explanation import explain, explain_all
     from convatlas.cli.show import parse_input, summary_of
 
@@ -47,10 +80,73 @@ def command(name: str | None, layer: str | None, input_: str | None, comparison:
     click.echo("\n\n".join(str(explanation) for explanation in explanations))
 
 
+def _measure_field(name: str, layer: str, input_: str | None, picture: Path, seed: int, as_json: bool) -> None:
+    from convatlas.arithmetic.effective import effective_field
+    from convatlas.data._atomic import written_atomically
+    from convatlas.visualization.field import effective_field_png
+
+    if Path(name).is_dir():
+        if input_ is not None:
+            raise UsageError("--input is for a network; a run's images have the size it was trained with.")
+        net, images = _of_run(Path(name))
+        how = _("{n} of its test images, weights as trained", n=len(images))
+    else:
+        net, images = _of_network(name, input_, seed)
+        how = _("{n} images of noise, first weights, seed {seed}", n=len(images), seed=seed)
+    found = effective_field(net, images, layer)
+    with written_atomically(picture) as file:
+        file.write(effective_field_png(found.mass, found.seen.theory, f"{name}  {layer}"))
+    document = found.to_dict()
+    if as_json:
+        print_json({"model": name, "images": len(images), "seed": seed, **document, "picture": str(picture)})
+        return
+    place, size = document["position"], units.exact(document["field_pixels"])
+    field = "{} x {}".format(*document["receptive_field"])
+    for word, kind, text in (
+        (_("receptive field"), _("derived"), _("{field} pixels, {n} of them inside the image", field=field, n=size)),
+        (
+            _("effective receptive field"),
+            _("measured"),
+            _(
+                "{n} pixels hold 95 % of the gradient, {share} of the field ({how})",
+                n=units.exact(document["effective_pixels"]),
+                share=units.percent(found.share_of_field(), 1),
+                how=how,
+            ),
+        ),
+    ):
+        click.echo(f"{units.ljust(word, 28)}  {units.ljust(kind, 8)}  {text}")
+    click.echo(_("at position {row}, {column} of {layer}, the middle", row=place[0], column=place[1], layer=layer))
+    click.echo(_("wrote {file}", file=picture), err=True)
+
+
+def _of_network(name: str, input_: str | None, seed: int) -> tuple[nn.Module, Tensor]:
+    """A network of the atlas with its first weights, and noise of its input's size."""
+    import torch
+
+    from convatlas.cli.show import parse_input
+    from convatlas.models import create_model, entry
+
+    channels, height, width = entry(name).input if input_ is None else parse_input(input_)
+    torch.manual_seed(seed)
+    net = create_model(name, in_channels=channels, image_size=height)
+    return net, torch.randn(FIELD_IMAGES, channels, height, width)
+
+
+def _of_run(path: Path) -> tuple[nn.Module, Tensor]:
+    """What a run learnt, and the first of its test images, prepared as its own."""
+    from convatlas.data import prepare, read_split
+    from convatlas.recipes import Run
+
+    run = Run(path)
+    dataset, rule = run.dataset(), run.preprocessing
+    chosen = read_split(run.split_path, dataset).test[:FIELD_IMAGES]
+    return run.network(), prepare([rule.apply(dataset.read(int(index))) for index in chosen], rule)
+
+
 def _print_comparison(name: str, as_json: bool) -> None:
     from convatlas.arithmetic.comparisons import comparison
     from convatlas.arithmetic.summary import times
-    from convatlas.i18n import _
 
     found = comparison(name)
     if as_json:

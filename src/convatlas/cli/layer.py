@@ -13,6 +13,7 @@ from convatlas.errors import UsageError
 
 
 @click.group("layer", short_help="The arithmetic of one layer, by hand.")
+@lang_option
 def command() -> None:
     """The arithmetic of one layer, by hand: the lecture's exercises.
 
@@ -44,7 +45,9 @@ def _sides(text: str, option: str) -> int | tuple[int, ...]:
 _input = click.option("--input", "input_", required=True, metavar="CxHxW", help="What the layer is given.")
 _kernel = click.option("--kernel", required=True, metavar="K|HxW", help="Side of the window.")
 _padding = click.option("--padding", default="0", show_default=True, metavar="P|HxW", help="Added at each end.")
-_dilation = click.option("--dilation", default="1", show_default=True, metavar="D|HxW")
+_dilation = click.option(
+    "--dilation", default="1", show_default=True, metavar="D|HxW", help="Distance between neighbours in the window."
+)
 _no_bias = click.option("--no-bias", is_flag=True, help="Leave the bias out.")
 
 
@@ -52,10 +55,10 @@ _no_bias = click.option("--no-bias", is_flag=True, help="Leave the bias out.")
 @_input
 @click.option("--out", "out_channels", required=True, type=int, help="Filters, the output channels.")
 @_kernel
-@click.option("--stride", default="1", show_default=True, metavar="S|HxW")
+@click.option("--stride", default="1", show_default=True, metavar="S|HxW", help="Step of the window.")
 @_padding
 @_dilation
-@click.option("--groups", default=1, show_default=True, type=int)
+@click.option("--groups", default=1, show_default=True, type=int, help="Groups of channels, each convolved by itself.")
 @_no_bias
 @json_option
 @lang_option

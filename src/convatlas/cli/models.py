@@ -80,8 +80,8 @@ def print_ledger(found: list[Line], as_json: bool) -> None:
             for line in found
         ),
     )
-    verdicts = "; ".join(f"{count} {WORDS[word]}" for word, count in counts.items())
-    click.echo(f"{len(found)} printed figures: {verdicts}")
+    verdicts = "; ".join(_("{count} {verdict}", count=count, verdict=WORDS[word]) for word, count in counts.items())
+    click.echo(_("{n} printed figures: {verdicts}", n=len(found), verdicts=verdicts))
 
 
 def ledger_record(line: Line) -> dict[str, object]:
@@ -120,7 +120,7 @@ def printed_error(figures: tuple[Figure, ...]) -> str:
     first = measured[0]
     pair = [figure for figure in measured if (figure.protocol, figure.source) == (first.protocol, first.source)][:2]
     text = " / ".join(figure.printed for figure in pair)
-    return f"{text}{'' if first.verified else ' (recalled)'}  {first.protocol}"
+    return f"{text}{'' if first.verified else _(' (recalled)')}  {first.protocol}"
 
 
 def as_record(line: Entry) -> dict[str, object]:

@@ -110,11 +110,11 @@ class Budget:
 
         A cost that could not be measured breaks its limit: nobody can promise it.
         """
-        broken = []
+        broken: list[str] = []
         for limit in self.limits:
             value = costs.get(limit.quantity.name)
             if value is None:
-                broken.append(f"{limit.quantity.name} could not be measured here")
+                broken.append(Message("{quantity} could not be measured here", quantity=limit.quantity.name))
             elif value > limit.at_most:
                 broken.append(f"{limit.quantity.name} {limit.quantity.write(value)}")
         return broken

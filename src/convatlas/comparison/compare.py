@@ -26,7 +26,6 @@ from convatlas.comparison.result import Comparison, Conditions, Failure, Row
 from convatlas.data import Dataset, write_split
 from convatlas.errors import DataError, TrainingError, UsageError
 from convatlas.evaluation import Evaluation
-from convatlas.i18n import _
 from convatlas.message import Message, joined
 from convatlas.recipes import Material, Recipe, Run, Watcher, recipe_for, train
 from convatlas.recipes._folder import make as make_folder
@@ -362,25 +361,25 @@ def _conditions(
     about, run = training.environment(), trained[rows[0].model][0].run
     machine, recipe = run.config["machine"], run.recipe
     if time_s is None:
-        length = _("{epochs} epochs each", epochs=f"{rows[0].epochs[0]:g}")
+        length = Message("{epochs} epochs each", epochs=f"{rows[0].epochs[0]:g}")
     else:
-        length = _("about {time} each; the epochs were set by timing a few updates", time=units.duration(time_s))
+        length = Message("about {time} each; the epochs were set by timing a few updates", time=units.duration(time_s))
     return Conditions(
         data=str(data.source),
         classes=data.classes,
         parts={part: len(getattr(split, part)) for part in ("train", "val", "test")},
         split=split.rule,
-        training=_(
+        training=Message(
             "{length}, recipe {recipe}, batches of {batch}", length=length, recipe=recipe.name, batch=recipe.batch_size
         ),
         seeds=seeds,
         protocol=protocol,
         machine={
-            "processor": _("{cpu}, {threads} threads used", cpu=about["cpu"], threads=rows[0].latency.threads),
+            "processor": Message("{cpu}, {threads} threads used", cpu=about["cpu"], threads=rows[0].latency.threads),
             "training": f"{machine['device']}, {machine['precision']} ({machine['why']})",
             "inference": f"{rows[0].latency.device}, fp32, PyTorch eager, batch 1",
             "software": f"convatlas {about['convatlas']}, torch {about['torch']}, Python {about['python']}, "
-            "{about['platform']}",
+            f"{about['platform']}",
         },
         command=command,
     )

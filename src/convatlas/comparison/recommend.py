@@ -15,7 +15,7 @@ from convatlas import units
 from convatlas.comparison.budget import Budget, Limit
 from convatlas.comparison.result import Recommendation, Row
 from convatlas.comparison.statistics import SIGNIFICANCE, Difference, Hits, difference, holm
-from convatlas.i18n import _
+from convatlas.message import Message, joined
 
 
 def recommend(rows: Sequence[Row], hits: Mapping[str, Hits], budget: Budget) -> Recommendation:
@@ -28,13 +28,16 @@ def recommend(rows: Sequence[Row], hits: Mapping[str, Hits], budget: Budget) -> 
     tied = [d.second for d in differences if not d.told_apart]
     equals = [row for row in fitting if row is leader or row.model in tied]
     chosen = min(equals, key=lambda row: (row.latency.p50_s, row.size_bytes))
-    why = " ".join(
-        sentence
-        for sentence in (
-            _choice(chosen, leader, fitting, differences, budget),
-            _over_budget(rows, fitting, leader, budget),
-        )
-        if sentence
+    why = joined(
+        (
+            sentence
+            for sentence in (
+                _choice(chosen, leader, fitting, differences, budget),
+                _over_budget(rows, fitting, leader, budget),
+            )
+            if sentence
+        ),
+        " ",
     )
     ties = tuple(row.model for row in equals if row is not chosen)
     return Recommendation(chosen.model, why, ties, tuple(differences))
@@ -51,7 +54,7 @@ def _against(leader: Row, rows: Sequence[Row], hits: Mapping[str, Hits]) -> list
 
 
 def _choice(chosen: Row, leader: Row, fitting: Sequence[Row], differences: Sequence[Difference], budget: Budget) -> str:
-    right = _(
+    right = Message(
         "{share} of {n} test images ({level} interval {interval})",
         level="95 %",
         share=units.percent(chosen.test_top1, 1),
@@ -60,58 +63,58 @@ def _choice(chosen: Row, leader: Row, fitting: Sequence[Row], differences: Seque
     )
     if len(fitting) == 1:
         if budget:
-            return _(
+            return Message(
                 "{model} is the only network that fits {budget}: {right}.",
                 model=chosen.model,
                 budget=budget,
                 right=right,
             )
-        return _("{model} is the only network that was compared: {right}.", model=chosen.model, right=right)
-    within = _(" within {budget}", budget=budget) if budget else ""
-    best = _("{model} is the most accurate{within}: {right}.", model=chosen.model, within=within, right=right)
+        return Message("{model} is the only network that was compared: {right}.", model=chosen.model, right=right)
+    within = Message(" within {budget}", budget=budget) if budget else ""
+    best = Message("{model} is the most accurate{within}: {right}.", model=chosen.model, within=within, right=right)
     tied = [d for d in differences if not d.told_apart]
     if not tied:
         nearest = min(differences, key=lambda d: d.difference)
         worse = _points(nearest.difference)
         if len(differences) == 1:
-            verdict = _(
+            verdict = Message(
                 "{model} is worse by {points}, more than chance explains ({p}).",
                 model=nearest.second,
                 points=worse,
                 p=_p(nearest),
             )
         else:
-            verdict = _(
+            verdict = Message(
                 "Every other network is worse by more than chance explains; the nearest, {model}, by {points} ({p}).",
                 model=nearest.second,
                 points=worse,
                 p=_p(nearest),
             )
-        return f"{best} {verdict}"
+        return joined((best, verdict), " ")
     if chosen is leader:
         p = _p(min(tied, key=lambda d: d.adjusted_p))
         names, sample = _list([d.second for d in tied]), _sample(tied[0])
         verdict = (
-            _(
+            Message(
                 "{names} cannot be told apart from it by these {sample} ({p}), but is not faster.",
                 names=names,
                 sample=sample,
                 p=p,
             )
             if len(tied) == 1
-            else _(
+            else Message(
                 "{names} cannot be told apart from it by these {sample} ({p}), but are not faster.",
                 names=names,
                 sample=sample,
                 p=p,
             )
         )
-        return f"{best} {verdict}{_more_seeds(tied)}"
+        return joined((best, verdict, *_more_seeds(tied)), " ")
     between = next(d for d in tied if d.second == chosen.model)
     also = [d.second for d in tied if d.second != chosen.model]
     sentences = [
-        f"{chosen.model}: {right}.",
-        _(
+        Message("{model}: {right}.", model=chosen.model, right=right),
+        Message(
             "It cannot be told apart from {leader}, the most accurate{within} ({share}): {disagreement}, which chance "
             "explains ({p}).",
             leader=leader.model,
@@ -120,7 +123,7 @@ def _choice(chosen: Row, leader: Row, fitting: Sequence[Row], differences: Seque
             disagreement=_disagreement(between),
             p=_p(between),
         ),
-        _(
+        Message(
             "It is the faster one: {fast} against {slow} per image.",
             fast=units.duration(chosen.latency.p50_s),
             slow=units.duration(leader.latency.p50_s),
@@ -129,38 +132,41 @@ def _choice(chosen: Row, leader: Row, fitting: Sequence[Row], differences: Seque
     ]
     if also:
         sentences.append(
-            _("{names} cannot be told apart from {leader} either.", names=_list(also), leader=leader.model)
+            Message("{names} cannot be told apart from {leader} either.", names=_list(also), leader=leader.model)
         )
-    return " ".join(sentences) + _more_seeds([between])
+    return joined((*sentences, *_more_seeds([between])), " ")
 
 
 def _disagreement(d: Difference) -> str:
-    pairs = "" if d.runs == (1, 1) else _(", added up over pairs of runs")
+    pairs = "" if d.runs == (1, 1) else Message(", added up over pairs of runs")
     counts = {"n": units.exact(d.only_first), "first": d.first, "m": units.exact(d.only_second), "second": d.second}
     if d.only_first == 1:
-        return _("{n} image is right with {first} alone and {m} with {second} alone", **counts) + pairs
-    return _("{n} images are right with {first} alone and {m} with {second} alone", **counts) + pairs
+        return Message(
+            "{n} image is right with {first} alone and {m} with {second} alone{pairs}", **counts, pairs=pairs
+        )
+    return Message("{n} images are right with {first} alone and {m} with {second} alone{pairs}", **counts, pairs=pairs)
 
 
 def _sample(d: Difference) -> str:
-    return _("images") if d.runs == (1, 1) else _("images and seeds")
+    return Message("images") if d.runs == (1, 1) else Message("images and seeds")
 
 
-def _more_seeds(tied: Sequence[Difference]) -> str:
+def _more_seeds(tied: Sequence[Difference]) -> list[Message]:
     """Where the runs at hand differ beyond the chance of images, and only their number keeps the verdict open."""
     open_ones = [d.second for d in tied if d.p_of_these_runs < SIGNIFICANCE <= d.p]
     if not open_ones:
-        return ""
-    return " " + _(
+        return []
+    said = Message(
         "The runs at hand do differ ({names}), but so few seeds cannot say whether that is the network or the seed; "
         "--seeds 3 or more would.",
         names=_list(open_ones),
     )
+    return [said]
 
 
 def _room(d: Difference) -> str:
     """How much worse the faster network may be, and how many images would tell."""
-    room = _(
+    room = Message(
         "It may be up to {points} less accurate ({level} interval of the difference {low} to {high} points)",
         level="95 %",
         points=_points(d.ci95.high),
@@ -168,21 +174,22 @@ def _room(d: Difference) -> str:
         high=f"{100 * d.ci95.high:+.1f}",
     )
     if d.images_needed is None or d.images_needed <= d.n:
-        return f"{room}."
-    return f"{room}; " + _(
+        return Message("{text}.", text=room)
+    noticed = Message(
         "to notice a difference as large as the one measured, about {count} test images are needed.",
         count=_about(d.images_needed),
     )
+    return joined((room, noticed), "; ")
 
 
 def _p(d: Difference) -> str:
     p = "p < 0.001" if d.adjusted_p < 0.001 else f"p = {d.adjusted_p:.2g}"
-    runs = "" if d.runs == (1, 1) else _(", {first} and {second} runs", first=d.runs[0], second=d.runs[1])
-    return f"{d.test}, {p}{runs}"
+    runs = "" if d.runs == (1, 1) else Message(", {first} and {second} runs", first=d.runs[0], second=d.runs[1])
+    return joined((d.test, f", {p}", runs), "")
 
 
 def _points(share: float) -> str:
-    return _("{value} points", value=f"{100 * share:.1f}")
+    return Message("{value} points", value=f"{100 * share:.1f}")
 
 
 def _about(count: int) -> str:
@@ -192,7 +199,7 @@ def _about(count: int) -> str:
 
 
 def _list(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else _("{names} and {last}", names=", ".join(names[:-1]), last=names[-1])
+    return names[0] if len(names) == 1 else Message("{names} and {last}", names=joined(names[:-1]), last=names[-1])
 
 
 def _over_budget(rows: Sequence[Row], fitting: Sequence[Row], leader: Row, budget: Budget) -> str:
@@ -201,20 +208,26 @@ def _over_budget(rows: Sequence[Row], fitting: Sequence[Row], leader: Row, budge
     if not better:
         return ""
     told = [
-        f"{row.model} ({units.percent(row.test_top1, 1)}; {', '.join(budget.broken_by(row.costs()))})" for row in better
+        Message(
+            "{model} ({top1}; {costs})",
+            model=row.model,
+            top1=units.percent(row.test_top1, 1),
+            costs=joined(budget.broken_by(row.costs())),
+        )
+        for row in better
     ]
-    return _("More accurate here, but over the budget: {names}.", names=_list(told))
+    return Message("More accurate here, but over the budget: {names}.", names=_list(told))
 
 
 def _nothing_fits(rows: Sequence[Row], budget: Budget) -> str:
     nearest = min(rows, key=lambda row: _excess(row, budget.limits))
-    return _(
+    return Message(
         "none of the {count} networks fits {budget}. {model} comes nearest, with {costs}. Raise the limit, or name "
         "smaller networks.",
         count=len(rows),
         budget=budget,
         model=nearest.model,
-        costs=", ".join(budget.broken_by(nearest.costs())),
+        costs=joined(budget.broken_by(nearest.costs())),
     )
 
 

@@ -13,7 +13,7 @@ from convatlas import models, units
 from convatlas.comparison.result import Comparison, Row
 from convatlas.comparison.statistics import Difference
 from convatlas.evaluation import Evaluation
-from convatlas.i18n import _, language
+from convatlas.i18n import _, language, translated
 from convatlas.visualization import Curve, Point, SeriesStyle, html, look, new_axes, plots, styles, svg
 from convatlas.visualization.html import Column, Html
 from convatlas.visualization.run_report import confusion_figure, surest_mistakes_section
@@ -51,7 +51,7 @@ def report(comparison: Comparison, evidence: Evidence) -> str:
         k=len(conditions.classes),
         **{part: units.exact(count) for part, count in parts.items()},
     )
-    note = f"{images} · {conditions.training}"
+    note = f"{images} · {translated(conditions.training)}"
     lead, reasons = _lead(comparison)
     return html.page(
         title,
@@ -72,7 +72,7 @@ def report(comparison: Comparison, evidence: Evidence) -> str:
 def _lead(comparison: Comparison) -> tuple[Html, Html]:
     """The recommendation in one sentence, the network's name in bold; and what it rests on."""
     advice = comparison.recommendation
-    answer, reasons = advice.why.partition(". ")[::2]
+    answer, reasons = translated(advice.why).partition(". ")[::2]
     before, after = answer.partition(advice.model)[::2] if advice.model else (_sentence(answer), "")
     lead = html.join(before, html.strong(advice.model or ""), after, "." if reasons else "")
     return lead, html.paragraph(reasons) if reasons else Html("")

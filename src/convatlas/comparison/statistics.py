@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit  # Student's t: its distribution and its quantiles
 
 from convatlas.evaluation import Interval, wilson
-from convatlas.i18n import _
+from convatlas.message import Message
 
 SIGNIFICANCE = 0.05
 Z95 = NormalDist().inv_cdf(0.975)
@@ -53,8 +53,8 @@ class Accuracy:
     def covers(self) -> str:
         """What the interval allows for, in words."""
         if len(self.by_seed) > 1:
-            return _("which images were drawn for the test and which seed the training had")
-        return _("which images were drawn for the test, not which seed the training had (one run)")
+            return Message("which images were drawn for the test and which seed the training had")
+        return Message("which images were drawn for the test, not which seed the training had (one run)")
 
     @property
     def spread(self) -> float | None:

@@ -20,6 +20,7 @@ from convatlas.evaluation.protocols import Canvas, Look, Protocol, get_protocol,
 from convatlas.message import Message
 
 TOP5_CLASSES = 6  # with five classes or fewer every network is right within five guesses, and the figure says nothing
+MATRIX_UP_TO = 100  # classes whose confusion matrix is written out
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +112,11 @@ class Evaluation:
         return [(int(i), int(self.labels[i]), int(self.predictions[i]), float(confidence[i])) for i in order]
 
     def to_dict(self) -> dict[str, Any]:
-        """The keys of DESIGN section 2, ``evaluate``, and more beside them."""
+        """The keys of DESIGN section 2, ``evaluate``, and more beside them.
+
+        ``mistakes`` are all that occurred, (true, predicted, count), the commonest first; ``confusion`` is their matrix
+        up to 100 classes and None above, where it would be a million numbers, nearly all of them 0.
+        """
         return {
             "run": self.run,
             "data": self.data,
@@ -125,7 +130,8 @@ class Evaluation:
             "calibration_error": self.calibration_error,
             "classes": list(self.classes),
             "per_class": [score.to_dict() for score in self.per_class],
-            "confusion": self.confusion.tolist(),
+            "mistakes": [list(mistake) for mistake in metrics.most_confused(self.confusion, self.classes, self.n)],
+            "confusion": self.confusion.tolist() if len(self.classes) <= MATRIX_UP_TO else None,
         }
 
     def __repr__(self) -> str:

@@ -10,16 +10,17 @@ from collections import Counter
 from dataclasses import dataclass
 
 from convatlas import units
+from convatlas.message import Message
 from convatlas.models._card import Figure
 from convatlas.models._registry import Entry, entry, list_models
 
 DERIVED = ("params", "macs", "connections", "neurons")  # the quantities arithmetic can answer
 WORDS = {
-    "agree": "agree",
-    "explained": "disagree, with an explanation",
-    "unmet": "disagree, unexplained",
-    "recalled": "recalled, text not found",
-    "measured": "to be measured",
+    "agree": Message("agree"),
+    "explained": Message("disagree, with an explanation"),
+    "unmet": Message("disagree, unexplained"),
+    "recalled": Message("recalled, text not found"),
+    "measured": Message("to be measured"),
 }
 
 

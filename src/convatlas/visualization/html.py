@@ -14,7 +14,7 @@ from io import BytesIO
 
 import numpy as np
 
-from convatlas.i18n import _
+from convatlas.i18n import _, translated
 from convatlas.visualization.style import SeriesStyle
 
 
@@ -25,8 +25,13 @@ class Html(str):
 
 
 def text(value: object) -> Html:
-    """A value as markup: escaped, unless it is markup. A percent sign stays on the line of its number."""
-    return value if isinstance(value, Html) else Html(html.escape(str(value), quote=True).replace(" %", "\u00a0%"))
+    """A value as markup: escaped, unless it is markup; a message in the language in use.
+
+    A percent sign stays on the line of its number.
+    """
+    if isinstance(value, Html):
+        return value
+    return Html(html.escape(translated(value), quote=True).replace(" %", "\u00a0%"))
 
 
 def join(*parts: object) -> Html:
