@@ -1,5 +1,5 @@
 """A network made to reach 94 % on CIFAR-10 in the least time. After Jordan, "94% on CIFAR-10 in 3.29 Seconds on a
-Single GPU". Read: arXiv:2404.00498, section 3. Written anew, and our own where it says so.
+Single GPU". Read: the author's program, KellerJordan/cifar10-airbench, airbench94.py. Written anew.
 
 No residuals: three groups of two convolutions behind a first layer that whitens patches of 2 x 2 pixels.
 Every convolution is followed by batch norm without a scale and ReLU; the first of a group halves the map before them.
@@ -138,7 +138,7 @@ CARD = Card(
         venue="arXiv",
         year=2024,
         arxiv="2404.00498",
-        read="arXiv:2404.00498, section 3, as recalled: the text was not at hand",
+        read="KellerJordan/cifar10-airbench, airbench94.py; the paper's text was not at hand",
     ),
     summary="a whitened first layer and six convolutions without residuals, made to be trained in minutes",
     initialisation="whitening of 2x2 patches (fixed), partial identities in the six convolutions, PyTorch's own rule "
@@ -147,10 +147,9 @@ CARD = Card(
         Figure("params", "1.97", unit=1_000_000, where="section 3.1", verified=False),
         Figure(
             "error",
-            "6.0",
-            where="title",
-            protocol="CIFAR-10 test, mean of many seeds, averaged over mirror images and shifts by a pixel",
-            verified=False,
+            "5.99",
+            protocol="CIFAR-10 test, mean of 1,000 runs, averaged over mirror images and shifts by a pixel",
+            source="KellerJordan/cifar10-airbench, airbench94.py: 94.01 average accuracy",
         ),
     ),
     departures=(
