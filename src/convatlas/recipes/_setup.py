@@ -72,7 +72,7 @@ class Setup:
         return self.material.dataset.read(int(self.material.split.test[index]))
 
     def rows_of(self, batches: Batches) -> Batches | RankBatches | OwnTargets:
-        """What this process computes of each batch: all of it, where it is the only one."""
+        """Of each batch what this process computes, with its targets: all of it, where it is the only one."""
         rows = RankBatches(batches, self.team.rank, self.team.size) if self.team.size > 1 else batches
         return OwnTargets(rows) if reconstructs(self.entry) else rows
 
@@ -90,6 +90,7 @@ def prepare(
     """Build and check everything; nothing is written.
 
     Args:
+        time_s: how long the training shall last, which sets its epochs; None: as many as the recipe says.
         download: whether published weights to start from may be fetched.
         begun: the run that is to be continued: its checkpoints hold what it once started from.
     """
@@ -111,25 +112,7 @@ def prepare(
     like = source.rule if source else begun.preprocessing if begun and recipe.start_from is not None else None
     image_size = recipe.image_size or (like.size[0] if like else entry.input[1])
     classes = material.dataset.classes
-    head: dict[str, Any] = {} if reconstructs(entry) else {"num_classes": len(classes)}
-    net = models.create_model(
-        model,
-        **head,
-        in_channels=material.dataset.channels,
-        image_size=image_size,
-        init="modern" if recipe.initial == "modern" else "printed",
-    )
-    if recipe.dropout is not None:
-        set_dropout(net, recipe.dropout)
-    if recipe.stochastic_depth:
-        set_stochastic_depth(net, recipe.stochastic_depth)
-    if recipe.initial == "root-fan-in":
-        if entry.full_name != "lenet5":
-            raise RecipeError(
-                "initial = root-fan-in is written for lenet5; {model} starts as printed.",
-                model=model,
-            )
-        widen(net)
+    net = build_network(entry, recipe, len(classes), material.dataset.channels, image_size)
     start = begun.config.get("start") if begun else None
     if source is not None:
         start = take_over(net, entry.full_name, source, classes, image_size).to_dict()
@@ -162,6 +145,33 @@ def prepare(
     if time_s is not None:
         setup = dataclasses.replace(setup, recipe=setup.recipe.change(epochs=epochs_within(setup, time_s)))
     return settled(setup)
+
+
+def build_network(entry: models.Entry, recipe: Recipe, classes: int, channels: int, image_size: int) -> nn.Module:
+    """The network with first weights, and with what the recipe changes inside it.
+
+    Raises:
+        RecipeError: a setting that this network has no place for.
+    """
+    head: dict[str, Any] = {} if reconstructs(entry) else {"num_classes": classes}
+    net = models.create_model(
+        entry.full_name,
+        **head,
+        in_channels=channels,
+        image_size=image_size,
+        init="modern" if recipe.initial == "modern" else "printed",
+    )
+    if recipe.dropout is not None:
+        set_dropout(net, recipe.dropout)
+    if recipe.stochastic_depth:
+        set_stochastic_depth(net, recipe.stochastic_depth)
+    if recipe.initial == "root-fan-in":
+        if entry.full_name != "lenet5":
+            raise RecipeError(
+                "initial = root-fan-in is written for lenet5; {model} starts as printed.", model=entry.full_name
+            )
+        widen(net)
+    return net
 
 
 def settled(setup: Setup) -> Setup:
