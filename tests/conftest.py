@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+os.environ["CONVATLAS_LANG"] = "en"  # what most tests read, on a Korean machine too; the others ask for their language
+
 settings.register_profile("convatlas", deadline=None)  # no test fails because the machine was busy
 settings.load_profile("convatlas")
 

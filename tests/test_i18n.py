@@ -83,12 +83,31 @@ def test_values_are_told_too_and_formats_kept():
     assert translated(words) == "입력, 한도 3 ms%p"
 
 
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("lenet5이(가)", "lenet5가"),
+        ("resnet50이(가)", "resnet50이"),
+        ("'vgg16'을(를)", "'vgg16'을"),
+        ("train.csv(번호 2)은(는)", "train.csv(번호 2)는"),
+        ("신경망와(과)", "신경망과"),
+        ("사과과(와)", "사과와"),
+        ("8(으)로", "8로"),
+        ("3(으)로", "3으로"),
+        ("영상(으)로", "영상으로"),
+        ("alexnet이(가)", "alexnet이(가)"),
+    ],
+)
+def test_particles_follow_the_sound_before_them(text, read):
+    assert i18n.with_particles(text) == read
+
+
 def test_an_error_is_english_to_python_and_korean_to_the_reader():
     error = UnknownNameError("network", "resnet51", ["resnet50", "vgg16"])
     assert str(error) == "unknown network 'resnet51'. Did you mean resnet50?"
     i18n.set_language("ko")
     assert str(error) == "unknown network 'resnet51'. Did you mean resnet50?"
-    assert translated(error) == "신경망 'resnet51': 그런 이름이 없습니다. resnet50을(를) 찾으셨습니까?"
+    assert translated(error) == "신경망 'resnet51': 그런 이름이 없습니다. resnet50을 찾으셨습니까?"
     assert "cat.jpg(번호 3)" in translated(BadImageError("cat.jpg", Message("Permission denied"), 3))
     assert "권한이 없습니다" in translated(BadImageError("cat.jpg", Message("Permission denied"), 3))
     assert "pip install 'convatlas[hf]'" in translated(MissingDependencyError("datasets", "hf", "x"))

@@ -11,6 +11,8 @@ import functools
 import gettext
 import locale
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from convatlas.errors import UnknownNameError
@@ -45,8 +47,7 @@ def language() -> str:
 
 def _(message: str, **values: object) -> str:
     """The message in the language in use, its ``{names}`` filled in; without a translation it stays as it is."""
-    found = _catalogue(language()).gettext(message)
-    return found.format(**{name: _told(value) for name, value in values.items()}) if values else found
+    return _filled(message, values)
 
 
 def translated(text: object) -> str:
@@ -55,8 +56,14 @@ def translated(text: object) -> str:
         text = text.args[0]
     if not isinstance(text, Message) or not text:
         return str(text)
-    found = _catalogue(language()).gettext(text.template)
-    return found.format(**{name: _told(value) for name, value in text.values.items()}) if text.values else found
+    return _filled(text.template, text.values)
+
+
+def _filled(template: str, values: Mapping[str, object]) -> str:
+    found = _catalogue(language()).gettext(template)
+    if values:
+        found = found.format(**{name: _told(value) for name, value in values.items()})
+    return with_particles(found) if language() == "ko" else found
 
 
 def _told(value: object) -> object:
@@ -67,3 +74,35 @@ def _told(value: object) -> object:
 @functools.cache
 def _catalogue(of: str) -> gettext.NullTranslations:
     return gettext.translation("convatlas", Path(__file__).with_name("locale"), languages=[of], fallback=True)
+
+
+# --- Korean particles -------------------------------------------------------------------------------------------------
+
+_PARTICLE = re.compile(r"""([가-힣0-9])(['")\]]*)(이\(가\)|을\(를\)|은\(는\)|와\(과\)|과\(와\)|\(으\)로)""")
+_FORMS = {
+    "이(가)": ("이", "가"),
+    "을(를)": ("을", "를"),
+    "은(는)": ("은", "는"),
+    "와(과)": ("과", "와"),
+    "과(와)": ("과", "와"),
+    "(으)로": ("으로", "로"),
+}
+_FINAL_OF_DIGIT = "영일이삼사오육칠팔구"  # as it is read
+_RIEUL = 8  # the final consonant after which it is 로
+
+
+def with_particles(text: str) -> str:
+    """``resnet50이(가)`` -> ``resnet50이``, ``lenet5이(가)`` -> ``lenet5가``: by the sound before it.
+
+    After a Latin letter both forms stay, for how a name is read cannot be known.
+    """
+    return _PARTICLE.sub(_chosen_form, text)
+
+
+def _chosen_form(found: re.Match[str]) -> str:
+    before, closing, particle = found.groups()
+    syllable = _FINAL_OF_DIGIT[int(before)] if before.isdecimal() else before
+    final = (ord(syllable) - ord("가")) % 28  # Unicode: 28 finals to a syllable, the first of them none
+    closed, opened = _FORMS[particle]
+    takes_opened = final == 0 or (particle == "(으)로" and final == _RIEUL)
+    return before + closing + (opened if takes_opened else closed)

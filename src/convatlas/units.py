@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import unicodedata
 
+from convatlas.message import Message
+
 _DECIMAL = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K"))
 _BINARY = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
@@ -56,14 +58,14 @@ def percent(share: float, digits: int = 2) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
-def interval(low: float, high: float, digits: int = 1) -> str:
+def interval(low: float, high: float, digits: int = 1) -> Message:
     """A confidence interval of shares: ``(0.9654, 0.9951)`` -> ``96.5 to 99.5 %``."""
-    return f"{100 * low:.{digits}f} to {100 * high:.{digits}f} %"
+    return Message("{low} to {high} %", low=f"{100 * low:.{digits}f}", high=f"{100 * high:.{digits}f}")
 
 
-def nats(loss: float, digits: int = 4) -> str:
+def nats(loss: float, digits: int = 4) -> Message:
     """A cross-entropy in both of its units: ``0.6931`` -> ``0.6931 nats = 1.0000 bits``."""
-    return f"{loss:.{digits}f} nats = {loss / math.log(2):.{digits}f} bits"
+    return Message("{nats} nats = {bits} bits", nats=f"{loss:.{digits}f}", bits=f"{loss / math.log(2):.{digits}f}")
 
 
 def width(text: str) -> int:

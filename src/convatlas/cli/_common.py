@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from convatlas.i18n import _
+from convatlas.i18n import translated
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -54,13 +54,8 @@ def print_json_line(document: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def interval(low: float, high: float) -> str:
-    """`units.interval` in the language in use: ``96.5 to 99.5 %``."""
-    return _("{low:.1f} to {high:.1f} %", low=100 * low, high=100 * high)
-
-
 def print_table(columns: Iterable[tuple[str, str]], rows: Iterable[Iterable[object]], title: str = "") -> None:
-    """A table on stdout; ``columns`` are (heading, "left" or "right")."""
+    """A table on stdout, messages in the language in use; ``columns`` are (heading, "left" or "right")."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -69,6 +64,6 @@ def print_table(columns: Iterable[tuple[str, str]], rows: Iterable[Iterable[obje
     for heading, justify in columns:
         table.add_column(heading, justify="right" if justify == "right" else "left", no_wrap=justify == "right")
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*map(translated, row))
     width = None if sys.stdout.isatty() else 140
     Console(width=width, highlight=False, soft_wrap=False).print(table)

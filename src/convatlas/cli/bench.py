@@ -143,8 +143,7 @@ def show(found: Speed, choices: list[Choice]) -> None:
     )
     print_table(columns, rows, title)
     show_machine(found.machine)
-    told = [map(translated, choice) for choice in choices]
-    print_table([(_("chosen"), "left"), ("", "left"), (_("why"), "left")], told)
+    print_table([(_("chosen"), "left"), ("", "left"), (_("why"), "left")], choices)
     click.echo(
         _(
             "of the matrix peak: derived, 6 * MACs * images/s of training over the {precision} matrix product; "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from convatlas.cli._common import data_option, debug_option, interval, json_option, print_json, print_table
+from convatlas.cli._common import data_option, debug_option, json_option, print_json, print_table
 from convatlas.cli._lang import lang_option
 from convatlas.cli.train import settings_options
 from convatlas.errors import LimitError, UsageError
@@ -111,7 +111,7 @@ def _print(found: Comparison) -> None:
         (
             f"{'→' if row.model == found.recommendation.model else ' '} {row.model}",
             units.percent(row.test_top1),
-            interval(*row.accuracy.ci95),
+            units.interval(*row.accuracy.ci95),
             units.exact(row.params),
             units.short(row.macs),
             units.duration(row.latency.p50_s),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from convatlas.cli._common import data_option, debug_option, interval, json_option, print_json, print_table
+from convatlas.cli._common import data_option, debug_option, json_option, print_json, print_table
 from convatlas.cli._lang import lang_option
 from convatlas.cli._subject import asked, subject_options
 from convatlas.errors import UsageError
@@ -31,10 +31,7 @@ def list_protocols(ctx: click.Context, parameter: click.Parameter, wanted: bool)
     from convatlas.evaluation.protocols import ALIASES
 
     also = {name: [alias for alias, meant in ALIASES.items() if meant == name] for name in PROTOCOLS}
-    rows = [
-        (name, ", ".join(also[name]), translated(protocol.what), protocol.source or "")
-        for name, protocol in PROTOCOLS.items()
-    ]
+    rows = [(name, ", ".join(also[name]), protocol.what, protocol.source or "") for name, protocol in PROTOCOLS.items()]
     print_table([(word, "left") for word in (_("protocol"), _("also"), _("what it looks at"), _("source"))], rows)
     click.echo(_("dense@Q or dense@Q,Q,... reads the whole image densely at any sizes: dense@224,256,384,480,640."))
     click.echo(_("Sizes are those of a 224-pixel network; for another they are in proportion."))
@@ -106,11 +103,11 @@ def _print(found: Evaluation) -> None:
             protocol=found.protocol,
         )
     )
-    spread = _("95 % interval {interval} (Wilson)", interval=interval(*found.ci95))
+    spread = _("95 % interval {interval} (Wilson)", interval=units.interval(*found.ci95))
     click.echo(f"top-1  {units.percent(found.top1)}   {spread}")
     click.echo("top-5  " + (_("n/a, fewer than six classes") if found.top5 is None else units.percent(found.top5)))
     calibration = _("calibration error {error}", error=units.percent(found.calibration_error, 1))
-    click.echo(f"nll    {units.nats(found.nll)}   {calibration}")
+    click.echo(f"nll    {translated(units.nats(found.nll))}   {calibration}")
 
     scores = [score for score in found.per_class if score.n or len(found.classes) <= CLASSES_SHOWN]
     shown = (
@@ -120,7 +117,7 @@ def _print(found: Evaluation) -> None:
         (word, "right") for word in (_("images"), _("recall"), _("95 % interval"), _("precision"), "F1")
     ]
     rows = [
-        (s.name, units.exact(s.n), share(s.recall), interval(*s.recall_ci95), share(s.precision), share(s.f1))
+        (s.name, units.exact(s.n), share(s.recall), units.interval(*s.recall_ci95), share(s.precision), share(s.f1))
         for s in shown
     ]
     title = ""

@@ -12,7 +12,6 @@ from convatlas import units
 from convatlas.cli._common import (
     data_option,
     debug_option,
-    interval,
     json_option,
     print_json,
     print_json_line,
@@ -175,7 +174,7 @@ def _print_recipes(model: str | None, as_json: bool) -> None:
     whose = _("is paper for") if model is None else _("own name")
     columns = [(word, "left") for word in (_("recipe"), whose, _("length, images an update"), _("update"))]
     title = "" if model is None else _("recipes of {model}", model=model)
-    print_table(columns, [map(translated, line) for line in found], title)
+    print_table(columns, found, title)
     if model is not None:
         click.echo(_("Any other is taken by its own name:  convatlas train --list-recipes"))
 
@@ -241,7 +240,7 @@ def _print_result(result: dict[str, Any], path: Path) -> None:
                 "{model}: test top-1 {top1} (95 % interval {interval}, {n} images, protocol {protocol})",
                 model=result["model"],
                 top1=units.percent(result["test_top1"]),
-                interval=interval(*result["test_ci95"]),
+                interval=units.interval(*result["test_ci95"]),
                 n=result["test_n"],
                 protocol=result["protocol"],
             )

@@ -96,7 +96,7 @@ def _table(comparison: Comparison, look_of: Mapping[str, SeriesStyle]) -> Html:
     rows = [
         (
             html.join(html.name(row.model, look_of[row.model]), _remarks(row)),
-            _over(units.percent(row.test_top1), f"{units.interval(*row.accuracy.ci95)}"),
+            _over(units.percent(row.test_top1), units.interval(*row.accuracy.ci95)),
             units.exact(row.params),
             units.short(row.macs),
             _over(units.duration(row.latency.p50_s), f"p95 {units.duration(row.latency.p95_s)}"),

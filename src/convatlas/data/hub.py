@@ -184,7 +184,7 @@ def _library(offline: bool) -> Iterator[Any]:
         import datasets
         import huggingface_hub
     except ImportError as error:
-        raise MissingDependencyError("datasets", "hf", "reading hf: data sets") from error
+        raise MissingDependencyError("datasets", "hf", Message("reading hf: data sets")) from error
     datasets.disable_progress_bars()
     before = datasets.config.HF_HUB_OFFLINE, huggingface_hub.constants.HF_HUB_OFFLINE
     datasets.config.HF_HUB_OFFLINE = huggingface_hub.constants.HF_HUB_OFFLINE = offline

@@ -79,7 +79,9 @@ def run_report(
     )
     return html.page(
         _("{model}: one training", model=model),
-        html.header(model, lead, note=f"seed {result.get('seed', '?')} · {result.get('run', '')}"),
+        html.header(
+            model, lead, note=_("seed {seed} · {run}", seed=result.get("seed", "?"), run=result.get("run", ""))
+        ),
         html.section(_("Result"), _result_table(result, evaluation)),
         html.section(_("Learning curves"), _curves(epochs, result)),
         html.section(
@@ -96,7 +98,7 @@ def run_report(
 def _result_table(result: Mapping[str, Any], evaluation: Judged) -> Html:
     rows = [
         (_("test top-1"), units.percent(evaluation.top1),
-         f"95 % {_('interval')} {units.interval(*evaluation.ci95)} (Wilson)"),
+         _("95 % interval {interval} (Wilson)", interval=units.interval(*evaluation.ci95))),
         (_("test top-5"), "n/a" if evaluation.top5 is None else units.percent(evaluation.top5),
          _("fewer than six classes") if evaluation.top5 is None else _("of {n} images", n=units.exact(evaluation.n))),
         (_("validation top-1"), units.percent(result["val_top1"]) if result.get("val_top1") is not None else "n/a",

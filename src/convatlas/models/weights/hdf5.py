@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 import torch
 
 from convatlas.errors import CheckpointError, MissingDependencyError
+from convatlas.message import Message
 from convatlas.models.weights.read import LARGEST, Claims, Tensors
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def weights_in(file: IO[bytes], path: Path, names: dict[str, str]) -> Tensors:
     try:
         import h5py
     except ImportError as error:
-        raise MissingDependencyError("h5py", "keras", f"reading {path.name}") from error
+        raise MissingDependencyError("h5py", "keras", Message("reading {file}", file=path.name)) from error
     tensors, claims = Tensors(), Claims(path)
     try:
         with h5py.File(file, "r") as content:
