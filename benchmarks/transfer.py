@@ -1,13 +1,15 @@
 """Ants and bees: a network pre-trained on CIFAR-10 beside the same network from scratch.
 
-    python benchmarks/transfer.py pretrain CIFAR RUNS [--epochs 5]           a short pre-training; prints its run
-    python benchmarks/transfer.py compare WEIGHTS PHOTOS RECORDS.jsonl       WEIGHTS: that run, or its weights' file
+    python benchmarks/transfer.py pretrain CIFAR RUNS                        the source: recipe fast; prints its run
+    python benchmarks/transfer.py choose WEIGHTS PHOTOS FOLDS.jsonl          settings, by the training images alone
+    python benchmarks/transfer.py compare WEIGHTS PHOTOS FOLDS.jsonl RECORDS.jsonl       both sides, five seeds
     python benchmarks/transfer.py table RECORDS.jsonl                        means, deviations, the paired interval
 
-Both sides have the same network, images, augmentation, loss, schedule, batch size and number of updates, and for each
-seed the same order of images. They differ in the first weights, and each has the learning rates of its own recipe at
-that batch size: `finetune` beside `modern`. All training images are trained on and the last weights are kept, so that
-nothing is chosen by a dozen validation images; the test images are those the data give, looked at once a run.
+WEIGHTS is the source's run or its weights' file. Both sides have the same network, images, augmentation, loss,
+schedule, batch size and number of updates, and for each seed the same order of images. They differ in the first weights
+and in the learning rate, and each has the best rate of its own: `choose` cross-validates the rates of `RATES` within
+the training images, as many for one side as for the other. `compare` then trains on all training images with what was
+chosen, keeps the last weights, and looks at the test images once a run.
 
 One JSON line per training is appended as it is done; those in the file are not done again.
 """
@@ -17,41 +19,45 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from scipy import stats
+from sklearn.model_selection import StratifiedKFold
 
 import convatlas as ca
 from convatlas.recipes import Material, Recipe, recipe_for
 
-NETWORK = "resnet20_cifar"
-ARMS = ("from scratch", "pre-trained")
+NETWORK = "speednet_cifar"
+FOLDS = 4
+RATES = {"from scratch": (0.02, 0.06, 0.2), "pre-trained": (0.006, 0.02, 0.06)}
 SAID = ("optimizer", "lr", "stage_lr_decay", "schedule", "batch_size", "weight_decay", "label_smoothing", "flip", "pad")
 
 
-def recipe_of(arm: str, weights: str, args: argparse.Namespace) -> Recipe:
+def recipe_of(arm: str, lr: float, args: argparse.Namespace) -> Recipe:
     """What both sides have, and what is each one's own."""
-    finetune, modern = recipe_for(NETWORK, "finetune"), recipe_for(NETWORK, "modern")
-    shared = finetune.change(
+    shared = recipe_for(NETWORK, "finetune").change(
         epochs=args.epochs,
+        min_updates=0,
         image_size=args.image_size,
         threads=args.threads,
         validation_images=0,
         keep="last",
+        lr=lr,
     )
     if arm == "pre-trained":
-        return shared.change(start_from=weights)
-    lr = modern.lr * finetune.batch_size / modern.batch_size  # as large a step for an image
-    return shared.change(stage_lr_decay=1.0, lr=lr)
+        return shared.change(start_from=str(args.weights))
+    return shared.change(stage_lr_decay=1.0, initial="whitened")  # the network's own start
 
 
-def measured(arm: str, seed: int, weights: str, material: Material, args: argparse.Namespace) -> dict[str, Any]:
-    recipe = recipe_of(arm, weights, args)
+def measured(arm: str, lr: float, seed: int, material: Material, args: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as out:
-        run = ca.train(NETWORK, material, recipe, seed=seed, out=out)
+        run = ca.train(NETWORK, material, recipe_of(arm, lr, args), seed=seed, out=out)
         result, epochs, config = run.result, run.epochs(), run.config
     assert result is not None
     return {
@@ -75,17 +81,64 @@ def measured(arm: str, seed: int, weights: str, material: Material, args: argpar
     }
 
 
+def folds(photos: Path, folder: Path) -> Iterator[tuple[int, Material]]:
+    """The training images alone, in `FOLDS` parts of which each is the test part once; as folders in ``folder``."""
+    data = Material(str(photos), seed=0, validation_images=0)
+    train = data.split.train
+    cut = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    for number, (_, held_out) in enumerate(cut.split(np.zeros(len(train)), data.dataset.labels[train])):
+        for place, index in enumerate(train):
+            image = photos / data.dataset.names[int(index)]
+            part = folder / str(number) / ("test" if place in held_out else "train") / image.parent.name
+            part.mkdir(parents=True, exist_ok=True)
+            shutil.copy(image, part)
+        yield number, Material(str(folder / str(number)), seed=0, validation_images=0)
+
+
+def choose(args: argparse.Namespace) -> None:
+    done = {(line["arm"], line["recipe"]["lr"], line["fold"]) for line in records(args.folds)}
+    with tempfile.TemporaryDirectory() as folder:
+        for number, material in folds(args.photos, Path(folder)):
+            for arm, rates in RATES.items():
+                for lr in rates:
+                    if (arm, lr, number) not in done:
+                        append(args.folds, {"fold": number} | measured(arm, lr, 0, material, args))
+    for arm in RATES:
+        for lr, top1 in of_rates(args.folds, arm).items():
+            print(f"{arm:<12}  lr {lr:<6g}  {100 * top1:.1f} % of {FOLDS} folds")
+        print(f"{arm:<12}  chosen: lr {chosen(args.folds, arm):g}")
+
+
+def of_rates(path: Path, arm: str) -> dict[float, float]:
+    """Share of hits over all folds by the learning rate."""
+    found: dict[float, list[tuple[float, int]]] = {}
+    for line in records(path):
+        if line["arm"] == arm:
+            found.setdefault(line["recipe"]["lr"], []).append((line["test_top1"], line["test_n"]))
+    return {lr: sum(top1 * n for top1, n in of) / sum(n for _, n in of) for lr, of in sorted(found.items())}
+
+
+def chosen(path: Path, arm: str) -> float:
+    """The rate with the most hits; of equals the smaller."""
+    return max(of_rates(path, arm).items(), key=lambda item: item[1])[0]
+
+
 def compare(args: argparse.Namespace) -> None:
     material = Material(str(args.photos), seed=0, validation_images=0)
     done = {(line["arm"], line["seed"]) for line in records(args.records)}
     for seed in range(args.seeds):
-        for arm in ARMS:  # seed by seed: what is interrupted has whole pairs
+        for arm in RATES:  # seed by seed: what is interrupted has whole pairs
             if (arm, seed) not in done:
-                line = measured(arm, seed, str(args.weights), material, args)
-                with args.records.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(line) + "\n")
-                print(f"seed {seed}  {arm:<12}  {line['test_top1']:.3f}  {line['train_s']:.0f} s", flush=True)
+                append(args.records, measured(arm, chosen(args.folds, arm), seed, material, args))
     print(table(args.records))
+
+
+def append(path: Path, line: dict[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+    what = f"fold {line['fold']}" if "fold" in line else f"seed {line['seed']}"
+    lr = line["recipe"]["lr"]
+    print(f"{what}  {line['arm']:<12}  lr {lr:<6g}  {line['test_top1']:.3f}  {line['train_s']:.0f} s", flush=True)
 
 
 def records(path: Path) -> list[dict[str, Any]]:
@@ -95,12 +148,12 @@ def records(path: Path) -> list[dict[str, Any]]:
 def table(path: Path) -> str:
     """Mean and deviation over the seeds; the pairs' mean difference with its 95 % interval (Student's t)."""
     lines = records(path)
-    of_arm = {arm: {line["seed"]: 100 * line["test_top1"] for line in lines if line["arm"] == arm} for arm in ARMS}
-    seeds = sorted(set(of_arm[ARMS[0]]) & set(of_arm[ARMS[1]]))
+    of_arm = {arm: {line["seed"]: 100 * line["test_top1"] for line in lines if line["arm"] == arm} for arm in RATES}
+    seeds = sorted(set.intersection(*(set(of_seeds) for of_seeds in of_arm.values())))
     rows = ["| | " + " | ".join(f"seed {seed}" for seed in seeds) + " | mean | deviation |"]
     rows.append("|---|" + "---:|" * (len(seeds) + 2))
-    values = {arm: [of_arm[arm][seed] for seed in seeds] for arm in ARMS}
-    values["difference"] = [b - a for a, b in zip(*(values[arm] for arm in ARMS), strict=True)]
+    values = {arm: [of_arm[arm][seed] for seed in seeds] for arm in RATES}
+    values["difference"] = [b - a for a, b in zip(values["from scratch"], values["pre-trained"], strict=True)]
     for name, of_seeds in values.items():
         mean, deviation = moments(of_seeds)
         cells = " | ".join(f"{value:.1f}" for value in of_seeds)
@@ -122,8 +175,7 @@ def moments(values: list[float]) -> tuple[float, float]:
 
 
 def pretrain(args: argparse.Namespace) -> None:
-    run = ca.train(NETWORK, str(args.cifar), "modern", out=args.out, epochs=args.epochs, batch_size=64, lr=0.1,
-                   threads=args.threads)  # fmt: skip
+    run = ca.train(NETWORK, str(args.cifar), "fast", out=args.out, threads=args.threads)
     assert run.result is not None
     print(f"{run.path}  test top-1 {run.result['test_top1']:.4f}")
 
@@ -134,17 +186,20 @@ def main() -> None:
     source = commands.add_parser("pretrain")
     source.add_argument("cifar", type=Path)
     source.add_argument("out", type=Path)
-    source.add_argument("--epochs", type=int, default=5)
     source.set_defaults(run=pretrain)
-    both = commands.add_parser("compare")
-    both.add_argument("weights", type=Path)
-    both.add_argument("photos", type=Path)
-    both.add_argument("records", type=Path)
-    both.add_argument("--seeds", type=int, default=5)
-    both.add_argument("--epochs", type=int, default=40)
-    both.add_argument("--image-size", type=int, default=32)
-    both.set_defaults(run=compare)
-    for each in (source, both):
+    both = {"choose": choose, "compare": compare}
+    for name, carry_out in both.items():
+        command = commands.add_parser(name)
+        command.add_argument("weights", type=Path)
+        command.add_argument("photos", type=Path)
+        command.add_argument("folds", type=Path)
+        if name == "compare":
+            command.add_argument("records", type=Path)
+            command.add_argument("--seeds", type=int, default=5)
+        command.add_argument("--epochs", type=int, default=25)
+        command.add_argument("--image-size", type=int, default=64)
+        command.set_defaults(run=carry_out)
+    for each in commands.choices.values():
         each.add_argument("--threads", type=int, default=1)
     shown = commands.add_parser("table")
     shown.add_argument("records", type=Path)
