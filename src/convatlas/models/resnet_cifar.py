@@ -9,6 +9,9 @@ Depth 6n + 2 on a 32 x 32 image; shapes are (C, H, W), parameters of ResNet-20 (
     head     average pool, fc-10               10       650    together 269,722
 
 Shortcuts are identities everywhere ("option A"), so a residual network has exactly the parameters of its plain one.
+
+Before its first batch the network of 1,202 layers cannot be evaluated: while the running statistics of batch norm are
+still those of no image, each of its 600 blocks doubles the second moment, and 2^600 is beyond float32.
 """
 
 from __future__ import annotations
