@@ -16,7 +16,7 @@ from convatlas.arithmetic.formulas import reach
 from convatlas.arithmetic.layer import Worked, convolution, fully_connected
 from convatlas.arithmetic.protocol import Shape
 from convatlas.errors import UnknownNameError
-from convatlas.i18n import _
+from convatlas.message import Message
 
 
 @dataclass(frozen=True)
@@ -91,18 +91,18 @@ def stacks(channels: int = 256, side: int = 56) -> Comparison:
     shape, three = (channels, side, side), {"out": channels, "kernel": 3}
     ways = (
         chain("5x5", shape, [{"out": channels, "kernel": 5}]),
-        chain(_("two 3x3"), shape, [three] * 2),
+        chain(Message("two 3x3"), shape, [three] * 2),
         chain("7x7", shape, [{"out": channels, "kernel": 7}]),
-        chain(_("three 3x3"), shape, [three] * 3),
+        chain(Message("three 3x3"), shape, [three] * 3),
     )
-    return Comparison(_("a stack of 3x3 convolutions against one larger kernel"), shape, ways)
+    return Comparison(Message("a stack of 3x3 convolutions against one larger kernel"), shape, ways)
 
 
 def reduction(channels: int = 192, reduce: int = 16, out: int = 32, side: int = 28) -> Comparison:
     """A 1x1 reduction before a 5x5; the figures are GoogLeNet's inception 3a."""
     shape, five = (channels, side, side), {"out": out, "kernel": 5}
-    ways = (chain("5x5", shape, [five]), chain(_("1x1, then 5x5"), shape, [{"out": reduce, "kernel": 1}, five]))
-    return Comparison(_("a 1x1 reduction before a 5x5 convolution"), shape, ways)
+    ways = (chain("5x5", shape, [five]), chain(Message("1x1, then 5x5"), shape, [{"out": reduce, "kernel": 1}, five]))
+    return Comparison(Message("a 1x1 reduction before a 5x5 convolution"), shape, ways)
 
 
 def inception(config: Sequence[int] = (64, 96, 128, 16, 32, 32), channels: int = 192, side: int = 28) -> Comparison:
@@ -113,7 +113,7 @@ def inception(config: Sequence[int] = (64, 96, 128, 16, 32, 32), channels: int =
     def conv(out: int, kernel: int) -> Conv:
         return {"out": out, "kernel": kernel}
 
-    kept = Way(_("pooled input"), ("3x3 max",), shape, 0, 0, (3, 3), 0)
+    kept = Way(Message("pooled input"), ("3x3 max",), shape, 0, 0, (3, 3), 0)
     pooled = chain("pool", shape, [conv(pool, 1)])
     projected = Way("pool", ("3x3 max", *pooled.layers), pooled.output, pooled.params, pooled.macs, (3, 3), 1)
     first = chain("1x1", shape, [conv(one, 1)])
@@ -124,8 +124,8 @@ def inception(config: Sequence[int] = (64, 96, 128, 16, 32, 32), channels: int =
         chain("5x5", shape, [conv(reduce5, 1), conv(five, 5)]),
         projected,
     ]
-    ways = (together(_("naive"), naive), together(_("with reductions"), reduced))
-    return Comparison(_("the naive Inception module against the one with 1x1 reductions"), shape, ways)
+    ways = (together(Message("naive"), naive), together(Message("with reductions"), reduced))
+    return Comparison(Message("the naive Inception module against the one with 1x1 reductions"), shape, ways)
 
 
 def bottleneck(channels: int = 256, reduce: int = 64, side: int = 56) -> Comparison:
@@ -134,11 +134,11 @@ def bottleneck(channels: int = 256, reduce: int = 64, side: int = 56) -> Compari
     narrow, wide = (reduce, side, side), (channels, side, side)
     squeezed = [{"out": reduce, "kernel": 1}, {"out": reduce, "kernel": 3}, {"out": channels, "kernel": 1}]
     ways = (
-        chain(_("basic block, {width} wide", width=channels), wide, [three] * 2),
-        chain(_("bottleneck, {width} wide", width=channels), wide, squeezed),
-        chain(_("basic block, {width} wide", width=reduce), narrow, [{"out": reduce, "kernel": 3}] * 2),
+        chain(Message("basic block, {width} wide", width=channels), wide, [three] * 2),
+        chain(Message("bottleneck, {width} wide", width=channels), wide, squeezed),
+        chain(Message("basic block, {width} wide", width=reduce), narrow, [{"out": reduce, "kernel": 3}] * 2),
     )
-    return Comparison(_("the bottleneck against the basic block"), wide, ways)
+    return Comparison(Message("the bottleneck against the basic block"), wide, ways)
 
 
 def grouped(channels: int = 96, out: int = 256, kernel: int = 5, groups: int = 2, side: int = 27) -> Comparison:
@@ -146,10 +146,10 @@ def grouped(channels: int = 96, out: int = 256, kernel: int = 5, groups: int = 2
     shape = (channels, side, side)
     full = {"out": out, "kernel": kernel}
     ways = (
-        chain(_("full"), shape, [full]),
-        chain(_("{groups} groups", groups=groups), shape, [{**full, "groups": groups}]),
+        chain(Message("full"), shape, [full]),
+        chain(Message("{groups} groups", groups=groups), shape, [{**full, "groups": groups}]),
     )
-    return Comparison(_("a grouped convolution against a full one"), shape, ways)
+    return Comparison(Message("a grouped convolution against a full one"), shape, ways)
 
 
 def separable(channels: int = 728, out: int | None = None, kernel: int = 3, side: int = 19) -> Comparison:
@@ -157,19 +157,19 @@ def separable(channels: int = 728, out: int | None = None, kernel: int = 3, side
     out, shape = out or channels, (channels, side, side)
     depthwise = {"out": channels, "kernel": kernel, "groups": channels}
     ways = (
-        chain(_("full"), shape, [{"out": out, "kernel": kernel}]),
-        chain(_("depthwise, then 1x1"), shape, [depthwise, {"out": out, "kernel": 1}]),
+        chain(Message("full"), shape, [{"out": out, "kernel": kernel}]),
+        chain(Message("depthwise, then 1x1"), shape, [depthwise, {"out": out, "kernel": 1}]),
     )
-    return Comparison(_("a depthwise separable convolution against a full one"), shape, ways)
+    return Comparison(Message("a depthwise separable convolution against a full one"), shape, ways)
 
 
 def sharing(channels: int = 3, out: int = 10, kernel: int = 5, side: int = 32) -> Comparison:
     """A convolution against the fully connected layer of the same sizes."""
     shape = (channels, side, side)
-    conv = chain(_("convolution"), shape, [{"out": out, "kernel": kernel}])
+    conv = chain(Message("convolution"), shape, [{"out": out, "kernel": kernel}])
     dense = fully_connected((prod(shape),), prod(conv.output), bias=False)
-    whole = Way(_("fully connected"), ("fc",), conv.output, dense.params, dense.macs, (side, side), 1)
-    return Comparison(_("a convolution against a fully connected layer of the same sizes"), shape, (whole, conv))
+    whole = Way(Message("fully connected"), ("fc",), conv.output, dense.params, dense.macs, (side, side), 1)
+    return Comparison(Message("a convolution against a fully connected layer of the same sizes"), shape, (whole, conv))
 
 
 COMPARISONS: dict[str, Callable[[], Comparison]] = {

@@ -13,7 +13,7 @@ from math import prod
 from typing import Any
 
 from convatlas.arithmetic.summary import WEIGHTED, Row, Summary
-from convatlas.i18n import _
+from convatlas.message import Message
 
 PRODUCTS = (*WEIGHTED, "matmul", "attention")
 
@@ -51,7 +51,7 @@ Part = tuple[str, int]  # a reason, and what it adds for one row
 def _stated(row: Row) -> list[Part]:
     """Tools see the operators, not what a layer says of itself."""
     extra = (row.operator_macs or 0) - (row.macs or 0)
-    return [(_("the dense operators of layers that mean less"), extra)]
+    return [(Message("the dense operators of layers that mean less"), extra)]
 
 
 def _bias(row: Row) -> int:
@@ -65,39 +65,39 @@ def _input(row: Row) -> int:
 def torchinfo(row: Row) -> list[Part]:
     """Parameters times output positions for a module whose class name has "Conv", parameters otherwise."""
     if not row.module:
-        return [(_("operators outside modules are not seen"), -(row.macs or 0))]
+        return [(Message("operators outside modules are not seen"), -(row.macs or 0))]
     if not row.own_params:
         return []
     counted = row.own_params * (prod(row.output[1:]) if "Conv" in row.module else 1)
     macs = row.macs or 0
     if row.kind in WEIGHTED and not row.stated:
         bias = _bias(row)
-        return [(_("biases"), bias), (_("one position of many counted"), counted - macs - bias)]
+        return [(Message("biases"), bias), (Message("one position of many counted"), counted - macs - bias)]
     if row.stated:
-        return [(_("layers with a rule of their own counted by their parameters"), counted - macs)]
-    return [(_("parameters of normalisation and other layers, once each"), counted - macs)]
+        return [(Message("layers with a rule of their own counted by their parameters"), counted - macs)]
+    return [(Message("parameters of normalisation and other layers, once each"), counted - macs)]
 
 
 def fvcore(row: Row) -> list[Part]:
     """Products, plus normalisation at two per value, plus adaptive pooling at one per value read."""
     parts = _stated(row)
     if row.kind == "batch_norm":
-        parts.append((_("batch normalisation, 2 per value"), _input(row) * (2 if row.own_params else 1)))
+        parts.append((Message("batch normalisation, 2 per value"), _input(row) * (2 if row.own_params else 1)))
     elif row.kind in ("layer_norm", "group_norm"):
-        parts.append((_("normalisation over one image, 5 per value"), _input(row) * (5 if row.own_params else 4)))
+        parts.append((Message("normalisation over one image, 5 per value"), _input(row) * (5 if row.own_params else 4)))
     elif any("adaptive_avg_pool" in operator for operator in row.operators):
-        parts.append((_("adaptive pooling, 1 per value read"), _input(row)))
+        parts.append((Message("adaptive pooling, 1 per value read"), _input(row)))
     return parts
 
 
 def ptflops_aten(row: Row) -> list[Part]:
     """Products and their biases (the aten back end)."""
-    return [*_stated(row), (_("biases"), _bias(row))]
+    return [*_stated(row), (Message("biases"), _bias(row))]
 
 
 def flop_counter(row: Row) -> list[Part]:
     """torch's FlopCounterMode: a multiplication and an addition are two."""
-    return [*_stated(row), (_("an addition counts beside its multiplication"), row.operator_macs or 0)]
+    return [*_stated(row), (Message("an addition counts beside its multiplication"), row.operator_macs or 0)]
 
 
 RULES: dict[str, tuple[str, Callable[[Row], list[Part]]]] = {

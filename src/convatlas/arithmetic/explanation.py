@@ -15,7 +15,8 @@ from convatlas import units
 from convatlas.arithmetic import layer as by_hand
 from convatlas.arithmetic.layer import Step, Worked
 from convatlas.arithmetic.summary import INPUT, Row, Summary, times
-from convatlas.i18n import _
+from convatlas.i18n import translated
+from convatlas.message import Message, joined
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,9 @@ class Explanation:
     steps: tuple[Step, ...]
 
     def __str__(self) -> str:
-        width = max((units.width(step.quantity) for step in self.steps), default=0)
-        lines = [self.heading]
-        for step in self.steps:
-            lines.append(f"  {units.ljust(step.quantity, width)}  {step}")
+        told = [(translated(step.quantity), str(step)) for step in self.steps]
+        width = max((units.width(quantity) for quantity, _ in told), default=0)
+        lines = [self.heading, *(f"  {units.ljust(quantity, width)}  {step}" for quantity, step in told)]
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -55,9 +55,13 @@ def explain(summary: Summary, name: str) -> Explanation:
         _agree(row, worked)
         steps += worked.steps
         if row.shared:
-            steps.append(Step(_("params"), "", "", units.exact(row.params), _("its weights were counted before")))
+            steps.append(
+                Step(Message("params"), "", "", units.exact(row.params), Message("its weights were counted before"))
+            )
         elif row.params < worked.params:
-            steps.append(Step(_("params"), "", "", units.exact(row.params), _("the rest of its weights is fixed")))
+            steps.append(
+                Step(Message("params"), "", "", units.exact(row.params), Message("the rest of its weights is fixed"))
+            )
     else:
         steps += _plain_steps(row)
     steps += _field_steps(summary, row)
@@ -107,26 +111,28 @@ def _agree(row: Row, worked: Worked) -> None:
 
 
 def _plain_steps(row: Row) -> list[Step]:
-    steps = [Step(_("stated by the layer"), "", line, "") for line in row.working]
+    steps = [Step(Message("stated by the layer"), "", line, "") for line in row.working]
     if row.kind == "batch_norm" and row.params:
-        steps.append(Step(_("params"), _("a scale and a shift per channel"), f"2*{row.params // 2}", str(row.params)))
+        steps.append(
+            Step(Message("params"), Message("a scale and a shift per channel"), f"2*{row.params // 2}", str(row.params))
+        )
     elif row.params or row.stated:
-        steps.append(Step(_("params"), "", "", units.exact(row.params)))
+        steps.append(Step(Message("params"), "", "", units.exact(row.params)))
     if row.stated and row.connections is not None:
-        steps.append(Step(_("connections"), "", "", units.exact(row.connections)))
+        steps.append(Step(Message("connections"), "", "", units.exact(row.connections)))
         steps.append(Step("macs", "", "", units.exact(row.macs or 0)))
     elif row.macs is None:
-        steps.append(Step("macs", "", "", "?", _("an operator that is not known here")))
+        steps.append(Step("macs", "", "", "?", Message("an operator that is not known here")))
     elif row.macs:
         steps.append(Step("macs", "", "", units.exact(row.macs)))
     if row.activation_bytes:
         count = prod(row.output)
         each = row.activation_bytes // count
         text = f"{'*'.join(map(str, (*row.output[1:], row.output[0])))} * {each}"
-        formula = _("outputs * bytes of each")
-        steps.append(Step(_("memory"), formula, text, units.bytes_(row.activation_bytes)))
+        formula = Message("outputs * bytes of each")
+        steps.append(Step(Message("memory"), formula, text, units.bytes_(row.activation_bytes)))
     else:
-        steps.append(Step(_("memory"), "", "", "0 B", _("a view, or written in place")))
+        steps.append(Step(Message("memory"), "", "", "0 B", Message("a view, or written in place")))
     return steps
 
 
@@ -148,20 +154,20 @@ def _field_steps(summary: Summary, row: Row) -> list[Step]:
             if r + d * (k - 1) * j != result:
                 continue
             text = f"{r} + {taps}*{j}"
-            seen.setdefault(text, Step(_("receptive field"), "r + (K - 1)*j", text, str(result)))
+            seen.setdefault(text, Step(Message("receptive field"), "r + (K - 1)*j", text, str(result)))
         steps = list(seen.values())
         if row.jump is not None and row.stride is not None:
             columns = {(j, s, result) for j, s, result in zip(jumps, row.stride, row.jump, strict=True)}
-            steps += [Step(_("jump"), "j*S", f"{j}*{s}", str(result)) for j, s, result in sorted(columns)]
+            steps += [Step(Message("jump"), "j*S", f"{j}*{s}", str(result)) for j, s, result in sorted(columns)]
         return steps
     text = _size(row.receptive_field)
     note = ""
     if len(before) > 1:
         fields_text = ", ".join(f"{b.name} {_size(b.receptive_field)}" for b in before if b.receptive_field)
-        note = _("the union of") + f" {fields_text}"
+        note = joined((Message("the union of"), fields_text), " ")
     elif row.kind.startswith("global") or row.kind == "fc":
-        note = _("every position of its input")
-    return [Step(_("receptive field"), "", "", text, note)]
+        note = Message("every position of its input")
+    return [Step(Message("receptive field"), "", "", text, note)]
 
 
 def _size(values: tuple[int, ...] | None) -> str:

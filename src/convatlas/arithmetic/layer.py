@@ -23,14 +23,15 @@ from convatlas.arithmetic import formulas
 from convatlas.arithmetic.formulas import Sides, per_axis, reach
 from convatlas.arithmetic.protocol import Shape
 from convatlas.errors import ShapeError, UsageError
-from convatlas.i18n import _
+from convatlas.i18n import translated
+from convatlas.message import Message, joined
 
 FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
 class Step:
-    """A number and how it came about: ``formula = substitution = result``."""
+    """A number and how it came about: ``formula = substitution = result``, printed in the language in use."""
 
     quantity: str
     formula: str
@@ -39,8 +40,13 @@ class Step:
     note: str = ""
 
     def __str__(self) -> str:
-        parts = [part for part in (self.formula, self.substitution, self.result) if part]
-        return " = ".join(parts) + (f"   ({self.note})" if self.note else "")
+        return translated(self.said)
+
+    @property
+    def said(self) -> Message:
+        """All but what it is a number of."""
+        parts = joined((part for part in (self.formula, self.substitution, self.result) if part), " = ")
+        return joined((parts, "   (", self.note, ")"), "") if self.note else parts
 
     def to_dict(self) -> dict[str, str]:
         return {key: getattr(self, key) for key in ("quantity", "formula", "substitution", "result", "note")}
@@ -71,7 +77,7 @@ class Worked:
             "connections": self.connections,
             "neurons": self.neurons,
             "activation_bytes": self.activation_bytes,
-            "steps": [f"{step.quantity}: {step}" for step in self.steps],
+            "steps": [f"{step.quantity}: {step.said}" for step in self.steps],
         }
 
 
@@ -123,20 +129,20 @@ def _side_step(
     exact = Fraction(size - span + before + after, stride) + 1
     note = ""
     if exact.denominator != 1:
-        direction = _("rounded up") if ceil_mode and result == exact.__ceil__() else _("rounded down")
+        direction = Message("rounded up") if ceil_mode and result == exact.__ceil__() else Message("rounded down")
         note = f"{_decimal(exact)} {direction}"
     elif ceil_mode and result != exact:
-        note = _("a last window would begin in the padding, and is left out")
+        note = Message("a last window would begin in the padding, and is left out")
     if before == after:
         return Step(
-            _("output"),
+            Message("output"),
             f"({axis} - {letter} + 2P)/S + 1",
             f"({size} - {kernel_text} + 2*{before})/{stride} + 1",
             str(result),
             note,
         )
     return Step(
-        _("output"),
+        Message("output"),
         f"({axis} - {letter} + P + P')/S + 1",
         f"({size} - {kernel_text} + {before} + {after})/{stride} + 1",
         str(result),
@@ -246,7 +252,7 @@ def transposed_convolution(
     steps = []
     for (n, k, s, p, d, o), result in dict(zip(columns, results, strict=True)).items():
         text = f"({n} - 1)*{s} - 2*{p} + {d}*({k} - 1) + 1 + {o}"
-        steps.append(Step(_("output"), "(H - 1)*S - 2P + D*(K - 1) + 1 + O", text, str(result)))
+        steps.append(Step(Message("output"), "(H - 1)*S - 2P + D*(K - 1) + 1 + O", text, str(result)))
     formulas.check_groups(channels, groups)
     per_input = formulas.fan_in(out_channels, window.kernel, groups)
     kernel_text = "*".join(map(str, window.kernel))
@@ -284,7 +290,7 @@ def pooling(
         )
     results = window.sizes(tuple(sides), ceil_mode)
     steps = window.steps(tuple(sides), results, ceil_mode)
-    steps.append(Step(_("params"), "", "", "0", _("a pooling has nothing to learn")))
+    steps.append(Step(Message("params"), "", "", "0", Message("a pooling has nothing to learn")))
     return _worked(kind, input, (channels, *results), 0, 0, False, steps, neurons=0)
 
 
@@ -317,8 +323,8 @@ def same_as_fully_connected(layer: Worked, bias: bool = True) -> Worked:
 
 def _params_step(letters: str, text: str, out: int, params: int, bias: bool) -> Step:
     ending = (" + F", f" + {out}") if bias else ("", "")
-    note = "" if bias else _("no bias")
-    return Step(_("params"), letters + ending[0], text + ending[1], units.exact(params), note)
+    note = "" if bias else Message("no bias")
+    return Step(Message("params"), letters + ending[0], text + ending[1], units.exact(params), note)
 
 
 def _work_steps(output: Shape, fan_in: int, letters: str, weights: str, macs: int, bias: bool) -> list[Step]:
@@ -327,17 +333,25 @@ def _work_steps(output: Shape, fan_in: int, letters: str, weights: str, macs: in
     places = "*".join(map(str, (*sides, channels)))
     count, inputs = units.exact(neurons), units.exact(fan_in)
     steps = [
-        Step(_("neurons"), "H*W*F" if sides else "F", places, units.exact(neurons)),
-        Step(_("inputs of one neuron"), letters, weights, inputs),
+        Step(Message("neurons"), "H*W*F" if sides else "F", places, units.exact(neurons)),
+        Step(Message("inputs of one neuron"), letters, weights, inputs),
     ]
     if bias:
         text = f"{count} * ({inputs} + 1)"
         steps.append(
-            Step(_("connections"), _("neurons * (inputs + 1)"), text, units.exact(macs + neurons), _("1 for the bias"))
+            Step(
+                Message("connections"),
+                Message("neurons * (inputs + 1)"),
+                text,
+                units.exact(macs + neurons),
+                Message("1 for the bias"),
+            )
         )
     else:
-        steps.append(Step(_("connections"), _("neurons * inputs"), f"{count} * {inputs}", units.exact(macs)))
-    steps.append(Step("macs", _("neurons * inputs"), f"{count} * {inputs}", units.exact(macs)))
+        steps.append(
+            Step(Message("connections"), Message("neurons * inputs"), f"{count} * {inputs}", units.exact(macs))
+        )
+    steps.append(Step("macs", Message("neurons * inputs"), f"{count} * {inputs}", units.exact(macs)))
     return steps
 
 
@@ -353,7 +367,7 @@ def _worked(
 ) -> Worked:
     size = prod(output) * FLOAT_BYTES
     text = f"{'*'.join(map(str, (*output[1:], output[0])))} * {FLOAT_BYTES}"
-    steps.append(Step(_("memory"), _("outputs * bytes of a float"), text, units.bytes_(size)))
+    steps.append(Step(Message("memory"), Message("outputs * bytes of a float"), text, units.bytes_(size)))
     neurons = prod(output) if neurons is None else neurons
     connections = formulas.connections(macs, prod(output), bias)
     return Worked(kind, tuple(input), output, params, macs, connections, neurons, size, tuple(steps))

@@ -244,7 +244,7 @@ def _check_arguments(net: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str,
             "a list of shapes, or a dict from argument name to shape.",
             network=type(net).__name__,
             signature=signature,
-            inputs=Message("one input") if count == 1 else Message("{n} inputs", n=count),
+            inputs=Message("1 input") if count == 1 else Message("{n} inputs", n=count),
             error=error,
         ) from None
 

@@ -11,7 +11,7 @@ from convatlas import units
 from convatlas.cli._common import debug_option, json_option, print_json
 from convatlas.cli._lang import lang_option
 from convatlas.errors import UsageError
-from convatlas.i18n import _
+from convatlas.i18n import _, translated
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -152,14 +152,14 @@ def _print_comparison(name: str, as_json: bool) -> None:
     if as_json:
         print_json({"comparison": name, **found.to_dict()})
         return
-    click.echo(f"{found.title}, {times(found.input)}")
+    click.echo(f"{translated(found.title)}, {times(found.input)}")
     headings = ("", _("weights"), "macs", _("receptive field"), _("non-linearities"), _("layers"))
     table: list[tuple[str, ...]] = [headings]
     first = found.ways[0]
     for way in found.ways:
         table.append(
             (
-                way.name,
+                translated(way.name),
                 f"{units.exact(way.params)} ({_share(way.params, first.params)})",
                 f"{units.exact(way.macs)} ({_share(way.macs, first.macs)})",
                 times(way.receptive_field),

@@ -148,7 +148,7 @@ def _fits(shape: tuple[int, ...], kernel: Any, stride: Any, padding: Any, dilati
 
 def _print(worked: Any, fits: list[dict[str, Any]], dense: Any, as_json: bool) -> None:
     from convatlas.arithmetic.summary import times
-    from convatlas.i18n import _
+    from convatlas.i18n import _, translated
 
     if as_json:
         document = worked.to_dict()
@@ -158,9 +158,9 @@ def _print(worked: Any, fits: list[dict[str, Any]], dense: Any, as_json: bool) -
         print_json(document)
         return
     click.echo(f"{worked.kind}: {times(worked.input)} -> {times(worked.output)}")
-    width = max(units.width(step.quantity) for step in worked.steps)
+    width = max(units.width(translated(step.quantity)) for step in worked.steps)
     for step in worked.steps:
-        click.echo(f"  {units.ljust(step.quantity, width)}  {step}")
+        click.echo(f"  {units.ljust(translated(step.quantity), width)}  {step}")
     for side in fits:
         click.echo("")
         click.echo(

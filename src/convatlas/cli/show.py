@@ -11,7 +11,7 @@ from convatlas import units
 from convatlas.cli._common import debug_option, json_option, print_json
 from convatlas.cli._lang import lang_option
 from convatlas.errors import LimitError, UsageError
-from convatlas.i18n import _
+from convatlas.i18n import _, translated
 from convatlas.message import of_system
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def show_conventions(summary: Summary, figures: list[dict[str, Any]], as_json: b
     for convention in found:
         click.echo(f"\n{convention.tool}: {units.exact(convention.total)} {convention.unit}")
         for line in convention.lines:
-            click.echo(f"  {line.difference:+17,}  {line.reason}")
+            click.echo(f"  {line.difference:+17,}  {translated(line.reason)}")
         if not convention.lines:
             click.echo("  " + _("the same"))
 
