@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 from click.testing import CliRunner
@@ -54,15 +53,8 @@ def test_a_pattern_that_matches_nothing_is_answered_with_the_near_names():
         CliRunner().invoke(command, ["resnet5O"], catch_exceptions=False)
 
 
-def test_the_whole_process_is_quick_and_imports_no_torch():
+def test_the_whole_process_imports_no_torch():
     script = (
         "import sys; from convatlas.cli import main\ntry: main(['models'])\nfinally: assert 'torch' not in sys.modules"
     )
-    best = min(timed([sys.executable, "-c", script]) for _ in range(3))
-    assert best < 1.0  # 0.2 s alone on the machine; the bound leaves room for what runs beside it
-
-
-def timed(arguments: list[str]) -> float:
-    start = time.perf_counter()
-    subprocess.run(arguments, check=True, capture_output=True)
-    return time.perf_counter() - start
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)

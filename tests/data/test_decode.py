@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import struct
-import time
 import tracemalloc
 import zlib
 from types import SimpleNamespace
@@ -134,13 +133,11 @@ def bomb_png(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
-def test_a_decompression_bomb_is_refused_at_once_and_for_nothing():
+def test_a_decompression_bomb_is_refused_before_it_takes_memory():
     content = bomb_png(30_000)
     tracemalloc.start()
-    started = time.monotonic()
     with pytest.raises(UnreadableImage, match=f"{MAX_PIXELS:,}"):
         decode(content)
-    assert time.monotonic() - started < 1
     assert tracemalloc.get_traced_memory()[1] < 50e6
     tracemalloc.stop()
 
