@@ -39,7 +39,8 @@ class PaddedIdentity(nn.Module):
         self.padding = (before, out_channels - in_channels - before)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, *self.padding))
+        # every stride-th pixel, as a pooling of one: a slice's gradient comes back channels first whatever the layout
+        return F.pad(F.avg_pool2d(x, kernel_size=1, stride=self.stride), (0, 0, 0, 0, *self.padding))
 
 
 def projection(in_channels: int, out_channels: int, stride: int, bias: bool = False) -> nn.Sequential:
