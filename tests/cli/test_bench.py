@@ -9,23 +9,9 @@ import sys
 import pytest
 import torch
 
-from convatlas.cli import main
 from convatlas.comparison.speed import MachineSpeed, NetworkSpeed, Times, take_turns
 
 QUICK = ("--time", "0.05", "--batch-size", "4", "--threads", "1")
-
-
-@pytest.fixture
-def convatlas(capsys):
-    """``convatlas("bench", ...)`` runs the command line here; gives exit code, stdout, stderr."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            main(list(arguments))
-        captured = capsys.readouterr()
-        return int(left.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 def test_the_document_holds_networks_machine_and_choices(convatlas):

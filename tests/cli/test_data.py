@@ -10,23 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convatlas.cli import main
 from convatlas.data import make_split, open_data
 from convatlas.models import entry
 from convatlas.recipes import Material, recipe_for
-
-
-@pytest.fixture
-def convatlas(capsys):
-    """``convatlas("data", ...)`` runs the command line here; gives exit code, stdout, stderr."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            main(list(arguments))
-        captured = capsys.readouterr()
-        return int(left.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 def test_the_report_of_ants_and_bees(convatlas, shared):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -17,6 +15,7 @@ from convatlas.data.dataset import Dataset, FileImages, Problem, nfc, printable
 from convatlas.data.decode import Header, UnreadableImage, is_image_name, read_header
 from convatlas.data.hub import HubTree
 from convatlas.data.shards import CLASS_NAMES, TarTree, are_labelled, class_names, samples, shards_of
+from convatlas.data.table import PART_OF_FOLDER, Listed, Table
 from convatlas.data.tree import FolderTree, Tree, ZipTree
 from convatlas.data.workers import Result, decode_files
 from convatlas.errors import BadImageError, DataError, UsageError
@@ -25,14 +24,6 @@ from convatlas.message import Message, of_system
 OnBad = Literal["fail", "skip"]
 Progress = Callable[[int, int], None]  # (done, total)
 
-PART_OF_FOLDER = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-FILE_COLUMNS = ("file", "file_name", "filename", "path", "image", "image_id", "id", "img")
-LABEL_COLUMNS = ("label", "class", "class_name", "category", "target", "breed")
-PART_COLUMNS = ("split", "part", "set", "subset")
 LAYOUTS_IN_WORDS = Message(
     "one folder per class; train/, val/, test/ of such folders; a CSV of file,label[,split]; IDX files as of MNIST; "
     "CIFAR's binary batches; a zip of any of these; tar shards of WebDataset; or hf:ID of Hugging Face"
@@ -200,7 +191,7 @@ class _Reader:
     # --- folders --------------------------------------------------------------------------------------------------
 
     def _class_folders(self, level: _Level, prefix: str) -> Dataset:
-        listing = [_Listed(name, level.top(name), "") for name in level.images if "/" in level.relative(name)]
+        listing = [Listed(name, level.top(name), "") for name in level.images if "/" in level.relative(name)]
         stray = sum("/" not in level.relative(name) for name in level.images)
         if stray:
             self.notes.append(
@@ -214,7 +205,7 @@ class _Reader:
             top, *middle, _ = level.relative(name).split("/") if "/" in level.relative(name) else ("", "")
             part = PART_OF_FOLDER.get(top.casefold())
             if part and middle:
-                listing.append(_Listed(name, middle[0], part))
+                listing.append(Listed(name, middle[0], part))
             elif part:
                 unlabelled[top] += 1
         for folder in level.folders:
@@ -239,12 +230,12 @@ class _Reader:
             name
             for name in level.direct
             if Path(name).suffix.lower() in (".csv", ".tsv")
-            and _Table.has_labels(_Table.rows_of(level.tree, level.base + name, first_only=True)[0])
+            and Table.has_labels(Table.rows_of(level.tree, level.base + name, first_only=True)[0])
         ]
 
     def table(self, tree: Tree, name: str, prefix: str = "") -> Dataset:
         """The data set of a table of file, label and perhaps split; files are looked for below the table's folder."""
-        table = _Table(tree, name)
+        table = Table(tree, name)
         if table.encoding != "utf-8":
             self.notes.append(Message("{name} is encoded in {encoding}", name=name, encoding=table.encoding))
         missing, listing = table.listing()
@@ -283,7 +274,7 @@ class _Reader:
                     class_names=CLASS_NAMES,
                 )
         listing = [
-            _Listed(
+            Listed(
                 sample.name,
                 names[int(sample.label)] if names and sample.label not in names else sample.label,
                 sample.part,
@@ -301,7 +292,7 @@ class _Reader:
                 Message("parts that are no part of a split were left out: {names}", names=", ".join(others))
             )
             tree = tree.without(others)
-        listing = [_Listed(name, label, PART_OF_FOLDER.get(part, "")) for name, label, part in tree.rows()]
+        listing = [Listed(name, label, PART_OF_FOLDER.get(part, "")) for name, label, part in tree.rows()]
         return self._from_listing(_Level(tree, ""), "hugging face", listing, [], order=tree.classes)
 
     # --- from a listing to a data set -----------------------------------------------------------------------------
@@ -310,7 +301,7 @@ class _Reader:
         self,
         level: _Level,
         layout: str,
-        listing: list[_Listed],
+        listing: list[Listed],
         folders: Iterable[str],
         gone: Iterable[Problem] = (),
         order: Sequence[str] = (),
@@ -354,7 +345,7 @@ class _Reader:
             notes=self.notes,
         )
 
-    def _looked_at(self, tree: Tree, listing: list[_Listed]) -> Iterable[Header | str]:
+    def _looked_at(self, tree: Tree, listing: list[Listed]) -> Iterable[Header | str]:
         """Each image's header, or why it has none; to verify, the whole image is decoded to find out."""
         found: list[Header | str] = [""] * len(listing)
         if self.verify:
@@ -390,7 +381,7 @@ class _Reader:
             )
 
     def _classes(
-        self, level: _Level, listing: list[_Listed], kept: list[_Listed], folders: Iterable[str], order: Sequence[str]
+        self, level: _Level, listing: list[Listed], kept: list[Listed], folders: Iterable[str], order: Sequence[str]
     ) -> tuple[str, ...]:
         found = {nfc(listed.label) for listed in kept}
         empty = sorted({nfc(folder) for folder in folders} - found)
@@ -434,15 +425,6 @@ class _Reader:
                 self.notes.append(unseen)
             return tuple(name for name in map(nfc, order) if name in found)
         return tuple(sorted(found, key=_class_order(found)))
-
-
-@dataclasses.dataclass(frozen=True)
-class _Listed:
-    """An image as the layout lists it: its path in the tree, the class as written, the part or ""."""
-
-    name: str
-    label: str
-    part: str
 
 
 class _Level:
@@ -491,165 +473,6 @@ class _Level:
             return None
         folder = self.top_folders[0]
         return None if self._holds_images_itself(folder) and not self._has_folders(folder) else folder
-
-
-class _Table:
-    """A CSV or TSV of labels; utf-8 with or without a byte-order mark, or cp949 as Korean Excel writes it."""
-
-    def __init__(self, tree: Tree, name: str) -> None:
-        self.tree, self.name = tree, name
-        self.place = tree.display(name)
-        self.header, self.rows, self.encoding = self.rows_of(tree, name)
-        self.repeated = 0
-        if not self.has_labels(self.header):
-            raise DataError(
-                "{place} has the columns {columns}; expected one of "
-                "{of_image} for the image and one of {of_label} for its class",
-                place=self.place,
-                columns=", ".join(self.header) or "(none)",
-                of_image=", ".join(FILE_COLUMNS),
-                of_label=", ".join(LABEL_COLUMNS),
-            )
-        if not self.rows:
-            raise DataError("{place} has a heading and no rows", place=self.place)
-
-    @staticmethod
-    def rows_of(tree: Tree, name: str, first_only: bool = False) -> tuple[list[str], list[tuple[int, list[str]]], str]:
-        """The heading in lower case, the rows with their line numbers, and the encoding."""
-        place = tree.display(name)
-        try:
-            content = tree.read(name)
-        except OSError as error:
-            raise DataError("{place} cannot be read: {reason}", place=place, reason=of_system(error)) from error
-        for encoding in ("utf-8-sig", "cp949"):
-            try:
-                text = content.decode(encoding)
-                break
-            except UnicodeDecodeError:
-                continue
-        else:
-            raise DataError("{place} is neither UTF-8 nor cp949 text; save it as UTF-8", place=place)
-        first_line = text.split("\n", 1)[0]
-        delimiter = max(",\t;", key=first_line.count)
-        reader = csv.reader(io.StringIO(first_line if first_only else text, newline=""), delimiter=delimiter)
-        try:
-            lines = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-        except csv.Error as error:
-            raise DataError(
-                "{place}, line {line_num}: {error}", place=place, line_num=reader.line_num, error=error
-            ) from error
-        header = [cell.strip().lower() for cell in lines[0][1]] if lines else []
-        return header, lines[1:], "utf-8" if encoding == "utf-8-sig" else encoding
-
-    @staticmethod
-    def has_labels(header: list[str]) -> bool:
-        return any(name in header for name in FILE_COLUMNS) and any(name in header for name in LABEL_COLUMNS)
-
-    def _column(self, known: tuple[str, ...]) -> int | None:
-        return next((self.header.index(name) for name in known if name in self.header), None)
-
-    def listing(self) -> tuple[list[tuple[int, str]], list[_Listed]]:
-        """Rows whose image is not there, as (line, cell); and the others as a listing in the order of the rows."""
-        file_column, label_column, part_column = map(self._column, (FILE_COLUMNS, LABEL_COLUMNS, PART_COLUMNS))
-        assert file_column is not None
-        assert label_column is not None
-        finder = _Finder(self.tree, str(PurePosixPath(self.name).parent))
-        missing: list[tuple[int, str]] = []
-        listed: dict[str, _Listed] = {}
-        for line, row in self.rows:
-            if len(row) <= max(file_column, label_column, part_column or 0):
-                raise DataError(
-                    "{place}, line {line}: {row} cells, expected {header}",
-                    place=self.place,
-                    line=line,
-                    row=len(row),
-                    header=len(self.header),
-                )
-            cell, label = row[file_column].strip(), row[label_column].strip()
-            if not label:
-                raise DataError("{place}, line {line}: no label for {cell!r}", place=self.place, line=line, cell=cell)
-            name = finder.find(cell, f"{self.place}, line {line}")
-            if name is None:
-                missing.append((line, cell))
-                continue
-            entry = _Listed(name, label, self._part(row[part_column], line) if part_column is not None else "")
-            if name in listed and listed[name] != entry:
-                raise DataError(
-                    "{place}, line {line}: {cell!r} was listed before with another label or part",
-                    place=self.place,
-                    line=line,
-                    cell=cell,
-                )
-            self.repeated += name in listed
-            listed[name] = entry
-        parts = Counter(entry.part for entry in listed.values())
-        if parts[""] and len(parts) > 1:
-            raise DataError(
-                "{place}: {count} rows have no part, the others do; fill in all of them or none",
-                place=self.place,
-                count=parts[""],
-            )
-        return missing, list(listed.values())
-
-    def _part(self, cell: str, line: int) -> str:
-        word = cell.strip().casefold()
-        if word and word not in PART_OF_FOLDER:
-            raise DataError(
-                "{place}, line {line}: {cell!r} is no part; expected train, val or test",
-                place=self.place,
-                line=line,
-                cell=cell,
-            )
-        return PART_OF_FOLDER.get(word, "")
-
-
-class _Finder:
-    """From what a table calls an image to its path: as written, or without the extension, or without the folders."""
-
-    def __init__(self, tree: Tree, folder: str) -> None:
-        self.tree, self.folder = tree, folder
-        self.by_path: dict[str, list[str]] = {}
-        self.by_name: dict[str, list[str]] = {}
-        for name in filter(is_image_name, tree.files):
-            path = PurePosixPath(nfc(name))
-            for index, key in ((self.by_path, path), (self.by_name, PurePosixPath(path.name))):
-                index.setdefault(str(key), []).append(name)
-                index.setdefault(str(key.with_suffix("")), []).append(name)
-
-    def find(self, cell: str, where: str) -> str | None:
-        """The path of the image in the tree, or None.
-
-        Raises:
-            DataError: the cell leads outside of the tree, or fits several images.
-        """
-        wanted = nfc(cell.replace("\\", "/"))
-        root = nfc(self.tree.root.resolve().as_posix()) + "/"
-        wanted = wanted.removeprefix(root)
-        path = PurePosixPath(wanted)
-        if path.is_absolute() or ".." in path.parts or wanted[1:2] == ":":
-            raise DataError(
-                "{where}: {cell!r} lies outside of {root}; only images below it are read",
-                where=where,
-                cell=cell,
-                root=self.tree.root,
-            )
-        keys = (
-            (self.by_path, str(PurePosixPath(self.folder) / path)),
-            (self.by_path, str(path)),
-            (self.by_name, path.name),
-        )
-        for index, key in keys if len(path.parts) == 1 else keys[:2]:
-            found = index.get(key, [])
-            if len(found) > 1:
-                raise DataError(
-                    "{where}: {cell!r} fits several images ({found})",
-                    where=where,
-                    cell=cell,
-                    found=", ".join(map(printable, found[:3])),
-                )
-            if found:
-                return found[0]
-        return None
 
 
 def _header(tree: Tree, name: str) -> Result:
