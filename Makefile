@@ -30,10 +30,10 @@ $(PEERS)/ready: .ci/peers .ci/peers.txt constraints.txt pyproject.toml
 	.ci/peers $(PEERS)
 
 catalogue:            ## write models/catalogue.json, models/tables, docs/ledger.md, docs/recipes.md anew from what is declared (a test fails when it is stale)
-	python -m convatlas.models._catalogue
-	python -m convatlas.models._tables
-	python -m convatlas.models._ledger > docs/ledger.md
-	python -m convatlas.recipes._page > docs/recipes.md
+	python -m convatlas.models.catalogue
+	python -m convatlas.models.layer_tables
+	python -m convatlas.models.ledger > docs/ledger.md
+	python -m convatlas.recipes.page > docs/recipes.md
 
 messages:             ## bring the Korean catalogues in step with what the program says, compile them, name what they lack
 	python -m convatlas.cli._messages

@@ -23,7 +23,9 @@ from matplotlib.ticker import PercentFormatter
 
 import convatlas as ca
 from convatlas.models import card
-from convatlas.recipes import Material, Run, recipe_for
+from convatlas.recipes.registry import recipe_for
+from convatlas.runs.run import Run
+from convatlas.runs.training_data import Material
 from convatlas.visualization.plots import Curve, error_curves
 from convatlas.visualization.style import look, new_axes, styles
 

@@ -32,8 +32,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convatlas import models, training
-from convatlas.recipes import Material, recipe_for
-from convatlas.recipes._setup import build_optimizer, prepare
+from convatlas.recipes.registry import recipe_for
+from convatlas.runs.prepare import build_optimizer, prepare
+from convatlas.runs.training_data import Material
 from convatlas.training import Hardware, Plan, Trainee, losses, schedule
 from convatlas.training.loop import LOOK_EVERY
 

@@ -28,7 +28,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from convatlas import training
-from convatlas.recipes._setup import Setup, build_loss, build_optimizer
+from convatlas.runs.prepare import Setup, build_loss, build_optimizer
 from train_throughput import forever_epochs, matrix_peak, prepared
 
 CONVOLUTION = {

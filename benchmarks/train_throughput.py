@@ -34,8 +34,9 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from convatlas import models, training
-from convatlas.recipes import Material, recipe_for
-from convatlas.recipes._setup import Setup, build_loss, build_optimizer, prepare
+from convatlas.recipes.registry import recipe_for
+from convatlas.runs.prepare import Setup, build_loss, build_optimizer, prepare
+from convatlas.runs.training_data import Material
 
 SIDES = ("defaults", "by hand", "convatlas")
 

@@ -34,8 +34,8 @@ import convatlas as ca
 from convatlas import data, training
 from convatlas.data import Augment, Batches
 from convatlas.models import entry
-from convatlas.recipes import recipe_for
-from convatlas.recipes._setup import build_schedule
+from convatlas.recipes.registry import recipe_for
+from convatlas.runs.prepare import build_schedule
 from convatlas.training import Hardware, losses, optim
 from convatlas.training.schedule import Progress
 

@@ -31,7 +31,9 @@ from scipy import stats
 from sklearn.model_selection import StratifiedKFold
 
 import convatlas as ca
-from convatlas.recipes import Material, Recipe, recipe_for
+from convatlas.recipes.recipe import Recipe
+from convatlas.recipes.registry import recipe_for
+from convatlas.runs.training_data import Material
 
 NETWORK = "speednet_cifar"
 FOLDS = 4

@@ -21,11 +21,11 @@ _ROOMS = {
     "summarize": "convatlas.arithmetic",
     "explain": "convatlas.arithmetic",
     "open_data": "convatlas.data",
-    "Recipe": "convatlas.recipes",
-    "Run": "convatlas.recipes",
-    "train": "convatlas.recipes",
-    "evaluate": "convatlas.recipes",
-    "predict": "convatlas.recipes",
+    "Recipe": "convatlas.recipes.recipe",
+    "Run": "convatlas.runs.run",
+    "train": "convatlas.runs.train",
+    "evaluate": "convatlas.runs.evaluate",
+    "predict": "convatlas.runs.predict",
     "compare": "convatlas.comparison",
 }
 

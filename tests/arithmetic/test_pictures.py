@@ -8,7 +8,7 @@ import pytest
 
 from convatlas.arithmetic.pictures import QUANTITIES, bars, block_diagram, boxes, latex_table, markdown_table
 from convatlas.errors import UnknownNameError
-from convatlas.models._tables import table
+from convatlas.models.layer_tables import table
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from convatlas.arithmetic.explanation import explain_all
 from convatlas.arithmetic.summary import Summary
 from convatlas.models import create_model, entry, list_models
-from convatlas.models._tables import counted, table
+from convatlas.models.layer_tables import counted, table
 
 FEW = ("lenet5", "alexnet", "resnet18", "squeezenet1_0", "densenet40_k12_cifar")
 
@@ -21,7 +21,7 @@ FEW = ("lenet5", "alexnet", "resnet18", "squeezenet1_0", "densenet40_k12_cifar")
 def test_a_kept_table_is_what_the_tracer_counts(name):
     fresh = counted(name)
     assert Summary.from_dict(fresh.to_dict()) == fresh
-    assert table(name) == fresh, "run  python -m convatlas.models._tables"
+    assert table(name) == fresh, "run  python -m convatlas.models.layer_tables"
 
 
 @pytest.mark.parametrize("name", FEW)
@@ -43,7 +43,7 @@ def test_every_layer_of_the_atlas_is_worked_out_again_by_hand_and_agrees():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list_models())
 def test_no_table_is_stale(name):
-    assert table(name) == counted(name), "run  python -m convatlas.models._tables"
+    assert table(name) == counted(name), "run  python -m convatlas.models.layer_tables"
 
 
 def test_show_and_explain_need_no_torch():

@@ -16,7 +16,8 @@ from sklearn.datasets import load_digits
 
 from convatlas.cli import main
 from convatlas.models import entry
-from convatlas.recipes import Material, Run
+from convatlas.runs.run import Run
+from convatlas.runs.training_data import Material
 from pages import check_page
 
 EPOCHS = 2

@@ -12,7 +12,8 @@ from PIL import Image
 
 from convatlas.data import make_split, open_data
 from convatlas.models import entry
-from convatlas.recipes import Material, recipe_for
+from convatlas.recipes.registry import recipe_for
+from convatlas.runs.training_data import Material
 
 
 def test_the_report_of_ants_and_bees(convatlas, shared):

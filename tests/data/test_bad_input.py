@@ -20,7 +20,8 @@ import torch
 from convatlas.data import Preprocessing, load_images, open_data
 from convatlas.data.workers import cores
 from convatlas.errors import ConvAtlasError, DataError
-from convatlas.recipes import evaluate, train
+from convatlas.runs.evaluate import evaluate
+from convatlas.runs.train import train
 from convatlas.training import checkpoint
 
 RULE = Preprocessing((8, 8), 3)
@@ -101,7 +102,7 @@ def test_a_disk_that_fills_in_a_training_leaves_checkpoints_that_go_on_to_the_sa
     program = """
         import hashlib, pathlib, sys
         from convatlas.errors import TrainingError
-        from convatlas.recipes import Watcher, resume, train
+        from convatlas.runs.train import Watcher, resume, train
         from convatlas.training import checkpoint
         disk, elsewhere = map(pathlib.Path, sys.argv[1:])
         settings = dict(epochs=4, batch_size=32, threads=1, checkpoint_every_steps=7)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from convatlas.models._blocks import LocalResponseNorm, SamePool, he_
+from convatlas.models.blocks import LocalResponseNorm, SamePool, he_
 from convatlas.models.resnet import BasicBlock, Bottleneck, PaddedIdentity
 
 

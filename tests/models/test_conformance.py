@@ -18,8 +18,8 @@ from torch import Tensor, nn
 import convatlas as ca
 from convatlas.errors import ShapeError
 from convatlas.models import entry
-from convatlas.models._registry import declared
 from convatlas.models.initialisation import class_layers
+from convatlas.models.registry import declared
 
 NAMES = sorted(ca.list_models(), key=lambda name: entry(name).params)
 FIRST = {entry(name).family: name for name in reversed(NAMES)}.values()

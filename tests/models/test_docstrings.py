@@ -11,7 +11,7 @@ import torch
 
 import convatlas as ca
 from convatlas.models import entry
-from convatlas.models._registry import MODULES, declared
+from convatlas.models.registry import MODULES, declared
 
 # the network a file's table is about, where it is not the first one the file declares
 SUBJECT = {"vgg": "vgg16", "resnet": "resnet50"}

@@ -101,8 +101,9 @@ def test_a_wrong_name_and_a_contradiction_are_refused():
 
 
 def test_a_recipe_can_ask_for_it():
-    from convatlas.recipes import Material, Recipe
-    from convatlas.recipes._setup import prepare
+    from convatlas.recipes.recipe import Recipe
+    from convatlas.runs.prepare import prepare
+    from convatlas.runs.training_data import Material
 
     recipe = Recipe(initial="modern", epochs=1, image_size=32)
     net = prepare("resnet20_cifar", Material("digits"), recipe, seed=0, time_s=None).net

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from convatlas.models import card, list_models
-from convatlas.models._card import Figure
-from convatlas.models._ledger import ledger, markdown, tally, verdict
+from convatlas.models.cards import Figure
+from convatlas.models.ledger import ledger, markdown, tally, verdict
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "ledger.md"
 

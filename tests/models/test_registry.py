@@ -13,8 +13,8 @@ import torch
 import convatlas as ca
 from convatlas.errors import ShapeError, UnknownNameError, UsageError
 from convatlas.models import entry
-from convatlas.models._catalogue import catalogue, record
-from convatlas.models._registry import CATALOGUE, MODULES, declared
+from convatlas.models.catalogue import catalogue, record
+from convatlas.models.registry import CATALOGUE, MODULES, declared
 
 
 def test_patterns_match_the_full_name_and_the_name_before_the_variant():

@@ -7,7 +7,7 @@ import torch
 
 from convatlas import models
 from convatlas.errors import UnknownNameError, UsageError
-from convatlas.models._stages import frozen_stages, stages
+from convatlas.models.stages import frozen_stages, stages
 
 PAPERS = {
     "lenet5": "C1 C3 C5 F6 OUTPUT",  # S2 and S4 scale and shift what the layer before them made

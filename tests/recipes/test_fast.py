@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from convatlas import models
 from convatlas.errors import Interrupted, RecipeError
 from convatlas.models.speednet import Whitening
-from convatlas.recipes import Watcher, recipe_for, resume, train
+from convatlas.recipes.registry import recipe_for
+from convatlas.runs.train import Watcher, resume, train
 
 
 def test_whitened_patches_are_uncorrelated_and_of_equal_size():

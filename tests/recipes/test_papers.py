@@ -11,11 +11,10 @@ import torch
 
 from convatlas import models
 from convatlas.errors import UnknownNameError
-from convatlas.recipes import PAPER_RECIPES, recipe_for
-from convatlas.recipes._names import DECLARED, named, networks_of, own_recipes
-from convatlas.recipes._page import markdown
-from convatlas.recipes._setup import build_schedule
+from convatlas.recipes.page import markdown
+from convatlas.recipes.registry import DECLARED, PAPER_RECIPES, named, networks_of, own_recipes, recipe_for
 from convatlas.recipes.vgg import FROM_A, layers_from_a
+from convatlas.runs.prepare import build_schedule
 from convatlas.training.schedule import Progress
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "recipes.md"

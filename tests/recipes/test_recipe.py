@@ -8,10 +8,9 @@ import torch
 from convatlas.data import Preprocessing
 from convatlas.errors import RecipeError, UnknownNameError
 from convatlas.models import create_model
-from convatlas.recipes import Recipe
-from convatlas.recipes._material import augmentation
-from convatlas.recipes._recipe import SETTINGS, resolve
 from convatlas.recipes.lenet import widen
+from convatlas.recipes.recipe import SETTINGS, Recipe, resolve
+from convatlas.runs.training_data import augmentation
 
 
 def test_flag_beats_environment_beats_file_beats_recipe_beats_default(tmp_path):

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from convatlas.errors import Interrupted, MissingDependencyError, RecipeError, UnknownNameError
-from convatlas.recipes import Material, Watcher, resume, train
+from convatlas.runs.train import Watcher, resume, train
+from convatlas.runs.training_data import Material
 from convatlas.training import loggers
 
 SHORT = {"epochs": 2, "threads": 1, "batch_size": 64}
@@ -134,7 +135,7 @@ def trained_with(log: str, out: Path) -> Path:
         "        raise OSError('no network')\n"
         "    return real(self, address)\n"
         "socket.socket.connect = connect\n"
-        "from convatlas.recipes import train\n"
+        "from convatlas.runs.train import train\n"
         "train('mlp', 'digits', out=sys.argv[1], epochs=2, batch_size=64, threads=1, log=sys.argv[3])\n"
     )
     connected = out.parent / "connected"

@@ -11,7 +11,7 @@ class GroupedCommand(click.Command):
     """A command whose many settings are listed under the groups that `Recipe` gives them."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        from convatlas.recipes._recipe import SETTINGS
+        from convatlas.recipes.recipe import SETTINGS
 
         options = _("Options")
         sections: dict[str, list[tuple[str, str]]] = {options: []}

@@ -36,7 +36,7 @@ KEPT_BY_CLICK = {"Show this message and exit.", "Show the version and exit."}
 
 def messages() -> set[str]:
     """Every message of convatlas: the literals in its source, and the help of its commands."""
-    from convatlas.recipes._recipe import FIELDS
+    from convatlas.recipes.recipe import FIELDS
 
     files, told = sorted(PACKAGE.rglob("*.py")), {"_", "Message", "__init__"} | error_names()
     found = {text for file in files for text in literals(file, told)}

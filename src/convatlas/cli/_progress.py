@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from convatlas import units
 from convatlas.cli._common import print_json_line
 from convatlas.i18n import _, translated
-from convatlas.recipes._train import Watcher
+from convatlas.runs.train import Watcher
 from convatlas.training import State
 
 

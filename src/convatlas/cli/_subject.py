@@ -13,7 +13,7 @@ from convatlas.i18n import translated
 from convatlas.message import Message
 
 if TYPE_CHECKING:
-    from convatlas.recipes import Subject
+    from convatlas.runs.subject import Subject
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -42,7 +42,7 @@ def asked(what: str, weights: str | None, source: str | None, classes: Path | No
     Raises:
         UsageError: a network without weights, or flags of a network beside a run.
     """
-    from convatlas.recipes import subject
+    from convatlas.runs.subject import subject
 
     if weights is None:
         if source or classes or download:

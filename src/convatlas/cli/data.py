@@ -16,7 +16,7 @@ from convatlas.cli._lang import lang_option
 from convatlas.cli.train import settings_options
 from convatlas.errors import DataError, UsageError
 from convatlas.i18n import _, translated
-from convatlas.recipes._recipe import SETTINGS
+from convatlas.recipes.recipe import SETTINGS
 
 if TYPE_CHECKING:
     from convatlas.data import Dataset, Split
@@ -193,10 +193,10 @@ def _show_batch(
     from convatlas import models
     from convatlas.data import Split
     from convatlas.data.picture import batch_picture, write_picture
-    from convatlas.recipes import Material
-    from convatlas.recipes._header import augmentation_in_words
-    from convatlas.recipes._names import named, recipe_for
-    from convatlas.recipes._recipe import resolve
+    from convatlas.recipes.recipe import resolve
+    from convatlas.recipes.registry import named, recipe_for
+    from convatlas.runs.header import augmentation_in_words
+    from convatlas.runs.training_data import Material
 
     chosen, _origins = resolve(recipe_for(model, recipe) if model else named(recipe), flags, config)
     nothing = np.array([], dtype=np.int64)

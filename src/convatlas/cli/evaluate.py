@@ -74,7 +74,7 @@ def command(
     convatlas evaluate resnet50@torchvision --weights torchvision:IMAGENET1K_V2 --download --data imagenet/val/
     convatlas evaluate resnet20_cifar --weights resnet20.th --data cifar-10-batches-bin/
     """
-    from convatlas.recipes import evaluate
+    from convatlas.runs.evaluate import evaluate
 
     if len(what) > 1 and weights is not None:
         raise UsageError("--weights belongs to one network; {n} were named. An ensemble is made of runs.", n=len(what))

@@ -82,7 +82,7 @@ def command(
 
 def _measure_field(name: str, layer: str, input_: str | None, picture: Path, seed: int, as_json: bool) -> None:
     from convatlas.arithmetic.effective import effective_field
-    from convatlas.data._atomic import written_atomically
+    from convatlas.atomic import written_atomically
     from convatlas.visualization.field import effective_field_png
 
     if Path(name).is_dir():
@@ -136,7 +136,7 @@ def _of_network(name: str, input_: str | None, seed: int) -> tuple[nn.Module, Te
 def _of_run(path: Path) -> tuple[nn.Module, Tensor]:
     """What a run learnt, and the first of its test images, prepared as its own."""
     from convatlas.data import prepare, read_split
-    from convatlas.recipes import Run
+    from convatlas.runs.run import Run
 
     run = Run(path)
     dataset, rule = run.dataset(), run.preprocessing

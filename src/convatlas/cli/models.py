@@ -11,7 +11,7 @@ from convatlas.errors import UnknownNameError
 from convatlas.i18n import _
 from convatlas.message import Message
 from convatlas.models import Entry, Figure, entry, list_models
-from convatlas.models._ledger import WORDS, Line, derived_text, lines, tally
+from convatlas.models.ledger import WORDS, Line, derived_text, lines, tally
 
 ERRORS = ("top1_error", "top5_error", "error")
 

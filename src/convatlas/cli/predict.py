@@ -42,7 +42,7 @@ def command(
     convatlas predict resnet50@torchvision --weights torchvision:IMAGENET1K_V2 --download cat.jpg
     find . -name '*.png' | convatlas predict runs/resnet18-photos-001 --json -
     """
-    from convatlas.recipes import predict
+    from convatlas.runs.predict import predict
 
     if top < 1:
         raise UsageError("--top {top}: at least 1 is needed.", top=top)

@@ -195,7 +195,7 @@ def parse_input(text: str) -> tuple[int, int, int]:
 def summary_of(name: str, shape: tuple[int, int, int] | None) -> Summary:
     """The summary of an atlas network; at the paper's input from the kept tables, else counted now, without weights."""
     from convatlas.models import entry
-    from convatlas.models._tables import table
+    from convatlas.models.layer_tables import table
 
     if shape is None or shape == entry(name).input:
         kept = table(name)

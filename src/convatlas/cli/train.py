@@ -24,12 +24,13 @@ from convatlas.errors import UsageError
 from convatlas.i18n import _, translated
 
 if TYPE_CHECKING:
-    from convatlas.recipes import Material, Recipe
+    from convatlas.recipes.recipe import Recipe
+    from convatlas.runs.training_data import Material
 
 
 def settings_options(*only: str) -> Callable[[Any], Any]:
     """An option for each setting of `Recipe` (or for those named), with its help; not given means not changed."""
-    from convatlas.recipes._recipe import SETTINGS, kind
+    from convatlas.recipes.recipe import SETTINGS, kind
 
     def decorate(command: Any) -> Any:
         for name in reversed(only or tuple(SETTINGS)):
@@ -104,11 +105,12 @@ def command(
     convatlas train resnet18 --data PHOTOS --recipe finetune --start-from RUN
     convatlas train resnet18 --data PHOTOS --find-lr
     """
-    from convatlas.recipes import Material, resume, train
-    from convatlas.recipes._header import header
-    from convatlas.recipes._names import recipe_for
-    from convatlas.recipes._recipe import describe, resolve
-    from convatlas.recipes._setup import prepare
+    from convatlas.recipes.recipe import describe, resolve
+    from convatlas.recipes.registry import recipe_for
+    from convatlas.runs.header import header
+    from convatlas.runs.prepare import prepare
+    from convatlas.runs.train import resume, train
+    from convatlas.runs.training_data import Material
 
     if list_recipes:
         _print_recipes(model, as_json)
@@ -165,7 +167,7 @@ def command(
 
 
 def _print_recipes(model: str | None, as_json: bool) -> None:
-    from convatlas.recipes._names import listing
+    from convatlas.recipes.registry import listing
 
     found = listing(model)
     if as_json:
@@ -182,7 +184,7 @@ def _print_recipes(model: str | None, as_json: bool) -> None:
 def _find_lr(
     model: str, material: Material, chosen: Recipe, seed: int, out: Path, download: bool, as_json: bool
 ) -> None:
-    from convatlas.recipes import find_lr
+    from convatlas.runs.lr_range import find_lr
     from convatlas.training.lr_range import RULE
 
     found = find_lr(model, material, chosen, seed=seed, out=out, download=download)

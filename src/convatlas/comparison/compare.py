@@ -27,11 +27,15 @@ from convatlas.data import Dataset, write_split
 from convatlas.errors import DataError, TrainingError, UsageError
 from convatlas.evaluation import Evaluation
 from convatlas.message import Message, joined
-from convatlas.recipes import Material, Recipe, Run, Watcher, recipe_for, train
-from convatlas.recipes._folder import make as make_folder
-from convatlas.recipes._folder import write_json, write_text
-from convatlas.recipes._reconstruct import refuse_classifying
-from convatlas.recipes._views import Views
+from convatlas.recipes.recipe import Recipe
+from convatlas.recipes.registry import recipe_for
+from convatlas.runs.directory import make as make_folder
+from convatlas.runs.directory import write_json, write_text
+from convatlas.runs.reconstruction import refuse_classifying
+from convatlas.runs.run import Run
+from convatlas.runs.train import Watcher, train
+from convatlas.runs.training_data import Material
+from convatlas.runs.views import Views
 
 # what is compared when no network is named: from the baseline to the strongest that trains in minutes on a laptop
 FOR_SMALL_IMAGES = ("mlp", "lenet5@modern", "resnet20_cifar")

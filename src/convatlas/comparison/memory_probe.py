@@ -81,7 +81,7 @@ def start_the_library() -> None:
 
 
 def main(run: str, shape: str, threads: str) -> None:
-    from convatlas.recipes import Run
+    from convatlas.runs.run import Run
 
     torch.set_num_threads(int(threads))
     channels, height, width = map(int, shape.split("x"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from convatlas.data._atomic import written_atomically
+from convatlas.atomic import written_atomically
 from convatlas.data.batches import Batches
 
 GAP = 2  # pixels of white between the images

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convatlas.data._atomic import written_atomically
+from convatlas.atomic import written_atomically
 from convatlas.data.dataset import PARTS, Dataset, nfc, part_names, printable
 from convatlas.errors import DataError, UsageError
 from convatlas.message import Message, joined, of_system

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from convatlas import units
-from convatlas.data._atomic import written_atomically
+from convatlas.atomic import written_atomically
 from convatlas.data.dataset import ArrayImages, Dataset, FileImages
 from convatlas.data.preprocessing import Preprocessing, memory_of
 from convatlas.data.workers import Result, cores, decode_files

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from convatlas.models._card import Card, Departure, Figure, Paper
-from convatlas.models._registry import Entry, card, create_model, entry, list_models
+from convatlas.models.cards import Card, Departure, Figure, Paper
+from convatlas.models.registry import Entry, card, create_model, entry, list_models
 
 if TYPE_CHECKING:
     from convatlas.models.initialisation import initialise

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convatlas.message import Message
-from convatlas.models._blocks import Classifier, LocalResponseNorm, gaussian_, side_after
-from convatlas.models._card import Card, Departure, Figure, Network, Paper, errors
+from convatlas.models.blocks import Classifier, LocalResponseNorm, gaussian_, side_after
+from convatlas.models.cards import Card, Departure, Figure, Network, Paper, errors
 
 
 class AlexNet(Classifier):

@@ -17,8 +17,8 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convatlas.models._blocks import Classifier, he_
-from convatlas.models._card import Card, Departure, Network, Paper
+from convatlas.models.blocks import Classifier, he_
+from convatlas.models.cards import Card, Departure, Network, Paper
 
 WIDTHS = (16, 32)
 

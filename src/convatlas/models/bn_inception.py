@@ -28,9 +28,9 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convatlas.models._blocks import Classifier, SamePool, he_
-from convatlas.models._branches import Branches, ConvNorm, Spec, inception_norm
-from convatlas.models._card import Card, Departure, Figure, Network, Paper, errors
+from convatlas.models.blocks import Classifier, SamePool, he_
+from convatlas.models.branches import Branches, ConvNorm, Spec, inception_norm
+from convatlas.models.cards import Card, Departure, Figure, Network, Paper, errors
 
 # Figure 5: #1x1, #3x3 reduce, #3x3, double #3x3 reduce, double #3x3, pooling, its projection; "-" where there is none
 Row = tuple[int | str, ...]
@@ -50,7 +50,7 @@ AS_PRINTED: dict[str, Row] = {**INCEPTIONS, "4c": (*INCEPTIONS["4c"][:6], 128), 
 
 
 def branches(row: Row) -> tuple[Spec, ...]:
-    """A row of the table in the grammar of ``_branches``."""
+    """A row of the table in the grammar of ``branches``."""
     n1x1, n3x3_reduce, n3x3, double_reduce, double, pool, projection = row
     stride = " /2" if n1x1 == "-" else ""
     found: list[Spec] = [] if n1x1 == "-" else [(f"{n1x1} 1x1",)]

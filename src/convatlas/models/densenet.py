@@ -24,8 +24,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convatlas.models._blocks import Classifier, he_
-from convatlas.models._card import Card, Departure, Figure, Network, Paper, errors
+from convatlas.models.blocks import Classifier, he_
+from convatlas.models.cards import Card, Departure, Figure, Network, Paper, errors
 
 # Table 1: growth rate k, dense layers in blocks 1 to 4
 DENSENETS = {

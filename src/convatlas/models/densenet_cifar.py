@@ -18,8 +18,8 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from convatlas.models._blocks import Classifier, he_
-from convatlas.models._card import Card, Departure, Figure, Network, Paper
+from convatlas.models.blocks import Classifier, he_
+from convatlas.models.cards import Card, Departure, Figure, Network, Paper
 from convatlas.models.densenet import Transition, dense_block
 
 # Table 2: name, depth L, growth rate k, bottleneck and compression ("BC"), parameters printed in millions,

@@ -29,9 +29,9 @@ from torch.nn import functional as F
 
 from convatlas.arithmetic.formulas import output_size
 from convatlas.errors import ShapeError
-from convatlas.models._blocks import AuxiliaryClassifier, Classifier, LocalResponseNorm, fan_in
-from convatlas.models._branches import ConvNorm, Outputs, truncated_normal_
-from convatlas.models._card import Card, Departure, Figure, Network, Paper, errors
+from convatlas.models.blocks import AuxiliaryClassifier, Classifier, LocalResponseNorm, fan_in
+from convatlas.models.branches import ConvNorm, Outputs, truncated_normal_
+from convatlas.models.cards import Card, Departure, Figure, Network, Paper, errors
 
 # Table 1: #1x1, #3x3 reduce, #3x3, #5x5 reduce, #5x5, pool proj
 INCEPTIONS = {

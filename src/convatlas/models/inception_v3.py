@@ -30,9 +30,9 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.arithmetic.formulas import output_size
-from convatlas.models._blocks import AuxiliaryClassifier, Classifier
-from convatlas.models._branches import Branches, ConvNorm, Outputs, ShiftNorm, Spec, Style, truncated_normal_
-from convatlas.models._card import Card, Departure, Figure, Network, Paper, errors
+from convatlas.models.blocks import AuxiliaryClassifier, Classifier
+from convatlas.models.branches import Branches, ConvNorm, Outputs, ShiftNorm, Spec, Style, truncated_normal_
+from convatlas.models.cards import Card, Departure, Figure, Network, Paper, errors
 
 
 def figure_5(pool_projection: int) -> tuple[Spec, ...]:

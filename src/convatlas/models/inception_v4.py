@@ -26,9 +26,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convatlas.models._blocks import Classifier
-from convatlas.models._branches import Branches, ConvNorm, Outputs, ShiftNorm, Spec, Style, truncated_normal_
-from convatlas.models._card import Card, Departure, Figure, Network, Paper, errors
+from convatlas.models.blocks import Classifier
+from convatlas.models.branches import Branches, ConvNorm, Outputs, ShiftNorm, Spec, Style, truncated_normal_
+from convatlas.models.cards import Card, Departure, Figure, Network, Paper, errors
 from convatlas.models.inception_v3 import AuxiliaryHead, auxiliary_side
 
 Table = tuple[Spec, ...]

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from convatlas.errors import UnknownNameError
-from convatlas.models._blocks import AuxiliaryClassifier, fan_in
+from convatlas.models.blocks import AuxiliaryClassifier, fan_in
 
 INITIALISATIONS = ("printed", "modern")
 HEAD_STD = 0.01

@@ -21,8 +21,8 @@ from torch.nn import functional as F
 
 from convatlas.arithmetic.protocol import LayerCount, Shape
 from convatlas.message import Message
-from convatlas.models._blocks import Classifier, fan_in
-from convatlas.models._card import Card, Departure, Figure, Network, Paper
+from convatlas.models.blocks import Classifier, fan_in
+from convatlas.models.cards import Card, Departure, Figure, Network, Paper
 
 # Table I: for each of the 16 maps of C3, the maps of S2 it reads
 C3_TABLE = (

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convatlas.message import Message
-from convatlas.models._blocks import Classifier, he_
-from convatlas.models._card import Card, Departure, Figure, Network, Paper
+from convatlas.models.blocks import Classifier, he_
+from convatlas.models.cards import Card, Departure, Figure, Network, Paper
 
 HIDDEN = (300, 100)
 

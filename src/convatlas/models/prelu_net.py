@@ -20,8 +20,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from convatlas.models._blocks import Classifier
-from convatlas.models._card import Card, Departure, Figure, Network, Paper, errors
+from convatlas.models.blocks import Classifier
+from convatlas.models.cards import Card, Departure, Figure, Network, Paper, errors
 
 
 class Plan(NamedTuple):

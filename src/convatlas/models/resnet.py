@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convatlas.models._blocks import Classifier, Residual, glorot_, he_
-from convatlas.models._card import Card, Departure, Figure, Network, Paper, errors
+from convatlas.models.blocks import Classifier, Residual, glorot_, he_
+from convatlas.models.cards import Card, Departure, Figure, Network, Paper, errors
 
 # Table 1: blocks in conv2_x, conv3_x, conv4_x, conv5_x
 BASIC = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convatlas.models._blocks import Classifier, he_
-from convatlas.models._card import Card, Figure, Network, Paper
+from convatlas.models.blocks import Classifier, he_
+from convatlas.models.cards import Card, Figure, Network, Paper
 from convatlas.models.resnet import BasicBlock, stage
 
 RESIDUAL_DEPTHS = (20, 32, 44, 56, 110, 1202)

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convatlas.models._blocks import Classifier
-from convatlas.models._card import Card, Departure, Figure, Network, Paper
+from convatlas.models.blocks import Classifier
+from convatlas.models.cards import Card, Departure, Figure, Network, Paper
 
 WIDTHS = (64, 256, 256)
 PATCH = 2  # side of the patches that are whitened

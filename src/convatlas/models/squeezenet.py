@@ -24,8 +24,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convatlas.models._blocks import Classifier, fan_in
-from convatlas.models._card import Card, Departure, Figure, Network, Paper, errors
+from convatlas.models.blocks import Classifier, fan_in
+from convatlas.models.cards import Card, Departure, Figure, Network, Paper, errors
 
 # squeeze 1x1, expand 1x1, expand 3x3 of fire2 to fire9: the same in all versions
 FIRES = {

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.message import Message
-from convatlas.models._blocks import Classifier, LocalResponseNorm, glorot_
-from convatlas.models._card import Card, Departure, Figure, Network, Paper, errors
+from convatlas.models.blocks import Classifier, LocalResponseNorm, glorot_
+from convatlas.models.cards import Card, Departure, Figure, Network, Paper, errors
 
 # Table 1, a column each: widths of the convolutions by stage; all are 3x3, but a width in brackets is 1x1
 CONFIGURATIONS = {

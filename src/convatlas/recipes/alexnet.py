@@ -14,7 +14,7 @@ The kept images are 256/224 of the input's side, 259 pixels for 227, where the p
 
 from __future__ import annotations
 
-from convatlas.recipes._recipe import Recipe
+from convatlas.recipes.recipe import Recipe
 
 ALEXNET_2012 = Recipe(
     name="alexnet_2012",

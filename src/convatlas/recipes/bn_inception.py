@@ -15,8 +15,8 @@ distributed.
 
 from __future__ import annotations
 
-from convatlas.recipes._recipe import Recipe
 from convatlas.recipes.googlenet import GOOGLENET_2014
+from convatlas.recipes.recipe import Recipe
 
 INCEPTION_LR = 0.0015
 

@@ -17,7 +17,7 @@ noise.
 
 from __future__ import annotations
 
-from convatlas.recipes._recipe import Recipe
+from convatlas.recipes.recipe import Recipe
 
 DENSENET_2016 = Recipe(
     name="densenet_2016",

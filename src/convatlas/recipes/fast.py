@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convatlas.errors import RecipeError
-from convatlas.recipes._recipe import Recipe
+from convatlas.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from torch import nn

@@ -16,7 +16,7 @@ a moving one of decay 0.9999. The distortions are Howard's, brightness, contrast
 
 from __future__ import annotations
 
-from convatlas.recipes._recipe import Recipe
+from convatlas.recipes.recipe import Recipe
 
 GOOGLENET_2014 = Recipe(
     name="googlenet_2014",

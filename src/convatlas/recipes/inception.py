@@ -22,7 +22,7 @@ Inception-v3.
 
 from __future__ import annotations
 
-from convatlas.recipes._recipe import Recipe
+from convatlas.recipes.recipe import Recipe
 
 INCEPTION_V3_2015 = Recipe(
     name="inception_v3_2015",

@@ -15,7 +15,7 @@ Both from results/main_job. `modern_long` was not run to its end here.
 
 from __future__ import annotations
 
-from convatlas.recipes._recipe import Recipe
+from convatlas.recipes.recipe import Recipe
 
 # networks with batch norm stand a high learning rate that rises and falls once
 MODERN = Recipe(

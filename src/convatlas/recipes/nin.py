@@ -14,7 +14,7 @@ standardised instead. Left out too is the doubled learning rate of the biases.
 
 from __future__ import annotations
 
-from convatlas.recipes._recipe import Recipe
+from convatlas.recipes.recipe import Recipe
 
 NIN_CIFAR_2013 = Recipe(
     name="nin_cifar_2013",

@@ -13,7 +13,7 @@ mirror images, random colours.
 
 from __future__ import annotations
 
-from convatlas.recipes._recipe import Recipe
+from convatlas.recipes.recipe import Recipe
 
 PRELU_NET_2015 = Recipe(
     name="prelu_net_2015",

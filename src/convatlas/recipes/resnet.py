@@ -19,7 +19,7 @@ final run, 164 of all 50,000. What a plateau is, and that it comes three times a
 
 from __future__ import annotations
 
-from convatlas.recipes._recipe import Recipe
+from convatlas.recipes.recipe import Recipe
 
 RESNET_2015 = Recipe(
     name="resnet_2015",

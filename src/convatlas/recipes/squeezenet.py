@@ -12,7 +12,7 @@ and its mirror image. **Assumed.** Nothing. Departures are the network's: its ca
 
 from __future__ import annotations
 
-from convatlas.recipes._recipe import Recipe
+from convatlas.recipes.recipe import Recipe
 
 SQUEEZENET_2016 = Recipe(
     name="squeezenet_2016",

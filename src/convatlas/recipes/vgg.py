@@ -19,7 +19,7 @@ and S in [256, 512] from those of S = 384; the recipe of the jittered size does 
 
 from __future__ import annotations
 
-from convatlas.recipes._recipe import Recipe
+from convatlas.recipes.recipe import Recipe
 
 VGG_2014 = Recipe(
     name="vgg_2014",

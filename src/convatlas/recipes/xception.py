@@ -14,7 +14,7 @@ its batch was larger than that of any one of them.
 
 from __future__ import annotations
 
-from convatlas.recipes._recipe import Recipe
+from convatlas.recipes.recipe import Recipe
 
 XCEPTION_2016 = Recipe(
     name="xception_2016",

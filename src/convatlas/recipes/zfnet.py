@@ -14,7 +14,7 @@ have deviation 1.
 
 from __future__ import annotations
 
-from convatlas.recipes._recipe import Recipe
+from convatlas.recipes.recipe import Recipe
 
 ZFNET_2013 = Recipe(
     name="zfnet_2013",

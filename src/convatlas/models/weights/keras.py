@@ -7,7 +7,7 @@ import re
 
 from torch import Tensor, nn
 
-from convatlas.models._branches import ConvNorm
+from convatlas.models.branches import ConvNorm
 
 # the last part of a data set's path -> our parameter
 PARAMETERS = {

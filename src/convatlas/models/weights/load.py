@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from convatlas.errors import CheckpointError, UnknownNameError, UsageError
 from convatlas.message import Message, joined
-from convatlas.models._blocks import Classifier
-from convatlas.models._registry import entry
+from convatlas.models.blocks import Classifier
+from convatlas.models.registry import entry
 from convatlas.models.weights.caffe import from_caffe
 from convatlas.models.weights.keras import from_keras
 from convatlas.models.weights.labels import Labels, labels_of

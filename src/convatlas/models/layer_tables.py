@@ -1,4 +1,4 @@
-"""The layer tables of the atlas, counted once and kept:  python -m convatlas.models._tables  writes them anew.
+"""The layer tables of the atlas, counted once and kept:  python -m convatlas.models.layer_tables  writes them anew.
 
 ``tables/NAME.json.gz`` is the tracer's Summary of a network at its paper's input, so that ``show`` and ``explain``
 answer without torch. A test counts the networks again and fails when a table is stale.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from convatlas.arithmetic.summary import Summary
 from convatlas.errors import UsageError
-from convatlas.models._registry import create_model, entry, list_models
+from convatlas.models.registry import create_model, entry, list_models
 
 FOLDER = "tables"
 

@@ -15,15 +15,12 @@ from convatlas.data import Dataset, write_split
 from convatlas.errors import CheckpointError, DataError
 from convatlas.evaluation import Evaluation, evaluate
 from convatlas.message import Message, joined
-from convatlas.recipes import _folder
-from convatlas.recipes._header import header
-from convatlas.recipes._launch import Launch, same_everywhere
-from convatlas.recipes._material import Material
-from convatlas.recipes._names import PAPER_RECIPES, recipe_for
-from convatlas.recipes._recipe import Recipe
-from convatlas.recipes._reconstruct import reconstruct, reconstructs, report
-from convatlas.recipes._run import CONFIG, ENVIRONMENT, METRICS, REPORT, SPLIT, WEIGHTS, Run
-from convatlas.recipes._setup import (
+from convatlas.recipes.recipe import Recipe
+from convatlas.recipes.registry import PAPER_RECIPES, recipe_for
+from convatlas.runs import directory
+from convatlas.runs.header import header
+from convatlas.runs.launch import Launch, same_everywhere
+from convatlas.runs.prepare import (
     Setup,
     build_loss,
     build_schedule,
@@ -32,6 +29,9 @@ from convatlas.recipes._setup import (
     prepare,
     validator,
 )
+from convatlas.runs.reconstruction import reconstruct, reconstructs, report
+from convatlas.runs.run import CONFIG, ENVIRONMENT, METRICS, REPORT, SPLIT, WEIGHTS, Run
+from convatlas.runs.training_data import Material
 from convatlas.training import Plan, checkpoint, distributed, journal
 from convatlas.training.loggers import Logger, Tracking, by_names
 from convatlas.visualization import run_report
@@ -121,7 +121,7 @@ def train(
     made = ""
     with team.together():
         if team.leads:
-            folder = _folder.make(Path(out), setup.entry.full_name, material.dataset.source)
+            folder = directory.make(Path(out), setup.entry.full_name, material.dataset.source)
             write_beginning(folder, setup)
             launch.remember(folder)
             made = str(folder)
@@ -187,7 +187,7 @@ def write_beginning(folder: Path, setup: Setup) -> None:
     """config.toml, env.json and split.csv: what the run is, before it is."""
     data = setup.material.dataset
     write_split(folder / SPLIT, data, setup.material.split)
-    _folder.write_json(folder / ENVIRONMENT, training.environment())
+    directory.write_json(folder / ENVIRONMENT, training.environment())
     tables: dict[str, dict[str, Any]] = {
         "run": {
             "model": setup.entry.full_name,
@@ -210,7 +210,7 @@ def write_beginning(folder: Path, setup: Setup) -> None:
     }
     if setup.start is not None:
         tables["start"] = setup.start
-    _folder.write_toml(folder / CONFIG, tables)
+    directory.write_toml(folder / CONFIG, tables)
 
 
 def resolved(hardware: training.Hardware) -> dict[str, Any]:
@@ -233,7 +233,7 @@ def carry_out(folder: Path, setup: Setup, watcher: Watcher, loggers: Sequence[Lo
         state = training.State()
         with team.together():
             if team.leads:
-                stack.enter_context(_folder.only_one(folder))
+                stack.enter_context(directory.only_one(folder))
             if checkpoint.saved(folder):
                 state, complaints = training.resume(folder, trainee)
                 for complaint in complaints:
@@ -321,7 +321,7 @@ def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> N
         "chosen_epoch": epoch,
     }
     checkpoint.save(folder / WEIGHTS, dict(setup.net.state_dict()), identity)
-    _folder.write_text(folder / REPORT, report)
+    directory.write_text(folder / REPORT, report)
 
 
 def judge_classifier(

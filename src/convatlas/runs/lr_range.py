@@ -10,14 +10,14 @@ from typing import Any
 
 from torch import Tensor
 
+from convatlas.atomic import written_atomically
 from convatlas.data import Dataset
-from convatlas.data._atomic import written_atomically
 from convatlas.errors import UsageError
-from convatlas.recipes import _folder
-from convatlas.recipes._material import Material
-from convatlas.recipes._names import recipe_for
-from convatlas.recipes._recipe import Recipe
-from convatlas.recipes._setup import build_loss, build_trainee, prepare
+from convatlas.recipes.recipe import Recipe
+from convatlas.recipes.registry import recipe_for
+from convatlas.runs import directory
+from convatlas.runs.prepare import build_loss, build_trainee, prepare
+from convatlas.runs.training_data import Material
 from convatlas.training.loop import EpochBatches
 from convatlas.training.lr_range import RULE, LrRange, lr_range
 from convatlas.visualization.lr_range import lr_range_png
@@ -107,8 +107,8 @@ def endless(batches: EpochBatches) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def written(found: FoundLr, out: Path) -> FoundLr:
-    folder = _folder.make(out, f"lr-range-{found.model}", found.data)
-    _folder.write_json(folder / "lr-range.json", {"schema": 1, **found.to_dict()})
+    folder = directory.make(out, f"lr-range-{found.model}", found.data)
+    directory.write_json(folder / "lr-range.json", {"schema": 1, **found.to_dict()})
     seen = found.range
     title = f"{found.model}, {found.recipe.optimizer}, batch {found.recipe.batch_size}"
     picture = lr_range_png(seen.lrs, seen.losses, seen.smoothed, seen.suggestion, seen.diverged, title)

@@ -1,4 +1,4 @@
-"""docs/recipes.md, written from the recipes:  python -m convatlas.recipes._page > docs/recipes.md  (make catalogue)."""
+"""docs/recipes.md, written from the recipes:  python -m convatlas.recipes.page > docs/recipes.md  (make catalogue)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import json
 import re
 import sys
 
-from convatlas.recipes._names import DECLARED, listing
-from convatlas.recipes._recipe import SETTINGS, Recipe
+from convatlas.recipes.recipe import SETTINGS, Recipe
+from convatlas.recipes.registry import DECLARED, listing
 
 
 def markdown() -> str:

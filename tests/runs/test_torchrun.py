@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from convatlas.recipes import Run, train
+from convatlas.runs.run import Run
+from convatlas.runs.train import train
 from convatlas.training import checkpoint
 
 SETTINGS = (
@@ -179,7 +180,7 @@ def test_a_launch_that_cannot_be_is_refused_once_and_leaves_nothing(tmp_path):
 
 def test_a_note_of_another_training_is_not_taken_for_this_one(tmp_path):
     from convatlas.errors import UsageError
-    from convatlas.recipes._launch import Launch
+    from convatlas.runs.launch import Launch
     from convatlas.training.distributed import ALONE
 
     torchrun = {"TORCHELASTIC_RUN_ID": "job 7", "TORCHELASTIC_RESTART_COUNT": "0"}

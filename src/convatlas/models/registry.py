@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from convatlas.errors import ShapeError, UnknownNameError, UsageError
 from convatlas.message import Message
-from convatlas.models._card import Card, Network
+from convatlas.models.cards import Card, Network
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from convatlas.models._blocks import Classifier
+    from convatlas.models.blocks import Classifier
 
 # one file per paper, in the order of publication; the closed list of what may be imported
 MODULES = (

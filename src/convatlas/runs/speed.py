@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from convatlas.message import Message, joined
-from convatlas.recipes._recipe import Recipe
+from convatlas.recipes.recipe import Recipe
 from convatlas.training import Hardware, compilation, hardware, trial
 from convatlas.training.trial import Timing, Update, Way
 

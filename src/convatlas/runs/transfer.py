@@ -20,15 +20,15 @@ from convatlas import models
 from convatlas.data import Preprocessing
 from convatlas.errors import CheckpointError, DataError, RecipeError
 from convatlas.message import Message, joined
-from convatlas.models._blocks import Classifier
-from convatlas.models._stages import Stage, frozen_stages, stages
+from convatlas.models.blocks import Classifier
+from convatlas.models.stages import Stage, frozen_stages, stages
 from convatlas.models.weights.load import converted, detect, load_weights, spare
 from convatlas.models.weights.published import fetched, published
 from convatlas.models.weights.read import read_tensors
-from convatlas.recipes._recipe import Recipe
-from convatlas.recipes._run import WEIGHTS, Run
-from convatlas.recipes._subject import rule_of
+from convatlas.recipes.recipe import Recipe
 from convatlas.recipes.vgg import layers_from_a
+from convatlas.runs.run import WEIGHTS, Run
+from convatlas.runs.subject import rule_of
 from convatlas.training import checkpoint
 from convatlas.training.freezing import Freezing
 

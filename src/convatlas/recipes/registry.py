@@ -8,7 +8,6 @@ from convatlas import models
 from convatlas.errors import UnknownNameError
 from convatlas.message import Message
 from convatlas.recipes import modern
-from convatlas.recipes._recipe import Recipe
 from convatlas.recipes.alexnet import ALEXNET_2012
 from convatlas.recipes.bn_inception import BN_INCEPTION_2015_X5, BN_INCEPTION_2015_X30
 from convatlas.recipes.densenet import DENSENET161_2016, DENSENET_2016, DENSENET_CIFAR_2016
@@ -19,6 +18,7 @@ from convatlas.recipes.inception import INCEPTION_V3_2015, INCEPTION_V4_2016
 from convatlas.recipes.lenet import LENET5_1998
 from convatlas.recipes.nin import NIN_CIFAR_2013
 from convatlas.recipes.prelu_net import PRELU_NET_2015
+from convatlas.recipes.recipe import Recipe
 from convatlas.recipes.resnet import RESNET110_CIFAR_2015, RESNET_2015, RESNET_CIFAR_2015
 from convatlas.recipes.squeezenet import SQUEEZENET_2016
 from convatlas.recipes.vgg import VGG_2014, VGG_2014_S256, VGG_2014_S384

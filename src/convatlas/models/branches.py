@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convatlas.models._blocks import SamePool
+from convatlas.models.blocks import SamePool
 
 EPSILON = 1e-3  # of batch norm in the authors' released code
 

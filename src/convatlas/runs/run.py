@@ -13,8 +13,8 @@ from torch import nn
 from convatlas import models
 from convatlas.data import Dataset, Preprocessing, Split, open_data, read_split
 from convatlas.errors import CheckpointError, DataError
-from convatlas.recipes._recipe import Recipe
-from convatlas.recipes._reconstruct import reconstructs
+from convatlas.recipes.recipe import Recipe
+from convatlas.runs.reconstruction import reconstructs
 from convatlas.training import checkpoint, journal
 
 WEIGHTS = "model.safetensors"

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from convatlas.data import Augment, Batches
 from convatlas.message import Message, joined
-from convatlas.recipes._recipe import Recipe
-from convatlas.recipes._transfer import some_of
+from convatlas.recipes.recipe import Recipe
+from convatlas.runs.transfer import some_of
 
 if TYPE_CHECKING:
-    from convatlas.recipes._setup import Setup
+    from convatlas.runs.prepare import Setup
 
 
 def header(setup: Setup) -> dict[str, str]:

@@ -13,9 +13,9 @@ from convatlas.data import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.message import Message
 from convatlas.models.weights import Labels, Loaded, Preparation
-from convatlas.recipes._reconstruct import refuse_classifying
-from convatlas.recipes._run import Run
-from convatlas.recipes._views import batch_size
+from convatlas.runs.reconstruction import refuse_classifying
+from convatlas.runs.run import Run
+from convatlas.runs.views import batch_size
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from convatlas import units
 from convatlas.data import Preprocessing
 from convatlas.errors import RecipeError, UsageError
 from convatlas.models import Entry
-from convatlas.recipes._recipe import Recipe
+from convatlas.recipes.recipe import Recipe
 from convatlas.visualization import html
 
 SHOWN = 12  # test images in the report, each with its reconstruction

@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from convatlas.models._blocks import Classifier
+    from convatlas.models.blocks import Classifier
 
 
 @dataclass(frozen=True)

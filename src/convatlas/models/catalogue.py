@@ -1,4 +1,4 @@
-"""Write ``catalogue.json`` anew:  make catalogue  (python -m convatlas.models._catalogue).
+"""Write ``catalogue.json`` anew:  make catalogue  (python -m convatlas.models.catalogue).
 
 The file holds, for every declared network, what listing and cards need without torch: input, classes, derived totals
 and the whole card. A test fails when it is stale.
@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from convatlas.arithmetic import summarize
-from convatlas.models._card import Network
-from convatlas.models._registry import CATALOGUE, MODULES, declared
+from convatlas.models.cards import Network
 from convatlas.models.initialisation import Undrawn
+from convatlas.models.registry import CATALOGUE, MODULES, declared
 
 WITH_NEURONS = ("conv", "fc")  # the layers whose outputs AlexNet's paper counts
 

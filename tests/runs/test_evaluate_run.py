@@ -11,8 +11,10 @@ from convatlas import data as room
 from convatlas.data import Preprocessing
 from convatlas.errors import DataError, UsageError
 from convatlas.evaluation import PROTOCOLS, Canvas
-from convatlas.recipes import Run, evaluate, train
-from convatlas.recipes._views import Views
+from convatlas.runs.evaluate import evaluate
+from convatlas.runs.run import Run
+from convatlas.runs.train import train
+from convatlas.runs.views import Views
 
 SIZES = ((60, 80), (80, 60), (48, 48), (60, 80))  # (h, w): lying, upright, square
 

@@ -14,10 +14,15 @@ from safetensors.torch import save_file
 
 from convatlas import models
 from convatlas.errors import CheckpointError, ConvAtlasError, DataError, Interrupted, RecipeError, UnknownNameError
-from convatlas.recipes import Material, Recipe, Run, Watcher, find_lr, recipe_for, resume, train
-from convatlas.recipes._header import header
-from convatlas.recipes._setup import build_companions, build_loss, build_optimizer, prepare
-from convatlas.recipes._transfer import layer_map, mapped
+from convatlas.recipes.recipe import Recipe
+from convatlas.recipes.registry import recipe_for
+from convatlas.runs.header import header
+from convatlas.runs.lr_range import find_lr
+from convatlas.runs.prepare import build_companions, build_loss, build_optimizer, prepare
+from convatlas.runs.run import Run
+from convatlas.runs.train import Watcher, resume, train
+from convatlas.runs.training_data import Material
+from convatlas.runs.transfer import layer_map, mapped
 from convatlas.training import checkpoint, train_step
 
 NET = "resnet20_cifar"

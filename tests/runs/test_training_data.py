@@ -8,10 +8,9 @@ import pytest
 from convatlas.data import Dataset, preprocessing_for
 from convatlas.data.dataset import ArrayImages
 from convatlas.errors import RecipeError, UsageError
-from convatlas.recipes import Material, Recipe
-from convatlas.recipes._header import balance_in_words
-from convatlas.recipes._material import augmentation, kept_side
-from convatlas.recipes._recipe import resolve
+from convatlas.recipes.recipe import Recipe, resolve
+from convatlas.runs.header import balance_in_words
+from convatlas.runs.training_data import Material, augmentation, kept_side
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ from typing import Any
 import torch
 
 from convatlas.errors import DataError, UsageError
-from convatlas.recipes import _folder
-from convatlas.recipes._run import CONFIG
-from convatlas.recipes._setup import Setup
+from convatlas.runs import directory
+from convatlas.runs.prepare import Setup
+from convatlas.runs.run import CONFIG
 from convatlas.training.distributed import Team
 
 
@@ -77,7 +77,7 @@ class Launch:
 
     def remember(self, run: Path) -> None:
         if self.note is not None:
-            _folder.write_json(self.note, {"run": str(run), "wishes": self.wishes})
+            directory.write_json(self.note, {"run": str(run), "wishes": self.wishes})
 
     def forget(self) -> None:
         if self.note is not None:

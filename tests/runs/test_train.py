@@ -21,9 +21,14 @@ from convatlas.errors import (
     UnknownNameError,
     UsageError,
 )
-from convatlas.recipes import Material, Run, Watcher, evaluate, find_lr, recipe_for, resume, train
-from convatlas.recipes._folder import only_one
-from convatlas.recipes._setup import prepare, rehearsed
+from convatlas.recipes.registry import recipe_for
+from convatlas.runs.directory import only_one
+from convatlas.runs.evaluate import evaluate
+from convatlas.runs.lr_range import find_lr
+from convatlas.runs.prepare import prepare, rehearsed
+from convatlas.runs.run import Run
+from convatlas.runs.train import Watcher, resume, train
+from convatlas.runs.training_data import Material
 from convatlas.training import checkpoint
 from convatlas.training.trial import Way
 

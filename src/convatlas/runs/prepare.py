@@ -21,14 +21,14 @@ from convatlas.data import Batches, Preprocessing
 from convatlas.data.ranks import RankBatches
 from convatlas.data.store import default_cache_dir
 from convatlas.errors import DataError, RecipeError, UsageError
-from convatlas.recipes._material import Material
-from convatlas.recipes._recipe import Recipe
-from convatlas.recipes._reconstruct import OwnTargets, check_loss, reconstructs
-from convatlas.recipes._run import Run
-from convatlas.recipes._speed import settle
-from convatlas.recipes._transfer import Stages, in_stages, read_source, take_over
 from convatlas.recipes.fast import PATCHES_OF, whiten
 from convatlas.recipes.lenet import widen
+from convatlas.recipes.recipe import Recipe
+from convatlas.runs.reconstruction import OwnTargets, check_loss, reconstructs
+from convatlas.runs.run import Run
+from convatlas.runs.speed import settle
+from convatlas.runs.training_data import Material
+from convatlas.runs.transfer import Stages, in_stages, read_source, take_over
 from convatlas.training import (
     Companion,
     Hardware,

@@ -1,6 +1,6 @@
 """The ledger: every printed figure beside the derived one, every departure, everything a paper leaves unstated.
 
-docs/ledger.md is written from it:  python -m convatlas.models._ledger > docs/ledger.md  (part of make catalogue).
+docs/ledger.md is written from it:  python -m convatlas.models.ledger > docs/ledger.md  (part of make catalogue).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from convatlas import units
 from convatlas.message import Message
-from convatlas.models._card import Figure
-from convatlas.models._registry import Entry, entry, list_models
+from convatlas.models.cards import Figure
+from convatlas.models.registry import Entry, entry, list_models
 
 DERIVED = ("params", "macs", "connections", "neurons")  # the quantities arithmetic can answer
 WORDS = {

@@ -13,7 +13,7 @@ from convatlas import data as room
 from convatlas.data import Augment, Batches, Dataset, ImageStore, Preprocessing, Split
 from convatlas.errors import RecipeError
 from convatlas.models import Entry
-from convatlas.recipes._recipe import Recipe
+from convatlas.recipes.recipe import Recipe
 from convatlas.training.distributed import processes_here
 
 MEMORY_SHARE = 0.25  # of the machine's, that resident images may take
