@@ -25,7 +25,7 @@ import convatlas as ca
 from convatlas.models import card
 from convatlas.recipes.registry import recipe_for
 from convatlas.runs.run import Run
-from convatlas.runs.training_data import Material
+from convatlas.runs.training_data import TrainingData
 from convatlas.visualization.plots import Curve, error_curves
 from convatlas.visualization.style import look, new_axes, styles
 
@@ -35,7 +35,7 @@ PRINTED_UPDATES = 64_000
 DOTS_PER_INCH = 160
 
 
-def trained(name: str, material: Material, out: Path, args: argparse.Namespace) -> Run:
+def trained(name: str, training_data: TrainingData, out: Path, args: argparse.Namespace) -> Run:
     """The finished run of a network, going on with an interrupted one."""
     begun = sorted(out.glob(f"{name}-*"))
     if begun:
@@ -46,7 +46,7 @@ def trained(name: str, material: Material, out: Path, args: argparse.Namespace) 
             )
         return ca.resume(begun[-1])
     recipe = recipe_for(name, "paper").change(epochs=args.epochs, threads=args.threads, precision=args.precision)
-    return ca.train(name, material, recipe, seed=args.seed, out=out)
+    return ca.train(name, training_data, recipe, seed=args.seed, out=out)
 
 
 def record(name: str, run: Run) -> dict[str, Any]:
@@ -130,11 +130,11 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     log = args.out / "runs.jsonl"
-    material = Material(args.data, seed=args.seed)  # opened once for all of them
+    training_data = TrainingData(args.data, seed=args.seed)  # opened once for all of them
     for name in args.only:
         if name in {record["network"] for record in read(log)}:
             continue
-        line = json.dumps(record(name, trained(name, material, args.runs, args)))
+        line = json.dumps(record(name, trained(name, training_data, args.runs, args)))
         with log.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
         print(line, flush=True)

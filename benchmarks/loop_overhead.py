@@ -34,8 +34,8 @@ from torch import Tensor, nn
 from convatlas import models, training
 from convatlas.recipes.registry import recipe_for
 from convatlas.runs.prepare import build_optimizer, prepare
-from convatlas.runs.training_data import Material
-from convatlas.training import Hardware, Plan, Trainee, losses, schedule
+from convatlas.runs.training_data import TrainingData
+from convatlas.training import Hardware, Learner, Plan, losses, schedule
 from convatlas.training.loop import LOOK_EVERY
 
 BLOCK = LOOK_EVERY  # updates
@@ -99,7 +99,7 @@ def main() -> None:
     options = parser.parse_args()
 
     recipe = recipe_for("lenet5@modern").change(batch_size=128, threads=options.threads)
-    setup = prepare("lenet5@modern", Material("digits"), recipe, 0, None)
+    setup = prepare("lenet5@modern", TrainingData("digits"), recipe, 0, None)
     twins = {name: replace(setup, net=copy.deepcopy(setup.net)) for name in ("by hand", "by hand again")}
     by_hand = {name: hand_written(twin.net, build_optimizer(twin), setup.hardware) for name, twin in twins.items()}
     clock = time.thread_time if options.threads == 1 else time.perf_counter
@@ -107,7 +107,7 @@ def main() -> None:
     turns = TakingTurns(full, options.updates, by_hand, clock)
     with tempfile.TemporaryDirectory() as folder:
         training.fit(
-            Trainee(setup.net, build_optimizer(setup)),
+            Learner(setup.net, build_optimizer(setup)),
             turns,
             losses.cross_entropy(),
             Plan(epochs=1, lr=recipe.lr, seed=0, schedule=schedule.one_cycle()),

@@ -36,7 +36,7 @@ from torch.utils.data import Dataset as TorchDataset
 from convatlas import models, training
 from convatlas.recipes.registry import recipe_for
 from convatlas.runs.prepare import Setup, build_loss, build_optimizer, prepare
-from convatlas.runs.training_data import Material
+from convatlas.runs.training_data import TrainingData
 
 SIDES = ("defaults", "by hand", "convatlas")
 
@@ -44,16 +44,16 @@ SIDES = ("defaults", "by hand", "convatlas")
 class PillowImages(TorchDataset):
     """Images opened with Pillow one at a time, with the usual transforms: a padded crop of small ones, else a box."""
 
-    def __init__(self, material: Material, side: int, mean: np.ndarray, std: np.ndarray) -> None:
-        data = material.dataset
+    def __init__(self, training_data: TrainingData, side: int, mean: np.ndarray, std: np.ndarray) -> None:
+        data = training_data.dataset
         self.side, self.mean, self.std = side, mean, std
-        self.labels = data.labels[material.split.train]
+        self.labels = data.labels[training_data.split.train]
         small = side <= 32
-        names = [data.names[int(i)] for i in material.split.train]
+        names = [data.names[int(i)] for i in training_data.split.train]
         # small images come out of one file, so they are held; photos are files, opened every time
         self.images: list[Image.Image] | list[Path]
         if small:
-            self.images = [Image.fromarray(data.read(int(i))) for i in material.split.train]
+            self.images = [Image.fromarray(data.read(int(i))) for i in training_data.split.train]
         else:
             self.images = [Path(data.source) / name for name in names]
 
@@ -97,12 +97,12 @@ def prepared(data: str, model: str, batch_size: int, allocator: bool) -> Setup:
     recipe = recipe_for(model).change(batch_size=batch_size, allocator=allocator)
     if models.entry(model).input[1] > 32:
         recipe = recipe.change(crop="random-resized")  # the same work as the tutorial's
-    return prepare(model, Material(data), recipe, 0, None)
+    return prepare(model, TrainingData(data), recipe, 0, None)
 
 
 def defaults(setup: Setup) -> Iterator[int]:
-    rule, data = setup.rule, setup.material.dataset
-    images = PillowImages(setup.material, rule.size[0], np.float32(rule.mean), np.float32(rule.std))
+    rule, data = setup.rule, setup.training_data.dataset
+    images = PillowImages(setup.training_data, rule.size[0], np.float32(rule.mean), np.float32(rule.std))
     net = models.create_model(setup.entry.full_name, num_classes=len(data.classes), in_channels=data.channels).train()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
     criterion = nn.CrossEntropyLoss()
@@ -115,7 +115,7 @@ def defaults(setup: Setup) -> Iterator[int]:
 
 
 def by_hand(setup: Setup) -> Iterator[int]:
-    data = setup.material.dataset
+    data = setup.training_data.dataset
     net = models.create_model(setup.entry.full_name, num_classes=len(data.classes), in_channels=data.channels)
     net = net.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)

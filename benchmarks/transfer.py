@@ -33,7 +33,7 @@ from sklearn.model_selection import StratifiedKFold
 import convatlas as ca
 from convatlas.recipes.recipe import Recipe
 from convatlas.recipes.registry import recipe_for
-from convatlas.runs.training_data import Material
+from convatlas.runs.training_data import TrainingData
 
 NETWORK = "speednet_cifar"
 FOLDS = 4
@@ -57,9 +57,9 @@ def recipe_of(arm: str, lr: float, args: argparse.Namespace) -> Recipe:
     return shared.change(stage_lr_decay=1.0, initial="whitened")  # the network's own start
 
 
-def measured(arm: str, lr: float, seed: int, material: Material, args: argparse.Namespace) -> dict[str, Any]:
+def measured(arm: str, lr: float, seed: int, training_data: TrainingData, args: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as out:
-        run = ca.train(NETWORK, material, recipe_of(arm, lr, args), seed=seed, out=out)
+        run = ca.train(NETWORK, training_data, recipe_of(arm, lr, args), seed=seed, out=out)
         result, epochs, config = run.result, run.epochs(), run.config
     assert result is not None
     return {
@@ -69,7 +69,7 @@ def measured(arm: str, lr: float, seed: int, material: Material, args: argparse.
         "test_top1": result["test_top1"],
         "test_n": result["test_n"],
         "protocol": result["protocol"],
-        "train_images": len(material.split.train),
+        "train_images": len(training_data.split.train),
         "train_top1": epochs[-1]["train_top1"],
         "updates": epochs[-1]["step"],
         "epochs": result["epochs"],
@@ -83,9 +83,9 @@ def measured(arm: str, lr: float, seed: int, material: Material, args: argparse.
     }
 
 
-def folds(photos: Path, folder: Path) -> Iterator[tuple[int, Material]]:
+def folds(photos: Path, folder: Path) -> Iterator[tuple[int, TrainingData]]:
     """The training images alone, in `FOLDS` parts of which each is the test part once; as folders in ``folder``."""
-    data = Material(str(photos), seed=0, validation_images=0)
+    data = TrainingData(str(photos), seed=0, validation_images=0)
     train = data.split.train
     cut = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     for number, (_, held_out) in enumerate(cut.split(np.zeros(len(train)), data.dataset.labels[train])):
@@ -94,17 +94,17 @@ def folds(photos: Path, folder: Path) -> Iterator[tuple[int, Material]]:
             part = folder / str(number) / ("test" if place in held_out else "train") / image.parent.name
             part.mkdir(parents=True, exist_ok=True)
             shutil.copy(image, part)
-        yield number, Material(str(folder / str(number)), seed=0, validation_images=0)
+        yield number, TrainingData(str(folder / str(number)), seed=0, validation_images=0)
 
 
 def choose(args: argparse.Namespace) -> None:
     done = {(line["arm"], line["recipe"]["lr"], line["fold"]) for line in records(args.folds)}
     with tempfile.TemporaryDirectory() as folder:
-        for number, material in folds(args.photos, Path(folder)):
+        for number, training_data in folds(args.photos, Path(folder)):
             for arm, rates in RATES.items():
                 for lr in rates:
                     if (arm, lr, number) not in done:
-                        append(args.folds, {"fold": number} | measured(arm, lr, 0, material, args))
+                        append(args.folds, {"fold": number} | measured(arm, lr, 0, training_data, args))
     for arm in RATES:
         for lr, top1 in of_rates(args.folds, arm).items():
             print(f"{arm:<12}  lr {lr:<6g}  {100 * top1:.1f} % of {FOLDS} folds")
@@ -126,12 +126,12 @@ def chosen(path: Path, arm: str) -> float:
 
 
 def compare(args: argparse.Namespace) -> None:
-    material = Material(str(args.photos), seed=0, validation_images=0)
+    training_data = TrainingData(str(args.photos), seed=0, validation_images=0)
     done = {(line["arm"], line["seed"]) for line in records(args.records)}
     for seed in range(args.seeds):
         for arm in RATES:  # seed by seed: what is interrupted has whole pairs
             if (arm, seed) not in done:
-                append(args.records, measured(arm, chosen(args.folds, arm), seed, material, args))
+                append(args.records, measured(arm, chosen(args.folds, arm), seed, training_data, args))
     print(table(args.records))
 
 

@@ -1,4 +1,4 @@
-"""Memory predicted and measured on ten networks:  python benchmarks/arithmetic/memory.py
+"""StepMemory predicted and measured on ten networks:  python benchmarks/arithmetic/memory.py
 
 Every network takes two real training steps here; peaks are those of torch's CPU allocator. Errors are relative to the
 measured figure.

@@ -14,7 +14,7 @@ from convatlas.arithmetic.summary import Summary
 from convatlas.models import create_model, entry, list_models
 from convatlas.models.layer_tables import counted, table
 
-FEW = ("lenet5", "alexnet", "resnet18", "squeezenet1_0", "densenet40_k12_cifar")
+FEW = ("lenet5", "alexnet", "resnet18", "resnet20_cifar", "squeezenet1_0", "densenet40_k12_cifar")
 
 
 @pytest.mark.parametrize("name", FEW)

@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from convatlas.cli import main
 from convatlas.models import entry
 from convatlas.runs.run import Run
-from convatlas.runs.training_data import Material
+from convatlas.runs.training_data import TrainingData
 from pages import check_page
 
 EPOCHS = 2
@@ -222,10 +222,10 @@ def test_predict_prepares_images_as_the_run_did(run, folder, images):
     _, out, _ = run("predict", folder, images / "0.png", "--json", "--top", 10)
     told = dict(json.loads(out)["top"])
     trained = Run(folder)
-    material = Material("digits")
-    rule, store = material.prepared(entry(trained.model), trained.recipe)
+    training_data = TrainingData("digits")
+    rule, store = training_data.prepared(entry(trained.model), trained.recipe)
     assert rule == trained.preprocessing
-    first, _ = material.batches("test", rule, store, "cpu").batch(torch.tensor([0]))
+    first, _ = training_data.batches("test", rule, store, "cpu").batch(torch.tensor([0]))
     expected = trained.network()(first).softmax(1)[0]
     assert [told[str(k)] for k in range(10)] == pytest.approx(expected.tolist(), abs=2e-3)
 

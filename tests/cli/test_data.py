@@ -13,7 +13,7 @@ from PIL import Image
 from convatlas.data import make_split, open_data
 from convatlas.models import entry
 from convatlas.recipes.registry import recipe_for
-from convatlas.runs.training_data import Material
+from convatlas.runs.training_data import TrainingData
 
 
 def test_the_report_of_ants_and_bees(convatlas, shared):
@@ -92,9 +92,9 @@ def test_the_picture_is_of_the_batch_that_training_sees(convatlas, tmp_path):
     assert code == 0
     assert "pad 3, flip, cutout 5" in err
     recipe = recipe_for("lenet5").change(flip="on", batch_size=8, pad="3", cutout=5)
-    material = Material("digits", split=make_split(open_data("digits")))
-    rule, store = material.prepared(entry("lenet5"), recipe)
-    images, _ = next(iter(material.training_batches(rule, store, recipe, 0, "cpu").epoch(0)))
+    training_data = TrainingData("digits", split=make_split(open_data("digits")))
+    rule, store = training_data.prepared(entry("lenet5"), recipe)
+    images, _ = next(iter(training_data.training_batches(rule, store, recipe, 0, "cpu").epoch(0)))
     with Image.open(tmp_path / "batch.png") as picture:
         shown = np.asarray(picture)[..., 0]
     for row, image in enumerate(images[:, 0] * rule.std[0] + rule.mean[0]):

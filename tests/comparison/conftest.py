@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convatlas.comparison import Row
+from convatlas.comparison import ComparisonRow
 from convatlas.comparison.measure import Latency, Memory
 from convatlas.comparison.statistics import accuracy
 
@@ -28,8 +28,8 @@ def make_row(
     size_bytes: int = 1_000_000,
     memory: int | None = 10_000_000,
     pareto: bool = False,
-) -> Row:
-    return Row(
+) -> ComparisonRow:
+    return ComparisonRow(
         model=model,
         seeds=tuple(range(len(hits))),
         runs=tuple(Path(f"runs/{model}-{seed}") for seed in range(len(hits))),

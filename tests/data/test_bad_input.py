@@ -102,12 +102,12 @@ def test_a_disk_that_fills_in_a_training_leaves_checkpoints_that_go_on_to_the_sa
     program = """
         import hashlib, pathlib, sys
         from convatlas.errors import TrainingError
-        from convatlas.runs.train import Watcher, resume, train
+        from convatlas.runs.train import RunListener, resume, train
         from convatlas.training import checkpoint
         disk, elsewhere = map(pathlib.Path, sys.argv[1:])
         settings = dict(epochs=4, batch_size=32, threads=1, checkpoint_every_steps=7)
 
-        class SomebodyElseFillsTheDisk(Watcher):
+        class SomebodyElseFillsTheDisk(RunListener):
             def on_epoch(self, epoch):
                 if epoch["epoch"] == 1:
                     with open(disk / "filler", "wb", buffering=0) as file:
@@ -122,7 +122,7 @@ def test_a_disk_that_fills_in_a_training_leaves_checkpoints_that_go_on_to_the_sa
             return hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in tensors)).hexdigest()
 
         try:
-            train("lenet5@modern", out=disk / "runs", watcher=SomebodyElseFillsTheDisk(), **settings)
+            train("lenet5@modern", out=disk / "runs", listener=SomebodyElseFillsTheDisk(), **settings)
         except TrainingError as error:
             print(error)
         (folder,) = (disk / "runs").iterdir()

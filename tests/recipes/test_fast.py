@@ -14,7 +14,7 @@ from convatlas import models
 from convatlas.errors import Interrupted, RecipeError
 from convatlas.models.speednet import Whitening
 from convatlas.recipes.registry import recipe_for
-from convatlas.runs.train import Watcher, resume, train
+from convatlas.runs.train import RunListener, resume, train
 
 
 def test_whitened_patches_are_uncorrelated_and_of_equal_size():
@@ -46,7 +46,7 @@ def test_only_the_network_made_for_it_is_whitened(tmp_path):
         train("resnet20_cifar", "digits", recipe_for("speednet_cifar", "fast"), out=tmp_path)
 
 
-class StopAfter(Watcher):
+class StopAfter(RunListener):
     """Asks for the end, as Ctrl-C does, when ``step`` updates have been made."""
 
     def __init__(self, step: int) -> None:
@@ -71,7 +71,7 @@ def test_it_resumes_to_the_same_bits(tmp_path):
     )
     whole = train("speednet_cifar", tmp_path / "images", recipe, out=tmp_path / "whole")
     with pytest.raises(Interrupted):
-        train("speednet_cifar", tmp_path / "images", recipe, out=tmp_path / "cut", watcher=StopAfter(6))
+        train("speednet_cifar", tmp_path / "images", recipe, out=tmp_path / "cut", listener=StopAfter(6))
     (folder,) = (tmp_path / "cut").iterdir()
     resumed = resume(folder)
     assert [line["step"] for line in resumed.epochs()] == [3, 6, 9, 12]

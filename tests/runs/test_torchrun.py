@@ -181,24 +181,27 @@ def test_a_launch_that_cannot_be_is_refused_once_and_leaves_nothing(tmp_path):
 def test_a_note_of_another_training_is_not_taken_for_this_one(tmp_path):
     from convatlas.errors import UsageError
     from convatlas.runs.launch import Launch
-    from convatlas.training.distributed import ALONE
+    from convatlas.training.distributed import SINGLE_PROCESS
 
     torchrun = {"TORCHELASTIC_RUN_ID": "job 7", "TORCHELASTIC_RESTART_COUNT": "0"}
     launch = Launch.of(tmp_path, {"model": "mlp", "seed": 0}, torchrun)
     run = tmp_path / "mlp-digits-001"
     run.mkdir()
     launch.remember(run)
-    assert launch.begun(ALONE) is None  # it was killed before it had written what it is
+    assert launch.begun(SINGLE_PROCESS) is None  # it was killed before it had written what it is
     (run / "config.toml").write_text("")
-    assert launch.begun(ALONE) == run  # a run id names one training: started again, it goes on
+    assert launch.begun(SINGLE_PROCESS) == run  # a run id names one training: started again, it goes on
     with pytest.raises(UsageError, match="Choose another --rdzv-id"):
-        Launch.of(tmp_path, {"model": "mlp", "seed": 1}, torchrun).begun(ALONE)
+        Launch.of(tmp_path, {"model": "mlp", "seed": 1}, torchrun).begun(SINGLE_PROCESS)
     assert json.loads((tmp_path / ".torchrun-job_7.json").read_text())["run"] == str(run)
     launch.forget()
-    assert launch.begun(ALONE) is None
+    assert launch.begun(SINGLE_PROCESS) is None
 
     unnamed = {"TORCHELASTIC_RUN_ID": "none", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
     first = Launch.of(tmp_path, {"model": "mlp"}, unnamed | {"TORCHELASTIC_RESTART_COUNT": "0"})
     first.remember(run)
-    assert first.begun(ALONE) is None  # the next launch has the same address
-    assert Launch.of(tmp_path, {"model": "mlp"}, unnamed | {"TORCHELASTIC_RESTART_COUNT": "1"}).begun(ALONE) == run
+    assert first.begun(SINGLE_PROCESS) is None  # the next launch has the same address
+    assert (
+        Launch.of(tmp_path, {"model": "mlp"}, unnamed | {"TORCHELASTIC_RESTART_COUNT": "1"}).begun(SINGLE_PROCESS)
+        == run
+    )

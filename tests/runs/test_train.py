@@ -27,17 +27,17 @@ from convatlas.runs.evaluate import evaluate
 from convatlas.runs.lr_range import find_lr
 from convatlas.runs.prepare import prepare, rehearsed
 from convatlas.runs.run import Run
-from convatlas.runs.train import Watcher, resume, train
-from convatlas.runs.training_data import Material
+from convatlas.runs.train import RunListener, resume, train
+from convatlas.runs.training_data import TrainingData
 from convatlas.training import checkpoint
-from convatlas.training.trial import Way
+from convatlas.training.trial import UpdateMode
 
 SHORT = {"epochs": 2, "threads": 1}
 
 
 @pytest.fixture(scope="module")
-def digits() -> Material:
-    return Material("digits", seed=0)
+def digits() -> TrainingData:
+    return TrainingData("digits", seed=0)
 
 
 def weights_hash(run: Run) -> str:
@@ -52,7 +52,7 @@ def lines_without_times(run: Run) -> list[dict]:
     return [{name: value for name, value in line.items() if name not in timed} for line in run.metrics()]
 
 
-class StopAt(Watcher):
+class StopAt(RunListener):
     """Raises a signal as a user would, once ``step`` updates are made."""
 
     def __init__(self, step: int, number: signal.Signals) -> None:
@@ -92,7 +92,7 @@ def test_stopped_in_the_middle_of_an_epoch_and_resumed_is_never_stopped(digits, 
     settings = {"epochs": 3, "threads": 1, "batch_size": 32}  # 39 updates an epoch
     whole = train("lenet5@modern", digits, out=tmp_path / "whole", **settings)
     with pytest.raises(Interrupted, match="Continue:") as stopped:
-        train("lenet5@modern", digits, out=tmp_path / "cut", watcher=StopAt(step, number), **settings)
+        train("lenet5@modern", digits, out=tmp_path / "cut", listener=StopAt(step, number), **settings)
     assert stopped.value.exit_code == code
     (folder,) = (tmp_path / "cut").iterdir()
     assert not Run(folder).finished
@@ -118,7 +118,7 @@ def test_resuming_a_finished_run_gives_it_back_untouched(digits, tmp_path):
 def test_a_run_killed_before_its_first_checkpoint_starts_over(digits, tmp_path):
     settings = {"epochs": 2, "threads": 1, "batch_size": 32}
     with pytest.raises(Interrupted):
-        train("mlp", digits, out=tmp_path, watcher=StopAt(20, signal.SIGINT), **settings)
+        train("mlp", digits, out=tmp_path, listener=StopAt(20, signal.SIGINT), **settings)
     (folder,) = tmp_path.iterdir()
     for path in checkpoint.saved(folder):
         path.unlink()
@@ -138,7 +138,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_never_becomes_best(digits, 
 
 def test_a_second_process_is_kept_out_of_a_run(digits, tmp_path):
     with pytest.raises(Interrupted):
-        train("mlp", digits, out=tmp_path, watcher=StopAt(10, signal.SIGINT), **SHORT)
+        train("mlp", digits, out=tmp_path, listener=StopAt(10, signal.SIGINT), **SHORT)
     (folder,) = tmp_path.iterdir()
     problem: list[ConvAtlasError] = []
 
@@ -158,26 +158,26 @@ def test_a_second_process_is_kept_out_of_a_run(digits, tmp_path):
 def test_damaged_checkpoints_are_passed_over_by_name(digits, tmp_path):
     notes: list[str] = []
 
-    class Notes(Watcher):
+    class Notes(RunListener):
         def on_note(self, text: str) -> None:
             notes.append(text)
 
     settings = {"epochs": 2, "threads": 1, "batch_size": 32, "checkpoint_every_steps": 10}
     with pytest.raises(Interrupted):
-        train("mlp", digits, out=tmp_path / "cut", watcher=StopAt(40, signal.SIGINT), **settings)
+        train("mlp", digits, out=tmp_path / "cut", listener=StopAt(40, signal.SIGINT), **settings)
     (folder,) = (tmp_path / "cut").iterdir()
     newest = checkpoint.saved(folder)[-1]
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
-    resumed = resume(folder, watcher=Notes())
+    resumed = resume(folder, listener=Notes())
     assert any(newest.name in note for note in notes)
     assert weights_hash(resumed) == weights_hash(train("mlp", digits, out=tmp_path / "whole", **settings))
 
 
 def test_data_that_changed_are_refused(digits, tmp_path):
     with pytest.raises(Interrupted):
-        train("mlp", digits, out=tmp_path, watcher=StopAt(10, signal.SIGINT), **SHORT)
+        train("mlp", digits, out=tmp_path, listener=StopAt(10, signal.SIGINT), **SHORT)
     (folder,) = tmp_path.iterdir()
     config = folder / "config.toml"
     config.write_text(config.read_text().replace('fingerprint = "', 'fingerprint = "0'))
@@ -269,7 +269,9 @@ def test_an_autoencoder_is_rehearsed_on_its_own_images(digits):
     found = find_lr("autoencoder", digits, out=None, updates=20, threads=1)
     assert min(found.range.losses) < found.range.losses[0]
     setup = prepare("autoencoder", digits, recipe_for("autoencoder").change(threads=1), 0, None)
-    assert float(rehearsed(setup, Way("fp32", channels_last=True))()) == pytest.approx(found.range.losses[0], rel=0.1)
+    assert float(rehearsed(setup, UpdateMode("fp32", channels_last=True))()) == pytest.approx(
+        found.range.losses[0], rel=0.1
+    )
 
 
 def test_patience_ends_a_run_early_and_says_how_long_it_was(digits, tmp_path):

@@ -1,4 +1,4 @@
-"""`Material`: a recipe's wishes for the images made definite, and what cannot be."""
+"""`TrainingData`: a recipe's wishes for the images made definite, and what cannot be."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from convatlas.data.dataset import ArrayImages
 from convatlas.errors import RecipeError, UsageError
 from convatlas.recipes.recipe import Recipe, resolve
 from convatlas.runs.header import balance_in_words
-from convatlas.runs.training_data import Material, augmentation, kept_side
+from convatlas.runs.training_data import TrainingData, augmentation, kept_side
 
 
 @pytest.fixture
@@ -78,10 +78,10 @@ def test_settings_without_effect_or_out_of_range_are_refused(changes, words):
 
 
 def test_the_header_says_how_long_a_balanced_pass_is():
-    material = Material("digits")
+    training_data = TrainingData("digits")
     recipe = Recipe(sampling="balanced")
-    rule, store = material.prepared(None, recipe)
-    batches = material.training_batches(rule, store, recipe, 0, "cpu")
-    n = len(material.split.train)
+    rule, store = training_data.prepared(None, recipe)
+    batches = training_data.training_batches(rule, store, recipe, 0, "cpu")
+    n = len(training_data.split.train)
     assert balance_in_words(batches) == f"balanced: {n} images a pass, of each class {n // 10} or {n // 10 + 1}"
     assert sum(len(labels) for _, labels in batches.epoch(0)) == n

@@ -18,10 +18,10 @@ from convatlas.recipes.recipe import Recipe
 from convatlas.recipes.registry import recipe_for
 from convatlas.runs.header import header
 from convatlas.runs.lr_range import find_lr
-from convatlas.runs.prepare import build_companions, build_loss, build_optimizer, prepare
+from convatlas.runs.prepare import build_callbacks, build_loss, build_optimizer, prepare
 from convatlas.runs.run import Run
-from convatlas.runs.train import Watcher, resume, train
-from convatlas.runs.training_data import Material
+from convatlas.runs.train import RunListener, resume, train
+from convatlas.runs.training_data import TrainingData
 from convatlas.runs.transfer import layer_map, mapped
 from convatlas.training import checkpoint, train_step
 
@@ -30,14 +30,14 @@ SMALL = {"image_size": 8, "threads": 1, "precision": "fp32"}  # the digits as th
 
 
 @pytest.fixture(scope="module")
-def digits() -> Material:
-    return Material("digits", seed=0)
+def digits() -> TrainingData:
+    return TrainingData("digits", seed=0)
 
 
 @pytest.fixture(scope="module")
-def parity(digits) -> Material:
+def parity(digits) -> TrainingData:
     data = dataclasses.replace(digits.dataset, classes=("even", "odd"), labels=digits.dataset.labels % 2)
-    return Material(data, seed=0)
+    return TrainingData(data, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +45,9 @@ def source(digits, tmp_path_factory) -> Run:
     return train(NET, digits, out=tmp_path_factory.mktemp("source"), epochs=1, **SMALL)
 
 
-def prepared(material: Material, start_from, model: str = NET, **settings):
+def prepared(training_data: TrainingData, start_from, model: str = NET, **settings):
     recipe = recipe_for(model).change(epochs=1, start_from=str(start_from), **SMALL | settings)
-    return prepare(model, material, recipe, 1, None)
+    return prepare(model, training_data, recipe, 1, None)
 
 
 def weights_hash(run: Run) -> str:
@@ -124,7 +124,7 @@ def test_frozen_stages_keep_every_bit_and_cost_no_gradient(parity, source, tmp_p
     assert same == frozen  # weights, running statistics, counters; and nothing else stood still
     setup = prepared(parity, source.path, freeze="stage2")
     optimizer = build_optimizer(setup)
-    build_companions(setup, optimizer)
+    build_callbacks(setup, optimizer)
     images, labels = next(setup.batches.epoch(0))
     train_step(setup.net, images, labels, build_loss(setup), optimizer)
     graded = {name.split(".")[0] for name, parameter in setup.net.named_parameters() if parameter.grad is not None}
@@ -145,7 +145,7 @@ def test_a_stages_learning_rate_falls_towards_the_images(parity, source):
     assert decays["conv1.weight"] == 1e-4
 
 
-class StopAt(Watcher):
+class StopAt(RunListener):
     def __init__(self, step: int) -> None:
         self.step = step
 
@@ -167,7 +167,7 @@ def test_gradual_unfreezing_resumes_to_the_same_bits_without_its_source(digits, 
     here = shutil.copytree(source.path, tmp_path / "source")
     settings = THAWING | SMALL | {"start_from": str(here), "checkpoint_every_steps": 5}
     with pytest.raises(Interrupted):  # in the middle of the second epoch of ten updates
-        train(NET, digits, out=tmp_path / "runs", watcher=StopAt(15), **settings)
+        train(NET, digits, out=tmp_path / "runs", listener=StopAt(15), **settings)
     shutil.rmtree(here)
     (folder,) = (tmp_path / "runs").iterdir()
     assert weights_hash(resume(folder)) == weights_hash(thawed)
@@ -209,9 +209,9 @@ def test_settings_that_cannot_be_are_refused_before_anything_is_written(
 
 
 def test_weights_that_do_not_fit_are_refused_with_what_does_not(digits, source, tmp_path, shared):
-    def refused(said: str, start_from, model: str = NET, material: Material = digits, **settings) -> None:
+    def refused(said: str, start_from, model: str = NET, training_data: TrainingData = digits, **settings) -> None:
         with pytest.raises((CheckpointError, DataError), match=said):
-            prepared(material, start_from, model, **settings)
+            prepared(training_data, start_from, model, **settings)
 
     refused("holds no config.toml", tmp_path)
     refused("weights of resnet20_cifar, and resnet32_cifar is to be trained", source.path, "resnet32_cifar")
@@ -231,8 +231,8 @@ def test_weights_that_do_not_fit_are_refused_with_what_does_not(digits, source, 
     identity = {"model": "mlp", "classes": list(source.classes), "preprocessing": source.preprocessing.to_dict()}
     checkpoint.save(tmp_path / "mlp.safetensors", mlp, identity)
     refused("fc1.weight is .* there and .* here.*--image-size", tmp_path / "mlp.safetensors", "mlp", image_size=20)
-    colour = Material(str(shared("data/hymenoptera")), seed=0)
-    refused("reads 1 channels and the images here have 3", source.path, material=colour)
+    colour = TrainingData(str(shared("data/hymenoptera")), seed=0)
+    refused("reads 1 channels and the images here have 3", source.path, training_data=colour)
 
 
 def test_checkpoints_on_the_way_are_not_weights_to_start_from(digits, source):

@@ -1,7 +1,7 @@
 """What the processes of test_distributed.py do: ``python at_work.py TASK FOLDER``, with torchrun's variables set.
 
-Each task is a function of a team, so that the same lines run in one process and in several; what it returns is written
-to FOLDER/RANK.safetensors.
+Each task is a function of a process group, so that the same lines run in one process and in several. What it
+returns is written to FOLDER/RANK.safetensors.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from convatlas.data import Augment, Batches, ImageStore, Preprocessing
 from convatlas.data.ranks import RankBatches
 from convatlas.errors import ConvAtlasError, DataError, LostRankError
 from convatlas.training import losses, train_step
-from convatlas.training.distributed import ALONE, Team, join
+from convatlas.training.distributed import SINGLE_PROCESS, ProcessGroup, join
 from convatlas.training.freezing import Freezing
 
 
-def batches(team: Team) -> Batches | RankBatches:
+def batches(process_group: ProcessGroup) -> Batches | RankBatches:
     """57 images in batches of 18, 18, 18 and 3, augmented and mixed.
 
     Four ranks share 18 unevenly (5, 5, 4, 4) and cannot share 3, two ranks share 3 unevenly (2, 1).
@@ -35,7 +35,7 @@ def batches(team: Team) -> Batches | RankBatches:
     whole = Batches(
         store, draw.integers(0, 4, 57), np.arange(57), batch_size=18, seed=7, augment=Augment(pad=1, mixup=0.4)
     )
-    return RankBatches(whole, team.rank, team.size) if team.size > 1 else whole
+    return RankBatches(whole, process_group.rank, process_group.size) if process_group.size > 1 else whole
 
 
 def network(norm: bool) -> nn.Module:
@@ -53,59 +53,63 @@ def network(norm: bool) -> nn.Module:
     ).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def updates(team: Team, net: nn.Module, accumulate: int = 1, freezing: Freezing | None = None) -> dict[str, Tensor]:
+def updates(
+    process_group: ProcessGroup, net: nn.Module, accumulate: int = 1, freezing: Freezing | None = None
+) -> dict[str, Tensor]:
     """Epochs of updates: the gradient of each, all its losses added up, and what the network holds in the end.
 
     One epoch, or until nothing is frozen any more; a parameter without a gradient is told by zeros in ``gradients`` and
     counted in ``without``.
     """
-    source, replica = batches(team), None
+    source, replica = batches(process_group), None
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
     gradients, without, seen = [], [], torch.zeros(3, dtype=torch.float64)
     for epoch in range(1 + (freezing.count if freezing else 0)):
         net.train()
         if freezing:
             freezing.before_epoch(epoch)
-        replica = team.replica(net, replica)
+        replica = process_group.replica(net, replica)
         for step, (images, labels) in enumerate(source.epoch(epoch)):
-            share = team.share(len(labels), source, step)
+            share = process_group.share(len(labels), source, step)
             result = train_step(
                 replica, images, labels, losses.cross_entropy(0.1), optimizer,
-                max_grad_norm=0.5, accumulate=accumulate, share=share, team=team,
+                max_grad_norm=0.5, accumulate=accumulate, share=share, process_group=process_group,
             )  # fmt: skip
-            team.average_statistics(net)
+            process_group.average_statistics(net)
             given = [parameter.grad for parameter in net.parameters()]
             found = zip(net.parameters(), given, strict=True)
             gradients.append(torch.cat([torch.zeros_like(p).flatten() if g is None else g.flatten() for p, g in found]))
             without.append(sum(grad is None for grad in given))
             seen += torch.tensor([float(result.loss) * result.images, float(result.hits), result.images])
     held = {f"net.{name}": tensor.clone() for name, tensor in net.state_dict().items()}
-    told = {"gradients": torch.stack(gradients), "without": torch.tensor(without), "seen": team.add(seen)}
+    told = {"gradients": torch.stack(gradients), "without": torch.tensor(without), "seen": process_group.add(seen)}
     return told | held
 
 
-def plain(team: Team) -> dict[str, Tensor]:
-    return updates(team, network(norm=False))
+def plain(process_group: ProcessGroup) -> dict[str, Tensor]:
+    return updates(process_group, network(norm=False))
 
 
-def in_parts(team: Team) -> dict[str, Tensor]:
-    return updates(team, network(norm=False), accumulate=3)
+def in_parts(process_group: ProcessGroup) -> dict[str, Tensor]:
+    return updates(process_group, network(norm=False), accumulate=3)
 
 
-def synced(team: Team) -> dict[str, Tensor]:
-    return updates(team, team.synced(network(norm=True)))
+def synced(process_group: ProcessGroup) -> dict[str, Tensor]:
+    return updates(process_group, process_group.synced(network(norm=True)))
 
 
-def thawing(team: Team) -> dict[str, Tensor]:
+def thawing(process_group: ProcessGroup) -> dict[str, Tensor]:
     """Of three stages two are frozen with their norms, then one, then none."""
-    net = team.synced(network(norm=True))
-    return updates(team, net, freezing=Freezing([[net[0], net[1]], [net[4], net[5]], [net[8]]], 2, thaw_every=1))
+    net = process_group.synced(network(norm=True))
+    return updates(
+        process_group, net, freezing=Freezing([[net[0], net[1]], [net[4], net[5]], [net[8]]], 2, thaw_every=1)
+    )
 
 
-def frozen(team: Team) -> dict[str, Tensor]:
+def frozen(process_group: ProcessGroup) -> dict[str, Tensor]:
     """The first two stages stay frozen: batch norm is by itself on each rank, and does not move."""
     net = network(norm=True)
-    return updates(team, net, freezing=Freezing([[net[0], net[1]], [net[4], net[5]], [net[8]]], 2))
+    return updates(process_group, net, freezing=Freezing([[net[0], net[1]], [net[4], net[5]], [net[8]]], 2))
 
 
 class Skipping(nn.Module):
@@ -125,51 +129,51 @@ class Skipping(nn.Module):
         return logits
 
 
-def unused(team: Team) -> dict[str, Tensor]:
-    return updates(team, Skipping())
+def unused(process_group: ProcessGroup) -> dict[str, Tensor]:
+    return updates(process_group, Skipping())
 
 
-def statistics(team: Team) -> dict[str, Tensor]:
+def statistics(process_group: ProcessGroup) -> dict[str, Tensor]:
     """Batch norm by itself on each rank: the rows' own means, averaged afterwards."""
     norm = nn.BatchNorm2d(1, momentum=1.0)
-    replica = team.replica(norm)
-    replica(torch.full((2, 1, 2, 2), float(team.rank)) + torch.tensor([-1.0, 1.0]))
-    team.average_statistics(norm)
+    replica = process_group.replica(norm)
+    replica(torch.full((2, 1, 2, 2), float(process_group.rank)) + torch.tensor([-1.0, 1.0]))
+    process_group.average_statistics(norm)
     return {"mean": norm.running_mean, "variance": norm.running_var}
 
 
-def talk(team: Team) -> dict[str, Tensor]:
+def talk(process_group: ProcessGroup) -> dict[str, Tensor]:
     """Everything the ranks tell each other; what was raised where is told by its length."""
-    agreed = torch.tensor(team.agree(team.rank, -team.rank, 5))
-    added = team.add(torch.tensor([0.1 * (team.rank + 1), 1.0], dtype=torch.float64))
-    assert team.tell(f"rank {team.rank}, überall") == "rank 0, überall"
-    with team.together():
+    agreed = torch.tensor(process_group.agree(process_group.rank, -process_group.rank, 5))
+    added = process_group.add(torch.tensor([0.1 * (process_group.rank + 1), 1.0], dtype=torch.float64))
+    assert process_group.tell(f"rank {process_group.rank}, überall") == "rank 0, überall"
+    with process_group.together():
         pass
     met = ""
     try:
-        with team.together():
-            if team.rank == team.size - 1:
+        with process_group.together():
+            if process_group.rank == process_group.size - 1:
                 raise DataError("no images here")
     except ConvAtlasError as error:
         met = f"{type(error).__name__}: {error}"
-    assert met == f"LostRankError: rank {team.size - 1}: no images here", met
+    assert met == f"LostRankError: rank {process_group.size - 1}: no images here", met
     turns = time.monotonic()
-    with team.in_turn():
-        if team.rank == 0:
+    with process_group.in_turn():
+        if process_group.rank == 0:
             time.sleep(0.3)
     waited = time.monotonic() - turns
     return {"agreed": agreed, "added": added, "waited": torch.tensor([waited])}
 
 
-def hang(team: Team) -> dict[str, Tensor]:
+def hang(process_group: ProcessGroup) -> dict[str, Tensor]:
     """Rank 1 stays away from an agreement; the others are to give up after the timeout, here of two seconds."""
-    team.agree(0)
+    process_group.agree(0)
     began = time.monotonic()
     try:
-        if team.rank == 1:
+        if process_group.rank == 1:
             time.sleep(6)
         else:
-            team.agree(0)
+            process_group.agree(0)
     except LostRankError:
         return {"gave_up_after": torch.tensor([time.monotonic() - began])}
     return {}
@@ -180,10 +184,10 @@ TASKS = {task.__name__: task for task in (plain, in_parts, synced, thawing, froz
 if __name__ == "__main__":
     torch.set_num_threads(1)
     names, folder = sys.argv[1].split(","), Path(sys.argv[2])
-    team = join(2.0) if "hang" in names else join()
-    assert team is not ALONE
+    process_group = join(2.0) if "hang" in names else join()
+    assert process_group is not SINGLE_PROCESS
     for name in names:
-        results = {key: tensor.contiguous() for key, tensor in TASKS[name](team).items()}
-        save_file(results, folder / f"{name}-{team.rank}.safetensors")
+        results = {key: tensor.contiguous() for key, tensor in TASKS[name](process_group).items()}
+        save_file(results, folder / f"{name}-{process_group.rank}.safetensors")
     if "hang" in names:
         os._exit(0)  # the connection is in pieces

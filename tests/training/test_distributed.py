@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from convatlas.errors import RecipeError
-from convatlas.training.distributed import ALONE, Ranks, launched, refuse_contradictions
+from convatlas.training.distributed import SINGLE_PROCESS, TorchProcessGroup, launched, refuse_contradictions
 
 EQUAL = ("plain", "in_parts", "synced", "frozen", "thawing", "unused")  # tasks that one process does to the same end
 
@@ -47,7 +47,7 @@ def two(tmp_path_factory):
 
 
 def assert_one_process_did_the_same(task: str, results: list[dict[str, torch.Tensor]]) -> None:
-    alone = at_work.TASKS[task](ALONE)
+    alone = at_work.TASKS[task](SINGLE_PROCESS)
     for found in results:  # every rank holds the same
         assert found.keys() == alone.keys()
         for name, expected in alone.items():
@@ -112,10 +112,10 @@ def test_a_rank_that_stays_away_is_waited_for_as_long_as_the_recipe_says(tmp_pat
 
 def test_one_process_is_a_team_that_costs_nothing():
     net = torch.nn.Linear(1, 1)
-    assert ALONE.replica(net) is net
-    assert ALONE.synced(net) is net
-    assert ALONE.agree(3, 0) == (3, 0)
-    assert ALONE.share(5, object(), 0).weight == 1.0
+    assert SINGLE_PROCESS.replica(net) is net
+    assert SINGLE_PROCESS.synced(net) is net
+    assert SINGLE_PROCESS.agree(3, 0) == (3, 0)
+    assert SINGLE_PROCESS.share(5, object(), 0).weight == 1.0
 
 
 def test_only_the_whole_of_torchruns_variables_makes_a_team():
@@ -126,10 +126,10 @@ def test_only_the_whole_of_torchruns_variables_makes_a_team():
 
 
 def test_a_batch_that_cannot_be_shared_is_refused_with_the_way_out():
-    team = object.__new__(Ranks)
-    team.size = 4
-    refuse_contradictions(4, 1, team)
+    process_group = object.__new__(TorchProcessGroup)
+    process_group.size = 4
+    refuse_contradictions(4, 1, process_group)
     with pytest.raises(RecipeError, match="--batch-size 4 or more"):
-        refuse_contradictions(3, 1, team)
+        refuse_contradictions(3, 1, process_group)
     with pytest.raises(RecipeError, match=r"in 2 parts.*--batch-size 8"):
-        refuse_contradictions(7, 2, team)
+        refuse_contradictions(7, 2, process_group)

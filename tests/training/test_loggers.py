@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 
 from convatlas.errors import Interrupted, MissingDependencyError, RecipeError, UnknownNameError
-from convatlas.runs.train import Watcher, resume, train
-from convatlas.runs.training_data import Material
+from convatlas.runs.train import RunListener, resume, train
+from convatlas.runs.training_data import TrainingData
 from convatlas.training import loggers
 
 SHORT = {"epochs": 2, "threads": 1, "batch_size": 64}
 
 
 @pytest.fixture(scope="module")
-def digits() -> Material:
-    return Material("digits", seed=0)
+def digits() -> TrainingData:
+    return TrainingData("digits", seed=0)
 
 
 class Recorder:
@@ -52,7 +52,7 @@ class Failing(Recorder):
         raise OSError("the server is gone")
 
 
-class Notes(Watcher):
+class Notes(RunListener):
     def __init__(self, stop_at: int | None = None) -> None:
         self.notes: list[str] = []
         self.stop_at = stop_at
@@ -81,7 +81,7 @@ def test_a_logger_hears_the_run_from_start_to_finish(digits, tmp_path):
 def test_a_stopped_run_is_told_and_a_resumed_one_says_where_it_goes_on(digits, tmp_path):
     told = Recorder()
     with pytest.raises(Interrupted):
-        train("mlp", digits, out=tmp_path, watcher=Notes(stop_at=20), loggers=[told], **SHORT)
+        train("mlp", digits, out=tmp_path, listener=Notes(stop_at=20), loggers=[told], **SHORT)
     assert told.told[-1] == ("finish", "stopped")
     (folder,) = tmp_path.iterdir()
     again = Recorder()
@@ -91,10 +91,10 @@ def test_a_stopped_run_is_told_and_a_resumed_one_says_where_it_goes_on(digits, t
 
 
 def test_a_logger_that_fails_is_left_out_and_the_run_goes_on(digits, tmp_path):
-    failing, told, watcher = Failing(), Recorder(), Notes()
-    run = train("mlp", digits, out=tmp_path, watcher=watcher, loggers=[failing, told], **SHORT)
+    failing, told, listener = Failing(), Recorder(), Notes()
+    run = train("mlp", digits, out=tmp_path, listener=listener, loggers=[failing, told], **SHORT)
     assert run.finished
-    assert watcher.notes == ["Failing failed and is left out from here on: the server is gone"]
+    assert listener.notes == ["Failing failed and is left out from here on: the server is gone"]
     assert told.told[-1] == ("finish", "finished")
 
 

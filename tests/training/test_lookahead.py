@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from convatlas.training import Lookahead, Trainee, checkpoint
+from convatlas.training import Learner, Lookahead, checkpoint
 
 
 def one_weight() -> nn.Linear:
@@ -36,6 +36,6 @@ def test_lookahead_resumes_from_a_checkpoint():
     with torch.no_grad():
         nets[0].weight.fill_(3)
     before.after_update(2)
-    tensors, scalars = checkpoint.pack(Trainee(nets[0], optimizers[0], [before]))
-    checkpoint.unpack(tensors, scalars, Trainee(nets[1], optimizers[1], [after]))
+    tensors, scalars = checkpoint.pack(Learner(nets[0], optimizers[0], [before]))
+    checkpoint.unpack(tensors, scalars, Learner(nets[1], optimizers[1], [after]))
     assert torch.equal(after.slow["weight"], before.slow["weight"])

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from convatlas.errors import NonFiniteLossError, UsageError
-from convatlas.training import Trainee
+from convatlas.training import Learner
 from convatlas.training.lr_range import LrRange, lr_range, smooth
 
 
@@ -21,7 +21,7 @@ def sweep(net: nn.Module, scale: float = 1.0, loss_fn=F.cross_entropy, **setting
     labels = torch.arange(16) % 2
     images = (labels * 2.0 - 1).view(-1, 1, 1, 1) * scale
     optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
-    return lr_range(Trainee(net, optimizer), itertools.repeat((images, labels)), loss_fn, **settings)
+    return lr_range(Learner(net, optimizer), itertools.repeat((images, labels)), loss_fn, **settings)
 
 
 def line() -> nn.Sequential:

@@ -1,4 +1,4 @@
-"""Killed and resumed is never stopped: weights, optimizer, companions and journal, to the bit.
+"""Killed and resumed is never stopped: weights, optimizer, callbacks and journal, to the bit.
 
 {in the middle of an epoch, at its end, during the warm-up, after an early stop} x {the optimizers} x {what else there
 is to be remembered}. Images are decoded before the first update, so the number of decoding workers cannot matter here;
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from convatlas import training
 from convatlas.data import Augment, Batches, load_images, open_data, preprocessing_for
-from convatlas.training import Plan, State, Trainee, Validation, WeightAverage, checkpoint, losses, optim, schedule
+from convatlas.training import Learner, Plan, State, Validation, WeightAverage, checkpoint, losses, optim, schedule
 
 STEPS, BEST_EPOCH, PATIENCE = 4, 1, 2  # updates an epoch; training stops after epoch BEST_EPOCH + PATIENCE
 UPDATES = (BEST_EPOCH + PATIENCE + 1) * STEPS
@@ -70,7 +70,7 @@ def run(folder: Path, optimizer: str, extra: str, killed_after: int | None = Non
     """Train in ``folder`` from its newest checkpoint on, if it has one; give back everything that training moves."""
     net, lr = tiny(), OPTIMIZERS[optimizer]
     rule = optim.build(optimizer, optim.parameter_groups(net, weight_decay=1e-3), lr=lr)
-    trainee = Trainee(net, rule, [WeightAverage(net, 0.9)] if extra == "ema" else [])
+    learner = Learner(net, rule, [WeightAverage(net, 0.9)] if extra == "ema" else [])
     accumulate = 3 if extra == "accumulation" else 1
     batches = digits(0.4 if extra == "mixup" else 0.0)
 
@@ -80,9 +80,9 @@ def run(folder: Path, optimizer: str, extra: str, killed_after: int | None = Non
 
     state = State()
     if checkpoint.saved(folder):
-        state, _ = training.resume(folder, trainee)
+        state, _ = training.resume(folder, learner)
     state = training.fit(
-        trainee,
+        learner,
         batches if killed_after is None else UntilKilled(batches, killed_after),
         losses.cross_entropy(),
         Plan(
@@ -99,7 +99,7 @@ def run(folder: Path, optimizer: str, extra: str, killed_after: int | None = Non
         validate=validate,
         state=state,
     )
-    tensors, _ = checkpoint.pack(trainee)
+    tensors, _ = checkpoint.pack(learner)
     return state, [tensor.clone() for _, tensor in sorted(tensors.items())]
 
 

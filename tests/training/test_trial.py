@@ -14,10 +14,10 @@ from torch import nn
 
 from convatlas.errors import UsageError
 from convatlas.training import compilation, hardware, trial
-from convatlas.training.trial import Records, Timing, Way
+from convatlas.training.trial import Records, Timing, UpdateMode
 
-BF16, FP32 = Way("bf16", True), Way("fp32", True)
-COMPILED = Way("bf16", True, compiled=True)
+BF16, FP32 = UpdateMode("bf16", True), UpdateMode("fp32", True)
+COMPILED = UpdateMode("bf16", True, compiled=True)
 
 
 def test_what_the_instruction_set_suggests_stays_unless_another_is_clearly_faster():
@@ -40,7 +40,7 @@ def test_compiling_must_save_twice_what_it_costs():
 def test_a_way_twice_as_slow_is_given_up():
     made = dict.fromkeys((BF16, FP32), 0)
 
-    def prepare(way: Way) -> trial.Update:
+    def prepare(way: UpdateMode) -> trial.Update:
         def update() -> torch.Tensor:
             made[way] += 1
             time.sleep(0.002 if way == BF16 else 0.02)

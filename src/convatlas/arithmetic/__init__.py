@@ -2,7 +2,7 @@
 
     summarize(net, (C, H, W))   one watched pass on the meta device -> Summary
     seen_by(net, shape, layer, position)   the pixels one position of a layer sees
-    Summary, Row, Totals        the layer table and graph, no torch
+    Summary, LayerRow, Totals        the layer table and graph, no torch
     explain(summary, layer)     its figures with the formula and the values put in, no torch
     layer, comparisons          one layer by hand, and the comparisons of the lecture, no torch
     formulas                    the arithmetic of one layer, no torch
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from convatlas.arithmetic.explanation import Explanation, explain
     from convatlas.arithmetic.network import ForwardError, Seen, seen_by, summarize
     from convatlas.arithmetic.protocol import LayerCount, StatesItsArithmetic
-    from convatlas.arithmetic.summary import Row, Summary, Totals
+    from convatlas.arithmetic.summary import LayerRow, Summary, Totals
 
 _FILES = {
     "summarize": ".network",
@@ -31,7 +31,7 @@ _FILES = {
     "explain": ".explanation",
     "Explanation": ".explanation",
     "Summary": ".summary",
-    "Row": ".summary",
+    "LayerRow": ".summary",
     "Totals": ".summary",
     "LayerCount": ".protocol",
     "StatesItsArithmetic": ".protocol",
@@ -44,7 +44,7 @@ __all__ = [
     "seen_by",
     "Seen",
     "Summary",
-    "Row",
+    "LayerRow",
     "Totals",
     "ForwardError",
     "LayerCount",

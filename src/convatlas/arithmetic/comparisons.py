@@ -20,7 +20,7 @@ from convatlas.message import Message
 
 
 @dataclass(frozen=True)
-class Way:
+class Alternative:
     """One way to get from the input to the output."""
 
     name: str
@@ -36,12 +36,12 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class StructureComparison:
     """Several ways for the same job; the first is the one the others are measured against."""
 
     title: str
     input: Shape
-    ways: tuple[Way, ...]
+    ways: tuple[Alternative, ...]
 
     def to_dict(self) -> dict[str, Any]:
         return {"title": self.title, "input": list(self.input), "ways": [way.to_dict() for way in self.ways]}
@@ -50,7 +50,7 @@ class Comparison:
 Conv = dict[str, Any]  # keyword arguments of layer.convolution, out_channels as "out"
 
 
-def chain(name: str, input: Shape, layers: Sequence[Conv], bias: bool = False) -> Way:
+def chain(name: str, input: Shape, layers: Sequence[Conv], bias: bool = False) -> Alternative:
     """Convolutions one after the other, each followed by a non-linearity; padding "same" where none is given."""
     shape, params, macs, texts = tuple(input), 0, 0, []
     field, jump = [1] * (len(input) - 1), [1] * (len(input) - 1)
@@ -63,7 +63,7 @@ def chain(name: str, input: Shape, layers: Sequence[Conv], bias: bool = False) -
         shape, params, macs = worked.output, params + worked.params, macs + worked.macs
         groups = options.get("groups", 1)
         texts.append(f"{'x'.join(map(str, kernel))}, {options['out']}" + (f", groups {groups}" if groups > 1 else ""))
-    return Way(name, tuple(texts), shape, params, macs, tuple(field), len(layers))
+    return Alternative(name, tuple(texts), shape, params, macs, tuple(field), len(layers))
 
 
 def _conv(shape: Shape, options: Conv, bias: bool) -> Worked:
@@ -72,10 +72,10 @@ def _conv(shape: Shape, options: Conv, bias: bool) -> Worked:
     return convolution(shape, options["out"], bias=bias, **rest)
 
 
-def together(name: str, branches: Sequence[Way]) -> Way:
+def together(name: str, branches: Sequence[Alternative]) -> Alternative:
     """Branches side by side, concatenated: an Inception module."""
     channels = sum(way.output[0] for way in branches)
-    return Way(
+    return Alternative(
         name,
         tuple(" -> ".join(way.layers) for way in branches),
         (channels, *branches[0].output[1:]),
@@ -86,7 +86,7 @@ def together(name: str, branches: Sequence[Way]) -> Way:
     )
 
 
-def stacks(channels: int = 256, side: int = 56) -> Comparison:
+def stacks(channels: int = 256, side: int = 56) -> StructureComparison:
     """Two 3x3 against a 5x5, three against a 7x7."""
     shape, three = (channels, side, side), {"out": channels, "kernel": 3}
     ways = (
@@ -95,17 +95,19 @@ def stacks(channels: int = 256, side: int = 56) -> Comparison:
         chain("7x7", shape, [{"out": channels, "kernel": 7}]),
         chain(Message("three 3x3"), shape, [three] * 3),
     )
-    return Comparison(Message("a stack of 3x3 convolutions against one larger kernel"), shape, ways)
+    return StructureComparison(Message("a stack of 3x3 convolutions against one larger kernel"), shape, ways)
 
 
-def reduction(channels: int = 192, reduce: int = 16, out: int = 32, side: int = 28) -> Comparison:
+def reduction(channels: int = 192, reduce: int = 16, out: int = 32, side: int = 28) -> StructureComparison:
     """A 1x1 reduction before a 5x5; the figures are GoogLeNet's inception 3a."""
     shape, five = (channels, side, side), {"out": out, "kernel": 5}
     ways = (chain("5x5", shape, [five]), chain(Message("1x1, then 5x5"), shape, [{"out": reduce, "kernel": 1}, five]))
-    return Comparison(Message("a 1x1 reduction before a 5x5 convolution"), shape, ways)
+    return StructureComparison(Message("a 1x1 reduction before a 5x5 convolution"), shape, ways)
 
 
-def inception(config: Sequence[int] = (64, 96, 128, 16, 32, 32), channels: int = 192, side: int = 28) -> Comparison:
+def inception(
+    config: Sequence[int] = (64, 96, 128, 16, 32, 32), channels: int = 192, side: int = 28
+) -> StructureComparison:
     """The naive module against the one with reductions; ``config`` is a row of GoogLeNet's Table 1 (3a by default)."""
     one, reduce3, three, reduce5, five, pool = config
     shape = (channels, side, side)
@@ -113,9 +115,9 @@ def inception(config: Sequence[int] = (64, 96, 128, 16, 32, 32), channels: int =
     def conv(out: int, kernel: int) -> Conv:
         return {"out": out, "kernel": kernel}
 
-    kept = Way(Message("pooled input"), ("3x3 max",), shape, 0, 0, (3, 3), 0)
+    kept = Alternative(Message("pooled input"), ("3x3 max",), shape, 0, 0, (3, 3), 0)
     pooled = chain("pool", shape, [conv(pool, 1)])
-    projected = Way("pool", ("3x3 max", *pooled.layers), pooled.output, pooled.params, pooled.macs, (3, 3), 1)
+    projected = Alternative("pool", ("3x3 max", *pooled.layers), pooled.output, pooled.params, pooled.macs, (3, 3), 1)
     first = chain("1x1", shape, [conv(one, 1)])
     naive = [first, chain("3x3", shape, [conv(three, 3)]), chain("5x5", shape, [conv(five, 5)]), kept]
     reduced = [
@@ -125,10 +127,10 @@ def inception(config: Sequence[int] = (64, 96, 128, 16, 32, 32), channels: int =
         projected,
     ]
     ways = (together(Message("naive"), naive), together(Message("with reductions"), reduced))
-    return Comparison(Message("the naive Inception module against the one with 1x1 reductions"), shape, ways)
+    return StructureComparison(Message("the naive Inception module against the one with 1x1 reductions"), shape, ways)
 
 
-def bottleneck(channels: int = 256, reduce: int = 64, side: int = 56) -> Comparison:
+def bottleneck(channels: int = 256, reduce: int = 64, side: int = 56) -> StructureComparison:
     """A basic block on the reduced width, the same on the full width, and the bottleneck."""
     three = {"out": channels, "kernel": 3}
     narrow, wide = (reduce, side, side), (channels, side, side)
@@ -138,10 +140,12 @@ def bottleneck(channels: int = 256, reduce: int = 64, side: int = 56) -> Compari
         chain(Message("bottleneck, {width} wide", width=channels), wide, squeezed),
         chain(Message("basic block, {width} wide", width=reduce), narrow, [{"out": reduce, "kernel": 3}] * 2),
     )
-    return Comparison(Message("the bottleneck against the basic block"), wide, ways)
+    return StructureComparison(Message("the bottleneck against the basic block"), wide, ways)
 
 
-def grouped(channels: int = 96, out: int = 256, kernel: int = 5, groups: int = 2, side: int = 27) -> Comparison:
+def grouped(
+    channels: int = 96, out: int = 256, kernel: int = 5, groups: int = 2, side: int = 27
+) -> StructureComparison:
     """A convolution in groups against the full one; the figures are AlexNet's conv2."""
     shape = (channels, side, side)
     full = {"out": out, "kernel": kernel}
@@ -149,10 +153,10 @@ def grouped(channels: int = 96, out: int = 256, kernel: int = 5, groups: int = 2
         chain(Message("full"), shape, [full]),
         chain(Message("{groups} groups", groups=groups), shape, [{**full, "groups": groups}]),
     )
-    return Comparison(Message("a grouped convolution against a full one"), shape, ways)
+    return StructureComparison(Message("a grouped convolution against a full one"), shape, ways)
 
 
-def separable(channels: int = 728, out: int | None = None, kernel: int = 3, side: int = 19) -> Comparison:
+def separable(channels: int = 728, out: int | None = None, kernel: int = 3, side: int = 19) -> StructureComparison:
     """Depthwise and pointwise against a full convolution; the figures are Xception's middle flow."""
     out, shape = out or channels, (channels, side, side)
     depthwise = {"out": channels, "kernel": kernel, "groups": channels}
@@ -160,19 +164,21 @@ def separable(channels: int = 728, out: int | None = None, kernel: int = 3, side
         chain(Message("full"), shape, [{"out": out, "kernel": kernel}]),
         chain(Message("depthwise, then 1x1"), shape, [depthwise, {"out": out, "kernel": 1}]),
     )
-    return Comparison(Message("a depthwise separable convolution against a full one"), shape, ways)
+    return StructureComparison(Message("a depthwise separable convolution against a full one"), shape, ways)
 
 
-def sharing(channels: int = 3, out: int = 10, kernel: int = 5, side: int = 32) -> Comparison:
+def sharing(channels: int = 3, out: int = 10, kernel: int = 5, side: int = 32) -> StructureComparison:
     """A convolution against the fully connected layer of the same sizes."""
     shape = (channels, side, side)
     conv = chain(Message("convolution"), shape, [{"out": out, "kernel": kernel}])
     dense = fully_connected((prod(shape),), prod(conv.output), bias=False)
-    whole = Way(Message("fully connected"), ("fc",), conv.output, dense.params, dense.macs, (side, side), 1)
-    return Comparison(Message("a convolution against a fully connected layer of the same sizes"), shape, (whole, conv))
+    whole = Alternative(Message("fully connected"), ("fc",), conv.output, dense.params, dense.macs, (side, side), 1)
+    return StructureComparison(
+        Message("a convolution against a fully connected layer of the same sizes"), shape, (whole, conv)
+    )
 
 
-COMPARISONS: dict[str, Callable[[], Comparison]] = {
+COMPARISONS: dict[str, Callable[[], StructureComparison]] = {
     "stacks": stacks,
     "reduction": reduction,
     "inception": inception,
@@ -183,7 +189,7 @@ COMPARISONS: dict[str, Callable[[], Comparison]] = {
 }
 
 
-def comparison(name: str) -> Comparison:
+def comparison(name: str) -> StructureComparison:
     """The comparison of that name, with the figures of the paper it is known from.
 
     Raises:

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from convatlas.arithmetic.summary import WEIGHTED, Row, Summary
+from convatlas.arithmetic.summary import WEIGHTED, LayerRow, Summary
 from convatlas.message import Message
 
 PRODUCTS = (*WEIGHTED, "matmul", "attention")
 
 
 @dataclass(frozen=True)
-class Line:
+class Difference:
     """One reason why a total differs from ours."""
 
     reason: str
@@ -38,7 +38,7 @@ class Convention:
     tool: str
     unit: str
     total: int
-    lines: tuple[Line, ...]
+    lines: tuple[Difference, ...]
 
     def to_dict(self) -> dict[str, Any]:
         lines = [{"reason": line.reason, "difference": line.difference} for line in self.lines]
@@ -48,21 +48,21 @@ class Convention:
 Part = tuple[str, int]  # a reason, and what it adds for one row
 
 
-def _stated(row: Row) -> list[Part]:
+def _stated(row: LayerRow) -> list[Part]:
     """Tools see the operators, not what a layer says of itself."""
     extra = (row.operator_macs or 0) - (row.macs or 0)
     return [(Message("the dense operators of layers that mean less"), extra)]
 
 
-def _bias(row: Row) -> int:
+def _bias(row: LayerRow) -> int:
     return prod(row.output) if row.bias else 0
 
 
-def _input(row: Row) -> int:
+def _input(row: LayerRow) -> int:
     return prod(row.input_shapes[0]) if row.input_shapes else 0
 
 
-def torchinfo(row: Row) -> list[Part]:
+def torchinfo(row: LayerRow) -> list[Part]:
     """Parameters times output positions for a module whose class name has "Conv", parameters otherwise."""
     if not row.module:
         return [(Message("operators outside modules are not seen"), -(row.macs or 0))]
@@ -78,7 +78,7 @@ def torchinfo(row: Row) -> list[Part]:
     return [(Message("parameters of normalisation and other layers, once each"), counted - macs)]
 
 
-def fvcore(row: Row) -> list[Part]:
+def fvcore(row: LayerRow) -> list[Part]:
     """Products, plus normalisation at two per value, plus adaptive pooling at one per value read."""
     parts = _stated(row)
     if row.kind == "batch_norm":
@@ -90,17 +90,17 @@ def fvcore(row: Row) -> list[Part]:
     return parts
 
 
-def ptflops_aten(row: Row) -> list[Part]:
+def ptflops_aten(row: LayerRow) -> list[Part]:
     """Products and their biases (the aten back end)."""
     return [*_stated(row), (Message("biases"), _bias(row))]
 
 
-def flop_counter(row: Row) -> list[Part]:
+def flop_counter(row: LayerRow) -> list[Part]:
     """torch's FlopCounterMode: a multiplication and an addition are two."""
     return [*_stated(row), (Message("an addition counts beside its multiplication"), row.operator_macs or 0)]
 
 
-RULES: dict[str, tuple[str, Callable[[Row], list[Part]]]] = {
+RULES: dict[str, tuple[str, Callable[[LayerRow], list[Part]]]] = {
     "torchinfo": ("mult-adds", torchinfo),
     "fvcore": ("flops", fvcore),
     "ptflops (aten)": ("MACs", ptflops_aten),
@@ -116,7 +116,7 @@ def conventions(summary: Summary) -> tuple[Convention, ...]:
         for row in summary.rows:
             for reason, extra in rule(row):
                 reasons[reason] = reasons.get(reason, 0) + extra
-        lines = tuple(Line(reason, extra) for reason, extra in reasons.items() if extra)
+        lines = tuple(Difference(reason, extra) for reason, extra in reasons.items() if extra)
         total = summary.totals.macs + sum(line.difference for line in lines)
         found.append(Convention(tool, unit, total, lines))
     return tuple(found)

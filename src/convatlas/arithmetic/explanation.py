@@ -14,7 +14,7 @@ from typing import Any
 from convatlas import units
 from convatlas.arithmetic import layer as by_hand
 from convatlas.arithmetic.layer import Step, Worked
-from convatlas.arithmetic.summary import INPUT, Row, Summary, times
+from convatlas.arithmetic.summary import INPUT, LayerRow, Summary, times
 from convatlas.i18n import translated
 from convatlas.message import Message, joined
 
@@ -23,7 +23,7 @@ from convatlas.message import Message, joined
 class Explanation:
     """Why a row says what it says; ``print`` it, or take ``steps``."""
 
-    row: Row
+    row: LayerRow
     heading: str
     steps: tuple[Step, ...]
 
@@ -76,7 +76,7 @@ def explain_all(summary: Summary) -> tuple[Explanation, ...]:
     return tuple(explain(summary, name) for name in chosen)
 
 
-def _work(row: Row) -> Worked | None:
+def _work(row: LayerRow) -> Worked | None:
     """The row done again by hand; None where there is no formula for its kind."""
     if row.stated or not row.input_shapes:
         return None
@@ -100,7 +100,7 @@ def _work(row: Row) -> Worked | None:
     return None
 
 
-def _agree(row: Row, worked: Worked) -> None:
+def _agree(row: LayerRow, worked: Worked) -> None:
     # fewer parameters than the formula says are no contradiction: weights may be fixed, tied or computed
     table = (row.output, row.macs, row.connections)
     done = (worked.output, worked.macs, worked.connections)
@@ -110,7 +110,7 @@ def _agree(row: Row, worked: Worked) -> None:
         )
 
 
-def _plain_steps(row: Row) -> list[Step]:
+def _plain_steps(row: LayerRow) -> list[Step]:
     steps = [Step(Message("stated by the layer"), "", line, "") for line in row.working]
     if row.kind == "batch_norm" and row.params:
         steps.append(
@@ -136,7 +136,7 @@ def _plain_steps(row: Row) -> list[Step]:
     return steps
 
 
-def _field_steps(summary: Summary, row: Row) -> list[Step]:
+def _field_steps(summary: Summary, row: LayerRow) -> list[Step]:
     """r + (K - 1)*j for a window on one path; for a join the fields that are united."""
     if row.receptive_field is None:
         return []

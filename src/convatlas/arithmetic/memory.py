@@ -38,7 +38,7 @@ PRECISIONS = ("fp32", "bf16")
 
 
 @dataclass(frozen=True)
-class Memory:
+class StepMemory:
     """Bytes of tensors, for one batch.
 
     Attributes:
@@ -63,8 +63,10 @@ class Memory:
         return asdict(self)
 
 
-def predict(net: nn.Module, input_shape: Shape, batch: int, optimizer: str = "sgd", precision: str = "fp32") -> Memory:
-    """Memory of a step that is not run: the network may be too large for this machine.
+def predict(
+    net: nn.Module, input_shape: Shape, batch: int, optimizer: str = "sgd", precision: str = "fp32"
+) -> StepMemory:
+    """StepMemory of a step that is not run: the network may be too large for this machine.
 
     Args:
         net: any classifier whose forward takes images; not changed.
@@ -81,7 +83,9 @@ def predict(net: nn.Module, input_shape: Shape, batch: int, optimizer: str = "sg
         return _watched_step(faked, images, optimizer, precision, _Living())
 
 
-def measure(net: nn.Module, input_shape: Shape, batch: int, optimizer: str = "sgd", precision: str = "fp32") -> Memory:
+def measure(
+    net: nn.Module, input_shape: Shape, batch: int, optimizer: str = "sgd", precision: str = "fp32"
+) -> StepMemory:
     """The same from a real step on this machine: peaks are those of torch's CPU allocator.
 
     The network is trained for two steps on noise, on a copy: its weights are not changed.
@@ -97,7 +101,7 @@ def largest_batch(
 ) -> tuple[int, int]:
     """The largest batch whose predicted training peak is at most ``limit`` bytes, and that peak.
 
-    Where not even one image fits, 0 and the peak of one. Memory grows evenly with the batch, so a line through two
+    Where not even one image fits, 0 and the peak of one. StepMemory grows evenly with the batch, so a line through two
     predictions finds the place; it is then checked.
     """
 
@@ -124,7 +128,7 @@ def largest_batch(
 
 def _watched_step(
     net: nn.Module, images: Tensor, optimizer: str, precision: str, watch: _Living | _Allocator
-) -> Memory:
+) -> StepMemory:
     net.train()
     trained = [p for p in net.parameters() if p.requires_grad]
     update = OPTIMIZERS[optimizer](trained)
@@ -162,7 +166,7 @@ def _watched_step(
         with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
             net(images)
 
-    return Memory(
+    return StepMemory(
         batch=len(images),
         params=_bytes(net.parameters()),
         buffers=_bytes(net.buffers()),

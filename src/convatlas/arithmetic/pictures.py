@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 from convatlas import units
-from convatlas.arithmetic.summary import INPUT, TEXT_COLUMNS, Row, Summary, cells, headings, times
+from convatlas.arithmetic.summary import INPUT, TEXT_COLUMNS, LayerRow, Summary, cells, headings, times
 from convatlas.errors import UnknownNameError
 from convatlas.i18n import _
 
@@ -40,7 +40,7 @@ class Box:
     """Rows drawn as one: a layer, or a module that is not opened."""
 
     name: str
-    rows: list[Row] = field(default_factory=list)
+    rows: list[LayerRow] = field(default_factory=list)
 
     @property
     def kind(self) -> str:
@@ -139,7 +139,7 @@ def _svg(width: int, height: int, parts: Sequence[str], title: str) -> str:
 
 # ------------------------------------------------------------------ bars
 
-QUANTITIES: dict[str, Callable[[Row], int]] = {
+QUANTITIES: dict[str, Callable[[LayerRow], int]] = {
     "params": lambda row: row.params,
     "macs": lambda row: row.macs or 0,
     "connections": lambda row: row.connections or 0,

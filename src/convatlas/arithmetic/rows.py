@@ -11,7 +11,7 @@ from torch import Tensor
 
 from convatlas.arithmetic.operators import Work
 from convatlas.arithmetic.protocol import Shape
-from convatlas.arithmetic.summary import INPUT, Row
+from convatlas.arithmetic.summary import INPUT, LayerRow
 from convatlas.arithmetic.trace import Operation, Trace, image_bytes, without_batch
 
 # kinds that make an operator a layer by itself; a module with two of them is not one layer
@@ -48,7 +48,7 @@ class _Group:
     members: list[int] = field(default_factory=list)
 
 
-def rows_from(trace: Trace, param_sizes: dict[str, int]) -> tuple[Row, ...]:
+def rows_from(trace: Trace, param_sizes: dict[str, int]) -> tuple[LayerRow, ...]:
     """One row per layer, and one per operator outside the layers; chains of reshapes share a row."""
     groups = _groups(trace)
     named = _unique_names(trace, groups)
@@ -58,7 +58,7 @@ def rows_from(trace: Trace, param_sizes: dict[str, int]) -> tuple[Row, ...]:
 
 
 def last_operations(trace: Trace) -> dict[str, Operation]:
-    """Row name -> the operator that made the row's output."""
+    """LayerRow name -> the operator that made the row's output."""
     groups = _groups(trace)
     named = _unique_names(trace, groups)
     return {named[id(group)]: trace.operations[group.members[-1]] for group in groups}
@@ -154,7 +154,7 @@ def _unique_names(trace: Trace, groups: list[_Group]) -> dict[int, str]:
 
 def _row(
     trace: Trace, group: _Group, name: str, names: dict[int, str], param_sizes: dict[str, int], counted: set[str]
-) -> Row:
+) -> LayerRow:
     operations = [trace.operations[index] for index in group.members]
     inside = set(group.members)
     sources = [s for operation in operations for s in operation.sources if s not in inside]
@@ -172,7 +172,7 @@ def _row(
     kept = last.outputs[: last.work.kept_outputs]
     seen = last.field if last.field is not None and not last.field.is_mixed else None
     field, jump, start, smallest = seen.figures if seen is not None else (None, None, None, None)
-    return Row(
+    return LayerRow(
         name=name,
         path=group.path,
         kind=_kind(trace, group),

@@ -30,7 +30,7 @@ WEIGHTED = ("conv", "conv_transposed", "fc")
 
 
 @dataclass(frozen=True)
-class Row:
+class LayerRow:
     """One layer, for one image.
 
     Attributes:
@@ -119,7 +119,7 @@ class Summary:
     """
 
     inputs: tuple[Shape, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[LayerRow, ...]
     outputs: tuple[str, ...] = ()
     blocks: tuple[Block, ...] = ()
     aside: dict[str, int] = field(default_factory=dict)
@@ -144,7 +144,7 @@ class Summary:
         return sum(prod(row.output) for row in self.rows if row.macs and row.kind in WEIGHTED)
 
     @property
-    def unknown(self) -> tuple[Row, ...]:
+    def unknown(self) -> tuple[LayerRow, ...]:
         """Rows of operators nobody taught us: what they cost is missing from the totals."""
         return tuple(row for row in self.rows if row.macs is None)
 
@@ -153,7 +153,7 @@ class Summary:
         """(from, to), by row names; "input" is the caller's."""
         return tuple((source, row.name) for row in self.rows for source in row.inputs)
 
-    def __getitem__(self, name: str) -> Row:
+    def __getitem__(self, name: str) -> LayerRow:
         """The row of that name.
 
         Raises:
@@ -287,7 +287,7 @@ CSV_COLUMNS: tuple[str, ...] = (
 CSV_COLUMNS += ("activation_bytes", "receptive_field", "jump", "start")
 
 
-def cells(row: Row) -> tuple[str, ...]:
+def cells(row: LayerRow) -> tuple[str, ...]:
     """One row of the table, a string per heading; an unknown count is a question mark, never a zero."""
     return (
         row.name,
@@ -320,7 +320,7 @@ def _cell(value: Any) -> Any:
     return "x".join(str(item) for item in value) if isinstance(value, list) else value
 
 
-def _plain_row(row: Row) -> dict[str, Any]:
+def _plain_row(row: LayerRow) -> dict[str, Any]:
     """A row of JSON: lists for tuples; a jump is a whole number, or "1/2"."""
     record = dict(vars(row))
     if row.jump is not None:
@@ -328,15 +328,15 @@ def _plain_row(row: Row) -> dict[str, Any]:
     return {key: _lists(value) for key, value in record.items()}
 
 
-def _row_of(record: dict[str, Any]) -> Row:
+def _row_of(record: dict[str, Any]) -> LayerRow:
     from fractions import Fraction
 
-    if record.keys() != Row.__dataclass_fields__.keys():
+    if record.keys() != LayerRow.__dataclass_fields__.keys():
         raise UsageError("a layer table of another version of convatlas; count the network again.")
     values = {key: _tuples(value) for key, value in record.items()}
     if values.get("jump") is not None:
         values["jump"] = tuple(Fraction(jump) for jump in values["jump"])
-    return Row(**values)
+    return LayerRow(**values)
 
 
 def _tuples(value: Any) -> Any:

@@ -13,11 +13,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from convatlas import units
 from convatlas.cli._common import print_json_line
 from convatlas.i18n import _, translated
-from convatlas.runs.train import Watcher
+from convatlas.runs.train import RunListener
 from convatlas.training import State
 
 
-class ProgressWatcher(Watcher):
+class ProgressListener(RunListener):
     """The header once, then a bar with loss, images/s and time left; a line for every epoch."""
 
     def __init__(self, header: bool = True, label: str = "") -> None:
@@ -27,7 +27,7 @@ class ProgressWatcher(Watcher):
         self._task = TaskID(0)
         self._started: tuple[float, int] | None = None
 
-    def __enter__(self) -> ProgressWatcher:
+    def __enter__(self) -> ProgressListener:
         return self
 
     def __exit__(self, *of: type[BaseException] | BaseException | TracebackType | None) -> None:
@@ -118,10 +118,10 @@ class ProgressWatcher(Watcher):
             self._bar = None
 
 
-class JsonWatcher(Watcher):
+class JsonListener(RunListener):
     """One line of JSON for the start and for every epoch."""
 
-    def __enter__(self) -> JsonWatcher:
+    def __enter__(self) -> JsonListener:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None: ...

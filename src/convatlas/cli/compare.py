@@ -61,12 +61,12 @@ def command(
     convatlas compare lenet5@modern resnet20_cifar --data photos/ --seeds 3
     convatlas compare --data photos/ --budget "latency<=20ms,size<=20MB"
     """
-    from convatlas.cli._stages import ShownStages
+    from convatlas.cli._comparison_progress import ComparisonProgress
     from convatlas.comparison import compare
 
     if minutes is not None and not minutes > 0:
         raise UsageError("--time {minutes:g}: minutes above 0 are expected.", minutes=minutes)
-    with ShownStages() as stages:
+    with ComparisonProgress() as stages:
         found = compare(
             names,
             data,

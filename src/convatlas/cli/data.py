@@ -196,15 +196,15 @@ def _show_batch(
     from convatlas.recipes.recipe import resolve
     from convatlas.recipes.registry import named, recipe_for
     from convatlas.runs.header import augmentation_in_words
-    from convatlas.runs.training_data import Material
+    from convatlas.runs.training_data import TrainingData
 
     chosen, _origins = resolve(recipe_for(model, recipe) if model else named(recipe), flags, config)
     nothing = np.array([], dtype=np.int64)
     with _bar(_("decoding")) as progress:
         everything = Split(np.arange(len(data)), nothing, nothing, seed, "all of them")
-        material = Material(data, seed=seed, split=split or everything, progress=progress)
-        rule, store = material.prepared(models.entry(model) if model else None, chosen)
-    batches = material.training_batches(rule, store, chosen, seed, "cpu")
+        training_data = TrainingData(data, seed=seed, split=split or everything, progress=progress)
+        rule, store = training_data.prepared(models.entry(model) if model else None, chosen)
+    batches = training_data.training_batches(rule, store, chosen, seed, "cpu")
     write_picture(path, batch_picture(batches))
     click.echo(
         _(

@@ -10,7 +10,7 @@ import click
 
 from convatlas.cli._common import data_option, debug_option, json_option, print_json, print_table
 from convatlas.cli._lang import lang_option
-from convatlas.cli._subject import asked, subject_options
+from convatlas.cli._loaded_network import asked, subject_options
 from convatlas.errors import UsageError
 from convatlas.i18n import _, translated
 

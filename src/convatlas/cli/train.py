@@ -25,7 +25,7 @@ from convatlas.i18n import _, translated
 
 if TYPE_CHECKING:
     from convatlas.recipes.recipe import Recipe
-    from convatlas.runs.training_data import Material
+    from convatlas.runs.training_data import TrainingData
 
 
 def settings_options(*only: str) -> Callable[[Any], Any]:
@@ -110,7 +110,7 @@ def command(
     from convatlas.runs.header import header
     from convatlas.runs.prepare import prepare
     from convatlas.runs.train import resume, train
-    from convatlas.runs.training_data import Material
+    from convatlas.runs.training_data import TrainingData
 
     if list_recipes:
         _print_recipes(model, as_json)
@@ -118,8 +118,8 @@ def command(
     if (model is None) == (resume_from is None):
         raise UsageError("name a network, or pass --resume RUN: one of the two.  convatlas models  lists the networks.")
     if resume_from is not None:
-        with _watcher(as_json) as watcher:
-            run = resume(resume_from, watcher=watcher)
+        with _watcher(as_json) as listener:
+            run = resume(resume_from, listener=listener)
     else:
         assert model is not None
         chosen, origins = resolve(recipe_for(model, recipe), flags, config)
@@ -127,7 +127,7 @@ def command(
             click.echo(f"# {chosen.name}: {chosen.source}\n{describe(chosen, origins)}")
             return
         if dry_run or find_lr:
-            material = Material(
+            training_data = TrainingData(
                 data,
                 seed=seed,
                 split=split,
@@ -136,13 +136,13 @@ def command(
                 validation_images=chosen.validation_images,
             )
             if find_lr:
-                _find_lr(model, material, chosen, seed, out, download, as_json)
+                _find_lr(model, training_data, chosen, seed, out, download, as_json)
                 return
-            setup = prepare(model, material, chosen, seed, None, download=download)
+            setup = prepare(model, training_data, chosen, seed, None, download=download)
             for name, value in header(setup).items():
                 click.echo(f"{units.rjust(translated(name), 12)}  {translated(value)}")
             return
-        with _watcher(as_json) as watcher:
+        with _watcher(as_json) as listener:
             run = train(
                 model,
                 data,
@@ -154,7 +154,7 @@ def command(
                 max_bad=max_bad,
                 time_s=None if minutes is None else 60 * minutes,
                 download=download,
-                watcher=watcher,
+                listener=listener,
             )
     if process_number():
         return  # number 0 speaks for all
@@ -182,12 +182,12 @@ def _print_recipes(model: str | None, as_json: bool) -> None:
 
 
 def _find_lr(
-    model: str, material: Material, chosen: Recipe, seed: int, out: Path, download: bool, as_json: bool
+    model: str, training_data: TrainingData, chosen: Recipe, seed: int, out: Path, download: bool, as_json: bool
 ) -> None:
     from convatlas.runs.lr_range import find_lr
     from convatlas.training.lr_range import RULE
 
-    found = find_lr(model, material, chosen, seed=seed, out=out, download=download)
+    found = find_lr(model, training_data, chosen, seed=seed, out=out, download=download)
     if as_json:
         print_json({**found.to_dict(), "folder": str(found.folder)})
         return
@@ -217,9 +217,9 @@ def _find_lr(
 
 
 def _watcher(as_json: bool) -> Any:
-    from convatlas.cli._progress import JsonWatcher, ProgressWatcher
+    from convatlas.cli._progress import JsonListener, ProgressListener
 
-    return JsonWatcher() if as_json else ProgressWatcher()
+    return JsonListener() if as_json else ProgressListener()
 
 
 def _print_result(result: dict[str, Any], path: Path) -> None:

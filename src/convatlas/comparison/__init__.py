@@ -1,9 +1,9 @@
 """Comparison: train several networks alike, measure them here, say which to take and how sure that is."""
 
 from convatlas.comparison.budget import Budget
-from convatlas.comparison.compare import Stages, compare, default_networks
+from convatlas.comparison.compare import ComparisonListener, compare, default_networks
 from convatlas.comparison.recommend import recommend
-from convatlas.comparison.result import Comparison, Conditions, Failure, Recommendation, Row
+from convatlas.comparison.result import Comparison, ComparisonRow, Conditions, Failure, Recommendation
 
 __all__ = [
     "Budget",
@@ -11,8 +11,8 @@ __all__ = [
     "Conditions",
     "Failure",
     "Recommendation",
-    "Row",
-    "Stages",
+    "ComparisonRow",
+    "ComparisonListener",
     "compare",
     "default_networks",
     "recommend",

@@ -22,7 +22,7 @@ from convatlas.comparison import measure, pareto, statistics
 from convatlas.comparison.budget import Budget
 from convatlas.comparison.recommend import recommend
 from convatlas.comparison.report import Evidence, report
-from convatlas.comparison.result import Comparison, Conditions, Failure, Row
+from convatlas.comparison.result import Comparison, ComparisonRow, Conditions, Failure
 from convatlas.data import Dataset, write_split
 from convatlas.errors import DataError, TrainingError, UsageError
 from convatlas.evaluation import Evaluation
@@ -33,8 +33,8 @@ from convatlas.runs.directory import make as make_folder
 from convatlas.runs.directory import write_json, write_text
 from convatlas.runs.reconstruction import refuse_classifying
 from convatlas.runs.run import Run
-from convatlas.runs.train import Watcher, train
-from convatlas.runs.training_data import Material
+from convatlas.runs.train import RunListener, train
+from convatlas.runs.training_data import TrainingData
 from convatlas.runs.views import Views
 
 # what is compared when no network is named: from the baseline to the strongest that trains in minutes on a laptop
@@ -48,12 +48,12 @@ LATENCY_LIMIT_S = 20.0
 SCHEMA = 1
 
 
-class Stages:
+class ComparisonListener:
     """Hears how a comparison goes; the command line shows it."""
 
-    def training(self, model: str, seed: int, place: int, total: int) -> Watcher:
+    def training(self, model: str, seed: int, place: int, total: int) -> RunListener:
         """Who watches the next training, the ``place``-th (from 1) of ``total``."""
-        return Watcher()
+        return RunListener()
 
     def stage(self, text: str) -> None:
         """Something other than a training begins."""
@@ -94,7 +94,7 @@ def compare(
     split: str | Path | None = None,
     on_bad: Literal["fail", "skip"] = "fail",
     out: str | Path = "runs",
-    stages: Stages | None = None,
+    stages: ComparisonListener | None = None,
     **settings: Any,
 ) -> Comparison:
     """Train and measure several networks on the same data; recommend one.
@@ -118,7 +118,7 @@ def compare(
         TrainingError: every single network failed; if some did, they are in ``failures``.
         Interrupted: Ctrl-C or SIGTERM during a training.
     """
-    limits, stages = Budget.parse(budget), stages or Stages()
+    limits, stages = Budget.parse(budget), stages or ComparisonListener()
     if seeds < 1:
         raise UsageError("seeds {seeds}: at least 1 is needed.", seeds=seeds)
     if epochs is not None and time_s is not None:
@@ -132,21 +132,23 @@ def compare(
     for model in recipes:
         refuse_classifying(model, models.entry(model), Message("there is nothing to compare it by"))
 
-    material = _material(data, seed, split, on_bad, recipes)
+    training_data = _material(data, seed, split, on_bad, recipes)
     if not recipes:
-        chosen = default_networks(material.dataset)
+        chosen = default_networks(training_data.dataset)
         recipes = {model: recipe_for(model, recipe).change(**settings) for model in chosen}
         if chosen == FOR_PHOTOS and epochs is None and time_s is None:
             time_s = PHOTO_TIME_S
     if time_s is None:
         _check_same_length(recipes)
-    candidates = [_candidate(model, chosen, material, protocol) for model, chosen in recipes.items()]
+    candidates = [_candidate(model, chosen, training_data, protocol) for model, chosen in recipes.items()]
 
-    folder = make_folder(Path(out), "compare", material.dataset.source)
-    write_split(folder / "split.csv", material.dataset, material.split)
+    folder = make_folder(Path(out), "compare", training_data.dataset.source)
+    write_split(folder / "split.csv", training_data.dataset, training_data.split)
     all_seeds = tuple(range(seed, seed + seeds))
-    trained, failures = _train_all(candidates, material, all_seeds, folder, time_s, protocol, stages)
-    rows = _measure_all([c for c in candidates if c.model in trained], trained, material, all_seeds, limits, stages)
+    trained, failures = _train_all(candidates, training_data, all_seeds, folder, time_s, protocol, stages)
+    rows = _measure_all(
+        [c for c in candidates if c.model in trained], trained, training_data, all_seeds, limits, stages
+    )
 
     stages.stage(Message("writing the report"))
     flags = {
@@ -166,13 +168,13 @@ def compare(
         recommendation=recommend(rows, hits, limits),
         budget=limits,
         conditions=_conditions(
-            rows, trained, material, all_seeds, protocol, time_s, _command(material, recipes, flags, settings)
+            rows, trained, training_data, all_seeds, protocol, time_s, _command(training_data, recipes, flags, settings)
         ),
         failures=tuple(failures),
         folder=folder,
     )
     write_json(folder / "comparison.json", {"schema": SCHEMA, **comparison.to_dict()})
-    write_text(comparison.report, report(comparison, _evidence(trained, material)))
+    write_text(comparison.report, report(comparison, _evidence(trained, training_data)))
     return comparison
 
 
@@ -202,9 +204,9 @@ def _material(
     split: str | Path | None,
     on_bad: Literal["fail", "skip"],
     recipes: Mapping[str, Recipe],
-) -> Material:
+) -> TrainingData:
     share = next(iter(recipes.values())) if recipes else Recipe()
-    material = Material(
+    training_data = TrainingData(
         data,
         seed=seed,
         split=Path(split) if split else None,
@@ -216,14 +218,14 @@ def _material(
         ("val", Message("to choose by")),
         ("test", Message("to report on")),
     ):
-        if not len(getattr(material.split, part)):
+        if not len(getattr(training_data.split, part)):
             raise DataError(
                 "{source} has no image {use}: its {part} part is empty. Draw another split.",
-                source=material.dataset.source,
+                source=training_data.dataset.source,
                 use=use,
                 part=part,
             )
-    return material
+    return training_data
 
 
 def _check_same_length(recipes: Mapping[str, Recipe]) -> None:
@@ -237,10 +239,10 @@ def _check_same_length(recipes: Mapping[str, Recipe]) -> None:
         )
 
 
-def _candidate(model: str, recipe: Recipe, material: Material, protocol: str) -> Candidate:
+def _candidate(model: str, recipe: Recipe, training_data: TrainingData, protocol: str) -> Candidate:
     """Build the network once, so that one too deep for the images, or with a head that the protocol cannot read, is
     refused before an hour was spent on the others."""
-    entry, data = models.entry(model), material.dataset
+    entry, data = models.entry(model), training_data.dataset
     side = recipe.image_size or entry.input[1]
     network = models.create_model(model, num_classes=len(data.classes), in_channels=data.channels, image_size=side)
     if evaluation.get_protocol(protocol).needs_more:
@@ -254,12 +256,12 @@ def _candidate(model: str, recipe: Recipe, material: Material, protocol: str) ->
 
 def _train_all(
     candidates: Sequence[Candidate],
-    material: Material,
+    training_data: TrainingData,
     seeds: Sequence[int],
     folder: Path,
     time_s: float | None,
     protocol: str,
-    stages: Stages,
+    stages: ComparisonListener,
 ) -> tuple[dict[str, list[Trained]], list[Failure]]:
     """Each network with each seed, seeds outermost: should it be stopped, whole rounds are there."""
     trained: dict[str, list[Trained]] = {candidate.model: [] for candidate in candidates}
@@ -268,12 +270,18 @@ def _train_all(
     for place, (seed, candidate) in enumerate(jobs, start=1):
         if candidate.model in failures:
             continue
-        watcher = stages.training(candidate.model, seed, place, len(jobs))
+        listener = stages.training(candidate.model, seed, place, len(jobs))
         try:
             run = train(
-                candidate.model, material, candidate.recipe, seed=seed, out=folder, time_s=time_s, watcher=watcher
+                candidate.model,
+                training_data,
+                candidate.recipe,
+                seed=seed,
+                out=folder,
+                time_s=time_s,
+                listener=listener,
             )
-            trained[candidate.model].append(Trained(run, _evaluate(run, material, protocol)))
+            trained[candidate.model].append(Trained(run, _evaluate(run, training_data, protocol)))
         except TrainingError as error:
             failures[candidate.model] = Failure(candidate.model, error.message)
             stages.failed(failures[candidate.model])
@@ -285,19 +293,19 @@ def _train_all(
     return trained, list(failures.values())
 
 
-def _evaluate(run: Run, material: Material, protocol: str) -> Evaluation:
+def _evaluate(run: Run, training_data: TrainingData, protocol: str) -> Evaluation:
     """The chosen weights on the test part, in the images that are decoded already where the protocol takes these."""
-    rule, store = material.prepared(models.entry(run.model), run.recipe)
-    views = Views(material.dataset, material.split.test, decoded=store)
+    rule, store = training_data.prepared(models.entry(run.model), run.recipe)
+    views = Views(training_data.dataset, training_data.split.test, decoded=store)
     return evaluation.evaluate(
         run.network(),
-        partial(views.batches, rule=rule, labels=material.labels),
+        partial(views.batches, rule=rule, labels=training_data.labels),
         run.classes,
         protocol,
         size=rule.size,
         names=views.names,
         run=str(run.path),
-        data=str(material.dataset.source),
+        data=str(training_data.dataset.source),
         part="test",
     )
 
@@ -308,23 +316,23 @@ def _evaluate(run: Run, material: Material, protocol: str) -> Evaluation:
 def _measure_all(
     candidates: Sequence[Candidate],
     trained: Mapping[str, Sequence[Trained]],
-    material: Material,
+    training_data: TrainingData,
     seeds: Sequence[int],
     budget: Budget,
-    stages: Stages,
-) -> list[Row]:
+    stages: ComparisonListener,
+) -> list[ComparisonRow]:
     stages.stage(Message("measuring latency, the networks taking turns"))
     first = {model: runs[0].run for model, runs in trained.items()}
     latencies = measure.latencies(
-        {model: (run.network(), _example(run, material)) for model, run in first.items()}, limit_s=LATENCY_LIMIT_S
+        {model: (run.network(), _example(run, training_data)) for model, run in first.items()}, limit_s=LATENCY_LIMIT_S
     )
     rows = []
     for candidate in candidates:
         stages.stage(Message("measuring the memory of {model}", model=candidate.model))
         runs = [one.run for one in trained[candidate.model]]
         results = [run.result or {} for run in runs]
-        channels, height, width = _example(runs[0], material).shape[1:]
-        row = Row(
+        channels, height, width = _example(runs[0], training_data).shape[1:]
+        row = ComparisonRow(
             model=candidate.model,
             seeds=tuple(seeds),
             runs=tuple(run.path for run in runs),
@@ -343,25 +351,25 @@ def _measure_all(
     return [replace(row, pareto=on) for row, on in zip(rows, on_front, strict=True)]
 
 
-def _example(run: Run, material: Material) -> torch.Tensor:
+def _example(run: Run, training_data: TrainingData) -> torch.Tensor:
     """The first test image, as the network sees it: (1, C, H, W)."""
-    rule, store = material.prepared(models.entry(run.model), run.recipe)
-    return material.batches("test", rule, store, "cpu").batch(torch.as_tensor(material.split.test[:1]))[0]
+    rule, store = training_data.prepared(models.entry(run.model), run.recipe)
+    return training_data.batches("test", rule, store, "cpu").batch(torch.as_tensor(training_data.split.test[:1]))[0]
 
 
 # --- what is told -----------------------------------------------------------------------------------------------------
 
 
 def _conditions(
-    rows: Sequence[Row],
+    rows: Sequence[ComparisonRow],
     trained: Mapping[str, Sequence[Trained]],
-    material: Material,
+    training_data: TrainingData,
     seeds: tuple[int, ...],
     protocol: str,
     time_s: float | None,
     command: str,
 ) -> Conditions:
-    data, split = material.dataset, material.split
+    data, split = training_data.dataset, training_data.split
     about, run = training.environment(), trained[rows[0].model][0].run
     machine, recipe = run.config["machine"], run.recipe
     if time_s is None:
@@ -390,13 +398,13 @@ def _conditions(
 
 
 def _command(
-    material: Material,
+    training_data: TrainingData,
     recipes: Mapping[str, Recipe],
     flags: Mapping[str, tuple[object, object]],
     settings: Mapping[str, object],
 ) -> str:
     """The line that repeats the comparison; ``flags`` are (value, usual value), and what is usual is not said."""
-    words = ["convatlas", "compare", *recipes, "--data", str(material.dataset.source)]
+    words = ["convatlas", "compare", *recipes, "--data", str(training_data.dataset.source)]
     for name, (value, usual) in flags.items():
         if value != usual:
             words += [f"--{name}", str(value)]
@@ -406,9 +414,9 @@ def _command(
     return shlex.join(words)
 
 
-def _evidence(trained: Mapping[str, Sequence[Trained]], material: Material) -> Evidence:
+def _evidence(trained: Mapping[str, Sequence[Trained]], training_data: TrainingData) -> Evidence:
     def image(index: int) -> np.ndarray:
-        return material.dataset.read(int(material.split.test[index]))
+        return training_data.dataset.read(int(training_data.split.test[index]))
 
     return Evidence(
         evaluations={model: [one.evaluation for one in runs] for model, runs in trained.items()},

@@ -13,12 +13,12 @@ from dataclasses import replace
 
 from convatlas import units
 from convatlas.comparison.budget import Budget, Limit
-from convatlas.comparison.result import Recommendation, Row
+from convatlas.comparison.result import ComparisonRow, Recommendation
 from convatlas.comparison.statistics import SIGNIFICANCE, Difference, Hits, difference, holm
 from convatlas.message import Message, joined
 
 
-def recommend(rows: Sequence[Row], hits: Mapping[str, Hits], budget: Budget) -> Recommendation:
+def recommend(rows: Sequence[ComparisonRow], hits: Mapping[str, Hits], budget: Budget) -> Recommendation:
     """Choose among ``rows``; ``hits[row.model]`` is (seeds, images), the same images for all."""
     fitting = [row for row in rows if not budget.broken_by(row.costs())]
     if not fitting:
@@ -43,7 +43,7 @@ def recommend(rows: Sequence[Row], hits: Mapping[str, Hits], budget: Budget) -> 
     return Recommendation(chosen.model, why, ties, tuple(differences))
 
 
-def _against(leader: Row, rows: Sequence[Row], hits: Mapping[str, Hits]) -> list[Difference]:
+def _against(leader: ComparisonRow, rows: Sequence[ComparisonRow], hits: Mapping[str, Hits]) -> list[Difference]:
     raw = [
         difference(leader.model, hits[leader.model], row.model, hits[row.model]) for row in rows if row is not leader
     ]
@@ -53,7 +53,13 @@ def _against(leader: Row, rows: Sequence[Row], hits: Mapping[str, Hits]) -> list
 # --- the words --------------------------------------------------------------------------------------------------------
 
 
-def _choice(chosen: Row, leader: Row, fitting: Sequence[Row], differences: Sequence[Difference], budget: Budget) -> str:
+def _choice(
+    chosen: ComparisonRow,
+    leader: ComparisonRow,
+    fitting: Sequence[ComparisonRow],
+    differences: Sequence[Difference],
+    budget: Budget,
+) -> str:
     right = Message(
         "{share} of {n} test images ({level} interval {interval})",
         level="95 %",
@@ -202,7 +208,9 @@ def _list(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else Message("{names} and {last}", names=joined(names[:-1]), last=names[-1])
 
 
-def _over_budget(rows: Sequence[Row], fitting: Sequence[Row], leader: Row, budget: Budget) -> str:
+def _over_budget(
+    rows: Sequence[ComparisonRow], fitting: Sequence[ComparisonRow], leader: ComparisonRow, budget: Budget
+) -> str:
     """What the budget has cost: the more accurate networks it has left out."""
     better = [row for row in rows if row not in fitting and row.test_top1 > leader.test_top1]
     if not better:
@@ -219,7 +227,7 @@ def _over_budget(rows: Sequence[Row], fitting: Sequence[Row], leader: Row, budge
     return Message("More accurate here, but over the budget: {names}.", names=_list(told))
 
 
-def _nothing_fits(rows: Sequence[Row], budget: Budget) -> str:
+def _nothing_fits(rows: Sequence[ComparisonRow], budget: Budget) -> str:
     nearest = min(rows, key=lambda row: _excess(row, budget.limits))
     return Message(
         "none of the {count} networks fits {budget}. {model} comes nearest, with {costs}. Raise the limit, or name "
@@ -231,7 +239,7 @@ def _nothing_fits(rows: Sequence[Row], budget: Budget) -> str:
     )
 
 
-def _excess(row: Row, limits: Sequence[Limit]) -> float:
+def _excess(row: ComparisonRow, limits: Sequence[Limit]) -> float:
     """By which factor the worst limit is exceeded."""
     costs = row.costs()
     values = [(costs.get(limit.quantity.name), limit.at_most) for limit in limits]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from convatlas import models, units
-from convatlas.comparison.result import Comparison, Row
+from convatlas.comparison.result import Comparison, ComparisonRow
 from convatlas.comparison.statistics import Difference
 from convatlas.evaluation import Evaluation
 from convatlas.i18n import _, language, translated
@@ -138,7 +138,7 @@ def _over(value: str, below: str) -> Html:
     return Html(f'{html.text(value)}<span class="sub">{html.text(below)}</span>')
 
 
-def _remarks(row: Row) -> Html:
+def _remarks(row: ComparisonRow) -> Html:
     remarks = [_("on the Pareto front")] if row.pareto else []
     if row.over_budget:
         remarks.append(_("over the budget: {limits}", limits=", ".join(row.over_budget)))

@@ -14,7 +14,7 @@ from convatlas.comparison.statistics import Accuracy, Difference
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """One network. ``params`` and ``macs`` are derived from its layers, everything else is measured here.
 
     Args:
@@ -150,7 +150,7 @@ class Conditions:
 class Comparison:
     """What `compare` returns. ``rows`` are in the order the networks were named; ``report`` is the page to look at."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ComparisonRow, ...]
     recommendation: Recommendation
     budget: Budget
     conditions: Conditions
@@ -161,7 +161,7 @@ class Comparison:
     def report(self) -> Path:
         return self.folder / "report.html"
 
-    def row(self, model: str) -> Row:
+    def row(self, model: str) -> ComparisonRow:
         return next(row for row in self.rows if row.model == model)
 
     def to_dict(self) -> dict[str, Any]:

@@ -160,7 +160,7 @@ def measure_speed(
         torch.manual_seed(0)
         for name in dict.fromkeys(names):
             on_stage(name)
-            subject = Subject(name, hardware, batch_size, image_size)
+            subject = TimedNetwork(name, hardware, batch_size, image_size)
             about[name] = subject.input, subject.batch_size, subject.macs
             calls |= {(name, "training"): subject.update}
             calls |= {(name, "inference"): subject.infer, (name, "single"): subject.infer_one}
@@ -179,7 +179,7 @@ def measure_speed(
     return Speed(hardware, processor_name(hardware.device), machine, networks)
 
 
-class Subject:
+class TimedNetwork:
     """A network of the atlas with random images and labels, and what is timed of it."""
 
     def __init__(self, name: str, hardware: Hardware, batch_size: int | None, image_size: int | None) -> None:

@@ -141,7 +141,7 @@ def named(name: str) -> Recipe:
     return known[name]
 
 
-class Listed(NamedTuple):
+class RecipeLine(NamedTuple):
     """A line of ``train --list-recipes`` and of docs/recipes.md."""
 
     recipe: str
@@ -150,7 +150,7 @@ class Listed(NamedTuple):
     update: str
 
 
-def listing(model: str | None = None) -> list[Listed]:
+def listing(model: str | None = None) -> list[RecipeLine]:
     """All recipes with the networks whose ``paper`` they are; or a network's own, with the names they go by.
 
     Raises:
@@ -177,9 +177,9 @@ def whose(recipe: Recipe) -> str:
     return Message("none: made for {network}", network=made_for[0]) if made_for else Message("any classifier")
 
 
-def _listed(name: str, whose: str, recipe: Recipe) -> Listed:
+def _listed(name: str, whose: str, recipe: Recipe) -> RecipeLine:
     rule = f"{recipe.optimizer}, lr {recipe.lr:g} {recipe.schedule}"
-    return Listed(
+    return RecipeLine(
         name,
         whose,
         Message("{epochs} epochs of {batch_size}", epochs=recipe.epochs, batch_size=recipe.batch_size),

@@ -13,14 +13,14 @@ from convatlas import data as room
 from convatlas import evaluation
 from convatlas.errors import DataError, UsageError
 from convatlas.evaluation import Evaluation
+from convatlas.runs.loaded_network import LoadedNetwork, load_network
 from convatlas.runs.run import Run
-from convatlas.runs.subject import Subject, subject
 from convatlas.runs.views import Views
 
 PARTS = ("train", "val", "test")
 
 
-Judged = Run | str | Path | nn.Module | Subject
+Judged = Run | str | Path | nn.Module | LoadedNetwork
 
 
 def evaluate(
@@ -54,7 +54,7 @@ def evaluate(
     if part not in PARTS:
         raise UsageError("part {part!r} is not known. Known: {known}.", part=part, known=", ".join(PARTS))
     together = what if isinstance(what, list | tuple) else [what]
-    members = [subject(each, classes) for each in together]
+    members = [load_network(each, classes) for each in together]
     if not members:
         raise UsageError("no run to evaluate was given; name one or several.")
     if data is None:
@@ -78,7 +78,7 @@ def evaluate(
     return evaluation.ensemble(found) if together is what else found[0]
 
 
-def own_images(members: Sequence[Subject], part: str) -> Views:
+def own_images(members: Sequence[LoadedNetwork], part: str) -> Views:
     """The images of a part of the data the members were trained on; it must be the same part for all."""
     runs = []
     for member in members:
@@ -119,7 +119,7 @@ def given_images(data: str) -> tuple[Views, str]:
     return Views(dataset, np.arange(len(dataset))), "all"
 
 
-def labels_for(member: Subject, views: Views, data: str | Path | None) -> np.ndarray:
+def labels_for(member: LoadedNetwork, views: Views, data: str | Path | None) -> np.ndarray:
     """The labels of the data set by the member's classes; its own data have them already."""
     dataset = views.dataset
     if data is None:

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 def header(setup: Setup) -> dict[str, str]:
     """Names and values, in the order in which they are printed."""
     recipe, rule, batches, hardware = setup.recipe, setup.rule, setup.batches, setup.hardware
-    split, data = setup.material.split, setup.material.dataset
+    split, data = setup.training_data.split, setup.training_data.dataset
     left_out: dict[str, str] = {}
     if data.problems:
         places = [Message("{path} (index {index})", path=each.name, index=each.index) for each in data.problems]
         said = Message("{n} files that cannot be read: {names}", n=len(places), names=some_of(places, 10))
         left_out = {Message("left out"): said}
     together: dict[str, str] = {}
-    if setup.team.size > 1:
-        together = {Message("processes"): setup.team.describe(recipe.batch_size)}
+    if setup.process_group.size > 1:
+        together = {Message("processes"): setup.process_group.describe(recipe.batch_size)}
     average = Message(", judged and kept: their moving average, decay {decay:g}", decay=recipe.ema or 0)
     return {
         Message("network"): Message(

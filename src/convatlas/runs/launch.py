@@ -23,7 +23,7 @@ from convatlas.errors import DataError, UsageError
 from convatlas.runs import directory
 from convatlas.runs.prepare import Setup
 from convatlas.runs.run import CONFIG
-from convatlas.training.distributed import Team
+from convatlas.training.distributed import ProcessGroup
 
 
 @dataclass(frozen=True)
@@ -53,16 +53,16 @@ class Launch:
         restarts = int(environment.get("TORCHELASTIC_RESTART_COUNT", "0"))
         return cls(out / f".torchrun-{name}.json", named, restarts, digest)
 
-    def begun(self, team: Team) -> Path | None:
+    def begun(self, process_group: ProcessGroup) -> Path | None:
         """The run that an earlier start of this launch has begun; rank 0 reads the note, all get the answer.
 
         Raises:
             UsageError: the run id was used for another training, which is not finished.
         """
-        (restarts,) = team.agree(self.restarts)  # a machine that joined late has counted none
+        (restarts,) = process_group.agree(self.restarts)  # a machine that joined late has counted none
         said = ""
-        with team.together():
-            if team.leads and self.note is not None and (self.named or restarts) and self.note.is_file():
+        with process_group.together():
+            if process_group.leads and self.note is not None and (self.named or restarts) and self.note.is_file():
                 note = json.loads(self.note.read_text("utf-8"))
                 run = Path(note["run"])
                 if (run / CONFIG).is_file():
@@ -73,7 +73,7 @@ class Launch:
                             run=run,
                         )
                     said = str(run)
-        return Path(said) if (said := team.tell(said)) else None
+        return Path(said) if (said := process_group.tell(said)) else None
 
     def remember(self, run: Path) -> None:
         if self.note is not None:
@@ -90,18 +90,18 @@ def same_everywhere(setup: Setup) -> None:
     Raises:
         DataError: another rank has other data, another split or other software.
     """
-    team, split = setup.team, setup.material.split
+    process_group, split = setup.process_group, setup.training_data.split
     parts = hashlib.sha256(b"".join(part.tobytes() for part in (split.train, split.val, split.test))).hexdigest()
     own = {
-        "data": setup.material.dataset.fingerprint,
+        "data": setup.training_data.dataset.fingerprint,
         "split": parts,
         "recipe": hashlib.sha256(json.dumps(setup.recipe.to_dict(), sort_keys=True).encode()).hexdigest(),
         "precision": setup.hardware.precision,
         "memory format": setup.hardware.channels_last,
         "torch": torch.__version__,
     }
-    leading = json.loads(team.tell(json.dumps(own)))
-    with team.together():
+    leading = json.loads(process_group.tell(json.dumps(own)))
+    with process_group.together():
         for name, value in own.items():
             if value != leading[name]:
                 raise DataError(

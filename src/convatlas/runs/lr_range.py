@@ -16,8 +16,8 @@ from convatlas.errors import UsageError
 from convatlas.recipes.recipe import Recipe
 from convatlas.recipes.registry import recipe_for
 from convatlas.runs import directory
-from convatlas.runs.prepare import build_loss, build_trainee, prepare
-from convatlas.runs.training_data import Material
+from convatlas.runs.prepare import build_learner, build_loss, prepare
+from convatlas.runs.training_data import TrainingData
 from convatlas.training.loop import EpochBatches
 from convatlas.training.lr_range import RULE, LrRange, lr_range
 from convatlas.visualization.lr_range import lr_range_png
@@ -51,7 +51,7 @@ class FoundLr:
 
 def find_lr(
     model: str,
-    data: str | Path | Dataset | Material = "digits",
+    data: str | Path | Dataset | TrainingData = "digits",
     recipe: str | Recipe = "modern",
     *,
     seed: int = 0,
@@ -79,11 +79,13 @@ def find_lr(
     chosen = (recipe_for(model, recipe) if isinstance(recipe, str) else recipe).change(**settings)
     if chosen.optimizer == "sdlm":
         raise UsageError("the optimizer sdlm has a printed rate for each pass; a range test has nothing to find.")
-    material = data if isinstance(data, Material) else Material(data, validation_images=chosen.validation_images)
-    setup = prepare(model, material, chosen, seed, None, download=download)
+    training_data = (
+        data if isinstance(data, TrainingData) else TrainingData(data, validation_images=chosen.validation_images)
+    )
+    setup = prepare(model, training_data, chosen, seed, None, download=download)
     spent = replace(setup, net=copy.deepcopy(setup.net))
     seen = lr_range(
-        build_trainee(spent),
+        build_learner(spent),
         endless(setup.rows_of(setup.batches)),
         build_loss(setup),
         low=low,
@@ -94,7 +96,7 @@ def find_lr(
         max_grad_norm=chosen.max_grad_norm,
         accumulate=chosen.accumulate,
     )
-    found = FoundLr(seen, setup.entry.full_name, material.dataset.source, chosen, seed)
+    found = FoundLr(seen, setup.entry.full_name, training_data.dataset.source, chosen, seed)
     return found if out is None else written(found, Path(out))
 
 

@@ -15,8 +15,8 @@ from convatlas import data as room
 from convatlas import evaluation
 from convatlas.data.decode import is_image_name
 from convatlas.errors import BadImageError, UsageError
+from convatlas.runs.loaded_network import LoadedNetwork, load_network
 from convatlas.runs.run import Run
-from convatlas.runs.subject import Subject, subject
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Prediction:
 
 
 def predict(
-    what: Run | str | Path | nn.Module | Subject,
+    what: Run | str | Path | nn.Module | LoadedNetwork,
     paths: Iterable[str | Path],
     top: int = 5,
     batch_size: int | None = None,
@@ -55,7 +55,7 @@ def predict(
     """
     if top < 1:
         raise UsageError("--top {top}: at least 1 is needed.", top=top)
-    judged = subject(what, classes)
+    judged = load_network(what, classes)
     files = list(image_files(paths))
     size = batch_size or min(32, judged.batch_size)
     return (
@@ -65,7 +65,7 @@ def predict(
     )
 
 
-def _predict_batch(judged: Subject, files: Sequence[Path | BadImageError], top: int) -> Iterator[Prediction]:
+def _predict_batch(judged: LoadedNetwork, files: Sequence[Path | BadImageError], top: int) -> Iterator[Prediction]:
     """One `Prediction` for each; what cannot be read leaves the batch and keeps its place in the answers."""
     read = [_read(file, judged.rule) for file in files]
     images = [image for image in read if isinstance(image, np.ndarray)]
@@ -86,7 +86,7 @@ def _read(file: Path | BadImageError, rule: room.Preprocessing) -> np.ndarray | 
         return error
 
 
-def _labelled(judged: Subject, images: Sequence[np.ndarray], top: int) -> list[tuple[tuple[str, float], ...]]:
+def _labelled(judged: LoadedNetwork, images: Sequence[np.ndarray], top: int) -> list[tuple[tuple[str, float], ...]]:
     names = judged.labels.names
     with evaluation.eval_mode(judged.net), torch.inference_mode():
         device = next(judged.net.parameters()).device

@@ -27,13 +27,13 @@ from convatlas.recipes.recipe import Recipe
 from convatlas.runs.reconstruction import OwnTargets, check_loss, reconstructs
 from convatlas.runs.run import Run
 from convatlas.runs.speed import settle
-from convatlas.runs.training_data import Material
-from convatlas.runs.transfer import Stages, in_stages, read_source, take_over
+from convatlas.runs.training_data import TrainingData
+from convatlas.runs.transfer import StageSettings, in_stages, read_source, take_over
 from convatlas.training import (
-    Companion,
+    Callback,
     Hardware,
+    Learner,
     Lookahead,
-    Trainee,
     Validation,
     WeightAverage,
     losses,
@@ -42,11 +42,11 @@ from convatlas.training import (
 )
 from convatlas.training.compilation import compiled
 from convatlas.training.curvature import CurvatureEstimate, StochasticDiagonalLM
-from convatlas.training.distributed import Team, join, refuse_contradictions
+from convatlas.training.distributed import ProcessGroup, join, refuse_contradictions
 from convatlas.training.filter_radius import FilterRadius
 from convatlas.training.loggers import by_names
 from convatlas.training.regularisers import set_dropout, set_stochastic_depth
-from convatlas.training.trial import Update, Way
+from convatlas.training.trial import Update, UpdateMode
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Setup:
 
     entry: models.Entry
     recipe: Recipe
-    material: Material
+    training_data: TrainingData
     hardware: Hardware
     net: nn.Module
     rule: Preprocessing
@@ -63,23 +63,27 @@ class Setup:
     validation: Batches
     test: Batches
     seed: int
-    team: Team
+    process_group: ProcessGroup
     start: dict[str, Any] | None = None  # what was taken over from other weights
-    stages: Stages | None = None  # what is frozen or slowed down
+    stages: StageSettings | None = None  # what is frozen or slowed down
 
     def test_image(self, index: int) -> np.ndarray:
         """Pixels of test image ``index``, uint8 (h, w, c), as they were read."""
-        return self.material.dataset.read(int(self.material.split.test[index]))
+        return self.training_data.dataset.read(int(self.training_data.split.test[index]))
 
     def rows_of(self, batches: Batches) -> Batches | RankBatches | OwnTargets:
         """Of each batch what this process computes, with its targets: all of it, where it is the only one."""
-        rows = RankBatches(batches, self.team.rank, self.team.size) if self.team.size > 1 else batches
+        rows = (
+            RankBatches(batches, self.process_group.rank, self.process_group.size)
+            if self.process_group.size > 1
+            else batches
+        )
         return OwnTargets(rows) if reconstructs(self.entry) else rows
 
 
 def prepare(
     model: str,
-    material: Material,
+    training_data: TrainingData,
     recipe: Recipe,
     seed: int,
     time_s: float | None,
@@ -96,14 +100,14 @@ def prepare(
     """
     entry = models.entry(model)
     check_loss(entry, recipe)
-    team = join(recipe.rank_timeout_s)
-    refuse_contradictions(recipe.batch_size, recipe.accumulate, team)
-    if team.size > 1 and recipe.sync_batchnorm and time_s is not None:
+    process_group = join(recipe.rank_timeout_s)
+    refuse_contradictions(recipe.batch_size, recipe.accumulate, process_group)
+    if process_group.size > 1 and recipe.sync_batchnorm and time_s is not None:
         raise UsageError("--time measures one process, where batch norm cannot be synchronised; pass --epochs instead.")
-    if team.leads:
+    if process_group.leads:
         by_names(recipe.log)  # what it needs is missing now, not after the data have been read
     hardware = training.choose(
-        team.device(recipe.device), recipe.threads, recipe.precision, recipe.channels_last, recipe.allocator
+        process_group.device(recipe.device), recipe.threads, recipe.precision, recipe.channels_last, recipe.allocator
     )
     torch.manual_seed(seed)
     source = None
@@ -111,34 +115,34 @@ def prepare(
         source = read_source(recipe.start_from, model, download, recipe.image_size)
     like = source.rule if source else begun.preprocessing if begun and recipe.start_from is not None else None
     image_size = recipe.image_size or (like.size[0] if like else entry.input[1])
-    classes = material.dataset.classes
-    net = build_network(entry, recipe, len(classes), material.dataset.channels, image_size)
+    classes = training_data.dataset.classes
+    net = build_network(entry, recipe, len(classes), training_data.dataset.channels, image_size)
     start = begun.config.get("start") if begun else None
     if source is not None:
         start = take_over(net, entry.full_name, source, classes, image_size).to_dict()
     if recipe.sync_batchnorm:
-        net = team.synced(hardware.place(net))
-    stages = in_stages(net, recipe, (material.dataset.channels, image_size, image_size))
-    rule, store = material.prepared(entry, recipe, like)
-    batches = material.training_batches(rule, store, recipe, seed, hardware.device)
+        net = process_group.synced(hardware.place(net))
+    stages = in_stages(net, recipe, (training_data.dataset.channels, image_size, image_size))
+    rule, store = training_data.prepared(entry, recipe, like)
+    batches = training_data.training_batches(rule, store, recipe, seed, hardware.device)
     if len(batches) == 0:
         raise DataError("the training part holds no image; give more images, or another split.")
     if recipe.initial == "whitened":
-        whiten(net, material.batches("train", rule, store, batch_size=PATCHES_OF))
+        whiten(net, training_data.batches("train", rule, store, batch_size=PATCHES_OF))
     net = hardware.place(net)
     epochs = max(recipe.epochs, math.ceil(recipe.min_updates / len(batches)))
     setup = Setup(
         entry=entry,
         recipe=recipe.change(epochs=epochs, min_updates=0),
-        material=material,
+        training_data=training_data,
         hardware=hardware,
         net=net,
         rule=rule,
         batches=batches,
-        validation=material.batches("val", rule, store, hardware.device),
-        test=material.batches("test", rule, store, hardware.device),
+        validation=training_data.batches("val", rule, store, hardware.device),
+        test=training_data.batches("test", rule, store, hardware.device),
         seed=seed,
-        team=team,
+        process_group=process_group,
         start=start,
         stages=stages,
     )
@@ -176,7 +180,7 @@ def build_network(entry: models.Entry, recipe: Recipe, classes: int, channels: i
 
 def settled(setup: Setup) -> Setup:
     """The setup, computing in the way that is fastest here; see `_speed`."""
-    if setup.team.size > 1 or setup.recipe.optimizer == "sdlm":
+    if setup.process_group.size > 1 or setup.recipe.optimizer == "sdlm":
         if setup.recipe.compile == "on":
             raise UsageError("compile = on needs one process and an optimizer other than sdlm; leave it off.")
         return setup
@@ -195,12 +199,12 @@ def settled(setup: Setup) -> Setup:
     return dataclasses.replace(setup, hardware=hardware, net=hardware.place(setup.net))
 
 
-def rehearsed(setup: Setup, way: Way) -> Update:
+def rehearsed(setup: Setup, way: UpdateMode) -> Update:
     """An update of a copy of the network, computed that way, always on the first batch."""
     hardware = dataclasses.replace(setup.hardware, precision=way.precision, channels_last=way.channels_last)
     net = hardware.place(copy.deepcopy(setup.net)).train()
     rehearsal = dataclasses.replace(setup, hardware=hardware, net=net)
-    optimizer, loss_fn = build_trainee(rehearsal).optimizer, build_loss(rehearsal)  # frozen parts take less time
+    optimizer, loss_fn = build_learner(rehearsal).optimizer, build_loss(rehearsal)  # frozen parts take less time
     images, labels = next(setup.rows_of(setup.batches).epoch(0))
     called = compiled(net, [images], hardware.autocast())[0] if way.compiled else net
 
@@ -231,7 +235,7 @@ def epochs_within(setup: Setup, time_s: float, trial: int = 8) -> int:
     if not time_s > 0:
         raise UsageError("a time budget of {time_s:g} s: it must be above 0.", time_s=time_s)
     rehearsal = Setup(**{**setup.__dict__, "net": copy.deepcopy(setup.net)})
-    optimizer, loss_fn = build_trainee(rehearsal).optimizer, build_loss(setup)  # frozen parts take less time
+    optimizer, loss_fn = build_learner(rehearsal).optimizer, build_loss(setup)  # frozen parts take less time
     times = []
     stream = setup.rows_of(setup.batches).epoch(0)
     for _ in range(min(trial, len(setup.batches))):
@@ -252,8 +256,8 @@ def build_loss(setup: Setup) -> losses.Loss:
     if recipe.loss == "mse":
         return losses.mean_squared_error()
     if recipe.class_weights != "none":
-        labels = setup.material.labels[setup.material.split.train]
-        counts = np.bincount(labels, minlength=len(setup.material.dataset.classes))
+        labels = setup.training_data.labels[setup.training_data.split.train]
+        counts = np.bincount(labels, minlength=len(setup.training_data.dataset.classes))
         weights = losses.class_weights(recipe.class_weights, counts.tolist()).to(setup.hardware.device)
     if recipe.loss == "focal":
         return losses.focal(recipe.focal_gamma, recipe.label_smoothing, weights)
@@ -281,30 +285,30 @@ def build_optimizer(setup: Setup) -> torch.optim.Optimizer:
     )
 
 
-def build_companions(setup: Setup, optimizer: torch.optim.Optimizer) -> list[Companion]:
-    """What goes along with the training, by the recipe: see `training.companion`."""
-    companions: list[Companion] = []
+def build_callbacks(setup: Setup, optimizer: torch.optim.Optimizer) -> list[Callback]:
+    """What goes along with the training, by the recipe: see `training.callback`."""
+    callbacks: list[Callback] = []
     if isinstance(optimizer, StochasticDiagonalLM):
 
         def patterns(epoch: int) -> tuple[Tensor, Tensor]:
             return setup.batches.batch(setup.batches.order(epoch)[:500], epoch)
 
-        companions.append(CurvatureEstimate(optimizer, setup.net, patterns, build_loss(setup)))
+        callbacks.append(CurvatureEstimate(optimizer, setup.net, patterns, build_loss(setup)))
     if setup.stages is not None and setup.stages.frozen:
-        companions.append(setup.stages.freezing(setup.net))
+        callbacks.append(setup.stages.freezing(setup.net))
     if setup.recipe.filter_rms is not None:
-        companions.append(FilterRadius(setup.net, setup.recipe.filter_rms))
+        callbacks.append(FilterRadius(setup.net, setup.recipe.filter_rms))
     if setup.recipe.lookahead:
         updates = setup.recipe.epochs * len(setup.batches)
-        companions.append(Lookahead(setup.net, setup.recipe.lookahead, updates))
+        callbacks.append(Lookahead(setup.net, setup.recipe.lookahead, updates))
     if setup.recipe.ema is not None:
-        companions.append(WeightAverage(setup.net, setup.recipe.ema))
-    return companions
+        callbacks.append(WeightAverage(setup.net, setup.recipe.ema))
+    return callbacks
 
 
-def build_trainee(setup: Setup) -> Trainee:
+def build_learner(setup: Setup) -> Learner:
     optimizer = build_optimizer(setup)
-    return Trainee(setup.net, optimizer, build_companions(setup, optimizer))
+    return Learner(setup.net, optimizer, build_callbacks(setup, optimizer))
 
 
 def validator(setup: Setup) -> Callable[[nn.Module], Validation] | None:
@@ -315,14 +319,18 @@ def validator(setup: Setup) -> Callable[[nn.Module], Validation] | None:
     if len(setup.validation) == 0:
         return None
 
-    team, batches, own_targets = setup.team, setup.rows_of(setup.validation), reconstructs(setup.entry)
+    process_group, batches, own_targets = (
+        setup.process_group,
+        setup.rows_of(setup.validation),
+        reconstructs(setup.entry),
+    )
 
     def validate(net: nn.Module) -> Validation:
         net.eval()
         loss, hits, count = 0.0, 0, 0
         with torch.inference_mode(), setup.hardware.autocast():
             for step, (images, labels) in enumerate(batches.epoch(0)):
-                if team.share(len(labels), batches, step).images == 0:
+                if process_group.share(len(labels), batches, step).images == 0:
                     continue  # another rank counts them
                 outputs = net(images).float()
                 if own_targets:
@@ -331,7 +339,7 @@ def validator(setup: Setup) -> Callable[[nn.Module], Validation] | None:
                     loss += float(F.cross_entropy(outputs, labels, reduction="sum"))
                     hits += int((outputs.argmax(dim=1) == labels).sum())
                 count += len(labels)
-        loss, hits, count = team.add(torch.tensor([loss, hits, count], dtype=torch.float64)).tolist()
+        loss, hits, count = process_group.add(torch.tensor([loss, hits, count], dtype=torch.float64)).tolist()
         return Validation(loss / count, None if own_targets else hits / count)
 
     return validate

@@ -16,22 +16,22 @@ import torch
 from convatlas.message import Message, joined
 from convatlas.recipes.recipe import Recipe
 from convatlas.training import Hardware, compilation, hardware, trial
-from convatlas.training.trial import Timing, Update, Way
+from convatlas.training.trial import Timing, Update, UpdateMode
 
-Rehearse = Callable[[Way], Update]  # an update of the run's network, of a copy of it, computed that way
+Rehearse = Callable[[UpdateMode], Update]  # an update of the run's network, of a copy of it, computed that way
 
 
-def open_ways(recipe: Recipe, here: Hardware) -> list[Way]:
+def open_ways(recipe: Recipe, here: Hardware) -> list[UpdateMode]:
     """What the recipe leaves open, what the instruction set suggests first."""
     precision = [here.precision]
     if recipe.precision == "auto" and here.precision == "bf16":
         precision.append("fp32")  # without bf16 instructions autocast is slower, however long one measures
     layouts = [here.channels_last] if recipe.channels_last is not None else [True, False]
-    return trial.ways(precision, layouts)
+    return trial.update_modes(precision, layouts)
 
 
-def trial_key(network: str, shape: tuple[int, ...], here: Hardware, tried: list[Way]) -> str:
-    """What a measurement belongs to: machine, software, network, batch, and the ways that were compared."""
+def trial_key(network: str, shape: tuple[int, ...], here: Hardware, tried: list[UpdateMode]) -> str:
+    """What a measurement belongs to: machine, software, network, batch, and the update_modes that were compared."""
     of_machine = f"{hardware.processor_name(here.device)}, {here.threads} threads, torch {torch.__version__}"
     batch = " x ".join(str(side) for side in shape)
     return f"{of_machine}; {network}, {batch}; {here.allocator}; {'; '.join(str(way) for way in tried)}"

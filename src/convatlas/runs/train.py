@@ -22,22 +22,22 @@ from convatlas.runs.header import header
 from convatlas.runs.launch import Launch, same_everywhere
 from convatlas.runs.prepare import (
     Setup,
+    build_learner,
     build_loss,
     build_schedule,
-    build_trainee,
     compiled_for,
     prepare,
     validator,
 )
 from convatlas.runs.reconstruction import reconstruct, reconstructs, report
 from convatlas.runs.run import CONFIG, ENVIRONMENT, METRICS, REPORT, SPLIT, WEIGHTS, Run
-from convatlas.runs.training_data import Material
+from convatlas.runs.training_data import TrainingData
 from convatlas.training import Plan, checkpoint, distributed, journal
 from convatlas.training.loggers import Logger, Tracking, by_names
 from convatlas.visualization import run_report
 
 
-class Watcher(training.Observer):
+class RunListener(training.TrainingListener):
     """Hears a run from its beginning; the command line shows it, a test may count it."""
 
     def on_start(self, header: Mapping[str, str], epochs: int, updates_per_epoch: int) -> None: ...
@@ -50,7 +50,7 @@ class Watcher(training.Observer):
 
 def train(
     model: str,
-    data: str | Path | Dataset | Material = "digits",
+    data: str | Path | Dataset | TrainingData = "digits",
     recipe: str | Recipe = "modern",
     *,
     seed: int = 0,
@@ -60,7 +60,7 @@ def train(
     max_bad: float = 0.05,
     time_s: float | None = None,
     download: bool = False,
-    watcher: Watcher | None = None,
+    listener: RunListener | None = None,
     loggers: Sequence[Logger] = (),
     **settings: Any,
 ) -> Run:
@@ -69,12 +69,12 @@ def train(
     The weights are chosen by the validation part; the test part is looked at once, at the end.
 
     In processes that torchrun started, all call this alike and train one network together; the batch size is that of
-    all of them, rank 0 alone writes and is heard by its ``watcher``, and all return when the run is finished. A launch
+    all of them, rank 0 alone writes and is heard by its ``listener``, and all return when the run is finished. A launch
     that torchrun restarts goes on from its newest checkpoint.
 
     Args:
         model: a name of `list_models`.
-        data: what `open_data` opens, or a `Material` shared with other trainings.
+        data: what `open_data` opens, or a `TrainingData` shared with other trainings.
         recipe: ``"modern"``, ``"paper"``, a recipe's name, or a `Recipe`.
         out: the parent of the run directory.
         split: a split file to reuse instead of making a split.
@@ -93,45 +93,45 @@ def train(
         LostRankError: of several processes, another one ended or failed.
     """
     chosen = (recipe_for(model, recipe) if isinstance(recipe, str) else recipe).change(**settings)
-    team = distributed.join(chosen.rank_timeout_s)
-    watcher = watcher if watcher and team.leads else Watcher()
+    process_group = distributed.join(chosen.rank_timeout_s)
+    listener = listener if listener and process_group.leads else RunListener()
     launch = Launch.of(Path(out), {"model": model, "data": str(data), "recipe": chosen.to_dict(), "seed": seed})
-    begun = launch.begun(team)
+    begun = launch.begun(process_group)
     if begun is not None:
-        run = resume(begun, watcher=watcher, loggers=loggers)
-        if team.leads:
+        run = resume(begun, listener=listener, loggers=loggers)
+        if process_group.leads:
             launch.forget()
         return run
     if chosen.start_from is not None and Path(chosen.start_from).exists():
         chosen = chosen.change(start_from=str(Path(chosen.start_from).resolve()))
-    with team.together(), team.in_turn():
-        material = data if isinstance(data, Material) else Material(
+    with process_group.together(), process_group.in_turn():
+        training_data = data if isinstance(data, TrainingData) else TrainingData(
             data,
             seed=seed,
             split=Path(split) if split else None,
             on_bad=on_bad,
             max_bad=max_bad,
             validation_images=chosen.validation_images,
-            progress=watcher.on_images,
+            progress=listener.on_images,
         )  # fmt: skip
-        setup = prepare(model, material, chosen, seed, time_s if team.leads else None, download=download)
+        setup = prepare(model, training_data, chosen, seed, time_s if process_group.leads else None, download=download)
     if time_s is not None:  # by the clock of rank 0
-        setup = replace(setup, recipe=setup.recipe.change(epochs=int(team.tell(str(setup.recipe.epochs)))))
+        setup = replace(setup, recipe=setup.recipe.change(epochs=int(process_group.tell(str(setup.recipe.epochs)))))
     same_everywhere(setup)
     made = ""
-    with team.together():
-        if team.leads:
-            folder = directory.make(Path(out), setup.entry.full_name, material.dataset.source)
+    with process_group.together():
+        if process_group.leads:
+            folder = directory.make(Path(out), setup.entry.full_name, training_data.dataset.source)
             write_beginning(folder, setup)
             launch.remember(folder)
             made = str(folder)
-    run = carry_out(Path(team.tell(made)), setup, watcher, loggers)
-    if team.leads:
+    run = carry_out(Path(process_group.tell(made)), setup, listener, loggers)
+    if process_group.leads:
         launch.forget()
     return run
 
 
-def resume(folder: str | Path, *, watcher: Watcher | None = None, loggers: Sequence[Logger] = ()) -> Run:
+def resume(folder: str | Path, *, listener: RunListener | None = None, loggers: Sequence[Logger] = ()) -> Run:
     """Go on with an interrupted run where its newest whole checkpoint was; a finished one is returned as it is.
 
     On the same machine with the same number of threads the final weights have the same bits as without the
@@ -142,21 +142,21 @@ def resume(folder: str | Path, *, watcher: Watcher | None = None, loggers: Seque
         DataError: the data are no longer what the run was started with.
     """
     run = Run(folder)
-    team = distributed.join(run.recipe.rank_timeout_s)
-    watcher = watcher if watcher and team.leads else Watcher()
+    process_group = distributed.join(run.recipe.rank_timeout_s)
+    listener = listener if listener and process_group.leads else RunListener()
     if run.finished and run.result is not None:
-        watcher.on_note(Message("{run} is finished already", run=run.path))
+        listener.on_note(Message("{run} is finished already", run=run.path))
         return run
     data = run.config["data"]
-    with team.together(), team.in_turn():
-        material = Material(
+    with process_group.together(), process_group.in_turn():
+        training_data = TrainingData(
             data["source"],
             split=run.split_path,
             on_bad=data["on_bad"],
             max_bad=data["max_bad"],
-            progress=watcher.on_images,
+            progress=listener.on_images,
         )
-        if material.dataset.fingerprint != data["fingerprint"]:
+        if training_data.dataset.fingerprint != data["fingerprint"]:
             raise DataError(
                 "the data at {source} are no longer those of {run_path}: names, labels or files have changed. "
                 "Start a new run, or put the old data back.",
@@ -164,15 +164,15 @@ def resume(folder: str | Path, *, watcher: Watcher | None = None, loggers: Seque
                 run_path=run.path,
             )
         begun = run if checkpoint.saved(run.path) else None
-        setup = prepare(run.model, material, run.recipe, run.seed, None, begun=begun)
+        setup = prepare(run.model, training_data, run.recipe, run.seed, None, begun=begun)
     same_everywhere(setup)
     for name, then, now in (
-        ("processes", run.config["machine"].get("processes", 1), team.size),
+        ("processes", run.config["machine"].get("processes", 1), process_group.size),
         ("threads", run.config["machine"]["threads"], setup.hardware.threads),
         ("torch", run.environment["torch"], torch.__version__),
     ):
         if then != now:
-            watcher.on_note(
+            listener.on_note(
                 Message(
                     "{name} was {then} and is {now}: the result may differ in its last bits",
                     name=name,
@@ -180,13 +180,13 @@ def resume(folder: str | Path, *, watcher: Watcher | None = None, loggers: Seque
                     now=now,
                 )
             )
-    return carry_out(run.path, setup, watcher, loggers)
+    return carry_out(run.path, setup, listener, loggers)
 
 
 def write_beginning(folder: Path, setup: Setup) -> None:
     """config.toml, env.json and split.csv: what the run is, before it is."""
-    data = setup.material.dataset
-    write_split(folder / SPLIT, data, setup.material.split)
+    data = setup.training_data.dataset
+    write_split(folder / SPLIT, data, setup.training_data.split)
     directory.write_json(folder / ENVIRONMENT, training.environment())
     tables: dict[str, dict[str, Any]] = {
         "run": {
@@ -199,14 +199,15 @@ def write_beginning(folder: Path, setup: Setup) -> None:
             "source": str(Path(data.source).resolve()) if Path(data.source).exists() else data.source,
             "layout": data.layout,
             "fingerprint": data.fingerprint,
-            "on_bad": setup.material.on_bad,
-            "max_bad": setup.material.max_bad,
+            "on_bad": setup.training_data.on_bad,
+            "max_bad": setup.training_data.max_bad,
             "classes": list(data.classes),
-            "split": setup.material.split.rule,
+            "split": setup.training_data.split.rule,
         },
         "recipe": setup.recipe.to_dict() | resolved(setup.hardware),
         "preprocessing": setup.rule.to_dict(),
-        "machine": setup.hardware.to_dict() | ({"processes": setup.team.size} if setup.team.size > 1 else {}),
+        "machine": setup.hardware.to_dict()
+        | ({"processes": setup.process_group.size} if setup.process_group.size > 1 else {}),
     }
     if setup.start is not None:
         tables["start"] = setup.start
@@ -224,23 +225,23 @@ def resolved(hardware: training.Hardware) -> dict[str, Any]:
     }
 
 
-def carry_out(folder: Path, setup: Setup, watcher: Watcher, loggers: Sequence[Logger] = ()) -> Run:
+def carry_out(folder: Path, setup: Setup, listener: RunListener, loggers: Sequence[Logger] = ()) -> Run:
     """Train from the newest checkpoint on, or from the start; then choose the weights and evaluate them once."""
-    recipe, team = setup.recipe, setup.team
-    watcher.on_start(header(setup), recipe.epochs, len(setup.batches))
-    trainee = build_trainee(setup)
+    recipe, process_group = setup.recipe, setup.process_group
+    listener.on_start(header(setup), recipe.epochs, len(setup.batches))
+    learner = build_learner(setup)
     with ExitStack() as stack:
         state = training.State()
-        with team.together():
-            if team.leads:
+        with process_group.together():
+            if process_group.leads:
                 stack.enter_context(directory.only_one(folder))
             if checkpoint.saved(folder):
-                state, complaints = training.resume(folder, trainee)
+                state, complaints = training.resume(folder, learner)
                 for complaint in complaints:
-                    watcher.on_note(joined((complaint, Message("The one before it is used.")), " "))
-            elif setup.start is not None and team.leads:  # it may be gone when the run is to be continued
-                training.save_state(folder, trainee, state)
-        latest, earliest = team.agree(state.step, -state.step)
+                    listener.on_note(joined((complaint, Message("The one before it is used.")), " "))
+            elif setup.start is not None and process_group.leads:  # it may be gone when the run is to be continued
+                training.save_state(folder, learner, state)
+        latest, earliest = process_group.agree(state.step, -state.step)
         if latest != -earliest:
             raise CheckpointError(
                 "the processes found different checkpoints in {folder}, after {earliest} and {latest} updates. "
@@ -249,8 +250,8 @@ def carry_out(folder: Path, setup: Setup, watcher: Watcher, loggers: Sequence[Lo
                 earliest=-earliest,
                 latest=latest,
             )
-        told = [*loggers, *by_names(recipe.log)] if team.leads else []
-        tracking = Tracking(told, watcher, watcher.on_note)
+        told = [*loggers, *by_names(recipe.log)] if process_group.leads else []
+        tracking = Tracking(told, listener, listener.on_note)
         stack.enter_context(tracking.of_run(folder, recipe.to_dict(), state.step))
         plan = Plan(
             epochs=recipe.epochs,
@@ -267,7 +268,7 @@ def carry_out(folder: Path, setup: Setup, watcher: Watcher, loggers: Sequence[Lo
         called, compile_s = compiled_for(setup)
         state.compile_s += compile_s
         state = training.fit(
-            replace(trainee, called=called),
+            replace(learner, called=called),
             setup.rows_of(setup.batches),
             build_loss(setup),
             plan,
@@ -275,12 +276,12 @@ def carry_out(folder: Path, setup: Setup, watcher: Watcher, loggers: Sequence[Lo
             folder=folder,
             validate=validator(setup),
             state=state,
-            observer=tracking,
-            team=team,
+            listener=tracking,
+            process_group=process_group,
         )
-        with team.together(), training.judged(trainee.companions):
-            if team.leads:
-                finish(folder, setup, state, training.described(trainee.companions))
+        with process_group.together(), training.judged(learner.callbacks):
+            if process_group.leads:
+                finish(folder, setup, state, training.described(learner.callbacks))
                 tracking.artifact(folder / WEIGHTS)
                 tracking.artifact(folder / REPORT)
     return Run(folder)
@@ -296,7 +297,7 @@ def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> N
     else:
         epoch = epochs - 1
     assert epoch is not None  # keep = "best" has validations to choose by
-    seen = epochs * len(setup.material.split.train)
+    seen = epochs * len(setup.training_data.split.train)
     training_part = {
         "run": str(folder),
         "model": setup.entry.full_name,
@@ -316,7 +317,7 @@ def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> N
         lines.sync()
     identity = {
         "model": setup.entry.full_name,
-        "classes": list(setup.material.dataset.classes),
+        "classes": list(setup.training_data.dataset.classes),
         "preprocessing": setup.rule.to_dict(),
         "chosen_epoch": epoch,
     }
@@ -328,8 +329,8 @@ def judge_classifier(
     setup: Setup, result: dict[str, Any], score: float | None, epochs: list[dict[str, Any]]
 ) -> tuple[dict[str, Any], str]:
     """The run's result with its accuracy on the test part, and its report."""
-    data = setup.material.dataset
-    names = tuple(data.names[int(index)] for index in setup.material.split.test)
+    data = setup.training_data.dataset
+    names = tuple(data.names[int(index)] for index in setup.training_data.split.test)
     evaluation = evaluate(setup.net, setup.test.epoch(0), data.classes, names=names)
     result |= {
         "val_top1": score,
@@ -368,6 +369,7 @@ def printed_beside_measured(setup: Setup, evaluation: Evaluation) -> list[dict[s
     """
     if setup.recipe.name not in PAPER_RECIPES:
         return []
+    measured_protocol = f"{setup.training_data.dataset.source}, {evaluation.n} test images, {evaluation.protocol}"
     measured = {"error": evaluation.top1, "top1_error": evaluation.top1, "top5_error": evaluation.top5}
     return [
         {
@@ -377,7 +379,7 @@ def printed_beside_measured(setup: Setup, evaluation: Evaluation) -> list[dict[s
             "source": ", ".join(part for part in (figure.source, figure.where) if part),
             "verified": figure.verified,
             "measured_percent": None if hit is None else round(100 * (1 - hit), 4),
-            "measured_protocol": f"{setup.material.dataset.source}, {evaluation.n} test images, {evaluation.protocol}",
+            "measured_protocol": measured_protocol,
         }
         for figure in setup.entry.card.figures
         if figure.quantity in measured

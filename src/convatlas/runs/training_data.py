@@ -1,4 +1,4 @@
-"""`Material`: a data set opened once, split once, and its images decoded once for each way of preparing them."""
+"""`TrainingData`: a data set opened once, split once, and its images decoded once for each way of preparing them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MEMORY_SHARE = 0.25  # of the machine's, that resident images may take
 VALIDATION_SHARE = 0.15  # of what is not the test part, where the data give no validation part
 
 
-class Material:
+class TrainingData:
     """What one or several networks are trained on: the same images, the same parts."""
 
     def __init__(

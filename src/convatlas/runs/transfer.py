@@ -27,8 +27,8 @@ from convatlas.models.weights.published import fetched, published
 from convatlas.models.weights.read import read_tensors
 from convatlas.recipes.recipe import Recipe
 from convatlas.recipes.vgg import layers_from_a
+from convatlas.runs.loaded_network import rule_of
 from convatlas.runs.run import WEIGHTS, Run
-from convatlas.runs.subject import rule_of
 from convatlas.training import checkpoint
 from convatlas.training.freezing import Freezing
 
@@ -41,7 +41,7 @@ LAYER_MAPS: tuple[Callable[[str, str], LayerMap | None], ...] = (layers_from_a,)
 
 
 @dataclass(frozen=True)
-class Source:
+class InitialWeights:
     """Weights to start from, and what is known of their making.
 
     Attributes:
@@ -61,7 +61,7 @@ class Source:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def read_source(start_from: str, model: str, download: bool = False, image_size: int | None = None) -> Source:
+def read_source(start_from: str, model: str, download: bool = False, image_size: int | None = None) -> InitialWeights:
     """The weights of a run, of a file, or published ones by name.
 
     Args:
@@ -104,7 +104,7 @@ def written_here(path: Path) -> bool:
         return False  # no whole safetensors file; whoever reads it as what it is will say more
 
 
-def ours(path: Path, name: str) -> Source:
+def ours(path: Path, name: str) -> InitialWeights:
     """``model.safetensors`` of a run, which says what it is of."""
     tensors, identity = checkpoint.load(path)
     if not {"model", "classes", "preprocessing"} <= set(identity):
@@ -113,10 +113,10 @@ def ours(path: Path, name: str) -> Source:
             path=path,
         )
     rule = Preprocessing.from_dict(identity["preprocessing"])
-    return Source(name, identity["model"], tensors, tuple(identity["classes"]), rule)
+    return InitialWeights(name, identity["model"], tensors, tuple(identity["classes"]), rule)
 
 
-def foreign(path: Path, name: str, model: str, image_size: int | None) -> Source:
+def foreign(path: Path, name: str, model: str, image_size: int | None) -> InitialWeights:
     """Other people's weights of ``model``, whatever their number of classes and of channels."""
     entry = models.entry(model)
     net = models.create_model(model, image_size=image_size)
@@ -130,7 +130,7 @@ def foreign(path: Path, name: str, model: str, image_size: int | None) -> Source
     if (classes, channels) != (entry.num_classes, entry.input[0]):
         net = models.create_model(model, num_classes=classes, in_channels=channels, image_size=image_size)
     loaded = load_weights(net, path)
-    return Source(
+    return InitialWeights(
         name,
         entry.full_name,
         net.state_dict(),
@@ -143,7 +143,7 @@ def foreign(path: Path, name: str, model: str, image_size: int | None) -> Source
 
 
 @dataclass(frozen=True)
-class Start:
+class WeightTransfer:
     """What a network took over, for header and config.toml."""
 
     source: str
@@ -172,7 +172,9 @@ class Start:
         return {"said": self.said, "taken": len(self.taken), "new": list(self.new), "taken_sha256": self.sha256}
 
 
-def take_over(net: nn.Module, model: str, source: Source, classes: tuple[str, ...], image_size: int) -> Start:
+def take_over(
+    net: nn.Module, model: str, source: InitialWeights, classes: tuple[str, ...], image_size: int
+) -> WeightTransfer:
     """Give ``net``, built for ``classes``, the tensors of ``source``; its head stays new where the classes differ.
 
     The head is what has a row per class. All is checked before anything is loaded.
@@ -209,7 +211,9 @@ def take_over(net: nn.Module, model: str, source: Source, classes: tuple[str, ..
     digest = hashlib.sha256()
     for name in sorted(taken):
         digest.update(name.encode() + taken[name].contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return Start(source.name, tuple(taken), new, why_new(source, classes, layers, new, heads), digest.hexdigest())
+    return WeightTransfer(
+        source.name, tuple(taken), new, why_new(source, classes, layers, new, heads), digest.hexdigest()
+    )
 
 
 def layer_map(source: str, target: str) -> LayerMap:
@@ -250,7 +254,11 @@ def per_class(model: str, in_channels: int, image_size: int) -> frozenset[str]:
 
 
 def why_new(
-    source: Source, classes: tuple[str, ...], layers: LayerMap | None, new: tuple[str, ...], heads: frozenset[str]
+    source: InitialWeights,
+    classes: tuple[str, ...],
+    layers: LayerMap | None,
+    new: tuple[str, ...],
+    heads: frozenset[str],
 ) -> Message:
     reasons = []
     if any(name in heads for name in new):
@@ -299,7 +307,7 @@ def named(names: list[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Stages:
+class StageSettings:
     """The network in stages, how many of them are frozen at first, and each one's learning rate."""
 
     all: tuple[Stage, ...]
@@ -351,7 +359,7 @@ class Stages:
         return divided
 
 
-def in_stages(net: nn.Module, recipe: Recipe, image: tuple[int, int, int]) -> Stages | None:
+def in_stages(net: nn.Module, recipe: Recipe, image: tuple[int, int, int]) -> StageSettings | None:
     """What the recipe freezes and slows down; None where it does neither.
 
     Raises:
@@ -378,4 +386,4 @@ def in_stages(net: nn.Module, recipe: Recipe, image: tuple[int, int, int]) -> St
             name=found[-1].name,
             found=", ".join(stage.name for stage in found),
         )
-    return Stages(found, frozen, recipe.unfreeze_every if frozen else 0, recipe.stage_lr_decay)
+    return StageSettings(found, frozen, recipe.unfreeze_every if frozen else 0, recipe.stage_lr_decay)

@@ -3,22 +3,22 @@
 It receives a network and batches and names neither; `recipes` does the wiring.
 """
 
-from convatlas.training.companion import Companion, WeightAverage, described, judged
+from convatlas.training.callback import Callback, WeightAverage, described, judged
 from convatlas.training.hardware import Hardware, choose, environment
+from convatlas.training.learner import Learner
 from convatlas.training.lookahead import Lookahead
-from convatlas.training.loop import Observer, Plan, State, Validation, fit, resume, save_state
+from convatlas.training.loop import Plan, State, TrainingListener, Validation, fit, resume, save_state
 from convatlas.training.step import StepResult, train_step
-from convatlas.training.trainee import Trainee
 
 __all__ = [
-    "Companion",
+    "Callback",
     "Hardware",
     "Lookahead",
-    "Observer",
+    "TrainingListener",
     "Plan",
     "State",
     "StepResult",
-    "Trainee",
+    "Learner",
     "Validation",
     "WeightAverage",
     "choose",

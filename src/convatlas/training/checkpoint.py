@@ -22,7 +22,7 @@ from torch import Tensor
 
 from convatlas.errors import CheckpointError, TrainingError
 from convatlas.message import Message, joined, of_system
-from convatlas.training.trainee import Trainee
+from convatlas.training.learner import Learner
 
 SCHEMA = 1
 _NO_DIGEST = "0" * 64  # stands in the header while the digest of the file is taken
@@ -132,38 +132,38 @@ def newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any], list[
     raise CheckpointError("nothing to resume in {folder}. {detail}", folder=folder, detail=detail)
 
 
-def pack(trainee: Trainee) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def pack(learner: Learner) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Everything that changes during training, as flat tensors and JSON."""
-    tensors = {f"net.{name}": tensor for name, tensor in trainee.net.state_dict().items()}
-    scalars: dict[str, Any] = {"optimizer": {}, "companions": {}}
-    for number, values in trainee.optimizer.state_dict()["state"].items():
+    tensors = {f"net.{name}": tensor for name, tensor in learner.net.state_dict().items()}
+    scalars: dict[str, Any] = {"optimizer": {}, "callbacks": {}}
+    for number, values in learner.optimizer.state_dict()["state"].items():
         for key, value in values.items():
             if isinstance(value, Tensor):
                 tensors[f"optimizer.{number}.{key}"] = value
             else:
                 scalars["optimizer"][f"{number}.{key}"] = value
-    for companion in trainee.companions:
-        own, scalars["companions"][companion.name] = companion.state()
-        tensors |= {f"companion.{companion.name}.{key}": tensor for key, tensor in own.items()}
+    for callback in learner.callbacks:
+        own, scalars["callbacks"][callback.name] = callback.state()
+        tensors |= {f"callback.{callback.name}.{key}": tensor for key, tensor in own.items()}
     return tensors, scalars
 
 
-def unpack(tensors: dict[str, Tensor], scalars: dict[str, Any], trainee: Trainee) -> None:
-    """Put back what `pack` took, into a trainee built the same way.
+def unpack(tensors: dict[str, Tensor], scalars: dict[str, Any], learner: Learner) -> None:
+    """Put back what `pack` took, into a learner built the same way.
 
     Raises:
-        CheckpointError: names or shapes that do not fit this network, or other companions.
+        CheckpointError: names or shapes that do not fit this network, or other callbacks.
     """
-    optimizer, companions = trainee.optimizer, trainee.companions
-    names = [companion.name for companion in companions]
-    if sorted(names) != sorted(scalars["companions"]):
+    optimizer, callbacks = learner.optimizer, learner.callbacks
+    names = [callback.name for callback in callbacks]
+    if sorted(names) != sorted(scalars["callbacks"]):
         raise CheckpointError(
             "the checkpoint was written with {there} beside the network, the "
             "run has {here}: these are not the run's own settings.",
-            there=", ".join(scalars["companions"]) or Message("nothing"),
+            there=", ".join(scalars["callbacks"]) or Message("nothing"),
             here=", ".join(names) or Message("nothing"),
         )
-    load_network(tensors, trainee.net)
+    load_network(tensors, learner.net)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     states: dict[int, dict[str, Any]] = {}
     for name, tensor in tensors.items():
@@ -174,10 +174,10 @@ def unpack(tensors: dict[str, Tensor], scalars: dict[str, Any], trainee: Trainee
         number, _, key = name.partition(".")
         states.setdefault(int(number), {})[key] = value
     optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
-    for companion in companions:
-        prefix = f"companion.{companion.name}."
+    for callback in callbacks:
+        prefix = f"callback.{callback.name}."
         own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-        companion.load(own, scalars["companions"][companion.name])
+        callback.load(own, scalars["callbacks"][callback.name])
 
 
 def _laid_out_like(parameter: Tensor, tensor: Tensor) -> Tensor:

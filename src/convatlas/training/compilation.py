@@ -1,6 +1,6 @@
 """torch.compile for the updates of a run: whether it works here, and what it cost.
 
-The network itself stays as it is, for validation, checkpoints and companions; only its training is compiled.
+The network itself stays as it is, for validation, checkpoints and callbacks; only its training is compiled.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 from torch.overrides import TorchFunctionMode
 
 from convatlas.errors import RecipeError
-from convatlas.training.companion import Companion
+from convatlas.training.callback import Callback
 from convatlas.training.losses import Loss
 
 
@@ -53,7 +53,7 @@ class StochasticDiagonalLM(torch.optim.Optimizer):
                 self.state[parameter]["step_size"] = 1 / (group["mu"] + curvatures[parameter])
 
 
-class CurvatureEstimate(Companion):
+class CurvatureEstimate(Callback):
     """Calls `StochasticDiagonalLM.estimate` before each pass; what it found is the optimizer's state.
 
     Args:

@@ -66,8 +66,8 @@ class SharedBatches(Protocol):
         """Images of the batch of a step, over all ranks."""
 
 
-class Team:
-    """The ranks of one training. This one is the team of a single process: nothing is sent, nothing is paid."""
+class ProcessGroup:
+    """The processes of one training. This class is the group of a single process: nothing is communicated."""
 
     rank = 0
     size = 1
@@ -125,7 +125,7 @@ class Team:
         yield
 
     def replica(self, net: nn.Module, before: nn.Module | None = None) -> nn.Module:
-        """``net`` as it is called in training: its gradients become the team's.
+        """``net`` as it is called in training: its gradients become the process group's.
 
         Args:
             before: the replica used so far, given back if the same parameters are trained as then.
@@ -144,10 +144,10 @@ class Team:
         """After an update, the same running statistics of batch norm everywhere: the mean over the ranks."""
 
 
-ALONE = Team()
+SINGLE_PROCESS = ProcessGroup()
 
 
-class Ranks(Team):
+class TorchProcessGroup(ProcessGroup):
     """Several processes, joined by torch.distributed; made by `join`."""
 
     def __init__(self, timeout_s: float) -> None:
@@ -200,7 +200,7 @@ class Ranks(Team):
 
     def share(self, rows: int, batches: object, step: int) -> Share:
         total = cast(SharedBatches, batches).images_in(step)
-        # a batch smaller than the team was computed by all, as a whole, and is counted by rank 0
+        # a batch smaller than the process group was computed by all, as a whole, and is counted by rank 0
         images = rows if total >= self.size or self.leads else 0
         # DDP's average is 1/size sum_r weight_r mean_r; it shall be 1/total sum_r images_r mean_r
         return Share(images, total // self.size or total, images * self.size / total)
@@ -282,8 +282,8 @@ class Ranks(Team):
     def synced(self, net: nn.Module) -> nn.Module:
         """The same network with `torch.nn.SyncBatchNorm` on a GPU, and with our own on a CPU, which torch's refuses.
 
-        Of a batch smaller than the team, which each rank computes as a whole, torch's counts every copy: mean and
-        variance are right, but the running variance is made unbiased as if there were so many more images.
+        When a batch has fewer images than there are processes, each rank computes it whole, and torch's module
+        counts every copy: mean and variance are right, but the unbiased running variance uses too large a count.
         """
         if next(net.parameters()).is_cuda:
             converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(net)
@@ -355,8 +355,8 @@ def launched(environment: dict[str, str] | os._Environ[str] = os.environ) -> boo
 
 
 @functools.cache
-def join(timeout_s: float = 30.0) -> Team:
-    """The team this process belongs to, by torchrun's variables; called by all ranks alike.
+def join(timeout_s: float = 30.0) -> ProcessGroup:
+    """The process group this process belongs to, by torchrun's variables; called by all ranks alike.
 
     The process group is made once and lives as long as the process.
 
@@ -364,7 +364,7 @@ def join(timeout_s: float = 30.0) -> Team:
         LostRankError: the others did not come.
     """
     if not launched():
-        return ALONE
+        return SINGLE_PROCESS
     if not dist.is_initialized():
         try:
             given, rank, size = next(dist.rendezvous("env://", timeout=PATIENCE))
@@ -375,7 +375,7 @@ def join(timeout_s: float = 30.0) -> Team:
                 "the processes of this training did not find each other: {error}", error=error
             ) from error
         atexit.register(leave)
-    return Ranks(timeout_s)
+    return TorchProcessGroup(timeout_s)
 
 
 def of_this_start(store: dist.Store, rank: int, size: int) -> dist.Store:
@@ -412,19 +412,19 @@ def leave() -> None:
         dist.destroy_process_group()
 
 
-def refuse_contradictions(batch_size: int, accumulate: int, team: Team) -> None:
+def refuse_contradictions(batch_size: int, accumulate: int, process_group: ProcessGroup) -> None:
     """Every rank needs an image of every part of a batch.
 
     Raises:
         RecipeError: a batch smaller than the number of processes.
     """
-    if batch_size // accumulate < team.size:
+    if batch_size // accumulate < process_group.size:
         parts = Message(" in {n} parts", n=accumulate) if accumulate > 1 else ""
         raise RecipeError(
             "a batch of {batch_size} images{parts} cannot be shared among {size} processes: batch_size is that "
             "of all together. Pass --batch-size {least} or more, or start fewer processes.",
             batch_size=batch_size,
             parts=parts,
-            size=team.size,
-            least=accumulate * team.size,
+            size=process_group.size,
+            least=accumulate * process_group.size,
         )

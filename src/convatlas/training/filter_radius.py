@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from convatlas.errors import RecipeError
-from convatlas.training.companion import Companion
+from convatlas.training.callback import Callback
 
 
-class FilterRadius(Companion):
+class FilterRadius(Callback):
     """After every update, each filter of a convolution whose root mean square exceeds ``radius`` is scaled back to it.
 
     Zeiler and Fergus, arXiv:1311.2901, section 3.1: "crucial, especially in the first layer of the model", where a few

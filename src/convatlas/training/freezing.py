@@ -15,10 +15,10 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
 
-from convatlas.training.companion import Companion, Packed
+from convatlas.training.callback import Callback, Packed
 
 
-class Freezing(Companion):
+class Freezing(Callback):
     """The first ``count`` parts of a network frozen, one fewer after every ``thaw_every`` epochs.
 
     Gradual unfreezing: Howard and Ruder, arXiv:1801.06146, section 3.3. What is frozen is a function of the epoch.

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from convatlas.errors import Interrupted, MissingDependencyError, RecipeError, UnknownNameError
 from convatlas.message import Message
-from convatlas.training.loop import Observer, State
+from convatlas.training.loop import State, TrainingListener
 
 
 class Logger(Protocol):
@@ -161,11 +161,11 @@ def by_names(names: str) -> list[Logger]:
     return [KINDS[name]() for name in wanted]
 
 
-class Tracking(Observer):
-    """Passes what ``observer`` hears on to the loggers too, and drops one that fails, with a ``note``."""
+class Tracking(TrainingListener):
+    """Passes what ``listener`` hears on to the loggers too, and drops one that fails, with a ``note``."""
 
-    def __init__(self, loggers: Sequence[Logger], observer: Observer, note: Callable[[str], None]) -> None:
-        self._loggers, self._observer, self._note = list(loggers), observer, note
+    def __init__(self, loggers: Sequence[Logger], listener: TrainingListener, note: Callable[[str], None]) -> None:
+        self._loggers, self._observer, self._note = list(loggers), listener, note
 
     def on_step(self, state: State, loss: float, images_per_s: float) -> None:
         self._observer.on_step(state, loss, images_per_s)

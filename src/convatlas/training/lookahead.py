@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.errors import CheckpointError
-from convatlas.training.companion import Companion, Packed
+from convatlas.training.callback import Callback, Packed
 
 
-class Lookahead(Companion):
+class Lookahead(Callback):
     """After every ``every`` updates: slow <- d slow + (1 - d) fast, then fast <- slow.
 
     Zhang, Lucas, Hinton and Ba, arXiv:1907.08610, with a constant d; here d = 0.95^5 (n / N)^3 after n of N updates,

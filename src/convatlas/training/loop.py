@@ -1,7 +1,7 @@
 """The loop: epochs of updates, a validation after each, a journal, checkpoints, and a way to stop and go on.
 
 Every random number of an update is keyed by (seed, update), every batch by (seed, epoch, sample), so the state of a
-run is what `State` lists, the network, the optimizer and their companions, and nothing else: a run that was killed and
+run is what `State` lists, the network, the optimizer and their callbacks, and nothing else: a run that was killed and
 resumed ends with the same bits as one that was not.
 """
 
@@ -20,15 +20,15 @@ from torch import Tensor, nn
 from convatlas.errors import Interrupted, NonFiniteLossError
 from convatlas.message import Message
 from convatlas.training import checkpoint, optim
-from convatlas.training.companion import described, judged
-from convatlas.training.distributed import ALONE, Team
+from convatlas.training.callback import described, judged
+from convatlas.training.distributed import SINGLE_PROCESS, ProcessGroup
 from convatlas.training.hardware import Hardware
 from convatlas.training.journal import Journal, NoJournal
+from convatlas.training.learner import Learner
 from convatlas.training.losses import Loss
 from convatlas.training.schedule import Progress, Schedule, constant
 from convatlas.training.signals import StopRequest
 from convatlas.training.step import StepResult, train_step
-from convatlas.training.trainee import Trainee
 
 LOOK_EVERY = 20  # updates between two looks at the running loss: a look waits for the device
 EXPLODED = 1e4  # a mean loss no training here comes back from, whatever its unit
@@ -96,7 +96,7 @@ class Validation:
         return -self.loss if self.top1 is None else self.top1
 
 
-class Observer:
+class TrainingListener:
     """Hears how a run goes; a progress bar overrides what it wants to show."""
 
     def on_step(self, state: State, loss: float, images_per_s: float) -> None: ...
@@ -105,7 +105,7 @@ class Observer:
 
 
 def fit(
-    trainee: Trainee,
+    learner: Learner,
     batches: EpochBatches,
     loss: Loss,
     plan: Plan,
@@ -114,33 +114,42 @@ def fit(
     folder: Path,
     validate: Callable[[nn.Module], Validation] | None = None,
     state: State | None = None,
-    observer: Observer | None = None,
-    team: Team = ALONE,
+    listener: TrainingListener | None = None,
+    process_group: ProcessGroup = SINGLE_PROCESS,
 ) -> State:
-    """Train ``trainee`` in place, from ``state`` on, with journal and checkpoints in ``folder``.
+    """Train ``learner`` in place, from ``state`` on, with journal and checkpoints in ``folder``.
 
-        fit(Trainee(net, torch.optim.SGD(net.parameters(), lr=0.1)), batches, losses.cross_entropy(),
+        fit(Learner(net, torch.optim.SGD(net.parameters(), lr=0.1)), batches, losses.cross_entropy(),
             Plan(epochs=3, lr=0.1, seed=0), hardware=choose(), folder=Path("run"))
 
     Of several processes each calls this alike, with its own rows of the batches; rank 0 alone writes.
 
-    Validated and kept are the weights that the companions put in place; the network is left with the trained ones.
+    Validated and kept are the weights that the callbacks put in place; the network is left with the trained ones.
 
     Raises:
         NonFiniteLossError: the loss became nan or inf; no checkpoint is written after that.
         Interrupted: Ctrl-C or SIGTERM, on whichever rank; a checkpoint of the last finished update was written.
         LostRankError: another rank ended or did not answer; nothing is written after that.
     """
-    return Session(
-        trainee, batches, loss, plan, hardware, folder, validate, state or State(), observer or Observer(), team
+    return FitLoop(
+        learner,
+        batches,
+        loss,
+        plan,
+        hardware,
+        folder,
+        validate,
+        state or State(),
+        listener or TrainingListener(),
+        process_group,
     ).run()
 
 
 @dataclass
-class Session:
+class FitLoop:
     """One sitting of a training: from where the state is to the end, or to what stops it. See `fit`."""
 
-    trainee: Trainee
+    learner: Learner
     batches: EpochBatches
     loss: Loss
     plan: Plan
@@ -148,14 +157,14 @@ class Session:
     folder: Path
     validate: Callable[[nn.Module], Validation] | None
     state: State
-    observer: Observer
-    team: Team
+    listener: TrainingListener
+    process_group: ProcessGroup
     journal: Journal = field(init=False)
     stop: StopRequest = field(init=False)
 
     def __post_init__(self) -> None:
         self.steps = len(self.batches)  # of an epoch
-        self.replica: nn.Module | None = None  # of the network, as the team's updates call it
+        self.replica: nn.Module | None = None  # of the network, as the process group's updates call it
         self.waiting: list[StepResult] = []  # updates that nobody has looked at yet
         self.autocast = self.hardware.autocast()  # one for all updates: it takes longer to build than to enter
         self.lr = self.plan.lr  # of the last update
@@ -163,8 +172,12 @@ class Session:
         self.saved_at = time.monotonic()
 
     def run(self) -> State:
-        journal = Journal(self.folder / "metrics.jsonl", self.state.journal_bytes) if self.team.leads else NoJournal()
-        with journal as self.journal, StopRequest() as self.stop, self.team.watched():
+        journal = (
+            Journal(self.folder / "metrics.jsonl", self.state.journal_bytes)
+            if self.process_group.leads
+            else NoJournal()
+        )
+        with journal as self.journal, StopRequest() as self.stop, self.process_group.watched():
             while not self.over:
                 epoch, first = divmod(self.state.step, self.steps)
                 self.enter(epoch, first)
@@ -188,46 +201,47 @@ class Session:
 
     def enter(self, epoch: int, first: int) -> None:
         """Make ready for update ``first`` of an epoch, which is not 0 where the last sitting ended in its middle."""
-        self.trainee.net.train()
+        self.learner.net.train()
         if first == 0:
             self.state.start_epoch()
-            for companion in self.trainee.companions:
-                companion.before_epoch(epoch)
-        self.replica = self.team.replica(self.trainee.in_updates, self.replica)
+            for callback in self.learner.callbacks:
+                callback.before_epoch(epoch)
+        self.replica = self.process_group.replica(self.learner.in_updates, self.replica)
         self.looked_at = time.perf_counter()
 
     def update(self, images: Tensor, labels: Tensor) -> None:
-        trainee, plan, state, team = self.trainee, self.plan, self.state, self.team
+        learner, plan, state, process_group = self.learner, self.plan, self.state, self.process_group
         assert self.replica is not None
         self.lr = plan.lr * plan.schedule(Progress(state.step, self.steps, plan.epochs * self.steps, state.scores))
-        optim.set_lr(trainee.optimizer, self.lr)
-        seed_update(plan.seed, state.step, team.rank)
+        optim.set_lr(learner.optimizer, self.lr)
+        seed_update(plan.seed, state.step, process_group.rank)
         self.waiting.append(
             train_step(
-                self.replica, images, labels, self.loss, trainee.optimizer, self.autocast, plan.max_grad_norm,
-                plan.accumulate, share=team.share(len(labels), self.batches, state.step), team=team,
+                self.replica, images, labels, self.loss, learner.optimizer, self.autocast, plan.max_grad_norm,
+                plan.accumulate, share=process_group.share(len(labels), self.batches, state.step),
+                process_group=process_group,
             )
         )  # fmt: skip
-        team.average_statistics(trainee.net)
+        process_group.average_statistics(learner.net)
         state.step += 1
-        for companion in trainee.companions:
-            companion.after_update(state.step)
+        for callback in learner.callbacks:
+            callback.after_update(state.step)
 
     def agreed(self) -> tuple[int, bool]:
-        """The signal that stops the team, or 0, and whether a checkpoint is due: the same on every rank."""
+        """The signal that stops the process group, or 0, and whether a checkpoint is due: the same on every rank."""
         every = self.plan.checkpoint_every_steps
         due = every is not None and self.state.step % every == 0
-        late = self.team.leads and time.monotonic() - self.saved_at > self.plan.checkpoint_every_s
-        stopped, saving = self.team.agree(self.stop.signal_number or 0, due or late)
+        late = self.process_group.leads and time.monotonic() - self.saved_at > self.plan.checkpoint_every_s
+        stopped, saving = self.process_group.agree(self.stop.signal_number or 0, due or late)
         return stopped, bool(saving)
 
     def look(self) -> None:
         """Wait for the device, and take in what the updates since the last look saw."""
-        loss, images = take_in(self.state, self.waiting, self.team)
+        loss, images = take_in(self.state, self.waiting, self.process_group)
         now = time.perf_counter()
         seconds, self.looked_at = now - self.looked_at, now
         self.state.train_s += seconds
-        self.observer.on_step(self.state, loss, images / max(1e-9, seconds))
+        self.listener.on_step(self.state, loss, images / max(1e-9, seconds))
         refuse_divergence(loss, self.state, self.plan)
 
     def pause(self, stopped: int, due: bool) -> None:
@@ -239,13 +253,13 @@ class Session:
             raise interrupted(self.folder, self.state, stopped)
 
     def save(self) -> None:
-        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.trainee.net.parameters()):
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.learner.net.parameters()):
             raise diverged(Message("a weight is not finite"), self.state, self.plan)
-        if self.team.leads:
+        if self.process_group.leads:
             self.journal.sync()
             self.state.journal_bytes = self.journal.length
-            save_state(self.folder, self.trainee, self.state)
-        self.team.wait()
+            save_state(self.folder, self.learner, self.state)
+        self.process_group.wait()
         self.saved_at = time.monotonic()
 
     def judge(self, epoch: int) -> None:
@@ -258,13 +272,13 @@ class Session:
             "train_top1": state.hits / state.images if self.plan.classifies else None,
             "val_loss": None,
             "val_top1": None,
-            "weights": described(self.trainee.companions),
+            "weights": described(self.learner.callbacks),
             "lr": self.lr,
             "train_s": round(state.train_s, 3),
         }
-        with judged(self.trainee.companions):
+        with judged(self.learner.callbacks):
             if self.validate is not None:
-                validation = self.validate(self.trainee.net)
+                validation = self.validate(self.learner.net)
                 finite = math.isfinite(validation.loss)
                 line |= {"val_loss": validation.loss if finite else None, "val_top1": validation.top1}
                 state.scores.append(validation.score)
@@ -272,22 +286,22 @@ class Session:
                     state.best_epoch = epoch
                     self.keep_best(epoch, validation)
             self.journal.write("epoch", **line)
-            self.observer.on_epoch(line)
-            self.team.wait()  # for rank 0, which wrote
+            self.listener.on_epoch(line)
+            self.process_group.wait()  # for rank 0, which wrote
 
     def keep_best(self, epoch: int, validation: Validation) -> None:
-        if self.team.leads:
-            tensors = {f"net.{name}": tensor for name, tensor in self.trainee.net.state_dict().items()}
+        if self.process_group.leads:
+            tensors = {f"net.{name}": tensor for name, tensor in self.learner.net.state_dict().items()}
             checkpoint.save(checkpoint.best(self.folder), tensors, {"epoch": epoch, "val_top1": validation.top1})
 
 
-def take_in(state: State, waiting: list[StepResult], team: Team) -> tuple[float, int]:
+def take_in(state: State, waiting: list[StepResult], process_group: ProcessGroup) -> tuple[float, int]:
     """Add the updates since the last look to the epoch's sums; their mean loss and number of images."""
     losses = torch.stack([result.loss * result.images for result in waiting]).double()
     hits = torch.stack([result.hits for result in waiting]).sum()
     images = sum(result.images for result in waiting)
     counts = losses.new_tensor([images])
-    *summed, all_hits, all_images = team.add(torch.cat((losses, hits.double().view(1), counts))).tolist()
+    *summed, all_hits, all_images = process_group.add(torch.cat((losses, hits.double().view(1), counts))).tolist()
     for loss in summed:  # one by one: the sum must not depend on where a look fell
         state.loss_sum += loss
     state.hits += int(all_hits)
@@ -296,20 +310,20 @@ def take_in(state: State, waiting: list[StepResult], team: Team) -> tuple[float,
     return sum(summed) / all_images, int(all_images)
 
 
-def save_state(folder: Path, trainee: Trainee, state: State) -> None:
-    tensors, scalars = checkpoint.pack(trainee)
+def save_state(folder: Path, learner: Learner, state: State) -> None:
+    tensors, scalars = checkpoint.pack(learner)
     checkpoint.save(checkpoint.numbered(folder, state.step), tensors, {"state": asdict(state), **scalars})
     checkpoint.prune(folder)
 
 
-def resume(folder: Path, trainee: Trainee) -> tuple[State, list[Message]]:
+def resume(folder: Path, learner: Learner) -> tuple[State, list[Message]]:
     """Put everything where the newest whole checkpoint was; complaints name damaged ones passed over.
 
     Raises:
         CheckpointError: none is whole, or it is of other settings.
     """
     _, tensors, content, complaints = checkpoint.newest(folder)
-    checkpoint.unpack(tensors, content, trainee)
+    checkpoint.unpack(tensors, content, learner)
     return State(**content["state"]), complaints
 
 

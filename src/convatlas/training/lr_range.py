@@ -19,10 +19,10 @@ from torch import Tensor
 from convatlas.errors import NonFiniteLossError, UsageError
 from convatlas.message import Message
 from convatlas.training import optim
+from convatlas.training.learner import Learner
 from convatlas.training.loop import seed_update
 from convatlas.training.losses import Loss
 from convatlas.training.step import train_step
-from convatlas.training.trainee import Trainee
 
 DIVERGED = 4.0  # times the lowest running loss
 MEMORY = 0.9  # of the running loss: about ten updates
@@ -57,7 +57,7 @@ class LrRange:
 
 
 def lr_range(
-    trainee: Trainee,
+    learner: Learner,
     batches: Iterator[tuple[Tensor, Tensor]],
     loss_fn: Loss,
     *,
@@ -69,12 +69,12 @@ def lr_range(
     max_grad_norm: float | None = None,
     accumulate: int = 1,
 ) -> LrRange:
-    """Train ``trainee`` from ``low`` to ``high``, exponentially; it is spent afterwards, so give a copy.
+    """Train ``learner`` from ``low`` to ``high``, exponentially; it is spent afterwards, so give a copy.
 
-    Its companions are not told: an average of weights at ever other rates would say nothing.
+    Its callbacks are not told: an average of weights at ever other rates would say nothing.
 
     Args:
-        trainee: the ``lr_scale`` of its optimizer's groups counts.
+        learner: the ``lr_scale`` of its optimizer's groups counts.
         batches: as many as there are updates, at least; training batches as the run would see them.
 
     Raises:
@@ -92,7 +92,7 @@ def lr_range(
     lrs: list[float] = []
     losses: list[float] = []
     running, lowest, diverged = 0.0, math.inf, None
-    net, optimizer = trainee.net.train(), trainee.optimizer
+    net, optimizer = learner.net.train(), learner.optimizer
     for update, (lr, (images, labels)) in enumerate(zip(sweep, islice(batches, updates), strict=True)):
         optim.set_lr(optimizer, lr)
         seed_update(seed, update)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from convatlas.training.distributed import ALONE, Share, Team
+from convatlas.training.distributed import SINGLE_PROCESS, ProcessGroup, Share
 from convatlas.training.losses import Loss
 
 
@@ -18,7 +18,7 @@ class StepResult(NamedTuple):
 
     loss: Tensor  # mean over the batch
     hits: Tensor  # images whose largest logit is the label's; none where the target is an image
-    images: int  # that count; of a rank in a batch smaller than the team it may be none
+    images: int  # that count; of a rank in a batch smaller than the process group it may be none
     grad_norm: Tensor | None  # L2 over all gradients before clipping; None when nothing is clipped
 
 
@@ -32,7 +32,7 @@ def train_step(
     max_grad_norm: float | None = None,
     accumulate: int = 1,
     share: Share | None = None,
-    team: Team = ALONE,
+    process_group: ProcessGroup = SINGLE_PROCESS,
 ) -> StepResult:
     """Make one update of ``net`` on images (N, C, H, W) float32 and labels (N,) int64, or (N, K) shares.
 
@@ -44,12 +44,12 @@ def train_step(
         share: where these images are one rank's rows of a batch of ``team``; then ``net`` is its replica.
     """
     share = share or Share(len(images), len(images))
-    team.counts(share)
+    process_group.counts(share)
     optimizer.zero_grad(set_to_none=True)
     losses, hits = [], []
     parts = list(in_parts(images, labels, min(accumulate, share.least_rows)))
     for number, (part, targets) in enumerate(parts, start=1):
-        with nullcontext() if number == len(parts) else team.alone(net):
+        with nullcontext() if number == len(parts) else process_group.alone(net):
             with autocast or nullcontext():
                 outputs = net(part)  # (N, K), or with auxiliary heads (N, K) each
             logits = getattr(outputs, "logits", outputs).float()  # the loss is computed in fp32 whatever the net was

@@ -29,7 +29,7 @@ REPAID = 2.0  # compiling must save so many times its own time
 
 
 @dataclass(frozen=True)
-class Way:
+class UpdateMode:
     """How an update is computed."""
 
     precision: str  # "bf16" (autocast) or "fp32"
@@ -45,7 +45,7 @@ class Way:
 class Timing:
     """What a way took. Measured."""
 
-    way: Way
+    way: UpdateMode
     update_s: float  # median, seconds
     compile_s: float = 0.0  # before the first update, seconds
 
@@ -57,13 +57,13 @@ class Timing:
 Update = Callable[[], Tensor]  # makes one update and gives its loss: who reads it has waited for the device
 
 
-def ways(precision: Iterable[str], channels_last: Iterable[bool]) -> list[Way]:
+def update_modes(precision: Iterable[str], channels_last: Iterable[bool]) -> list[UpdateMode]:
     """Every combination, the first of each, which the instruction set suggests, in front."""
-    return [Way(each, layout) for each in precision for layout in channels_last]
+    return [UpdateMode(each, layout) for each in precision for layout in channels_last]
 
 
 def worth_a_trial(count: int, updates: int) -> bool:
-    """Whether trying ``count`` ways costs no more than `SHARE` of a run of so many updates."""
+    """Whether trying ``count`` update_modes costs no more than `SHARE` of a run of so many updates."""
     return count > 1 and count * (WARM_UP + TIMED) <= SHARE * updates
 
 
@@ -72,7 +72,7 @@ def worth_compiling_a_trial(eager: Timing, updates: int) -> bool:
     return eager.update_s * updates * SHARE >= COMPILER_S
 
 
-def measure(tried: Sequence[Way], prepare: Callable[[Way], Update]) -> list[Timing]:
+def measure(tried: Sequence[UpdateMode], prepare: Callable[[UpdateMode], Update]) -> list[Timing]:
     """The median update of each way, one way after the other.
 
     A way that takes more than twice as long as the best so far is given up after its warm-up.
@@ -155,7 +155,7 @@ class Records:
 
 def _timing(record: Mapping[str, Any]) -> Timing:
     """Raises LookupError, TypeError or ValueError for what is no record."""
-    way = Way(str(record["precision"]), bool(record["channels_last"]), bool(record["compiled"]))
+    way = UpdateMode(str(record["precision"]), bool(record["channels_last"]), bool(record["compiled"]))
     if way.precision not in ("bf16", "fp32") or not float(record["update_s"]) > 0:
         raise ValueError(record)
     return Timing(way, float(record["update_s"]), float(record["compile_s"]))

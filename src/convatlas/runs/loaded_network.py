@@ -19,7 +19,7 @@ from convatlas.runs.views import batch_size
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class LoadedNetwork:
     """A network ready for images.
 
     Attributes:
@@ -42,7 +42,9 @@ class Subject:
         return batch_size(*self.rule.size)
 
 
-def subject(given: Subject | Run | str | Path | nn.Module, classes: Sequence[str] | None = None) -> Subject:
+def load_network(
+    given: LoadedNetwork | Run | str | Path | nn.Module, classes: Sequence[str] | None = None
+) -> LoadedNetwork:
     """A run, by itself or by its directory; or a network with other people's weights, as ``load_weights`` left it.
 
     Args:
@@ -53,7 +55,7 @@ def subject(given: Subject | Run | str | Path | nn.Module, classes: Sequence[str
         CheckpointError: the run's weights are damaged or not there.
         UsageError: a network whose weights do not say how images are prepared, or what its outputs are.
     """
-    if isinstance(given, Subject):
+    if isinstance(given, LoadedNetwork):
         return given
     if isinstance(given, nn.Module):
         return of_network(given, classes)
@@ -62,12 +64,12 @@ def subject(given: Subject | Run | str | Path | nn.Module, classes: Sequence[str
     run = given if isinstance(given, Run) else Run(given)
     what = Message("it has no accuracy and no labels; what was measured of it is in its report.html")
     refuse_classifying(str(run.path), models.entry(run.model), what)
-    return Subject(
+    return LoadedNetwork(
         str(run.path), run.network(), run.preprocessing, Labels(run.classes), Message("as the run's own"), run
     )
 
 
-def of_network(net: nn.Module, classes: Sequence[str] | None) -> Subject:
+def of_network(net: nn.Module, classes: Sequence[str] | None) -> LoadedNetwork:
     loaded: Loaded | None = getattr(net, "loaded", None)
     if loaded is None:
         raise UsageError(
@@ -98,7 +100,7 @@ def of_network(net: nn.Module, classes: Sequence[str] | None) -> Subject:
             outputs=outputs,
             labels=len(labels),
         )
-    return Subject(name, net.eval(), rule_of(loaded.preparation), labels, loaded.preparation_from)
+    return LoadedNetwork(name, net.eval(), rule_of(loaded.preparation), labels, loaded.preparation_from)
 
 
 def rule_of(preparation: Preparation) -> Preprocessing:

@@ -1,4 +1,4 @@
-"""Companions: what lives beside network and optimizer, is told how the run goes, and is checkpointed with them.
+"""Callbacks: what lives beside network and optimizer, is told how the run goes, and is checkpointed with them.
 
 An average of the weights is one; so are a network that thaws stage by stage, or a rule that estimates something before
 each pass. `fit` knows only the four moments below.
@@ -17,14 +17,14 @@ from torch import Tensor, nn
 Packed = tuple[dict[str, Tensor], dict[str, Any]]  # flat tensors, and what JSON can hold
 
 
-class Companion:
+class Callback:
     """Base: hears everything and does nothing.
 
     A resumed run may enter an epoch in its middle, where `before_epoch` is not called again: whatever that did must be
-    in the network, the optimizer or `state`. Two companions of a run have different names.
+    in the network, the optimizer or `state`. Two callbacks of a run have different names.
     """
 
-    name = "companion"
+    name = "callback"
     judges = ""  # what the weights it puts in place are, in words; empty where it leaves them alone
 
     def before_epoch(self, epoch: int) -> None:
@@ -46,20 +46,20 @@ class Companion:
 
 
 @contextlib.contextmanager
-def judged(companions: Sequence[Companion]) -> Iterator[None]:
-    """The weights to be judged in place, by every companion in turn."""
+def judged(callbacks: Sequence[Callback]) -> Iterator[None]:
+    """The weights to be judged in place, by every callback in turn."""
     with ExitStack() as stack:
-        for companion in companions:
-            stack.enter_context(companion.judged())
+        for callback in callbacks:
+            stack.enter_context(callback.judged())
         yield
 
 
-def described(companions: Sequence[Companion]) -> str:
+def described(callbacks: Sequence[Callback]) -> str:
     """What the judged weights are, for header and journal."""
-    return "; ".join(companion.judges for companion in companions if companion.judges) or "as trained"
+    return "; ".join(callback.judges for callback in callbacks if callback.judges) or "as trained"
 
 
-class WeightAverage(Companion):
+class WeightAverage(Callback):
     """Exponential moving average of the weights: a <- d a + (1 - d) w after every update.
 
     Polyak and Juditsky (1992) average the path of the weights; the exponential form with d rising as

@@ -13,7 +13,7 @@ from convatlas.i18n import translated
 from convatlas.message import Message
 
 if TYPE_CHECKING:
-    from convatlas.runs.subject import Subject
+    from convatlas.runs.loaded_network import LoadedNetwork
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -36,13 +36,13 @@ def subject_options(command: Command, several: bool = False) -> Command:
     return command
 
 
-def asked(what: str, weights: str | None, source: str | None, classes: Path | None, download: bool) -> Subject:
+def asked(what: str, weights: str | None, source: str | None, classes: Path | None, download: bool) -> LoadedNetwork:
     """The run, or the network built with its weights; for these, how their images are prepared goes to stderr.
 
     Raises:
         UsageError: a network without weights, or flags of a network beside a run.
     """
-    from convatlas.runs.subject import subject
+    from convatlas.runs.loaded_network import load_network
 
     if weights is None:
         if source or classes or download:
@@ -54,7 +54,7 @@ def asked(what: str, weights: str | None, source: str | None, classes: Path | No
                 what=what,
                 published=published_for(what),
             )
-        return subject(what)
+        return load_network(what)
     from convatlas.models import create_model, load_weights
 
     names = None if classes is None else class_names(classes)
@@ -64,7 +64,7 @@ def asked(what: str, weights: str | None, source: str | None, classes: Path | No
     else:
         net = create_model(what, outputs)
         load_weights(net, weights, source)
-    found = subject(net, names)
+    found = load_network(net, names)
     click.echo(f"{found.name}: {translated(found.rule.why)} ({translated(found.prepared_from)})", err=True)
     return found
 

@@ -9,25 +9,25 @@ from typing import Any
 from rich.console import Console
 
 from convatlas import units
-from convatlas.cli._progress import ProgressWatcher
-from convatlas.comparison import Failure, Stages
+from convatlas.cli._progress import ProgressListener
+from convatlas.comparison import ComparisonListener, Failure
 from convatlas.i18n import _, translated
 
 
-class ShownStages(Stages):
+class ComparisonProgress(ComparisonListener):
     """Use as a context: whatever happens, the bar is taken away."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
         self._watcher: Finishing | None = None
 
-    def __enter__(self) -> ShownStages:
+    def __enter__(self) -> ComparisonProgress:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *of: BaseException | TracebackType | None) -> None:
         self._finish(well=kind is None)
 
-    def training(self, model: str, seed: int, place: int, total: int) -> ProgressWatcher:
+    def training(self, model: str, seed: int, place: int, total: int) -> ProgressListener:
         self._finish()
         self._watcher = Finishing(self._console, model, seed, f"{place}/{total}  ")
         return self._watcher
@@ -47,7 +47,7 @@ class ShownStages(Stages):
             self._watcher = None
 
 
-class Finishing(ProgressWatcher):
+class Finishing(ProgressListener):
     """The bar of one training, and the line it leaves behind."""
 
     def __init__(self, console: Console, model: str, seed: int, place: str) -> None:

@@ -1,4 +1,4 @@
-"""Companions: the average of the weights, by hand; and what must hold for everything that lives beside a network."""
+"""Callbacks: the average of the weights, by hand; and what must hold for everything that lives beside a network."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from convatlas.errors import CheckpointError
-from convatlas.training import Trainee, WeightAverage, checkpoint, judged
+from convatlas.training import Learner, WeightAverage, checkpoint, judged
 
 
 def test_the_average_remembers_little_at_first_and_decay_later():
@@ -48,11 +48,11 @@ def test_a_checkpoint_gives_every_companion_its_own_back():
     optimizers = [torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9) for net in nets]
     before, after = (WeightAverage(net, decay=0.9) for net in nets)
     before.after_update(1)
-    tensors, scalars = checkpoint.pack(Trainee(nets[0], optimizers[0], [before]))
-    checkpoint.unpack(tensors, scalars, Trainee(nets[1], optimizers[1], [after]))
+    tensors, scalars = checkpoint.pack(Learner(nets[0], optimizers[0], [before]))
+    checkpoint.unpack(tensors, scalars, Learner(nets[1], optimizers[1], [after]))
     assert all(torch.equal(tensor, after.average[name]) for name, tensor in before.average.items())
     with pytest.raises(CheckpointError, match=r"written with ema beside the network, the run has nothing"):
-        checkpoint.unpack(tensors, scalars, Trainee(nets[1], optimizers[1]))
+        checkpoint.unpack(tensors, scalars, Learner(nets[1], optimizers[1]))
 
 
 def test_momentum_comes_back_in_the_memory_format_of_its_weight():
@@ -70,10 +70,10 @@ def test_momentum_comes_back_in_the_memory_format_of_its_weight():
 
     net, optimizer = convolution()
     update(net, optimizer)
-    tensors, scalars = checkpoint.pack(Trainee(net, optimizer))
+    tensors, scalars = checkpoint.pack(Learner(net, optimizer))
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}  # as a file holds them
     again, resumed = convolution()
-    checkpoint.unpack(tensors, scalars, Trainee(again, resumed))
+    checkpoint.unpack(tensors, scalars, Learner(again, resumed))
     assert resumed.state[again.weight]["momentum_buffer"].stride() == again.weight.stride()
     update(net, optimizer)
     update(again, resumed)

@@ -1,4 +1,4 @@
-"""`Trainee`: what a training moves, and what a checkpoint therefore holds."""
+"""`Learner`: what a training moves, and what a checkpoint therefore holds."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from convatlas.training.companion import Companion
+from convatlas.training.callback import Callback
 
 
 @dataclass(frozen=True)
-class Trainee:
+class Learner:
     """A network, the optimizer of its parameters, and what goes along with them.
 
     Attributes:
@@ -21,7 +21,7 @@ class Trainee:
 
     net: nn.Module
     optimizer: torch.optim.Optimizer
-    companions: Sequence[Companion] = ()
+    callbacks: Sequence[Callback] = ()
     called: nn.Module | None = None
 
     @property
