@@ -1,13 +1,13 @@
-"""Sources -> splits -> resident uint8 images -> batches.
+"""Data sources -> splits -> decoded uint8 images -> batches.
 
-    data = open_data("photos/")                          # looks, names what it found; numpy and Pillow only
+    data = open_data("photos/")                          # detects the layout; needs numpy and Pillow only
     split = make_split(data, seed=0)                     # or read_split("split.csv", data)
-    rule = preprocessing_for(data, (224, 224), 3)        # which resize, and why
-    store = load_images(data, rule)                      # decoded once, resident or memory-mapped
+    rule = preprocessing_for(data, (224, 224), 3)        # how images are resized, and why
+    store = load_images(data, rule)                      # decoded once, kept in memory or memory-mapped
     rule = rule.with_stats(*channel_stats(store, split.train))
     for images, labels in Batches(store, data.labels, split.train, batch_size=128, seed=0, rule=rule).epoch(0): ...
 
-Torch is imported by the names of the last two lines only.
+Only the names of the last two lines import torch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The data sets that are arrays: scikit-learn's digits, IDX files (MNIST and its kin), CIFAR's binary batches.
+"""Data sets that are arrays: scikit-learn's digits, IDX files (MNIST and similar sets), CIFAR's binary batches.
 
-Each file's size is compared with what its header declares before anything is allocated, so a damaged header costs
-nothing; python pickles are not opened.
+The size of a file is compared with the size that its header declares before memory is allocated, so a damaged header
+cannot exhaust the memory.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ IDX_NAME = re.compile(
 )
 _PART_OF_IDX = {"train": "train", "t10k": "test", "test": "test", "val": "val"}
 IDX_IMAGES, IDX_LABELS = 2051, 2049  # 0x08 unsigned byte, and 3 or 1 dimensions
-DEFLATE_MAX_RATIO = 1032  # no more bytes than this come out of one byte of deflate (zlib's own technical note)
+DEFLATE_MAX_RATIO = 1032  # one byte of deflate gives at most this many bytes (zlib's technical note)
 
 CIFAR_SIDE, CIFAR_PIXELS = 32, 3 * 32 * 32
 CIFAR10_NAME = re.compile(r"(data_batch_\d+|test_batch).*\.bin$")
@@ -52,7 +52,7 @@ IndexOf = Callable[[np.ndarray], np.ndarray]  # labels as in the file -> indices
 @dataclass(frozen=True)
 class _Part:
     part: str
-    pixels: tuple[np.ndarray, ...]  # uint8 (n, H, W, C), one per file: views of the bytes read, copied once at the end
+    pixels: tuple[np.ndarray, ...]  # uint8 (n, H, W, C), one array per file: views, copied once at the end
     labels: np.ndarray  # (n,) uint8, as in the files
 
     @property
@@ -61,10 +61,10 @@ class _Part:
 
 
 def digits() -> Dataset:
-    """scikit-learn's 1,797 handwritten digits, 8 x 8, real: the test part of Alpaydin and Kaynak's UCI set (1998).
+    """scikit-learn's 1,797 handwritten digits, 8 x 8: the test set of Alpaydin and Kaynak's UCI data (1998).
 
-    The 17 grey levels 0..16 are stretched to 0..255. The table is read from scikit-learn's own file, without the
-    second that importing scikit-learn takes.
+    The 17 grey levels 0..16 are stretched to 0..255. The file of scikit-learn is read directly, because importing
+    scikit-learn takes a second.
     """
     spec = importlib.util.find_spec("sklearn")
     assert spec is not None  # a dependency of this package
@@ -107,7 +107,7 @@ def open_idx(source: str, tree: Tree, names: list[str]) -> Dataset:
         match = IDX_NAME.match(Path(name).name)
         assert match is not None  # the caller chose the names by this pattern
         stems.add(match["stem"])
-        files.setdefault((_PART_OF_IDX[match["part"]], match["what"]), name)  # the plain file, listed first, before gz
+        files.setdefault((_PART_OF_IDX[match["part"]], match["what"]), name)  # the plain file comes before its .gz
     if len(stems) > 1:
         raise DataError(
             "{source} holds several IDX data sets ({stems}); keep each in its own folder",
@@ -132,7 +132,7 @@ def open_idx(source: str, tree: Tree, names: list[str]) -> Dataset:
     if len({part.image_size for part in parts}) > 1:
         found = ", ".join(f"{part.part} {part.image_size[0]} x {part.image_size[1]}" for part in parts)
         raise DataError("the parts of {source} have images of different sizes: {found}", source=source, found=found)
-    # letters of EMNIST are numbered from 1: the classes are the labels that the training part uses
+    # EMNIST numbers its letters from 1: the classes are the labels of the training set
     used = np.unique(parts[0].labels)
     for other in parts[1:]:
         _check_labels(tree.display(files[(other.part, "labels")]), other.labels, used)
@@ -214,7 +214,7 @@ def read_idx(tree: Tree, name: str, magic: int) -> np.ndarray:
 
 
 def _read_up_to(stream: io.BufferedIOBase, size: int, place: str) -> bytearray:
-    """At most ``size`` bytes, grown as they arrive: a declared size alone never allocates anything."""
+    """At most ``size`` bytes. The buffer grows as bytes arrive, so a declared size alone allocates nothing."""
     pieces = bytearray()
     try:
         while len(pieces) < size:
@@ -347,7 +347,7 @@ def _dataset(source: str, layout: str, classes: tuple[str, ...], parts: list[_Pa
         )
     files = [pixels for part in parts for pixels in part.pixels]
     pixels = np.empty((sum(map(len, files)), *files[0].shape[1:]), dtype=np.uint8)
-    np.concatenate(files, out=pixels)  # into C order, pixel after pixel: left to itself it keeps CIFAR's planes
+    np.concatenate(files, out=pixels)  # C order; without ``out`` it would keep CIFAR's planes
     return Dataset(
         source=source,
         layout=layout,

@@ -1,4 +1,4 @@
-"""A data set as every source ends up: names, labels, given parts, and images that are read one by one."""
+"""`Dataset`: labelled images of any source, with their names, labels and splits; images are read one by one."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from convatlas.errors import BadImageError
 from convatlas.message import of_system
 
 PARTS = ("train", "val", "test")
-# up to here the fingerprint and the search for duplicates read every byte; above it, sizes and times of change
+# up to this size the fingerprint hashes every byte; for larger data sets it uses file sizes and times of change
 HASHED_BYTES = 512 << 20
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One file that was left out: its place in the listing (None if it has none), its name and why."""
+    """A file that is not part of the data set: its index in the listing (None if it has none), its name, the reason."""
 
     index: int | None
     name: str
@@ -32,7 +32,7 @@ class Problem:
 
 
 class Images(Protocol):
-    """Where the pixels come from. ``sizes`` is (n, 2) int32: height and width of each image, seen upright."""
+    """The images of a data set. ``sizes`` is (n, 2) int32: height and width of each image after EXIF rotation."""
 
     channels: int
     sizes: np.ndarray
@@ -49,7 +49,7 @@ class Images(Protocol):
 
 
 class ArrayImages:
-    """Images that are one array in memory: uint8 (n, H, W, C)."""
+    """Images in one array in memory: uint8 (n, H, W, C)."""
 
     def __init__(self, pixels: np.ndarray) -> None:
         assert pixels.dtype == np.uint8
@@ -67,7 +67,7 @@ class ArrayImages:
         return self.pixels[index]
 
     def stored_bytes(self) -> int:
-        return 0  # in memory already: reading every byte costs next to nothing
+        return 0  # in memory: hashing every byte is cheap
 
     def content(self, index: int) -> bytes:
         return self.pixels[index].tobytes()
@@ -77,7 +77,7 @@ class ArrayImages:
 
 
 class FileImages:
-    """Images that are files of a tree, decoded when they are read."""
+    """Images in files of a tree, decoded when they are read."""
 
     def __init__(self, tree: Tree, names: Sequence[str], sizes: np.ndarray, channels: int) -> None:
         self.tree, self.names, self.sizes, self.channels = tree, tuple(names), sizes, channels
@@ -119,15 +119,15 @@ class Dataset:
     """Labelled images, in a fixed order.
 
     Attributes:
-        source: what the user called it: "digits" or a path.
-        layout: what was found there, in words: "idx", "class folders", "zip of split folders" ...
+        source: the name that it was opened by: "digits" or a path.
+        layout: the detected layout: "idx", "class folders", "zip of split folders" ...
         classes: the class names, NFC; ``labels`` index into them.
         labels: (n,) int64.
-        names: what each image is called: its path below the root, or "train:123" in an array.
-        parts: (n,) of "train", "val", "test", or "" where the layout does not say.
-        images: where the pixels come from.
-        problems: files left out because they could not be read (``on_bad="skip"``).
-        notes: what a user should know about how it was read, one sentence each.
+        names: the path of each image below the root, or "train:123" in an array.
+        parts: (n,) split of each image as the source gives it: "train", "val", "test", or "" if it gives none.
+        images: gives the pixels of image i.
+        problems: files left out because they cannot be read (``on_bad="skip"``).
+        notes: sentences about how the source was read.
     """
 
     source: str
@@ -173,9 +173,9 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over classes, names, labels, parts and the images: the same again means the same data.
+        """SHA-256 over classes, names, labels, splits and images; equal fingerprints mean equal data.
 
-        The images enter by their bytes up to 512 MiB of files, beyond that by size and time of change.
+        Up to 512 MiB of files the bytes of the images are hashed; above that, their sizes and times of change.
         """
         digest = hashlib.sha256("\0".join(self.classes).encode("utf-8", "surrogatepass"))
         by_content = self.images.stored_bytes() <= HASHED_BYTES
@@ -185,7 +185,7 @@ class Dataset:
         return digest.hexdigest()
 
     def counts(self, parts: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """Images per class, (K,) int64, for each part that has any; by the layout's parts unless others are given."""
+        """Images per class, (K,) int64, for each split that is not empty; ``parts`` replaces the source's splits."""
         parts = self.parts if parts is None else parts
         return {
             part: np.bincount(self.labels[parts == part], minlength=len(self.classes))
@@ -194,7 +194,7 @@ class Dataset:
         }
 
     def duplicates(self) -> list[list[int]]:
-        """Groups of images whose bytes are exactly the same, each in ascending order; files of equal size are read."""
+        """Groups of images with identical bytes, each in ascending order. Only files of equal size are read."""
         same_size: dict[object, list[int]] = defaultdict(list)
         if isinstance(self.images, ArrayImages):
             same_size[None] = list(range(len(self)))
@@ -209,7 +209,7 @@ class Dataset:
         return sorted(group for group in same.values() if len(group) > 1)
 
     def report(self, parts: np.ndarray | None = None) -> dict[str, Any]:
-        """What ``convatlas data --json`` prints: layout, counts, sizes, problems, duplicates across parts."""
+        """The content of ``convatlas data --json``: layout, counts, sizes, problems, duplicates across splits."""
         counts = self.counts(parts)
         used_parts = self.parts if parts is None else parts
         heights, widths = self.sizes[:, 0], self.sizes[:, 1]
@@ -260,17 +260,17 @@ def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
 
 
 def nfc(name: str) -> str:
-    """Macs write Hangul file names decomposed (NFD): the same class from two machines must be one class."""
+    """The name in Unicode form NFC. macOS writes Hangul decomposed (NFD); without this one class would become two."""
     return unicodedata.normalize("NFC", name)
 
 
 def printable(name: str) -> str:
-    """A file name that can always be written out: bytes that are no UTF-8 appear as ``\\xNN``."""
+    """A file name that can always be printed: bytes that are not UTF-8 appear as ``\\xNN``."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def part_names(n: int, train: np.ndarray, val: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """(n,) array of part names from three index arrays."""
+    """(n,) array of split names from three index arrays."""
     parts = np.full(n, "", dtype="<U5")
     for part, indices in zip(PARTS, (train, val, test), strict=True):
         parts[indices] = part

@@ -1,20 +1,20 @@
 """One image file into pixels: uint8, (H, W, C) with C = 1 or 3, upright.
 
-Pillow opens every file. Where simplejpeg is installed (the extra ``fast``) it decodes the pixels of sound grey and
-colour JPEGs, the same pixels in three quarters of the time; all else, and every complaint, is Pillow's.
+Pillow opens every file. If simplejpeg is installed (the extra ``fast``), it decodes undamaged grey and colour JPEGs:
+the same pixels in three quarters of the time. Pillow decodes everything else and raises every error.
 
-What is decided here, once, for training and for predict alike:
+The conversions below are the same for training, evaluation and predict:
 
     EXIF and XMP orientation    applied
     palette, CMYK, YCbCr, Lab   converted to RGB
     alpha                       laid over white
     16 bits                     divided by 257, so 65535 becomes 255; 32-bit integers likewise, clipped to 16 bits
-    float                       0..1 becomes 0..255, values within 0..255 are rounded, others are stretched, min to max
+    float                       0..1 becomes 0..255; values within 0..255 are rounded; other ranges are stretched
     animation, several pages    the first frame
-    truncated or damaged        an error, never half a picture
+    truncated or damaged        an error, never part of an image
 
-Only the formats of ``FORMATS`` are opened, whatever the file is called: those with a scripting language or a record of
-holes inside (EPS, PSD, PDF, FITS, JPEG 2000, ICO) are not.
+Only the formats of ``FORMATS`` are opened, whatever the file is called. Formats that contain a scripting language or
+have a history of security holes (EPS, PSD, PDF, FITS, JPEG 2000, ICO) are not.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from convatlas.message import Message, of_system
 if TYPE_CHECKING:
     from PIL import Image
 
-# Pillow's names; a phone's MPO opens as the JPEG it begins with
+# Pillow's names; an MPO file, as phones write, opens as the JPEG that it begins with
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA", "QOI", "AVIF")
 EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .gif .bmp .dib .tif .tiff .webp .ppm .pgm .pbm .pnm .tga .qoi .avif".split()  # noqa: SIM905
 )
-# one image of 9459 x 9459; Pillow warns from here on, and refuses only at twice as many
+# an image of 9459 x 9459; Pillow warns above this number of pixels and refuses only at twice the number
 MAX_PIXELS = 89_478_485
 
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
@@ -51,7 +51,7 @@ _ORIENTATION_TAG = 0x0112
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its image before the pixels are decoded: size as seen upright, and whether it is grey."""
+    """The header of an image file: height and width after EXIF rotation, and whether the image is grey."""
 
     height: int
     width: int
@@ -59,7 +59,7 @@ class Header:
 
 
 class UnreadableImage(ConvAtlasError):
-    """Why these bytes give no image; the caller knows the file's name and index and says them."""
+    """The reason why bytes cannot be decoded; the caller adds the name and the index of the file."""
 
 
 def is_image_name(name: str) -> bool:
@@ -86,7 +86,7 @@ def read_header(file: BinaryIO) -> Header:
     """Size and greyness of an image, from the first bytes of its file.
 
     Raises:
-        UnreadableImage: these bytes are no image that is opened here.
+        UnreadableImage: the bytes are not an image of a format that is opened.
     """
     with _opened(file) as image:
         width, height = image.size
@@ -98,7 +98,7 @@ def read_header(file: BinaryIO) -> Header:
 
 
 def decode(content: bytes, at_least: int | None = None) -> np.ndarray:
-    """The pixels of an image file's bytes; see the head of this file for what happens to each kind.
+    """Decode the bytes of an image file; the docstring of this module lists the conversions.
 
     Raises:
         UnreadableImage: damaged, truncated, too large, or of a format that is not opened.
@@ -115,11 +115,11 @@ def decode(content: bytes, at_least: int | None = None) -> np.ndarray:
 
 
 def _by_simplejpeg(content: bytes, image: Image.Image, whole: tuple[int, int]) -> np.ndarray | None:
-    """What Pillow would decode, by simplejpeg; None where it is not installed or this is not a JPEG it decodes alike.
+    """Decode with simplejpeg; None if it is not installed, or if its pixels would differ from those of Pillow.
 
     Args:
-        image: as opened, its size that of the draft; it says what to expect.
-        whole: width and height before the draft.
+        image: as Pillow opened it, after ``draft``; gives the expected size and mode.
+        whole: width and height before ``draft``.
     """
     turbo, colours = _simplejpeg(), {"RGB": "RGB", "L": "GRAY"}
     if turbo is None or image.format not in ("JPEG", "MPO") or image.mode not in colours or _orientation(image) != 1:
@@ -128,7 +128,7 @@ def _by_simplejpeg(content: bytes, image: Image.Image, whole: tuple[int, int]) -
     scale = {"min_width": width, "min_height": height, "min_factor": round(whole[0] / width)}
     try:
         pixels: np.ndarray = turbo.decode_jpeg(content, colorspace=colours[image.mode], **scale)
-    except ValueError:  # damaged, or of an unusual kind: Pillow decodes it, or says what is wrong
+    except ValueError:  # damaged, or of an unusual kind: Pillow decodes it or raises the error
         return None
     return pixels if pixels.shape[:2] == (height, width) else None
 
@@ -173,14 +173,14 @@ def _opened(file: BinaryIO) -> Iterator[Image.Image]:
     except MemoryError as error:
         raise UnreadableImage("decoding it needs more memory than there is") from error
     except Exception as error:
-        # on damaged bytes a decoder raises whatever it stumbled over: OSError, ValueError, SyntaxError, struct.error,
-        # IndexError, ... All of them mean the same to the reader of the message.
+        # on damaged bytes the decoders raise many kinds of exceptions: OSError, ValueError, SyntaxError, struct.error,
+        # IndexError, ... All of them mean that the image is damaged.
         raise UnreadableImage(str(error) or type(error).__name__) from error
 
 
 @cache
 def _register_formats() -> None:
-    """Import the plugins of ``FORMATS`` and no others, which ``Image.init`` would do in a multiple of the time."""
+    """Import the plugins of ``FORMATS`` only: ``Image.init`` imports all of them and takes several times as long."""
     for name in ("Jpeg", "Png", "Gif", "Bmp", "Tiff", "WebP", "Ppm", "Tga", "Qoi", "Avif"):
         importlib.import_module(f"PIL.{name}ImagePlugin")
 
@@ -221,7 +221,7 @@ def _is_grey(image: Image.Image) -> bool:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
-    except Exception:  # a damaged EXIF block says nothing about the pixels, which are good
+    except Exception:  # a damaged EXIF block; the pixels may still be good
         return 1
 
 

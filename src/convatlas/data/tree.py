@@ -1,7 +1,7 @@
-"""A place that holds files: a folder, or a zip read member by member. Nothing outside it is ever opened.
+"""The files below a folder or in a zip archive, listed once and read one by one.
 
-Both list their regular files once, by relative POSIX path, and read one of them by that path. Nothing is extracted,
-so no name in an archive ever becomes a name on the disk.
+Files are named by their relative POSIX path. Archives are never extracted, so a member's name never becomes a path on
+the disk.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from convatlas import units
 from convatlas.errors import DataError
 from convatlas.message import Message, of_system
 
-# What one archive may hold. The ratio of deflate is at most 1032, of real image sets at most about 10; a member is
-# refused when it is both large and hardly compressible to so little (Keras refuses on the same two conditions).
+# Limits for one archive. Deflate compresses by a factor of at most 1032, real image sets by about 10. A member is
+# refused if it is both large and compressed by more than MAX_RATIO (Keras refuses on the same two conditions).
 MAX_MEMBERS = 4_000_000
 MAX_MEMBER_BYTES = 4 << 30
 LARGE_MEMBER_BYTES = 64 << 20
@@ -35,16 +35,17 @@ _DAMAGED = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, Val
 
 @dataclass(frozen=True)
 class FileEntry:
-    """What the listing knows of one file without opening it; ``stamp`` changes when the file does."""
+    """Size in bytes of a file, and a ``stamp`` (time of change, or CRC) that changes when the file changes."""
 
     size: int
     stamp: int
 
 
 class Tree(Protocol):
-    """``files`` by relative path, sorted; ``folders`` likewise, the empty ones too.
+    """A source of files.
 
-    ``refused`` are entries that are no regular file inside the root, with the reason.
+    ``files`` maps sorted relative paths to entries. ``folders`` are sorted relative paths, empty folders included.
+    ``refused`` maps entries that are not read, such as links and pipes, to the reason.
     """
 
     root: Path
@@ -143,7 +144,7 @@ class FolderTree:
 
 
 class ZipTree:
-    """The regular members of a zip archive; refused as a whole when its directory is that of a bomb or a trap."""
+    """The regular members of a zip archive; it is refused if a member has an unsafe name or is a zip bomb."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -177,7 +178,7 @@ class ZipTree:
                     last=last,
                     name=name,
                 )
-            # the local header is at least 30 bytes and the name; the true data begin there or later
+            # the local header takes at least 30 bytes and the name; the data begin there or later
             end_of_last, last = info.header_offset + 30 + info.compress_size, name
             if info.is_dir():
                 self._folders.add(name.rstrip("/"))
@@ -207,7 +208,7 @@ class ZipTree:
             raise OSError(Message("damaged archive member: {error}", error=error)) from error
 
     def read(self, name: str) -> bytes:
-        """All bytes of one member, checked against its CRC; never more than the directory declared.
+        """All bytes of one member, checked against its CRC; never more bytes than the archive's directory declares.
 
         Raises:
             OSError: the member is damaged.
@@ -227,7 +228,7 @@ class ZipTree:
 
 
 def open_tree(spec: dict[str, str]) -> Tree:
-    """The tree that ``Tree.to_dict`` described: how a decoding process opens the same place."""
+    """The tree that ``Tree.to_dict`` describes; a decoding process opens it this way."""
     if "tar" in spec:
         from convatlas.data.shards import TarTree
 
@@ -240,7 +241,7 @@ def open_tree(spec: dict[str, str]) -> Tree:
 
 
 def _member_name(info: zipfile.ZipInfo) -> str:
-    """The member's name; without the UTF-8 flag, Korean Windows wrote cp949 and older macOS plain UTF-8."""
+    """The decoded name of a member. Without the UTF-8 flag it may be cp949 (Korean Windows) or UTF-8 (older macOS)."""
     if info.flag_bits & 0x800 or info.orig_filename.isascii():
         return info.filename
     raw = info.filename.encode("cp437")
