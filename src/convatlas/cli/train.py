@@ -17,6 +17,7 @@ from convatlas.cli._common import (
     print_json_line,
     print_table,
     process_number,
+    reading_options,
 )
 from convatlas.cli._grouped import GroupedCommand
 from convatlas.cli._lang import lang_option
@@ -24,6 +25,7 @@ from convatlas.errors import UsageError
 from convatlas.i18n import _, translated
 
 if TYPE_CHECKING:
+    from convatlas.data import ReadingOptions
     from convatlas.recipes.recipe import Recipe
     from convatlas.runs.training_data import TrainingData
 
@@ -60,9 +62,7 @@ def settings_options(*only: str) -> Callable[[Any], Any]:
 @click.option("--seed", default=0, show_default=True, help="Of the split, the weights, the order and the augmentation.")
 @click.option("--out", default="runs", show_default=True, type=click.Path(path_type=Path), help="Parent of the run.")
 @click.option("--split", type=click.Path(path_type=Path), help="A split file to reuse.")
-@click.option("--on-bad", default="fail", type=click.Choice(["fail", "skip"]), show_default=True,
-              help="What a file that cannot be read does.")  # fmt: skip
-@click.option("--max-bad", default=0.05, show_default=True, help="The largest share of images that skip may leave out.")
+@reading_options
 @click.option("--time", "minutes", type=float, help="Train for about so many minutes; sets the epochs.")
 @click.option("--resume", "resume_from", type=click.Path(path_type=Path), help="Continue the run in this directory.")
 @click.option("--print-config", is_flag=True, help="Print every setting and where it came from, and stop.")
@@ -86,6 +86,7 @@ def command(
     split: Path | None,
     on_bad: Literal["fail", "skip"],
     max_bad: float,
+    reading: ReadingOptions,
     minutes: float | None,
     resume_from: Path | None,
     print_config: bool,
@@ -133,6 +134,7 @@ def command(
                 split=split,
                 on_bad=on_bad,
                 max_bad=max_bad,
+                reading=reading,
                 validation_images=chosen.validation_images,
             )
             if find_lr:
@@ -152,6 +154,7 @@ def command(
                 split=split,
                 on_bad=on_bad,
                 max_bad=max_bad,
+                reading=reading,
                 time_s=None if minutes is None else 60 * minutes,
                 download=download,
                 listener=listener,

@@ -19,20 +19,24 @@ from convatlas._lazy import resolver
 if TYPE_CHECKING:
     from convatlas.data.augment import Augment
     from convatlas.data.batches import Batches, prepare
-    from convatlas.data.dataset import Dataset, Problem
+    from convatlas.data.dataset import Dataset, Problem, overlap
     from convatlas.data.decode import read_image
     from convatlas.data.preprocessing import Preprocessing, load_file, preprocessing_for
+    from convatlas.data.reading import ReadingOptions
     from convatlas.data.sources import open_data
-    from convatlas.data.split import Split, make_split, read_split, write_split
+    from convatlas.data.split import Split, check_training_classes, make_split, read_split, write_split
     from convatlas.data.store import ImageStore, channel_stats, load_images
 
 _FILES = {
     "open_data": ".sources",
     "Dataset": ".dataset",
     "Problem": ".dataset",
+    "overlap": ".dataset",
+    "ReadingOptions": ".reading",
     "read_image": ".decode",
     "Split": ".split",
     "make_split": ".split",
+    "check_training_classes": ".split",
     "read_split": ".split",
     "write_split": ".split",
     "Preprocessing": ".preprocessing",
@@ -50,9 +54,12 @@ __all__ = [
     "open_data",
     "Dataset",
     "Problem",
+    "overlap",
+    "ReadingOptions",
     "read_image",
     "Split",
     "make_split",
+    "check_training_classes",
     "read_split",
     "write_split",
     "Preprocessing",

@@ -33,7 +33,6 @@ DEFLATE_MAX_RATIO = 1032  # one byte of deflate gives at most this many bytes (z
 CIFAR_SIDE, CIFAR_PIXELS = 32, 3 * 32 * 32
 CIFAR10_NAME = re.compile(r"(data_batch_\d+|test_batch).*\.bin$")
 CIFAR100_NAME = re.compile(r"(train|test)\.bin$")
-CIFAR_PICKLE_NAME = re.compile(r"(data_batch_\d+|test_batch|batches\.meta)$")
 CIFAR10_CLASSES = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())  # noqa: SIM905
 CIFAR100_CLASSES = tuple(
     """apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
@@ -50,7 +49,7 @@ IndexOf = Callable[[np.ndarray], np.ndarray]  # labels as in the file -> indices
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     part: str
     pixels: tuple[np.ndarray, ...]  # uint8 (n, H, W, C), one array per file: views, copied once at the end
     labels: np.ndarray  # (n,) uint8, as in the files
@@ -137,10 +136,10 @@ def open_idx(source: str, tree: Tree, names: list[str]) -> Dataset:
     for other in parts[1:]:
         _check_labels(tree.display(files[(other.part, "labels")]), other.labels, used)
     classes = tuple(str(label) for label in used)
-    return _dataset(source, "idx", classes, parts, lambda labels: np.searchsorted(used, labels))
+    return dataset_of(source, "idx", classes, parts, lambda labels: np.searchsorted(used, labels))
 
 
-def _idx_part(tree: Tree, part: str, images_name: str, labels_name: str) -> _Part:
+def _idx_part(tree: Tree, part: str, images_name: str, labels_name: str) -> Part:
     images = read_idx(tree, images_name, IDX_IMAGES)
     labels = read_idx(tree, labels_name, IDX_LABELS)
     if len(images) != len(labels):
@@ -151,7 +150,7 @@ def _idx_part(tree: Tree, part: str, images_name: str, labels_name: str) -> _Par
             labels_place=tree.display(labels_name),
             labels=len(labels),
         )
-    return _Part(part, (images[:, :, :, None],), labels)
+    return Part(part, (images[:, :, :, None],), labels)
 
 
 def read_idx(tree: Tree, name: str, magic: int) -> np.ndarray:
@@ -244,10 +243,10 @@ def open_cifar10(source: str, tree: Tree, names: list[str]) -> Dataset:
         if mine:
             read = [_cifar_records(tree, name, (len(classes),)) for name in mine]
             parts.append(
-                _Part(part, tuple(pixels for pixels, _ in read), np.concatenate([labels for _, labels in read]))
+                Part(part, tuple(pixels for pixels, _ in read), np.concatenate([labels for _, labels in read]))
             )
     _need_training_part(source, parts)
-    return _dataset(source, "cifar-10 binary", classes, parts, lambda labels: labels)
+    return dataset_of(source, "cifar-10 binary", classes, parts, lambda labels: labels)
 
 
 def open_cifar100(source: str, tree: Tree, names: list[str]) -> Dataset:
@@ -256,9 +255,9 @@ def open_cifar100(source: str, tree: Tree, names: list[str]) -> Dataset:
     parts = []
     for name in sorted(names, key=lambda name: Path(name).name != "train.bin"):
         pixels, labels = _cifar_records(tree, name, (20, len(classes)))
-        parts.append(_Part(Path(name).stem, (pixels,), labels))
+        parts.append(Part(Path(name).stem, (pixels,), labels))
     _need_training_part(source, parts)
-    return _dataset(source, "cifar-100 binary", classes, parts, lambda labels: labels)
+    return dataset_of(source, "cifar-100 binary", classes, parts, lambda labels: labels)
 
 
 def _cifar_records(tree: Tree, name: str, label_counts: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -331,7 +330,7 @@ def _check_labels(place: str, labels: np.ndarray, allowed: np.ndarray) -> None:
         )
 
 
-def _need_training_part(source: str, parts: list[_Part]) -> None:
+def _need_training_part(source: str, parts: list[Part]) -> None:
     if not parts or parts[0].part != "train":
         raise DataError(
             "{source} has no training images, only {parts}",
@@ -340,7 +339,7 @@ def _need_training_part(source: str, parts: list[_Part]) -> None:
         )
 
 
-def _dataset(source: str, layout: str, classes: tuple[str, ...], parts: list[_Part], index_of: IndexOf) -> Dataset:
+def dataset_of(source: str, layout: str, classes: tuple[str, ...], parts: list[Part], index_of: IndexOf) -> Dataset:
     if len(classes) < 2:
         raise DataError(
             "{source} has one class only ({only}); a classifier needs two or more", source=source, only=classes[0]

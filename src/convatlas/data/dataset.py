@@ -6,20 +6,22 @@ import hashlib
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
 from convatlas.data.decode import UnreadableImage, decode
+from convatlas.data.reading import ReadingOptions
 from convatlas.data.tree import Tree
-from convatlas.errors import BadImageError
-from convatlas.message import of_system
+from convatlas.errors import BadImageError, DataError
+from convatlas.message import Message, of_system
 
 PARTS = ("train", "val", "test")
 # up to this size the fingerprint hashes every byte; for larger data sets it uses file sizes and times of change
 HASHED_BYTES = 512 << 20
+ELONGATED = 2.0  # an image is elongated if it is more than this many times as long as wide
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,8 @@ class Dataset:
         images: gives the pixels of image i.
         problems: files left out because they cannot be read (``on_bad="skip"``).
         notes: sentences about how the source was read.
+        faults: what keeps the source from being used, where it was opened to be reported on; else an error is raised.
+        reading: how the source was read, so that it can be opened again alike.
     """
 
     source: str
@@ -139,6 +143,8 @@ class Dataset:
     images: Images
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    faults: list[DataError] = field(default_factory=list)
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
 
     def __post_init__(self) -> None:
         assert len(self.labels) == len(self.names) == len(self.parts) == len(self.images)
@@ -244,9 +250,80 @@ class Dataset:
                     if len(set(self.labels[group].tolist())) > 1
                 ],
             },
-            "notes": list(self.notes),
+            "notes": [*self.notes, *self._notes_on_shapes()],
             "fingerprint": self.fingerprint,
         }
+
+    def _notes_on_shapes(self) -> list[str]:
+        """A note if some images are elongated, so that the centre crop shows little of them."""
+        sides = self.sizes.astype(np.float64)
+        ratios = sides.max(axis=1) / sides.min(axis=1)
+        elongated = int((ratios > ELONGATED).sum())
+        if not elongated:
+            return []
+        return [
+            Message(
+                "{n} images are more than {least:g} times as long as wide; the centre square shows {share:.0%} of the "
+                "most elongated. train and compare see the whole image with --fit squash or --fit pad.",
+                n=elongated,
+                least=ELONGATED,
+                share=1 / ratios.max(),
+            )
+        ]
+
+    def only(self, chosen: np.ndarray, notes: Sequence[str] = ()) -> Dataset:
+        """The images ``chosen``, (m,) indices in ascending order, and the classes that they have."""
+        used = np.unique(self.labels[chosen])
+        names = [self.names[index] for index in chosen.tolist()]
+        if isinstance(self.images, FileImages):
+            images: Images = FileImages(self.images.tree, names, self.sizes[chosen], self.channels)
+        else:
+            assert isinstance(self.images, ArrayImages)
+            images = ArrayImages(np.ascontiguousarray(self.images.pixels[chosen]))
+        return replace(
+            self,
+            classes=tuple(self.classes[k] for k in used.tolist()),
+            labels=np.searchsorted(used, self.labels[chosen]).astype(np.int64),
+            names=names,
+            parts=self.parts[chosen],
+            images=images,
+            notes=[*self.notes, *notes],
+        )
+
+
+def overlap(first: Dataset, second: Dataset) -> list[tuple[int, int]]:
+    """Pairs (i, j) of images with the same content: image i of ``first`` and image j of ``second``.
+
+    Files are compared by their bytes, and only files of equal size are read. If one side is an array, the decoded
+    pixels are compared. Names and folders play no role; images that were resized or encoded again are not recognised.
+    """
+    by_bytes = isinstance(first.images, FileImages) and isinstance(second.images, FileImages)
+
+    def key(data: Dataset, index: int) -> object:
+        """What equal images share and costs little to know: the size of the file, or the shape."""
+        return data.images.stamp(index)[0] if by_bytes else tuple(data.sizes[index].tolist())
+
+    def digest(data: Dataset, index: int) -> bytes:
+        if by_bytes:
+            return hashlib.sha256(data.images.content(index)).digest()
+        return hashlib.sha256(np.ascontiguousarray(with_channels(data.read(index), 3)).tobytes()).digest()
+
+    candidates: dict[object, list[int]] = defaultdict(list)
+    for index in range(len(second)):
+        candidates[key(second, index)].append(index)
+    of_first: dict[bytes, int] = {}
+    keys_of_first = set()
+    for index in range(len(first)):
+        if key(first, index) in candidates:
+            keys_of_first.add(key(first, index))
+            of_first.setdefault(digest(first, index), index)
+    pairs = []
+    for each in keys_of_first:
+        for index in candidates[each]:
+            same = of_first.get(digest(second, index))
+            if same is not None:
+                pairs.append((same, index))
+    return sorted(pairs, key=lambda pair: pair[1])
 
 
 def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:

@@ -22,7 +22,8 @@ from __future__ import annotations
 import importlib
 import io
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -42,6 +43,36 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA", "QOI", "AV
 EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .gif .bmp .dib .tif .tiff .webp .ppm .pgm .pbm .pnm .tga .qoi .avif".split()  # noqa: SIM905
 )
+# formats of images that are not opened: what they are, and what reads or converts them
+NOT_OPENED = {
+    ".heic": (Message("HEIC photos"), "pillow-heif"),
+    ".heif": (Message("HEIC photos"), "pillow-heif"),
+    ".jxl": (Message("JPEG XL images"), "pillow-jxl-plugin"),
+    ".jp2": (Message("JPEG 2000 images"), "Pillow"),
+    ".j2k": (Message("JPEG 2000 images"), "Pillow"),
+    ".psd": (Message("Photoshop files"), "psd-tools"),
+    ".svg": (Message("SVG drawings"), "cairosvg"),
+    ".ico": (Message("icons"), "Pillow"),
+    ".exr": (Message("OpenEXR images"), "OpenEXR"),
+    ".hdr": (Message("Radiance images"), "imageio"),
+    ".dcm": (Message("DICOM images"), "pydicom"),
+    ".nii": (Message("NIfTI volumes"), "nibabel"),
+    ".nii.gz": (Message("NIfTI volumes"), "nibabel"),
+    ".fits": (Message("FITS images"), "astropy"),
+    ".svs": (Message("whole-slide images"), "openslide-python"),
+    ".ndpi": (Message("whole-slide images"), "openslide-python"),
+    ".npy": (Message("numpy arrays"), "numpy"),
+    ".npz": (Message("numpy arrays"), "numpy"),
+    ".mat": (Message("MATLAB files"), "scipy"),
+    ".h5": (Message("HDF5 files"), "h5py"),
+    ".hdf5": (Message("HDF5 files"), "h5py"),
+    ".pdf": (Message("PDF documents"), "pypdfium2"),
+    ".eps": (Message("PostScript files"), "Pillow"),
+    **dict.fromkeys(
+        (".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2"), (Message("raw camera photos"), "rawpy")
+    ),
+    **dict.fromkeys((".mp4", ".avi", ".mov", ".mkv"), (Message("videos"), "av")),
+}
 # an image of 9459 x 9459; Pillow warns above this number of pixels and refuses only at twice the number
 MAX_PIXELS = 89_478_485
 
@@ -56,6 +87,7 @@ class Header:
     height: int
     width: int
     grey: bool
+    peak: int = 0  # the largest value in a file of 16 bits, known after decoding; 0 for others
 
 
 class UnreadableImage(ConvAtlasError):
@@ -64,6 +96,17 @@ class UnreadableImage(ConvAtlasError):
 
 def is_image_name(name: str) -> bool:
     return Path(name).suffix.lower() in EXTENSIONS
+
+
+def not_opened(names: Iterable[str]) -> list[tuple[Message, str, int]]:
+    """For each kind of image among the files that is not opened: its name, a package that reads it, how many files."""
+    counts: Counter[tuple[Message, str]] = Counter()
+    for name in names:
+        lower = name.lower()
+        ending = ".nii.gz" if lower.endswith(".nii.gz") else Path(lower).suffix
+        if ending in NOT_OPENED:
+            counts[NOT_OPENED[ending]] += 1
+    return [(what, package, count) for (what, package), count in counts.most_common()]
 
 
 def read_image(path: str | Path, at_least: int | None = None) -> np.ndarray:
@@ -112,6 +155,20 @@ def decode(content: bytes, at_least: int | None = None) -> np.ndarray:
             image.load()
             pixels = _to_uint8(_upright(image))
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+def decoded_header(content: bytes) -> Header:
+    """The header of an image that was decoded in full, so that damage anywhere in the file is noticed.
+
+    Raises:
+        UnreadableImage: as `decode`.
+    """
+    pixels = decode(content)
+    peak = 0
+    with _opened(io.BytesIO(content)) as image:
+        if image.mode.startswith("I;16"):
+            peak = int(np.asarray(image).max())
+    return Header(pixels.shape[0], pixels.shape[1], pixels.shape[2] == 1, peak)
 
 
 def _by_simplejpeg(content: bytes, image: Image.Image, whole: tuple[int, int]) -> np.ndarray | None:
@@ -192,20 +249,48 @@ def _what_it_is_instead(file: BinaryIO) -> Message:
         return Message("the file is empty")
     head, formats = content.lstrip().lower(), ", ".join(FORMATS)
     known = {
-        b"%!ps": Message("it is PostScript"),
-        b"%pdf": Message("it is a PDF"),
-        b"8bps": Message("it is a Photoshop file"),
-        b"simple  =": Message("it is a FITS file"),
-        b"<!doctype html": Message("it is a web page"),
-        b"<html": Message("it is a web page"),
-        b"<svg": Message("it is an SVG drawing"),
-        b"pk\x03\x04": Message("it is a zip archive"),
+        b"%!ps": (Message("PostScript files"), "Pillow"),
+        b"%pdf": NOT_OPENED[".pdf"],
+        b"8bps": NOT_OPENED[".psd"],
+        b"simple  =": NOT_OPENED[".fits"],
+        b"<svg": NOT_OPENED[".svg"],
+        b"\x93numpy": NOT_OPENED[".npy"],
+        b"\x89hdf": NOT_OPENED[".h5"],
+        b"matlab 5": NOT_OPENED[".mat"],
+        b"v/1\x01": NOT_OPENED[".exr"],
+        b"#?radiance": NOT_OPENED[".hdr"],
     }
-    for start, words in known.items():
+    page = Message("it is a web page")
+    others = {
+        b"<!doctype html": page,
+        b"<html": page,
+        b"pk\x03\x04": Message("it is a zip archive"),
+        b"version https://git-lfs": Message("it is a pointer of Git LFS, whose file was not fetched (git lfs pull)"),
+    }
+    for start, what in others.items():
         if head.startswith(start):
-            return Message("{what}, not an image of a format that is opened ({formats})", what=words, formats=formats)
-    if content[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
-        return Message("it is a HEIC photo; convert it to JPEG")
+            return Message("{what}, not an image of a format that is opened ({formats})", what=what, formats=formats)
+    brand = content[8:12].lower() if content[4:8] == b"ftyp" else b""
+    kind = next((each for start, each in known.items() if head.startswith(start) or content.startswith(start)), None)
+    if content[:12] == b"\x00\x00\x00\x0cJXL \r\n\x87\n" or content[:2] == b"\xff\x0a":
+        kind = NOT_OPENED[".jxl"]
+    elif content[4:8] == b"jP  " or content[:4] == b"\xff\x4f\xff\x51":
+        kind = NOT_OPENED[".jp2"]
+    elif content[128:132] == b"DICM":
+        kind = NOT_OPENED[".dcm"]
+    elif brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"):
+        kind = NOT_OPENED[".heic"]
+    elif brand in (b"avif", b"avis"):
+        kind = (Message("AVIF images"), "pillow-avif-plugin")
+    elif brand in (b"isom", b"mp42", b"mp41", b"qt  ", b"avc1", b"iso2"):
+        kind = NOT_OPENED[".mp4"]
+    if kind is not None:
+        return Message(
+            "its content is that of {what}, which are not opened; convert it to PNG or JPEG, for example with the "
+            "package {package}",
+            what=kind[0],
+            package=kind[1],
+        )
     return Message(
         "it is not an image, or damaged from the start, or not of the formats opened ({formats})", formats=formats
     )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from convatlas.data.decode import read_image
 from convatlas.errors import UsageError
 from convatlas.message import Message, joined
 
-Resize = Literal["squash", "shorter-crop", "pad"]
+Resize = Literal["squash", "shorter-crop", "pad", "letterbox"]
+FITS = ("auto", "crop", "squash", "pad")
 INTERPOLATIONS = ("bilinear", "bicubic")
 # the usual ImageNet evaluation: resize the shorter side to 256, crop the central 224 x 224
 CLASSIC_MARGIN = 256 / 224
@@ -35,7 +36,8 @@ class Preprocessing:
         size: (H, W) of the network's input, pixels.
         channels: 1 or 3; grey is repeated, colour becomes luma.
         resize: ``squash`` to the size whatever the shape; ``shorter-crop``: the shorter side is fitted and the centre
-            kept; ``pad``: an image that fits inside is centred on the background, one that does not is fitted first.
+            kept; ``pad``: an image that fits inside is centred on the background, one that does not is fitted first;
+            ``letterbox``: the longer side is fitted, enlarged or reduced, and the rest is background.
         margin: side of the stored image divided by that of the input.
         background: value of padded pixels, 0 to 255, one per channel.
         why: the reason for the choice, for reports.
@@ -57,8 +59,10 @@ class Preprocessing:
             raise UsageError("channels is {channels}; expected 1 or 3", channels=self.channels)
         if min(self.size) < 1 or len(self.size) != 2:
             raise UsageError("size is {size}; expected height and width, at least 1 each", size=self.size)
-        if self.resize not in ("squash", "shorter-crop", "pad"):
-            raise UsageError("resize is {resize!r}; expected squash, shorter-crop or pad", resize=self.resize)
+        if self.resize not in get_args(Resize):
+            raise UsageError(
+                "resize is {resize!r}; expected one of {known}", resize=self.resize, known=", ".join(get_args(Resize))
+            )
         if self.interpolation not in INTERPOLATIONS:
             raise UsageError(
                 "interpolation is {interpolation!r}; expected {known}",
@@ -107,7 +111,9 @@ class Preprocessing:
         if self.resize == "shorter-crop":
             scale = max(height / pixels.shape[0], width / pixels.shape[1])
             return _centre(self._scaled(pixels, scale, at_least=(height, width)), height, width)
-        scale = min(1.0, height / pixels.shape[0], width / pixels.shape[1])
+        scale = min(height / pixels.shape[0], width / pixels.shape[1])
+        if self.resize == "pad":
+            scale = min(1.0, scale)
         fitted = pixels if scale == 1 else self._scaled(pixels, scale, at_most=(height, width))
         return self._padded(fitted, height, width)
 
@@ -120,7 +126,7 @@ class Preprocessing:
 
         An image that the rule pads becomes a square of that side.
         """
-        if self.resize == "pad":
+        if self.resize in ("pad", "letterbox"):
             return self.kept_at(side).apply(pixels)
         pixels = with_channels(pixels, self.channels)
         return self._scaled(pixels, side / min(pixels.shape[:2]), at_least=(side, side))
@@ -173,7 +179,11 @@ class Preprocessing:
 
 
 def preprocessing_for(
-    data: Dataset, input_size: int | tuple[int, int], channels: int | None = None, keep: int | None = None
+    data: Dataset,
+    input_size: int | tuple[int, int],
+    channels: int | None = None,
+    keep: int | None = None,
+    fit: str = "auto",
 ) -> Preprocessing:
     """Choose how these images become the input of a network; mean and deviation are not set yet.
 
@@ -181,16 +191,21 @@ def preprocessing_for(
         input_size: the network's input side, or (H, W).
         channels: of the network; by default those of the images.
         keep: shorter side of the stored images, pixels, from which training takes its crops.
+        fit: how an image becomes the shape of the input: "crop", "squash", "pad", or "auto", by the sizes.
     Raises:
-        UsageError: ``keep`` is smaller than the input.
+        UsageError: ``keep`` is smaller than the input, or an unknown ``fit``.
     """
     size = (input_size, input_size) if isinstance(input_size, int) else (input_size[0], input_size[1])
     channels = data.channels if channels is None else channels
-    resize, margin, why = _choice(data, size) if keep is None else _kept(size, keep)
+    if fit not in FITS:
+        raise UsageError("fit is {fit!r}; expected one of {known}", fit=fit, known=", ".join(FITS))
+    resize, margin, why = _choice(data, size, fit) if keep is None else _kept(size, keep)
+    if fit in ("squash", "pad"):
+        resize, margin, why = _whole_image(size, fit, margin if keep is not None else 1.0)
     if data.channels != channels:
         grey = Message("grey is repeated in three channels")
         why = joined((why, grey if channels == 3 else Message("colour becomes grey")), "; ")
-    background = _background(data, channels) if resize == "pad" else ()
+    background = _background(data, channels) if resize in ("pad", "letterbox") else ()
     return Preprocessing(size, channels, resize=resize, margin=margin, background=background, why=why)
 
 
@@ -203,10 +218,17 @@ def load_file(path: str | Path, rule: Preprocessing) -> np.ndarray:
     return rule.apply(read_image(path, rule.at_least))
 
 
-def _choice(data: Dataset, size: tuple[int, int]) -> tuple[Resize, float, Message]:
+def _whole_image(size: tuple[int, int], fit: str, margin: float) -> tuple[Resize, float, Message]:
+    wanted = f"{size[0]} x {size[1]}"
+    if fit == "squash":
+        return "squash", margin, Message("the whole image is squashed to {wanted}", wanted=wanted)
+    return "letterbox", margin, Message("the longer side is fitted to {wanted}, the rest is background", wanted=wanted)
+
+
+def _choice(data: Dataset, size: tuple[int, int], fit: str) -> tuple[Resize, float, Message]:
     height, width = size
     wanted = f"{height} x {width}"
-    if data.uniform_size is not None:
+    if data.uniform_size is not None and fit == "auto":
         h, w = data.uniform_size
         if (h, w) == size:
             return "squash", 1.0, Message("the images are {wanted} already", wanted=wanted)

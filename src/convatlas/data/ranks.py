@@ -38,14 +38,14 @@ class RankBatches:
 
     def images_in(self, step: int) -> int:
         """Images of the batch of a step, over all ranks."""
-        left = len(self.batches.indices) - step % len(self) * self.batches.batch_size
-        return min(self.batches.batch_size, left)
+        step %= len(self)
+        return self.batches.end(step) - step * self.batches.batch_size
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """This rank's rows of the batches of an epoch, from ``start_step`` on."""
         order = self.batches.order(epoch)
         for step in range(start_step, len(self)):
-            samples = order[step * self.batches.batch_size :][: self.batches.batch_size]
+            samples = order[step * self.batches.batch_size : self.batches.end(step)]
             yield self.part(samples, epoch, step)
 
     def part(self, samples: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:

@@ -69,10 +69,17 @@ class Tree(Protocol):
 
 
 class FolderTree:
-    """The regular files below a folder. Hidden files are left out; links are followed only to files inside."""
+    """The regular files below a folder; hidden files are left out.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    A link to a file inside of the folder is read like a file. Other links are refused, unless ``follow_links``.
+
+    Attributes:
+        outside_links: links that lead outside of the folder or to a folder; refused, or followed with ``follow_links``.
+    """
+
+    def __init__(self, root: Path, follow_links: bool = False) -> None:
+        self.root, self.follow_links = root, follow_links
+        self.outside_links: list[str] = []
 
     @property
     def files(self) -> dict[str, FileEntry]:
@@ -91,26 +98,26 @@ class FolderTree:
         files: dict[str, FileEntry] = {}
         folders: list[str] = []
         refused: dict[str, str] = {}
-        inside = os.path.realpath(self.root) + os.sep
+        listed = {os.path.realpath(self.root)}  # real paths of folders: a link to one of them would be a circle
         waiting = [""]
         while waiting:
             folder = waiting.pop()
             try:
                 with os.scandir(self.root / folder) as entries:
-                    found = sorted(entries, key=lambda entry: entry.name)
+                    here = sorted(entries, key=lambda entry: entry.name)
             except OSError as error:
                 raise DataError(
                     "folder {folder} cannot be listed: {reason}", folder=self.root / folder, reason=of_system(error)
                 ) from error
-            for entry in found:
+            for entry in here:
                 name = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.name.startswith(".") or entry.name in IGNORED_FOLDERS:
                     continue
-                if entry.is_symlink() and not os.path.realpath(entry.path).startswith(inside):
-                    refused[name] = Message("it is a link that leads outside of {root}, or to nothing", root=self.root)
-                elif entry.is_symlink() and entry.is_dir():
-                    refused[name] = Message("it is a link to a folder, and those are not followed")
+                reason = self._why_link_refused(name, entry, listed) if entry.is_symlink() else ""
+                if reason:
+                    refused[name] = reason
                 elif entry.is_dir():
+                    listed.add(os.path.realpath(entry.path))
                     waiting.append(name)
                     folders.append(name)
                 else:
@@ -122,8 +129,25 @@ class FolderTree:
                     if stat.S_ISREG(status.st_mode):
                         files[name] = FileEntry(status.st_size, status.st_mtime_ns)
                     else:
-                        refused[name] = "it is not a regular file"
+                        refused[name] = Message("it is not a regular file")
         return dict(sorted(files.items())), tuple(sorted(folders)), refused
+
+    def _why_link_refused(self, name: str, entry: os.DirEntry[str], listed: set[str]) -> str:
+        """The reason for not reading a symbolic link; empty if it is read."""
+        target = os.path.realpath(entry.path)
+        if not os.path.exists(target):
+            return Message("it is a link that leads to nothing")
+        inside = target.startswith(os.path.realpath(self.root) + os.sep)
+        if inside and not entry.is_dir():
+            return ""
+        if entry.is_dir() and (inside or any((each + os.sep).startswith(target + os.sep) for each in listed)):
+            return Message("it is a link to a folder that is read already")
+        self.outside_links.append(name)
+        if self.follow_links:
+            return ""
+        if entry.is_dir():
+            return Message("it is a link to a folder, and --follow-links is not given")
+        return Message("it is a link that leads outside of {root}, and --follow-links is not given", root=self.root)
 
     def open(self, name: str) -> BinaryIO:
         return (self.root / name).open("rb")

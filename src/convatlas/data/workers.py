@@ -23,7 +23,7 @@ from typing import IO
 
 import numpy as np
 
-from convatlas.data.decode import Header, UnreadableImage, decode
+from convatlas.data.decode import Header, UnreadableImage, decode, decoded_header
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.data.tree import Tree, open_tree
 from convatlas.message import of_system
@@ -35,7 +35,8 @@ FILES_PER_WORKER = 128  # fewer files are decoded faster without extra processes
 IN_FLIGHT = 8  # queued names per worker: enough to keep it busy, too few to fill a pipe
 SILENCE_S = 60.0  # a worker without an answer for this long is stuck
 POLL_S = 1.0  # interval between checks for stuck workers
-_FRAME = struct.Struct("<BIII")  # kind, then three numbers: h w c of pixels, h w grey of a header, length of a reason
+# kind, then four numbers: h w c 0 of pixels, h w grey peak of a header, length 0 0 0 of a reason
+_FRAME = struct.Struct("<BIIII")
 _PIXELS, _HEADER, _REASON = range(3)
 
 
@@ -89,8 +90,7 @@ def decode_one(tree: Tree, name: str, rule: Preprocessing | None) -> Result:
         content = tree.read(name)
         if rule is not None:
             return rule.apply(decode(content, rule.at_least))
-        pixels = decode(content)
-        return Header(pixels.shape[0], pixels.shape[1], pixels.shape[2] == 1)
+        return decoded_header(content)
     except OSError as error:
         return of_system(error)
     except UnreadableImage as error:
@@ -231,9 +231,9 @@ def _read_frame(stream: IO[bytes]) -> Result | None:
         head = stream.read(_FRAME.size)
         if len(head) < _FRAME.size:
             return None
-        kind, a, b, c = _FRAME.unpack(head)
+        kind, a, b, c, d = _FRAME.unpack(head)
         if kind == _HEADER:
-            return Header(a, b, bool(c))
+            return Header(a, b, bool(c), d)
         size = a * b * c if kind == _PIXELS else a
         body = stream.read(size)
         if len(body) < size:
@@ -245,11 +245,11 @@ def _read_frame(stream: IO[bytes]) -> Result | None:
 
 def _frame(result: Result) -> bytes:
     if isinstance(result, Header):
-        return _FRAME.pack(_HEADER, result.height, result.width, result.grey)
+        return _FRAME.pack(_HEADER, result.height, result.width, result.grey, result.peak)
     if isinstance(result, str):
         reason = result.encode("utf-8", "replace")
-        return _FRAME.pack(_REASON, len(reason), 0, 0) + reason
-    return _FRAME.pack(_PIXELS, *result.shape) + result.tobytes()
+        return _FRAME.pack(_REASON, len(reason), 0, 0, 0) + reason
+    return _FRAME.pack(_PIXELS, *result.shape, 0) + result.tobytes()
 
 
 def serve() -> None:

@@ -34,6 +34,7 @@ class Evaluation:
         protocol: name of the protocol.
         names: N names of images (files, or "index 17"), or empty when they were not given.
         run, data, part: where network and images came from, where known; "test" is the part nothing was chosen on.
+        notes: sentences on what limits the result, such as images that the network was trained on.
     """
 
     classes: tuple[str, ...]
@@ -44,6 +45,7 @@ class Evaluation:
     run: str | None = None
     data: str | None = None
     part: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def n(self) -> int:
@@ -132,6 +134,7 @@ class Evaluation:
             "per_class": [score.to_dict() for score in self.per_class],
             "mistakes": [list(mistake) for mistake in metrics.most_confused(self.confusion, self.classes, self.n)],
             "confusion": self.confusion.tolist() if len(self.classes) <= MATRIX_UP_TO else None,
+            "notes": list(self.notes),
         }
 
     def __repr__(self) -> str:

@@ -151,6 +151,13 @@ class Recipe:
     )
 
     image_size: int | None = setting(None, "Side of the square image; the paper's where not given.", "images", least=1)
+    fit: str = setting(
+        "auto",
+        "How an image that is not square becomes the square input: crop keeps the centre, squash changes the aspect "
+        "ratio, pad adds a background; auto crops, unless the sizes suggest otherwise.",
+        "images",
+        ("auto", "crop", "squash", "pad"),
+    )
     resize: int | None = setting(
         None,
         "Shorter side the kept images are fitted to, pixels; crops are cut out of them. By default 256/224 of the side "

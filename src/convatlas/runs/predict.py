@@ -13,7 +13,9 @@ from torch import nn
 
 from convatlas import data as room
 from convatlas import evaluation
+from convatlas.data.dataset import printable
 from convatlas.data.decode import is_image_name
+from convatlas.data.tree import IGNORED_FOLDERS
 from convatlas.errors import BadImageError, UsageError
 from convatlas.runs.loaded_network import LoadedNetwork, load_network
 from convatlas.runs.run import Run
@@ -29,8 +31,8 @@ class Prediction:
 
     def to_dict(self) -> dict[str, Any]:
         if self.error is not None:
-            return {"file": self.file, "error": self.error.reason}
-        return {"file": self.file, "top": [list(pair) for pair in self.top]}
+            return {"file": printable(self.file), "error": self.error.reason}
+        return {"file": printable(self.file), "top": [list(pair) for pair in self.top]}
 
 
 def predict(
@@ -98,9 +100,25 @@ def _labelled(judged: LoadedNetwork, images: Sequence[np.ndarray], top: int) -> 
     ]
 
 
+def images_below(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if is_image_name(file.name))
+
+
+def hidden_below(folder: Path, file: Path) -> bool:
+    """Whether a data set would leave the file out, as it does with ``._cat.jpg`` and ``__MACOSX/`` of macOS."""
+    return any(part.startswith(".") or part in IGNORED_FOLDERS for part in file.relative_to(folder).parts)
+
+
+def hidden_images(paths: Iterable[str | Path]) -> list[Path]:
+    """The image files below the folders named that `predict` leaves out because they are hidden."""
+    folders = [Path(path) for path in paths if Path(path).is_dir()]
+    return [file for folder in folders for file in images_below(folder) if hidden_below(folder, file)]
+
+
 def image_files(paths: Iterable[str | Path]) -> Iterator[Path | BadImageError]:
     """The files named, and the image files below the folders named, sorted; an error for a folder without images.
 
+    Hidden files are left out, as in a data set.
     A file that is not there is found out when it is read, so that the others are answered all the same.
     """
     for given in paths:
@@ -108,8 +126,8 @@ def image_files(paths: Iterable[str | Path]) -> Iterator[Path | BadImageError]:
         if not path.is_dir():
             yield path
             continue
-        found = sorted(file for file in path.rglob("*") if is_image_name(file.name))
-        if found:
-            yield from found
+        images = [file for file in images_below(path) if not hidden_below(path, file)]
+        if images:
+            yield from images
         else:
             yield BadImageError(str(path), "the folder holds no image files")

@@ -11,7 +11,8 @@ from typing import Any, Literal
 import torch
 
 from convatlas import training
-from convatlas.data import Dataset, write_split
+from convatlas.data import Dataset, ReadingOptions, write_split
+from convatlas.data.dataset import printable
 from convatlas.errors import CheckpointError, DataError
 from convatlas.evaluation import Evaluation, evaluate
 from convatlas.message import Message, joined
@@ -58,6 +59,7 @@ def train(
     split: str | Path | None = None,
     on_bad: Literal["fail", "skip"] = "fail",
     max_bad: float = 0.05,
+    reading: ReadingOptions = ReadingOptions(),  # noqa: B008
     time_s: float | None = None,
     download: bool = False,
     listener: RunListener | None = None,
@@ -80,6 +82,7 @@ def train(
         split: a split file to reuse instead of making a split.
         on_bad: what an image that cannot be read does: "fail", or "skip" it, count it and list it ...
         max_bad: ... up to this share of all images.
+        reading: how the data are read: columns of a table, what states the class, links, rare classes.
         time_s: train for about so long: a few updates are timed and the epochs set accordingly.
         download: whether published weights to start from may be fetched.
         loggers: where else to write the run, besides those that ``log`` names.
@@ -113,6 +116,7 @@ def train(
             max_bad=max_bad,
             validation_images=chosen.validation_images,
             progress=listener.on_images,
+            reading=reading,
         )  # fmt: skip
         setup = prepare(model, training_data, chosen, seed, time_s if process_group.leads else None, download=download)
     if time_s is not None:  # by the clock of rank 0
@@ -155,6 +159,7 @@ def resume(folder: str | Path, *, listener: RunListener | None = None, loggers: 
             on_bad=data["on_bad"],
             max_bad=data["max_bad"],
             progress=listener.on_images,
+            reading=ReadingOptions(**data.get("reading", {})),
         )
         if training_data.dataset.fingerprint != data["fingerprint"]:
             raise DataError(
@@ -203,6 +208,7 @@ def write_beginning(folder: Path, setup: Setup) -> None:
             "max_bad": setup.training_data.max_bad,
             "classes": list(data.classes),
             "split": setup.training_data.split.rule,
+            **({"reading": data.reading.to_dict()} if data.reading.to_dict() else {}),
         },
         "recipe": setup.recipe.to_dict() | resolved(setup.hardware),
         "preprocessing": setup.rule.to_dict(),
@@ -330,7 +336,7 @@ def judge_classifier(
 ) -> tuple[dict[str, Any], str]:
     """The run's result with its accuracy on the test part, and its report."""
     data = setup.training_data.dataset
-    names = tuple(data.names[int(index)] for index in setup.training_data.split.test)
+    names = tuple(printable(data.names[int(index)]) for index in setup.training_data.split.test)
     evaluation = evaluate(setup.net, setup.test.epoch(0), data.classes, names=names)
     result |= {
         "val_top1": score,
