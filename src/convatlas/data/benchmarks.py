@@ -104,13 +104,13 @@ def refuse_other_tasks(source: str, view: FolderView) -> None:
     Raises:
         DataError: label files of YOLO lie beside the images, or the only folder of images has annotations beside it.
     """
-    found = _yolo_labels(view)
-    if found:
+    boxes = _yolo_labels(view)
+    if boxes:
         raise DataError(
             "{source} is a data set for object detection in the layout of YOLO: {file} holds boxes, not the class of "
             "the image. Cut the boxes out into one folder per class, or pass a table of file and label.",
             source=source,
-            file=view.relative(found),
+            file=view.relative(boxes),
         )
     if any(view.made_of_folders(folder) and len(view.folders) > 1 for folder in view.with_images):
         return
@@ -152,7 +152,7 @@ ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 
 def nothing_here(source: str, tree: Tree, layouts: Message) -> DataError | None:
     """The error for a place whose images are inside of archives; None if there are images or no archives."""
-    archives = [name for name in tree.files if name.lower().endswith(ARCHIVES)]
+    archives = [name for name in tree.files if name.lower().endswith(ARCHIVES) and not name.lower().endswith(".nii.gz")]
     if not archives or any(map(is_image_name, tree.files)):
         return None
     shown = ", ".join(archives[:3]) + (" ..." if len(archives) > 3 else "")

@@ -107,13 +107,13 @@ class HubTree:
     def files(self) -> dict[str, FileEntry]:
         import pyarrow.compute as compute
 
-        found = {}
+        entries = {}
         for part, table in self._parts.items():
             sizes = compute.binary_length(compute.struct_field(table.data.column(self.image_column), "bytes"))
             stamp = int(table._fingerprint, 16)
             for row, size in enumerate(sizes.to_pylist()):
-                found[f"{part}/{row}"] = FileEntry(size or 0, stamp)
-        return found
+                entries[f"{part}/{row}"] = FileEntry(size or 0, stamp)
+        return entries
 
     def open(self, name: str) -> BinaryIO:
         return io.BytesIO(self.read(name))
@@ -145,11 +145,11 @@ def _opened(source: str, download: bool) -> dict[str, datasets.Dataset]:
     with _library(offline=not download) as library:
         try:
             if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
-                found = library.load_from_disk(str(path))
+                loaded = library.load_from_disk(str(path))
             elif path.is_dir():
-                found = library.load_dataset("parquet", data_files=_parquet_files(path))
+                loaded = library.load_dataset("parquet", data_files=_parquet_files(path))
             else:
-                found = library.load_dataset(source)
+                loaded = library.load_dataset(source)
         except DataError:
             raise
         except Exception as error:  # the library passes on the exceptions of the network, of files and of Arrow
@@ -161,7 +161,7 @@ def _opened(source: str, download: bool) -> dict[str, datasets.Dataset]:
                 reason=_first_line(error),
                 way_out=way_out,
             ) from error
-        parts = dict(found) if isinstance(found, library.DatasetDict) else {"all": found}
+        parts = dict(loaded) if isinstance(loaded, library.DatasetDict) else {"all": loaded}
         # a selection is a list of row numbers over another table; flattening makes row i of the table row i of the data
         return {name: table.flatten_indices() if table._indices is not None else table for name, table in parts.items()}
 

@@ -1,7 +1,8 @@
 """CIFAR's python batches, read by an unpickler that can rebuild numpy arrays and nothing else.
 
-A pickle may name any function of any module and have it called. `_ArraysOnly` refuses every global but the three with
-which numpy rebuilds an array, and so does no more than a parser of dictionaries, lists, numbers, texts and arrays.
+A pickle may name any function of any module and have it called. `_ArraysOnly` refuses every global but those with which
+numpy rebuilds an array and Python 3 bytes, and puts checked functions in their place. So it does no more than a parser
+of dictionaries, lists, numbers, texts, bytes and arrays.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ _ARRAY_GLOBALS = {
     ("numpy", "ndarray"),
     ("numpy.core.multiarray", "_reconstruct"),
     ("numpy._core.multiarray", "_reconstruct"),
+    ("_codecs", "encode"),  # how Python 3 writes bytes by protocol 2
 }
 
 
@@ -41,10 +43,17 @@ class _ArraysOnly(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ARRAY_GLOBALS:
             raise pickle.UnpicklingError(f"{module}.{name}")
-        return {"dtype": np.dtype, "ndarray": _ARRAY, "_reconstruct": _reconstruct}[name]
+        return {"dtype": np.dtype, "ndarray": _ARRAY, "_reconstruct": _reconstruct, "encode": _bytes_of}[name]
 
     def persistent_load(self, pid: Any) -> Any:
         raise pickle.UnpicklingError("persistent id")
+
+
+def _bytes_of(text: str, encoding: str) -> bytes:
+    """The bytes that a text stands for."""
+    if not isinstance(text, str) or encoding not in ("latin1", b"latin1"):
+        raise pickle.UnpicklingError("_codecs.encode")
+    return text.encode("latin1")
 
 
 def _reconstruct(kind: object, shape: tuple[int, ...], code: bytes) -> np.ndarray:

@@ -89,18 +89,18 @@ class TarTree:
 
     @cached_property
     def files(self) -> dict[str, FileEntry]:
-        found: dict[str, FileEntry] = {}
+        entries: dict[str, FileEntry] = {}
         for shard in self.shards:
             changed = (self.root / shard).stat().st_mtime_ns
             for member, place in self._index(shard).items():
-                found[f"{shard}/{member}"] = FileEntry(place.size, changed ^ place.start)
-            if len(found) > MAX_MEMBERS:
+                entries[f"{shard}/{member}"] = FileEntry(place.size, changed ^ place.start)
+            if len(entries) > MAX_MEMBERS:
                 raise DataError(
                     "{root}: more than {max_members} members; they are not read",
                     root=self.root,
                     max_members=units.exact(MAX_MEMBERS),
                 )
-        return dict(sorted(found.items()))
+        return dict(sorted(entries.items()))
 
     @cached_property
     def folders(self) -> tuple[str, ...]:
@@ -246,15 +246,15 @@ def shards_of(source: str) -> TarTree | None:
 
 
 def _expanded(source: str) -> Iterator[str]:
-    found = _RANGE.search(source)
-    if found is None:
+    numbers = _RANGE.search(source)
+    if numbers is None:
         yield source
         return
-    first, last = int(found[1]), int(found[2])
+    first, last = int(numbers[1]), int(numbers[2])
     if not 0 <= last - first < 1_000_000:
-        raise DataError("{source}: the range {range} is empty or too long", source=source, range=found[0])
+        raise DataError("{source}: the range {range} is empty or too long", source=source, range=numbers[0])
     for number in range(first, last + 1):
-        yield from _expanded(f"{source[: found.start()]}{number:0{len(found[1])}d}{source[found.end() :]}")
+        yield from _expanded(f"{source[: numbers.start()]}{number:0{len(numbers[1])}d}{source[numbers.end() :]}")
 
 
 @dataclass(frozen=True)
@@ -284,7 +284,7 @@ def samples(tree: TarTree, part_of: Mapping[str, str]) -> list[Sample]:
         folder, _, last = name.rpartition("/")
         stem, _, extension = last.partition(".")
         beside.setdefault(f"{folder}/{stem}", {})["." + extension.lower()] = name
-    found = []
+    labelled = []
     for members in beside.values():
         images = [name for name in members.values() if is_image_name(name)]
         label = next((members[extension] for extension in LABELS if extension in members), None)
@@ -305,13 +305,13 @@ def samples(tree: TarTree, part_of: Mapping[str, str]) -> list[Sample]:
                 place=tree.display(images[0]),
                 parts=joined(sorted(parts), Message(" and ")),
             )
-        found.append(Sample(images[0], _label(tree, label), next(iter(parts), "")))
-    if len({bool(sample.part) for sample in found}) > 1:
+        labelled.append(Sample(images[0], _label(tree, label), next(iter(parts), "")))
+    if len({bool(sample.part) for sample in labelled}) > 1:
         raise DataError(
             "{root}: some shards say by their names which part they are, others do not",
             root=tree.root,
         )
-    return found
+    return labelled
 
 
 def _label(tree: TarTree, name: str) -> str:

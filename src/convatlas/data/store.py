@@ -144,14 +144,14 @@ class _Cache:
         except OSError:
             return "there was none yet"
         try:
-            found: dict[str, Any] = json.loads(page.rstrip(b"\0"))
+            page_values: dict[str, Any] = json.loads(page.rstrip(b"\0"))
         except ValueError:
             return "its first page is damaged"
-        if {name: found.get(name) for name in self._wanted} != self._wanted:
+        if {name: page_values.get(name) for name in self._wanted} != self._wanted:
             return "the images or the rule changed"
         if size != _PAGE + self.bytes:
             return f"it has {size:,} bytes, expected {_PAGE + self.bytes:,}"
-        if found.get("sha256") != self._digest(self.path):
+        if page_values.get("sha256") != self._digest(self.path):
             return "its pixels are damaged"
         return ""
 
