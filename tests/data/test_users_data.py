@@ -420,11 +420,14 @@ def test_rare_classes_are_refused_kept_or_left_out(class_folders):
     split = make_split(data)
     names = [data.classes[k] for k in data.labels[split.train]]
     assert (names.count("rare"), names.count("two")) == (1, 1)
-    assert "2 classes with too few images stay in the training set (rare, two)" in split.rule
+    assert "Rare classes in the training set only (2): rare, two." in split.rule
     assert make_split(open_data(root, rare="keep-in-training"), seed=0).train.tolist() == split.train.tolist()
     smaller = open_data(root, rare="leave-out")
     assert (smaller.classes, len(smaller), smaller.read(0).shape) == (("cat", "dog"), 20, (12, 10, 3))
-    assert any("2 classes with fewer than 3 images" in note for note in smaller.notes)
+    assert any(
+        "classes with fewer than 3 images to train on were left out (2, with 3 images)" in note
+        for note in smaller.notes
+    )
 
 
 def test_keeping_rare_classes_changes_no_split_of_others(class_folders):

@@ -92,11 +92,6 @@ def make_split(data: Dataset, *, seed: int = 0, val: float = 0.15, test: float =
     drawn_at_random = ("test" not in given and "val" not in given and test > 0) or (
         not {"test", "val"} <= given and val > 0
     )
-    if rare:
-        names = ", ".join(map(printable, sorted(rare)[:5])) + (" ..." if len(rare) > 5 else "")
-        how.append(
-            Message("{n} classes with too few images stay in the training set ({names})", n=len(rare), names=names)
-        )
     rule = Message(
         "{how} with seed {seed}. The validation set chooses the weights; the test set is used once."
         if drawn_at_random
@@ -104,6 +99,10 @@ def make_split(data: Dataset, *, seed: int = 0, val: float = 0.15, test: float =
         how=joined(how, "; "),
         seed=seed,
     )
+    if rare:
+        names = ", ".join(map(printable, sorted(rare)[:5])) + (" ..." if len(rare) > 5 else "")
+        kept = Message("Rare classes in the training set only ({n}): {names}.", n=len(rare), names=names)
+        rule = joined((rule, kept), " ")
     return Split(train, chosen, held_out, seed, rule)
 
 
@@ -176,7 +175,7 @@ def without_rare_classes(data: Dataset) -> Dataset:
     kept = np.flatnonzero(~np.isin(data.labels, rare))
     names = [printable(data.classes[k]) for k in rare.tolist()]
     note = Message(
-        "{n} classes with fewer than {needed} images to train on were left out, {images} images: {names}",
+        "classes with fewer than {needed} images to train on were left out ({n}, with {images} images): {names}",
         n=len(rare),
         needed=needed,
         images=len(data) - len(kept),
