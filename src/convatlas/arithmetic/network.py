@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from convatlas.arithmetic.fields import Field, image_field
 from convatlas.arithmetic.protocol import Shape
+from convatlas.arithmetic.records import blocks_of, times
 from convatlas.arithmetic.rows import last_operations, rows_from
-from convatlas.arithmetic.summary import Summary, blocks_of, times
+from convatlas.arithmetic.summary import Summary
 from convatlas.arithmetic.trace import Trace, trace, without_batch
 from convatlas.errors import ConvAtlasError, ShapeError, UnknownNameError, UsageError
 from convatlas.message import Message, joined

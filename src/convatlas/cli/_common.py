@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
-from convatlas.i18n import translated
+from convatlas import tables
+from convatlas.tables import Column
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -54,16 +55,6 @@ def print_json_line(document: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def print_table(columns: Iterable[tuple[str, str]], rows: Iterable[Iterable[object]], title: str = "") -> None:
-    """A table on stdout, messages in the language in use; ``columns`` are (heading, "left" or "right")."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
-    for heading, justify in columns:
-        table.add_column(heading, justify="right" if justify == "right" else "left", no_wrap=justify == "right")
-    for row in rows:
-        table.add_row(*map(translated, row))
-    width = None if sys.stdout.isatty() else 140
-    Console(width=width, highlight=False, soft_wrap=False).print(table)
+def print_table(columns: Iterable[Column], rows: Iterable[Iterable[object]], title: str = "") -> None:
+    """A table on stdout, as wide as the terminal; messages in the language in use."""
+    click.echo(tables.text(list(columns), rows, title))

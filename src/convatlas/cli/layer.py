@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from convatlas import units
+from convatlas import tables, units
 from convatlas.cli._common import debug_option, json_option, print_json
 from convatlas.cli._lang import lang_option
 from convatlas.errors import UsageError
@@ -147,8 +147,8 @@ def _fits(shape: tuple[int, ...], kernel: Any, stride: Any, padding: Any, dilati
 
 
 def _print(worked: Any, fits: list[dict[str, Any]], dense: Any, as_json: bool) -> None:
-    from convatlas.arithmetic.summary import times
-    from convatlas.i18n import _, translated
+    from convatlas.arithmetic.records import times
+    from convatlas.i18n import _
 
     if as_json:
         document = worked.to_dict()
@@ -158,9 +158,7 @@ def _print(worked: Any, fits: list[dict[str, Any]], dense: Any, as_json: bool) -
         print_json(document)
         return
     click.echo(f"{worked.kind}: {times(worked.input)} -> {times(worked.output)}")
-    width = max(units.width(translated(step.quantity)) for step in worked.steps)
-    for step in worked.steps:
-        click.echo(f"  {units.ljust(translated(step.quantity), width)}  {step}")
+    click.echo(tables.labelled(((step.quantity, step.said) for step in worked.steps), indent=2))
     for side in fits:
         click.echo("")
         click.echo(

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 import convatlas
-from convatlas.evaluation import eval_mode
+from convatlas.modes import eval_mode
 
 WARM_UP = 3  # calls of each network before anything is timed
 BLOCK = 10  # timed calls in a row, after one that is not counted

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from convatlas import data as room
-from convatlas import evaluation
 from convatlas.data.decode import is_image_name
 from convatlas.errors import BadImageError, UsageError
+from convatlas.modes import eval_mode
 from convatlas.runs.loaded_network import LoadedNetwork, load_network
 from convatlas.runs.run import Run
 
@@ -88,7 +88,7 @@ def _read(file: Path | BadImageError, rule: room.Preprocessing) -> np.ndarray | 
 
 def _labelled(judged: LoadedNetwork, images: Sequence[np.ndarray], top: int) -> list[tuple[tuple[str, float], ...]]:
     names = judged.labels.names
-    with evaluation.eval_mode(judged.net), torch.inference_mode():
+    with eval_mode(judged.net), torch.inference_mode():
         device = next(judged.net.parameters()).device
         probabilities = judged.net(room.prepare(images, judged.rule).to(device)).float().softmax(dim=1)
     values, places = probabilities.topk(min(top, len(names)), dim=1)

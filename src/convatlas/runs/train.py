@@ -34,7 +34,7 @@ from convatlas.runs.run import CONFIG, ENVIRONMENT, METRICS, REPORT, SPLIT, WEIG
 from convatlas.runs.training_data import TrainingData
 from convatlas.training import Plan, checkpoint, distributed, journal
 from convatlas.training.loggers import Logger, Tracking, by_names
-from convatlas.visualization import run_report
+from convatlas.visualization.run_report import run_report
 
 
 class RunListener(training.TrainingListener):

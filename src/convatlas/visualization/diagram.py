@@ -1,7 +1,7 @@
-"""Pictures and tables of a summary: SVG drawn from the graph, Markdown and LaTeX for lecture notes. No torch.
+"""A network as SVG, drawn from the rows of its summary: a block diagram of the modules, and bars per layer. No torch.
 
-An SVG is plain text that any browser shows: a block diagram of the modules, and bars per layer. Colours differ by kind
-and are told apart in grey by their labels.
+An SVG is plain text that any browser shows. Colours differ by the kind of layer; labels name the kind too, so that the
+drawing can be read in grey.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from html import escape
 
 from convatlas import units
-from convatlas.arithmetic.summary import INPUT, TEXT_COLUMNS, LayerRow, Summary, cells, headings, times
+from convatlas.arithmetic.records import INPUT, LayerRow, times
+from convatlas.arithmetic.summary import Summary
 from convatlas.errors import UnknownNameError
-from convatlas.i18n import _
 
 # kind -> fill; what is not here is white
 COLOURS = {
@@ -173,38 +173,3 @@ def bars(summary: Summary, quantity: str = "macs") -> str:
             f'<text x="{left + length + 4}" y="{y + 12}">{text(value(row))}</text>'
         )
     return _svg(left + 520, 18 * len(rows), parts, f"{summary.model}: {quantity} per layer")
-
-
-# ------------------------------------------------------------------ tables for lecture notes
-
-
-def markdown_table(summary: Summary) -> str:
-    """The layer table for Markdown; numbers to the right, totals below."""
-    names = headings()
-    rule = ["---" if column < TEXT_COLUMNS else "---:" for column in range(len(names))]
-    lines = [names, rule, *(cells(row) for row in summary.rows), _total_cells(summary)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
-def latex_table(summary: Summary) -> str:
-    """The layer table for LaTeX: a tabular with booktabs rules."""
-    names = headings()
-    columns = "l" * TEXT_COLUMNS + "r" * (len(names) - TEXT_COLUMNS)
-    lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _latex_line(names), r"\midrule"]
-    lines += [_latex_line(cells(row)) for row in summary.rows]
-    lines += [r"\midrule", _latex_line(_total_cells(summary)), r"\bottomrule", r"\end{tabular}"]
-    return "\n".join(lines) + "\n"
-
-
-def _latex_line(line: Sequence[str]) -> str:
-    def safe(text: str) -> str:
-        escaped = text.replace("_", r"\_").replace("%", r"\%").replace("&", r"\&")
-        return escaped.replace(" x ", r" $\times$ ")
-
-    return " & ".join(map(safe, line)) + r" \\"
-
-
-def _total_cells(summary: Summary) -> tuple[str, ...]:
-    totals = summary.totals
-    counts = (units.exact(totals.params), units.exact(totals.macs), units.exact(totals.connections))
-    return (_("total"), "", "", "", "", *counts, units.bytes_(totals.activation_bytes), "", "")
