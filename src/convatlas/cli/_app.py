@@ -67,14 +67,13 @@ def app() -> None:
 
 
 def complain(error: ConvAtlasError) -> None:
-    """Say on stderr what went wrong; of several processes, number 0 says what befell all, each other its own."""
+    """Print the error on stderr; of several processes, rank 0 prints an error of all, each other rank its own."""
     number = process_number()
     if not number:
         click.echo(f"convatlas: {translated(error)}", err=True)
     elif not error.of_all and "torch.distributed" in sys.modules and sys.modules["torch.distributed"].is_initialized():
-        click.echo(
-            f"convatlas: rank {number}: {translated(error)}", err=True
-        )  # before they had joined, all said the same
+        # before they had joined, each of them met the same error, and number 0 alone reports it
+        click.echo(_("convatlas: rank {rank}: {error}", rank=number, error=error), err=True)
 
 
 def main(arguments: list[str] | None = None) -> None:

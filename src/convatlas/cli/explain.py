@@ -13,6 +13,7 @@ from convatlas.cli._common import debug_option, json_option, print_json, print_t
 from convatlas.cli._lang import lang_option
 from convatlas.errors import UsageError
 from convatlas.i18n import _, translated
+from convatlas.message import joined
 from convatlas.tables import Column
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def _print_comparison(name: str, as_json: bool) -> None:
             f"{units.exact(way.macs)} ({_share(way.macs, first.macs)})",
             times(way.receptive_field),
             way.nonlinearities,
-            " | ".join(way.layers),
+            joined(way.layers, " | "),
         )
         for way in found.ways
     )

@@ -130,7 +130,8 @@ def print_conventions(summary: Summary, figures: list[dict[str, Any]], as_json: 
         document = {"model": summary.model, "macs": summary.totals.macs, "figures": figures}
         print_json({**document, "conventions": [convention.to_dict() for convention in found]})
         return
-    click.echo(f"{summary.model}: convatlas macs {units.exact(summary.totals.macs)}")
+    macs = units.exact(summary.totals.macs)
+    click.echo(_("{model}: {macs} MACs as convatlas counts them", model=summary.model, macs=macs))
     for figure in figures:
         if figure["quantity"] == "macs":
             printed = _("the paper prints {printed} ({source})", printed=figure["printed"], source=figure["source"])

@@ -254,7 +254,7 @@ def ensemble(members: Sequence[Evaluation]) -> Evaluation:
     return replace(
         first,
         logits=log_mean([torch.from_numpy(member.logits) for member in aligned]).numpy(),
-        protocol=f"ensemble of {len(members)}, {protocol}",
+        protocol=Message("ensemble of {n}, {protocol}", n=len(members), protocol=protocol),
         run=", ".join(member.run or Message("a network") for member in members),
     )
 

@@ -104,6 +104,8 @@ def entry(name: str) -> Entry:
         UnknownNameError: no such network; the message lists the near names.
     """
     entries = _entries()
+    if not isinstance(name, str):
+        raise UsageError("a network is named by a text, such as 'lenet5'; got {kind}.", kind=type(name).__name__)
     if name in entries:
         return entries[name]
     base, at, _ = name.partition("@")

@@ -12,7 +12,7 @@ import torch
 
 from convatlas import training
 from convatlas.data import Dataset, write_split
-from convatlas.errors import CheckpointError, DataError
+from convatlas.errors import CheckpointError, DataError, UsageError
 from convatlas.evaluation import Evaluation, evaluate
 from convatlas.message import Message, joined
 from convatlas.recipes.recipe import Recipe
@@ -92,6 +92,10 @@ def train(
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was written.
         LostRankError: of several processes, another one ended or failed.
     """
+    if not isinstance(model, str):
+        raise UsageError("model is the name of a network, see list_models(); got {kind}.", kind=type(model).__name__)
+    if not isinstance(recipe, str | Recipe):
+        raise UsageError("recipe is a name or a Recipe; got {kind}.", kind=type(recipe).__name__)
     chosen = (recipe_for(model, recipe) if isinstance(recipe, str) else recipe).change(**settings)
     process_group = distributed.join(chosen.rank_timeout_s)
     listener = listener if listener and process_group.leads else RunListener()
