@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -45,14 +44,12 @@ def process_number() -> int | None:
 
 def print_json(document: dict[str, Any]) -> None:
     """One document on stdout, the schema first."""
-    json.dump({"schema": SCHEMA, **document}, sys.stdout, ensure_ascii=False, indent=2)
-    sys.stdout.write("\n")
+    click.echo(json.dumps({"schema": SCHEMA, **document}, ensure_ascii=False, indent=2))
 
 
 def print_json_line(document: dict[str, Any]) -> None:
     """One line of JSON on stdout, flushed: a reader may follow along."""
-    sys.stdout.write(json.dumps({"schema": SCHEMA, **document}, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    click.echo(json.dumps({"schema": SCHEMA, **document}, ensure_ascii=False))  # which flushes
 
 
 def print_table(columns: Iterable[Column], rows: Iterable[Iterable[object]], title: str = "") -> None:

@@ -8,13 +8,17 @@ import click
 
 from convatlas import tables, units
 from convatlas.cli._common import debug_option, json_option, print_json
+from convatlas.cli._help import help_where_no_command
 from convatlas.cli._lang import lang_option
 from convatlas.errors import UsageError
 
 
-@click.group("layer", short_help="The arithmetic of one layer, by hand.")
+@click.group(
+    "layer", invoke_without_command=True, no_args_is_help=True, short_help="The arithmetic of one layer, by hand."
+)
 @lang_option
-def command() -> None:
+@click.pass_context
+def command(ctx: click.Context) -> None:
     """The arithmetic of one layer, by hand: the lecture's exercises.
 
     \b
@@ -22,6 +26,7 @@ def command() -> None:
     convatlas layer pool --input 96x55x55 --kernel 3 --stride 2
     convatlas layer fc --input 256x6x6 --out 4096
     """
+    help_where_no_command(ctx)
 
 
 def _shape(text: str) -> tuple[int, ...]:
