@@ -4,11 +4,12 @@
 # the virtual environment of the libraries ours are compared with; never the one convatlas is used in
 PEERS ?= build/peers
 
-check:                ## format, lint, types, imports
+check:                ## format, lint, types, imports, texts that cannot be translated
 	ruff format --check .
 	ruff check .
 	mypy
 	lint-imports
+	python .ci/lint_texts.py
 
 format:               ## put the format and the fixable lint right
 	ruff format .

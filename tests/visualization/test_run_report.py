@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from convatlas.evaluation import Evaluation
-from convatlas.visualization import run_report
+from convatlas.visualization.run_report import run_report
 from pages import check_page
 
 EPOCHS = [

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from convatlas import units
-from convatlas.cli._common import debug_option, json_option, print_json
+from convatlas.arithmetic.comparisons import COMPARISONS
+from convatlas.cli._common import debug_option, json_option, print_json, print_table
 from convatlas.cli._lang import lang_option
 from convatlas.errors import UsageError
 from convatlas.i18n import _, translated
+from convatlas.message import joined
+from convatlas.tables import Column
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 FIELD_IMAGES = 16  # whose gradients are averaged
-COMPARISONS = ("stacks", "reduction", "inception", "bottleneck", "grouped", "separable", "sharing")
 
 
 @click.command("explain", short_help="The figures of a layer with the formula and the values put in.")
@@ -25,7 +27,7 @@ COMPARISONS = ("stacks", "reduction", "inception", "bottleneck", "grouped", "sep
 @click.argument("layer", required=False)
 @click.option("--input", "input_", metavar="CxHxW", help="Image size to count for; the paper's where not given.")
 @click.option(
-    "--comparison", type=click.Choice(COMPARISONS), help="Instead of a network, a comparison every lecture makes."
+    "--comparison", type=click.Choice(list(COMPARISONS)), help="Instead of a network, a comparison every lecture makes."
 )
 @click.option(
     "--effective-field",
@@ -70,7 +72,7 @@ def command(
         _measure_field(name, layer, input_, picture, seed, as_json)
         return
     from convatlas.arithmetic.explanation import explain, explain_all
-    from convatlas.cli.show import parse_input, summary_of
+    from convatlas.cli._network_input import parse_input, summary_of
 
     summary = summary_of(name, None if input_ is None else parse_input(input_))
     explanations = explain_all(summary) if layer is None else (explain(summary, layer),)
@@ -102,7 +104,8 @@ def _measure_field(name: str, layer: str, input_: str | None, picture: Path, see
         return
     place, size = document["position"], units.exact(document["field_pixels"])
     field = "{} x {}".format(*document["receptive_field"])
-    for word, kind, text in (
+    columns = (Column(_("quantity")), Column(_("kind"), drop=1), Column(_("value"), wraps=True))
+    rows = (
         (_("receptive field"), _("derived"), _("{field} pixels, {n} of them inside the image", field=field, n=size)),
         (
             _("effective receptive field"),
@@ -114,8 +117,9 @@ def _measure_field(name: str, layer: str, input_: str | None, picture: Path, see
                 how=how,
             ),
         ),
-    ):
-        click.echo(f"{units.ljust(word, 28)}  {units.ljust(kind, 8)}  {text}")
+    )
+    print_table(columns, rows)
+    click.echo()
     click.echo(_("at position {row}, {column} of {layer}, the middle", row=place[0], column=place[1], layer=layer))
     click.echo(_("wrote {file}", file=picture), err=True)
 
@@ -124,7 +128,7 @@ def _of_network(name: str, input_: str | None, seed: int) -> tuple[nn.Module, Te
     """A network of the atlas with its first weights, and noise of its input's size."""
     import torch
 
-    from convatlas.cli.show import parse_input
+    from convatlas.cli._network_input import parse_input
     from convatlas.models import create_model, entry
 
     channels, height, width = entry(name).input if input_ is None else parse_input(input_)
@@ -146,31 +150,35 @@ def _of_run(path: Path) -> tuple[nn.Module, Tensor]:
 
 def _print_comparison(name: str, as_json: bool) -> None:
     from convatlas.arithmetic.comparisons import comparison
-    from convatlas.arithmetic.summary import times
+    from convatlas.arithmetic.records import times
 
     found = comparison(name)
     if as_json:
         print_json({"comparison": name, **found.to_dict()})
         return
     click.echo(f"{translated(found.title)}, {times(found.input)}")
-    headings = ("", _("weights"), "macs", _("receptive field"), _("non-linearities"), _("layers"))
-    table: list[tuple[str, ...]] = [headings]
+    columns = (
+        Column(_("alternative")),
+        Column(_("weights"), number=True),
+        Column(_("macs"), number=True),
+        Column(_("receptive field"), number=True, drop=1),
+        Column(_("non-linearities"), number=True, drop=2),
+        Column(_("layers"), drop=3, wraps=True),
+    )
     first = found.ways[0]
-    for way in found.ways:
-        table.append(
-            (
-                translated(way.name),
-                f"{units.exact(way.params)} ({_share(way.params, first.params)})",
-                f"{units.exact(way.macs)} ({_share(way.macs, first.macs)})",
-                times(way.receptive_field),
-                str(way.nonlinearities),
-                " | ".join(way.layers),
-            )
+    rows = (
+        (
+            way.name,
+            f"{units.exact(way.params)} ({_share(way.params, first.params)})",
+            f"{units.exact(way.macs)} ({_share(way.macs, first.macs)})",
+            times(way.receptive_field),
+            way.nonlinearities,
+            joined(way.layers, " | "),
         )
-    widths = [max(units.width(line[column]) for line in table) for column in range(len(headings))]
-    for line in table:
-        click.echo("  ".join(units.ljust(cell, width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        for way in found.ways
+    )
+    print_table(columns, rows)
 
 
-def _share(part: int, whole: int) -> Any:
+def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.3g} %"

@@ -6,15 +6,19 @@ from typing import Any
 
 import click
 
-from convatlas import units
+from convatlas import tables, units
 from convatlas.cli._common import debug_option, json_option, print_json
+from convatlas.cli._help import help_where_no_command
 from convatlas.cli._lang import lang_option
 from convatlas.errors import UsageError
 
 
-@click.group("layer", short_help="The arithmetic of one layer, by hand.")
+@click.group(
+    "layer", invoke_without_command=True, no_args_is_help=True, short_help="The arithmetic of one layer, by hand."
+)
 @lang_option
-def command() -> None:
+@click.pass_context
+def command(ctx: click.Context) -> None:
     """The arithmetic of one layer, by hand: the lecture's exercises.
 
     \b
@@ -22,6 +26,7 @@ def command() -> None:
     convatlas layer pool --input 96x55x55 --kernel 3 --stride 2
     convatlas layer fc --input 256x6x6 --out 4096
     """
+    help_where_no_command(ctx)
 
 
 def _shape(text: str) -> tuple[int, ...]:
@@ -147,8 +152,8 @@ def _fits(shape: tuple[int, ...], kernel: Any, stride: Any, padding: Any, dilati
 
 
 def _print(worked: Any, fits: list[dict[str, Any]], dense: Any, as_json: bool) -> None:
-    from convatlas.arithmetic.summary import times
-    from convatlas.i18n import _, translated
+    from convatlas.arithmetic.records import times
+    from convatlas.i18n import _
 
     if as_json:
         document = worked.to_dict()
@@ -158,9 +163,7 @@ def _print(worked: Any, fits: list[dict[str, Any]], dense: Any, as_json: bool) -
         print_json(document)
         return
     click.echo(f"{worked.kind}: {times(worked.input)} -> {times(worked.output)}")
-    width = max(units.width(translated(step.quantity)) for step in worked.steps)
-    for step in worked.steps:
-        click.echo(f"  {units.ljust(translated(step.quantity), width)}  {step}")
+    click.echo(tables.labelled(((step.quantity, step.said) for step in worked.steps), indent=2))
     for side in fits:
         click.echo("")
         click.echo(

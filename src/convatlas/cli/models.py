@@ -12,6 +12,7 @@ from convatlas.i18n import _
 from convatlas.message import Message
 from convatlas.models import Entry, Figure, entry, list_models
 from convatlas.models.ledger import WORDS, Line, derived_text, lines, tally
+from convatlas.tables import Column
 
 ERRORS = ("top1_error", "top5_error", "error")
 
@@ -39,13 +40,13 @@ def command(pattern: str, no_variants: bool, as_ledger: bool, as_json: bool) -> 
         print_json({"models": [as_record(line) for line in entries]})
         return
     columns = (
-        (_("network"), "left"),
-        (_("paper"), "left"),
-        (_("year"), "right"),
-        (_("input"), "left"),
-        (_("params"), "right"),
-        ("MACs", "right"),
-        (_("printed error %, top-1 / top-5"), "left"),
+        Column(_("network")),
+        Column(_("paper"), drop=2),
+        Column(_("year"), number=True, drop=1),
+        Column(_("input"), drop=4),
+        Column(_("params"), number=True),
+        Column("MACs", number=True),
+        Column(_("printed error %, top-1 / top-5"), drop=3, wraps=True),
     )
     print_table(columns, (row(line) for line in entries))
 
@@ -55,16 +56,15 @@ def print_ledger(found: list[Line], as_json: bool) -> None:
     if as_json:
         print_json({"figures": [ledger_record(line) for line in found], "counts": counts})
         return
-    left = (
-        _("network"),
-        _("quantity"),
-        _("printed"),
-        _("derived"),
-        _("verdict"),
-        _("protocol"),
-        _("source"),
+    columns = (
+        Column(_("network")),
+        Column(_("quantity")),
+        Column(_("printed")),
+        Column(_("derived"), number=True),
+        Column(_("verdict"), drop=1),
+        Column(_("protocol"), drop=3, wraps=True),
+        Column(_("source"), drop=2, wraps=True),
     )
-    columns = [(heading, "left") for heading in left]
     print_table(
         columns,
         (
@@ -80,6 +80,7 @@ def print_ledger(found: list[Line], as_json: bool) -> None:
             for line in found
         ),
     )
+    click.echo()
     verdicts = "; ".join(_("{count} {verdict}", count=count, verdict=WORDS[word]) for word, count in counts.items())
     click.echo(_("{n} printed figures: {verdicts}", n=len(found), verdicts=verdicts))
 

@@ -22,6 +22,7 @@ from convatlas.cli._grouped import GroupedCommand
 from convatlas.cli._lang import lang_option
 from convatlas.errors import UsageError
 from convatlas.i18n import _, translated
+from convatlas.tables import Column
 
 if TYPE_CHECKING:
     from convatlas.runs.configuration import Configuration
@@ -194,10 +195,16 @@ def _print_recipes(model: str | None, as_json: bool) -> None:
         print_json({"recipes": [line._asdict() for line in found]})
         return
     whose = _("is paper for") if model is None else _("own name")
-    columns = [(word, "left") for word in (_("recipe"), whose, _("length, images an update"), _("update"))]
+    columns = (
+        Column(_("recipe")),
+        Column(whose),
+        Column(_("length, images an update"), drop=1, wraps=True),
+        Column(_("update"), drop=2, wraps=True),
+    )
     title = "" if model is None else _("recipes of {model}", model=model)
     print_table(columns, found, title)
     if model is not None:
+        click.echo()
         click.echo(_("Any other is taken by its own name:  convatlas train --list-recipes"))
 
 

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.arithmetic import summarize
-from convatlas.evaluation import eval_mode
 from convatlas.message import Message
 from convatlas.models import create_model, entry
+from convatlas.modes import eval_mode
 from convatlas.training import Hardware, environment, train_step
 from convatlas.training.hardware import processor_name
 from convatlas.training.losses import Loss, cross_entropy, mean_squared_error

@@ -12,7 +12,7 @@ import torch
 
 from convatlas import training
 from convatlas.data import Dataset, write_split
-from convatlas.errors import CheckpointError, DataError
+from convatlas.errors import CheckpointError, DataError, UsageError
 from convatlas.evaluation import Evaluation, evaluate
 from convatlas.message import Message, joined
 from convatlas.recipes.recipe import Recipe
@@ -35,7 +35,7 @@ from convatlas.runs.run import CONFIG, ENVIRONMENT, METRICS, REPORT, SPLIT, WEIG
 from convatlas.runs.training_data import TrainingData
 from convatlas.training import Plan, checkpoint, distributed, journal
 from convatlas.training.loggers import Logger, Tracking, by_names
-from convatlas.visualization import run_report
+from convatlas.visualization.run_report import run_report
 
 
 class RunListener(training.TrainingListener):
@@ -95,6 +95,10 @@ def train(
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was written.
         LostRankError: of several processes, another one ended or failed.
     """
+    if not isinstance(model, str):
+        raise UsageError("model is the name of a network, see list_models(); got {kind}.", kind=type(model).__name__)
+    if not isinstance(recipe, str | Recipe):
+        raise UsageError("recipe is a name or a Recipe; got {kind}.", kind=type(recipe).__name__)
     chosen = recipe_for(model, recipe) if isinstance(recipe, str) else recipe
     chosen, options = apply(chosen, options, settings)
     process_group = distributed.join(options.rank_timeout_s)

@@ -6,9 +6,9 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from convatlas.arithmetic.pictures import QUANTITIES, bars, block_diagram, boxes, latex_table, markdown_table
 from convatlas.errors import UnknownNameError
 from convatlas.models.layer_tables import table
+from convatlas.visualization.diagram import QUANTITIES, bars, block_diagram, boxes
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -46,9 +46,9 @@ def test_bars(quantity):
 
 def test_tables_for_lecture_notes():
     summary = table("lenet5")
-    markdown = markdown_table(summary).splitlines()
+    markdown = summary.to_markdown().splitlines()
     assert markdown[2].startswith("| C1 | conv | 6 x 28 x 28 | 5 | 1 | 156 | 117,600 | 122,304 |")
     assert markdown[-1].startswith("| total |  |  |  |  | 60,000 | 325,680 | 340,908 |")
-    latex = latex_table(summary)
+    latex = summary.to_latex()
     assert r"C1 & conv & 6 $\times$ 28 $\times$ 28 & 5 & 1 & 156" in latex
     assert latex.count(r"\\") == len(summary.rows) + 2

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 import convatlas as ca
 from convatlas.errors import ShapeError, UnknownNameError
-from convatlas.visualization.deconvnet import deconvolve
+from convatlas.inspection import deconvolve
 
 
 def by_hand(conv1: nn.Conv2d, conv2: nn.Conv2d, x: torch.Tensor, channel: int) -> torch.Tensor:

@@ -1,7 +1,7 @@
-"""Pictures and tables of a summary: SVG drawn from the graph, Markdown and LaTeX for lecture notes. No torch.
+"""A network as SVG, drawn from the rows of its summary: a block diagram of the modules, and bars per layer. No torch.
 
-An SVG is plain text that any browser shows: a block diagram of the modules, and bars per layer. Colours differ by kind
-and are told apart in grey by their labels.
+An SVG is plain text that any browser shows. Colours differ by the kind of layer; labels name the kind too, so that the
+drawing can be read in grey.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from html import escape
 
 from convatlas import units
-from convatlas.arithmetic.summary import INPUT, TEXT_COLUMNS, LayerRow, Summary, cells, headings, times
+from convatlas.arithmetic.records import INPUT, LayerRow, times
+from convatlas.arithmetic.summary import Summary
 from convatlas.errors import UnknownNameError
 from convatlas.i18n import _
+from convatlas.message import Message, joined
 
 # kind -> fill; what is not here is white
 COLOURS = {
@@ -49,10 +51,15 @@ class Box:
     @property
     def label(self) -> str:
         params = sum(row.params for row in self.rows)
-        parts = [self.rows[0].kind if len(self.rows) == 1 else f"{len(self.rows)} layers", times(self.rows[-1].output)]
+        parts = [
+            self.rows[0].kind if len(self.rows) == 1 else _("{n} layers", n=len(self.rows)),
+            times(self.rows[-1].output),
+        ]
         if len(self.rows) == 1 and self.rows[0].kernel:
             parts[0] += " " + times(self.rows[0].kernel).replace(" ", "")
-        return ", ".join(parts) + (f", {units.short(params)} params" if params else "")
+        if params:
+            parts.append(_("{n} params", n=units.short(params)))
+        return ", ".join(parts)
 
 
 def boxes(summary: Summary, depth: int = 1) -> tuple[list[Box], list[tuple[int, int]]]:
@@ -91,7 +98,7 @@ def block_diagram(summary: Summary, depth: int = 1) -> str:
     left = 16 + LETTER * max((len(box.name) for box in found), default=0)  # the names stand there
     edge, middle = left + WIDTH, left + WIDTH // 2
     lanes = _lanes([skip for skip in edges if skip[1] - skip[0] > 1])
-    given = "input " + " and ".join(times(shape) for shape in summary.inputs)
+    given = _("input {shapes}", shapes=joined(map(times, summary.inputs), Message(" and ")))
     parts = [_rectangle(left, 0, "#f2f2f2", given, "")]
     for number, box in enumerate(found):
         fill = COLOURS.get(box.kind, "#e8eef2" if box.kind == "block" else "#ffffff")
@@ -104,7 +111,7 @@ def block_diagram(summary: Summary, depth: int = 1) -> str:
             lane = edge + LANE * (1 + lanes[(start, end)])
             parts.append(f'<path d="M{edge} {top - 12} H{lane} V{bottom + 12} H{edge + 3}" {_ARROW}/>')
     width = edge + LANE * (2 + max(lanes.values(), default=0)) + 10
-    return _svg(width, step * (len(found) + 1), parts, f"{summary.model}: block diagram")
+    return _svg(width, step * (len(found) + 1), parts, _("{model}: block diagram", model=summary.model))
 
 
 _ARROW = 'fill="none" stroke="#555" marker-end="url(#arrow)"'
@@ -172,39 +179,6 @@ def bars(summary: Summary, quantity: str = "macs") -> str:
             f'<rect x="{left}" y="{y + 2}" width="{length}" height="13" fill="{fill}" stroke="#777"/>'
             f'<text x="{left + length + 4}" y="{y + 12}">{text(value(row))}</text>'
         )
-    return _svg(left + 520, 18 * len(rows), parts, f"{summary.model}: {quantity} per layer")
-
-
-# ------------------------------------------------------------------ tables for lecture notes
-
-
-def markdown_table(summary: Summary) -> str:
-    """The layer table for Markdown; numbers to the right, totals below."""
-    names = headings()
-    rule = ["---" if column < TEXT_COLUMNS else "---:" for column in range(len(names))]
-    lines = [names, rule, *(cells(row) for row in summary.rows), _total_cells(summary)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
-def latex_table(summary: Summary) -> str:
-    """The layer table for LaTeX: a tabular with booktabs rules."""
-    names = headings()
-    columns = "l" * TEXT_COLUMNS + "r" * (len(names) - TEXT_COLUMNS)
-    lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _latex_line(names), r"\midrule"]
-    lines += [_latex_line(cells(row)) for row in summary.rows]
-    lines += [r"\midrule", _latex_line(_total_cells(summary)), r"\bottomrule", r"\end{tabular}"]
-    return "\n".join(lines) + "\n"
-
-
-def _latex_line(line: Sequence[str]) -> str:
-    def safe(text: str) -> str:
-        escaped = text.replace("_", r"\_").replace("%", r"\%").replace("&", r"\&")
-        return escaped.replace(" x ", r" $\times$ ")
-
-    return " & ".join(map(safe, line)) + r" \\"
-
-
-def _total_cells(summary: Summary) -> tuple[str, ...]:
-    totals = summary.totals
-    counts = (units.exact(totals.params), units.exact(totals.macs), units.exact(totals.connections))
-    return (_("total"), "", "", "", "", *counts, units.bytes_(totals.activation_bytes), "", "")
+    return _svg(
+        left + 520, 18 * len(rows), parts, _("{model}: {quantity} per layer", model=summary.model, quantity=quantity)
+    )

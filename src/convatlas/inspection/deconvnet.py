@@ -1,15 +1,13 @@
 """The deconvnet: which pixels excite a feature map. Zeiler and Fergus, ECCV 2014, section 2.1.
 
-The way back from a feature map is the way forward undone: max pooling with the switches it recorded, ReLU by ReLU,
-convolution by the transposed filters. The gradient already does the first and the last exactly; only ReLU differs,
-where the deconvnet keeps what is positive of the *signal coming back*, whatever the input was. So this is one backward
-pass in which ReLU, and normalisation across maps, have their own rule.
+A deconvnet inverts the layers one by one: max pooling with the switches it recorded, ReLU by a ReLU, convolution by the
+transposed filters. The gradient does the first and the last of these exactly. Only ReLU differs: the deconvnet keeps
+the positive part of the *signal coming back*, whatever the sign of the input was. So this is one backward pass in which
+ReLU, and normalisation across maps, have a rule of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -18,6 +16,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from convatlas.errors import ShapeError, UnknownNameError
+from convatlas.modes import eval_mode
 
 RELUS = (F.relu, torch.relu, torch.relu_, torch.Tensor.relu, torch.Tensor.relu_, F.relu_)
 
@@ -51,11 +50,11 @@ def deconvolve(
     Args:
         net: any network; its mode and its gradients are left as they were.
         images: (N, C, H, W).
-        layer: path of the module whose output is looked at, as in ``named_modules``.
+        layer: path of the module whose output is projected back, as in ``named_modules``.
         channel: the feature map.
         passed_through: modules the signal passes unchanged, such as local response normalisation.
     Returns:
-        (N, C, H, W): what of each image the map answered to; zeros outside the receptive field of its maximum.
+        (N, C, H, W): the pattern in each image that excites the map; zeros outside the receptive field of its maximum.
     Raises:
         UnknownNameError: no such layer.
         ShapeError: the layer's output is not (N, channels, H, W), or has no such channel.
@@ -70,7 +69,7 @@ def deconvolve(
             handles.append(module.register_forward_hook(pass_through))
     pixels = images.detach().clone().requires_grad_()
     try:
-        with evaluating(net), DeconvReLUs(), torch.enable_grad():
+        with eval_mode(net), DeconvReLUs(), torch.enable_grad():
             net(pixels)
     finally:
         for handle in handles:
@@ -93,15 +92,3 @@ def deconvolve(
 def pass_through(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
     """Its values forward, the identity backward."""
     return inputs[0] + (output - inputs[0]).detach()
-
-
-@contextmanager
-def evaluating(net: nn.Module) -> Iterator[None]:
-    """Evaluation mode within; every module's own mode after."""
-    modes = {module: module.training for module in net.modules()}
-    net.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
