@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convatlas.arithmetic.fields import Field, image_field
+from convatlas.arithmetic.field import Field, image_field
 from convatlas.arithmetic.protocol import Shape
 from convatlas.arithmetic.records import LayerRow, blocks_of, times
 from convatlas.arithmetic.rows import last_operations, rows_from

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from convatlas.arithmetic.fields import Field, Fields
+from convatlas.arithmetic.field import Field
+from convatlas.arithmetic.fields import Fields
 from convatlas.arithmetic.operators import Work, describe, named_arguments
 from convatlas.arithmetic.protocol import LayerCount, Shape, StatesItsArithmetic
 from convatlas.errors import ConvAtlasError, ShapeError, UsageError
