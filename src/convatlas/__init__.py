@@ -22,6 +22,7 @@ _ROOMS = {
     "explain": "convatlas.arithmetic",
     "open_data": "convatlas.data",
     "Recipe": "convatlas.recipes.recipe",
+    "RunOptions": "convatlas.runs.options",
     "Run": "convatlas.runs.run",
     "train": "convatlas.runs.train",
     "evaluate": "convatlas.runs.evaluate",
