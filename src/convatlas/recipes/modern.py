@@ -5,7 +5,7 @@
 
 `modern` is short: one cycle of the learning rate, 15 passes, more of them over small data. `modern_long` is for a
 night: half a cosine over 200 passes, label smoothing, mixup or cutmix, TrivialAugment, random erasing, and a moving
-average of the weights is judged and kept. Neither decays biases and norms. A network with batch norm is trained by SGD
+average of the weights is evaluated and saved. Neither decays biases and norms. A network with batch norm is trained by SGD
 with Nesterov momentum, one without by AdamW, with smaller steps where it is deep.
 
 **Time and result** of `modern`. ResNet-20 on CIFAR-10, 15 epochs: 19 minutes on two cores of an AMD EPYC, 89.2 % (88.6
