@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # the public names: executed by type checkers and editors, re
     from convatlas.models.weights.load import load_weights as load_weights
     from convatlas.recipes.recipe import Recipe as Recipe
     from convatlas.runs.evaluate import evaluate as evaluate
+    from convatlas.runs.options import RunOptions as RunOptions
     from convatlas.runs.predict import predict as predict
     from convatlas.runs.run import Run as Run
     from convatlas.runs.summarize import explain as explain
@@ -41,6 +42,7 @@ __all__ = [
     "explain",
     "open_data",
     "Recipe",
+    "RunOptions",
     "Run",
     "train",
     "evaluate",
