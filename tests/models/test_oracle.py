@@ -13,6 +13,7 @@ import torch
 
 import convatlas as ca
 from convatlas.models import entry
+from convatlas.models.figures import compare_figures
 
 yaml = pytest.importorskip("yaml")
 
@@ -91,15 +92,20 @@ def figure(name: str, claim: dict):
     return found[0]
 
 
+def comparison(name: str, claim: dict):
+    printed = figure(name, claim)
+    return next(each for each in compare_figures(name) if each.printed is printed or each.printed == printed)
+
+
 @pytest.mark.parametrize(("name", "claim"), claims(agrees=True))
 def test_a_printed_figure_is_reached_within_its_digits(name, claim):
-    assert figure(name, claim).agrees(getattr(entry(name), claim["of"]))
+    assert comparison(name, claim).agrees
     assert float(figure(name, claim).allowed) <= max(claim["tol"], 0.5 if claim["unit"] == 1 else 0)
 
 
 @pytest.mark.parametrize(("name", "claim"), claims(agrees=False))
 def test_a_printed_figure_that_is_not_reached_is_shown_with_its_explanation(name, claim):
-    assert not figure(name, claim).agrees(getattr(entry(name), claim["of"]))
+    assert comparison(name, claim).agrees is False
     assert figure(name, claim).explanation
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from convatlas import units
 from convatlas.cli._common import debug_option, json_option, print_json
+from convatlas.cli._figures import departure_lines, departure_record, figure_lines, figure_record
 from convatlas.cli._lang import lang_option
 from convatlas.errors import LimitError, UsageError
 from convatlas.i18n import _, translated
@@ -16,7 +18,7 @@ from convatlas.message import of_system
 
 if TYPE_CHECKING:
     from convatlas.arithmetic.summary import Summary
-    from convatlas.models import Card
+    from convatlas.figures import FigureComparison
 
 
 @click.command("show", short_help="The layer table of a network.")
@@ -44,13 +46,14 @@ def command(name: str, input_: str | None, as_json: bool, **wanted: Any) -> None
     the layer means.
     """
     from convatlas.models import card, entry
+    from convatlas.models.figures import compare_figures
 
     shape = None if input_ is None else parse_input(input_)
     if wanted["fits"] or wanted["limit"]:
         show_memory(name, shape or entry(name).input, as_json, wanted)
         return
     summary = summary_of(name, shape)
-    figures = compare_figures(card(name), summary) if shape in (None, entry(name).input) else []
+    figures = compare_figures(name) if shape in (None, entry(name).input) else ()
     if wanted["bars"] and not wanted["svg"]:
         raise UsageError("--bars draws a picture: say where with --svg FILE.")
     if wanted["conventions"]:
@@ -76,8 +79,8 @@ def command(name: str, input_: str | None, as_json: bool, **wanted: Any) -> None
     elif as_json:
         document = summary.to_dict()
         document["model"], document["variant"] = name.partition("@")[::2]
-        document["figures"] = figures
-        document["departures"] = [departure_of(d) for d in card(name).departures]
+        document["figures"] = [figure_record(figure) for figure in figures]
+        document["departures"] = [departure_record(departure) for departure in card(name).departures]
         print_json(document)
     else:
         click.echo(summary)
@@ -85,18 +88,19 @@ def command(name: str, input_: str | None, as_json: bool, **wanted: Any) -> None
             click.echo(line)
 
 
-def show_conventions(summary: Summary, figures: list[dict[str, Any]], as_json: bool) -> None:
+def show_conventions(summary: Summary, figures: Sequence[FigureComparison], as_json: bool) -> None:
     from convatlas.arithmetic.conventions import conventions
 
     found = conventions(summary)
     if as_json:
-        document = {"model": summary.model, "macs": summary.totals.macs, "figures": figures}
+        document: dict[str, Any] = {"model": summary.model, "macs": summary.totals.macs}
+        document["figures"] = [figure_record(figure) for figure in figures]
         print_json({**document, "conventions": [convention.to_dict() for convention in found]})
         return
     click.echo(f"{summary.model}: convatlas macs {units.exact(summary.totals.macs)}")
     for figure in figures:
-        if figure["quantity"] == "macs":
-            printed = _("the paper prints {printed} ({source})", printed=figure["printed"], source=figure["source"])
+        if figure.quantity == "macs":
+            printed = _("the paper prints {printed} ({source})", printed=figure.printed.text, source=figure.source)
             click.echo(f"  {printed}")
     for convention in found:
         click.echo(f"\n{convention.tool}: {units.exact(convention.total)} {convention.unit}")
@@ -215,59 +219,3 @@ def summary_of(name: str, shape: tuple[int, int, int] | None) -> Summary:
         if error.summary.rows:
             click.echo(f"{error.summary}\n", err=True)  # what ran, up to the layer that did not
         raise
-
-
-def compare_figures(card: Card, summary: Summary) -> list[dict[str, Any]]:
-    """The paper's figures beside the derived ones; what only a run can tell has no derived figure."""
-    counted = {
-        "params": summary.totals.params,
-        "macs": summary.totals.macs,
-        "connections": summary.totals.connections,
-        "neurons": summary.neurons,
-    }
-    return [
-        {
-            "quantity": figure.quantity,
-            "printed": figure.text,
-            "derived": counted.get(figure.quantity),
-            "measured": None,
-            "agrees": figure.agrees(counted[figure.quantity]) if figure.quantity in counted else None,
-            "source": ", ".join(part for part in (figure.source or card.paper.citation, figure.where) if part),
-            "protocol": figure.protocol,
-            "verified": figure.verified,
-            "explanation": figure.explanation,
-        }
-        for figure in card.figures
-    ]
-
-
-def departure_of(departure: Any) -> dict[str, str]:
-    return {key: getattr(departure, key) for key in ("topic", "paper", "here", "why")}
-
-
-def departure_lines(card: Card) -> list[str]:
-    """Where the network here differs from the paper, and why."""
-    if not card.departures:
-        return []
-    return [
-        "",
-        _("departures from {citation}", citation=card.paper.citation),
-        *("  " + _("{topic}: {paper} there, {here} here; {why}", **departure_of(each)) for each in card.departures),
-    ]
-
-
-def figure_lines(figures: list[dict[str, Any]]) -> list[str]:
-    """``printed  60 million   derived 60,965,224   agrees   Krizhevsky et al., NIPS 2012, section 5``."""
-    compared = [figure for figure in figures if figure["derived"] is not None]
-    lines = [""] if compared else []
-    for figure in compared:
-        verdict = _("agrees") if figure["agrees"] else _("DISAGREES")
-        lines.append(
-            f"{figure['quantity']:<12}  {_('printed')} {figure['printed']:<16}  "
-            f"{_('derived')} {units.exact(figure['derived']):>15}  {units.ljust(verdict, 9)}  {figure['source']}"
-        )
-        if figure["explanation"]:
-            lines.append(f"{'':<12}  {figure['explanation']}")
-        if not figure["verified"]:
-            lines.append(f"{'':<12}  {_('recalled: the text of the source was not found')}")
-    return lines
