@@ -15,8 +15,6 @@ from typing import Any
 from convatlas.arithmetic.summary import WEIGHTED, LayerRow, Summary
 from convatlas.message import Message
 
-PRODUCTS = (*WEIGHTED, "matmul", "attention")
-
 
 @dataclass(frozen=True)
 class Difference:
