@@ -132,11 +132,11 @@ def converter(families: Mapping[str, Callable[[nn.Module], Rename]]) -> Callable
 
     def convert(tensors: Tensors, target: Target) -> Tensors:
         rename = families[target.family](target.net)
-        found = {rename(name): value for name, value in tensors.items()}
-        for name, value in found.items():  # timm runs VGG's fully connected layers as convolutions
+        ours = {rename(name): value for name, value in tensors.items()}
+        for name, value in ours.items():  # timm runs VGG's fully connected layers as convolutions
             shape = target.shapes.get(name)
             if shape is not None and value.dim() == 4 and (value.shape[0], value[0].numel()) == shape:
-                found[name] = torch.flatten(value, start_dim=1)
-        return found
+                ours[name] = torch.flatten(value, start_dim=1)
+        return ours
 
     return convert
