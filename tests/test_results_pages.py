@@ -8,7 +8,6 @@ import pytest
 from benchmarks.page_counts import renewed, sentences, table
 
 from convatlas.models import entry, list_models
-from convatlas.models.weights.sources import SOURCES
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -41,8 +40,3 @@ def test_the_totals_beside_peers_are_still_those_of_the_atlas():
     for row in table("arithmetic/peers.csv"):
         if row["source"] == "atlas":
             assert (int(row["params"]), int(row["macs"])) == (entry(row["network"]).params, entry(row["network"]).macs)
-
-
-def test_the_readme_names_every_source_of_weights():
-    text = (ROOT / "README.md").read_text(encoding="utf-8").casefold()
-    assert [name for name in SOURCES if name not in text] == []

@@ -22,7 +22,7 @@ class Target:
     Attributes:
         family: the model file it stands in.
         shapes: of its state_dict.
-        stem: the name of the weight of its first convolution.
+        stem: the name of the weight of its first convolution; empty where it has none.
     """
 
     net: Classifier
@@ -33,7 +33,7 @@ class Target:
     @classmethod
     def of(cls, net: Classifier) -> Target:
         shapes = {name: tuple(value.shape) for name, value in net.state_dict().items()}
-        stem = next(name for name, shape in shapes.items() if len(shape) == 4)
+        stem = next((name for name, shape in shapes.items() if len(shape) == 4), "")
         return cls(net, entry(net.network).family, shapes, stem)
 
 
