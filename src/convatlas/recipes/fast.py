@@ -18,6 +18,7 @@ last, smaller batch of each: 476 updates, here 490.
 
 from __future__ import annotations
 
+from convatlas.data.augmentation import Augmentation
 from convatlas.recipes.recipe import Recipe
 
 # The program states the rate for 1,024 images and free of momentum, 11.5, which for torch's SGD and a mean loss is
@@ -39,9 +40,10 @@ FAST = Recipe(
     schedule_settings={"rise": 0.23, "start": 0.2, "end": 0.07},
     initial="whitened",
     label_smoothing=0.2,
-    pad="2",
-    pad_with="reflection",
-    flip="alternating",
+    augment=Augmentation(pad=2, pad_with="reflection", flip="alternating"),
     validation_images=0,
     keep="last",
 )
+
+RECIPES = (FAST,)
+MADE_FOR = {"speednet_cifar": FAST}

@@ -16,6 +16,7 @@ diverged here.
 
 from __future__ import annotations
 
+from convatlas.data.augmentation import Augmentation
 from convatlas.recipes.recipe import Recipe
 
 # eta of each of the 20 passes, Table in section III.C: 0.0005 twice, 0.0002 three times, 0.0001 three times, ...
@@ -32,11 +33,13 @@ LENET5_1998 = Recipe(
     schedule="per-pass",
     schedule_settings={"factors": [eta / ETA[0] for eta in ETA]},
     loss="map-1998",
-    pad="0",
-    flip="off",
-    pixels="lenet-1998",
+    augment=Augmentation(pad=0, flip="off"),
+    normalization="lenet-1998",
     initial="root-fan-in",
     validation_images=0,  # all 60,000 digits are trained on
     keep="last",
-    precision="fp32",
+    full_precision=True,
 )
+
+RECIPES = (LENET5_1998,)
+PAPER_OF = {"lenet": LENET5_1998}
