@@ -16,8 +16,6 @@ from convatlas.arithmetic.records import WEIGHTED, LayerRow
 from convatlas.arithmetic.summary import Summary
 from convatlas.message import Message
 
-PRODUCTS = (*WEIGHTED, "matmul", "attention")
-
 
 @dataclass(frozen=True)
 class Difference:

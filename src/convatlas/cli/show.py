@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import click
 
 from convatlas import units
 from convatlas.cli._common import debug_option, json_option, print_json
+from convatlas.cli._figures import departure_lines, departure_record, figure_lines, figure_record
 from convatlas.cli._lang import lang_option
 from convatlas.cli._memory import print_largest_batch, print_step_memory
 from convatlas.cli._network_input import parse_input, summary_of
@@ -18,6 +20,7 @@ from convatlas.message import of_system
 
 if TYPE_CHECKING:
     from convatlas.arithmetic import Summary
+    from convatlas.figures import FigureComparison
     from convatlas.models import Card
 
 
@@ -63,6 +66,7 @@ def command(
     the layer means. In a narrow terminal the columns of least use are left out, and named below the table.
     """
     from convatlas.models import card, entry
+    from convatlas.models.figures import compare_figures
 
     usual = entry(name).input
     shape = None if input_ is None else parse_input(input_)
@@ -75,7 +79,7 @@ def command(
         print_step_memory(name, shape or usual, batch, optimizer, precision, as_json)
         return
     summary = summary_of(name, shape)
-    figures = compare_figures(card(name), summary) if shape in (None, usual) else []
+    figures = compare_figures(name) if shape in (None, usual) else ()
     if conventions:
         print_conventions(summary, figures, as_json)
     elif svg is not None:
@@ -94,12 +98,12 @@ def command(
             click.echo(line)
 
 
-def print_document(name: str, summary: Summary, figures: list[dict[str, Any]], card: Card) -> None:
+def print_document(name: str, summary: Summary, figures: Sequence[FigureComparison], card: Card) -> None:
     """The summary as JSON, with the paper's figures and what differs from the paper."""
     document = summary.to_dict()
     document["model"], document["variant"] = name.partition("@")[::2]
-    document["figures"] = figures
-    document["departures"] = [departure_of(d) for d in card.departures]
+    document["figures"] = [figure_record(figure) for figure in figures]
+    document["departures"] = [departure_record(departure) for departure in card.departures]
     print_json(document)
 
 
@@ -122,19 +126,20 @@ def write_drawing(summary: Summary, file: Path, quantity: str | None, depth: int
     click.echo(_("wrote {file}", file=file), err=True)
 
 
-def print_conventions(summary: Summary, figures: list[dict[str, Any]], as_json: bool) -> None:
+def print_conventions(summary: Summary, figures: Sequence[FigureComparison], as_json: bool) -> None:
     from convatlas.arithmetic.conventions import conventions
 
     found = conventions(summary)
     if as_json:
-        document = {"model": summary.model, "macs": summary.totals.macs, "figures": figures}
+        document: dict[str, Any] = {"model": summary.model, "macs": summary.totals.macs}
+        document["figures"] = [figure_record(figure) for figure in figures]
         print_json({**document, "conventions": [convention.to_dict() for convention in found]})
         return
     macs = units.exact(summary.totals.macs)
     click.echo(_("{model}: {macs} MACs as convatlas counts them", model=summary.model, macs=macs))
     for figure in figures:
-        if figure["quantity"] == "macs":
-            printed = _("the paper prints {printed} ({source})", printed=figure["printed"], source=figure["source"])
+        if figure.quantity == "macs":
+            printed = _("the paper prints {printed} ({source})", printed=figure.printed.text, source=figure.source)
             click.echo(f"  {printed}")
     for convention in found:
         click.echo(f"\n{convention.tool}: {units.exact(convention.total)} {convention.unit}")
@@ -142,59 +147,3 @@ def print_conventions(summary: Summary, figures: list[dict[str, Any]], as_json: 
             click.echo(f"  {line.difference:+17,}  {translated(line.reason)}")
         if not convention.lines:
             click.echo("  " + _("the same"))
-
-
-def compare_figures(card: Card, summary: Summary) -> list[dict[str, Any]]:
-    """The paper's figures beside the derived ones; what only a run can tell has no derived figure."""
-    counted = {
-        "params": summary.totals.params,
-        "macs": summary.totals.macs,
-        "connections": summary.totals.connections,
-        "neurons": summary.neurons,
-    }
-    return [
-        {
-            "quantity": figure.quantity,
-            "printed": figure.text,
-            "derived": counted.get(figure.quantity),
-            "measured": None,
-            "agrees": figure.agrees(counted[figure.quantity]) if figure.quantity in counted else None,
-            "source": ", ".join(part for part in (figure.source or card.paper.citation, figure.where) if part),
-            "protocol": figure.protocol,
-            "verified": figure.verified,
-            "explanation": figure.explanation,
-        }
-        for figure in card.figures
-    ]
-
-
-def departure_of(departure: Any) -> dict[str, str]:
-    return {key: getattr(departure, key) for key in ("topic", "paper", "here", "why")}
-
-
-def departure_lines(card: Card) -> list[str]:
-    """Where the network here differs from the paper, and why."""
-    if not card.departures:
-        return []
-    return [
-        "",
-        _("departures from {citation}", citation=card.paper.citation),
-        *("  " + _("{topic}: {paper} there, {here} here; {why}", **departure_of(each)) for each in card.departures),
-    ]
-
-
-def figure_lines(figures: list[dict[str, Any]]) -> list[str]:
-    """``printed  60 million   derived 60,965,224   agrees   Krizhevsky et al., NIPS 2012, section 5``."""
-    compared = [figure for figure in figures if figure["derived"] is not None]
-    lines = [""] if compared else []
-    for figure in compared:
-        verdict = _("agrees") if figure["agrees"] else _("DISAGREES")
-        lines.append(
-            f"{figure['quantity']:<12}  {_('printed')} {figure['printed']:<16}  "
-            f"{_('derived')} {units.exact(figure['derived']):>15}  {units.ljust(verdict, 9)}  {figure['source']}"
-        )
-        if figure["explanation"]:
-            lines.append(f"{'':<12}  {figure['explanation']}")
-        if not figure["verified"]:
-            lines.append(f"{'':<12}  {_('recalled: the text of the source was not found')}")
-    return lines
