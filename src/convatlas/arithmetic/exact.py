@@ -138,8 +138,8 @@ def _nested(text: str, name: str) -> list[Any]:
             )
         if len(row) != len(first):
             raise ShapeError(
-                "{name}: {n} numbers stand in the row {row!r}, and {wanted} in the first row {first!r}. Every row needs "
-                "as many as the first.",
+                "{name}: {n} numbers stand in the row {row!r}, and {wanted} in the first row {first!r}. Every row "
+                "needs as many as the first.",
                 name=name,
                 row=" ".join(row),
                 n=len(row),

@@ -254,6 +254,15 @@ class Summary:
             yield f"{units.ljust(name, 16)}  {value}"
 
 
+def layer_names(rows: Iterable[str]) -> tuple[str, ...]:
+    """Every name a layer may be asked for by: the rows', and before them those of the modules that hold them."""
+    names: dict[str, None] = {}
+    for row in rows:
+        parts = row.split(".")
+        names.update(dict.fromkeys(".".join(parts[:length]) for length in range(1, len(parts) + 1)))
+    return tuple(names)
+
+
 def headings() -> tuple[str, ...]:
     """Of the table, in the language in use."""
     return (
