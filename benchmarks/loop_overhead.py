@@ -33,6 +33,7 @@ from torch import Tensor, nn
 
 from convatlas import models, training
 from convatlas.recipes.registry import recipe_for
+from convatlas.runs.options import RunOptions
 from convatlas.runs.prepare import build_optimizer, prepare
 from convatlas.runs.training_data import TrainingData
 from convatlas.training import Hardware, Learner, Plan, losses, schedule
@@ -98,8 +99,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
 
-    recipe = recipe_for("lenet5@modern").change(batch_size=128, threads=options.threads)
-    setup = prepare("lenet5@modern", TrainingData("digits"), recipe, 0, None)
+    recipe = recipe_for("lenet5@modern").change(batch_size=128)
+    setup = prepare(
+        "lenet5@modern", TrainingData("digits"), recipe, 0, None, options=RunOptions(threads=options.threads)
+    )
     twins = {name: replace(setup, net=copy.deepcopy(setup.net)) for name in ("by hand", "by hand again")}
     by_hand = {name: hand_written(twin.net, build_optimizer(twin), setup.hardware) for name, twin in twins.items()}
     clock = time.thread_time if options.threads == 1 else time.perf_counter

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from convatlas._lazy import resolver
 
 if TYPE_CHECKING:
-    from convatlas.data.augment import Augment
+    from convatlas.data.augmentation import Augmentation
     from convatlas.data.batches import Batches, prepare
     from convatlas.data.dataset import Dataset, Problem
     from convatlas.data.decode import read_image
@@ -41,7 +41,7 @@ _FILES = {
     "ImageStore": ".store",
     "load_images": ".store",
     "channel_stats": ".store",
-    "Augment": ".augment",
+    "Augmentation": ".augmentation",
     "Batches": ".batches",
     "prepare": ".batches",
 }
@@ -61,7 +61,7 @@ __all__ = [
     "ImageStore",
     "load_images",
     "channel_stats",
-    "Augment",
+    "Augmentation",
     "Batches",
     "prepare",
 ]

@@ -24,6 +24,7 @@ from convatlas.errors import DataError, RecipeError, UsageError
 from convatlas.recipes.fast import PATCHES_OF, whiten
 from convatlas.recipes.lenet import widen
 from convatlas.recipes.recipe import Recipe
+from convatlas.runs.options import RunOptions
 from convatlas.runs.reconstruction import OwnTargets, check_loss, reconstructs
 from convatlas.runs.run import Run
 from convatlas.runs.speed import settle
@@ -55,6 +56,7 @@ class Setup:
 
     entry: models.Entry
     recipe: Recipe
+    options: RunOptions
     training_data: TrainingData
     hardware: Hardware
     net: nn.Module
@@ -88,6 +90,7 @@ def prepare(
     seed: int,
     time_s: float | None,
     *,
+    options: RunOptions | None = None,
     download: bool = False,
     begun: Run | None = None,
 ) -> Setup:
@@ -95,19 +98,25 @@ def prepare(
 
     Args:
         time_s: how long the training shall last, which sets its epochs; None: as many as the recipe says.
+        options: the settings of the run beside its recipe; the defaults where None.
         download: whether published weights to start from may be fetched.
         begun: the run that is to be continued: its checkpoints hold what it once started from.
     """
     entry = models.entry(model)
     check_loss(entry, recipe)
-    process_group = join(recipe.rank_timeout_s)
+    options = (options or RunOptions()).for_recipe(recipe)
+    process_group = join(options.rank_timeout_s)
     refuse_contradictions(recipe.batch_size, recipe.accumulate, process_group)
-    if process_group.size > 1 and recipe.sync_batchnorm and time_s is not None:
+    if process_group.size > 1 and options.sync_batchnorm and time_s is not None:
         raise UsageError("--time measures one process, where batch norm cannot be synchronised; pass --epochs instead.")
     if process_group.leads:
-        by_names(recipe.log)  # what it needs is missing now, not after the data have been read
+        by_names(options.log)  # what it needs is missing now, not after the data have been read
     hardware = training.choose(
-        process_group.device(recipe.device), recipe.threads, recipe.precision, recipe.channels_last, recipe.allocator
+        process_group.device(options.device),
+        options.threads,
+        options.precision,
+        options.channels_last,
+        options.allocator,
     )
     torch.manual_seed(seed)
     source = None
@@ -120,7 +129,7 @@ def prepare(
     start = begun.config.get("start") if begun else None
     if source is not None:
         start = take_over(net, entry.full_name, source, classes, image_size).to_dict()
-    if recipe.sync_batchnorm:
+    if options.sync_batchnorm:
         net = process_group.synced(hardware.place(net))
     stages = in_stages(net, recipe, (training_data.dataset.channels, image_size, image_size))
     rule, store = training_data.prepared(entry, recipe, like)
@@ -134,6 +143,7 @@ def prepare(
     setup = Setup(
         entry=entry,
         recipe=recipe.change(epochs=epochs, min_updates=0),
+        options=options,
         training_data=training_data,
         hardware=hardware,
         net=net,
@@ -181,7 +191,7 @@ def build_network(entry: models.Entry, recipe: Recipe, classes: int, channels: i
 def settled(setup: Setup) -> Setup:
     """The setup, computing in the way that is fastest here; see `_speed`."""
     if setup.process_group.size > 1 or setup.recipe.optimizer == "sdlm":
-        if setup.recipe.compile == "on":
+        if setup.options.compile == "on":
             raise UsageError("compile = on needs one process and an optimizer other than sdlm; leave it off.")
         return setup
     shape = (min(setup.recipe.batch_size, len(setup.batches.indices)), setup.rule.channels, *setup.rule.size)
@@ -189,7 +199,7 @@ def settled(setup: Setup) -> Setup:
     with torch.random.fork_rng(devices=()):
         hardware = settle(
             setup.hardware,
-            setup.recipe,
+            setup.options,
             setup.entry.full_name,
             shape,
             updates,

@@ -20,6 +20,7 @@ from convatlas.recipes.registry import PAPER_RECIPES, recipe_for
 from convatlas.runs import directory
 from convatlas.runs.header import header
 from convatlas.runs.launch import Launch, same_everywhere
+from convatlas.runs.options import RunOptions, apply
 from convatlas.runs.prepare import (
     Setup,
     build_learner,
@@ -53,6 +54,7 @@ def train(
     data: str | Path | Dataset | TrainingData = "digits",
     recipe: str | Recipe = "modern",
     *,
+    options: RunOptions | None = None,
     seed: int = 0,
     out: str | Path = "runs",
     split: str | Path | None = None,
@@ -76,6 +78,7 @@ def train(
         model: a name of `list_models`.
         data: what `open_data` opens, or a `TrainingData` shared with other trainings.
         recipe: ``"modern"``, ``"paper"``, a recipe's name, or a `Recipe`.
+        options: device, threads, checkpoints and the like; the defaults where None.
         out: the parent of the run directory.
         split: a split file to reuse instead of making a split.
         on_bad: what an image that cannot be read does: "fail", or "skip" it, count it and list it ...
@@ -83,7 +86,7 @@ def train(
         time_s: train for about so long: a few updates are timed and the epochs set accordingly.
         download: whether published weights to start from may be fetched.
         loggers: where else to write the run, besides those that ``log`` names.
-        settings: fields of `Recipe` to change, e.g. ``epochs=3, lr=0.05``.
+        settings: settings of the recipe or of the options to change, e.g. ``epochs=3, mixup=0.2, threads=2``.
 
     Raises:
         UsageError: an unknown name, a setting out of range, an image too small for the network.
@@ -92,10 +95,12 @@ def train(
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was written.
         LostRankError: of several processes, another one ended or failed.
     """
-    chosen = (recipe_for(model, recipe) if isinstance(recipe, str) else recipe).change(**settings)
-    process_group = distributed.join(chosen.rank_timeout_s)
+    chosen = recipe_for(model, recipe) if isinstance(recipe, str) else recipe
+    chosen, options = apply(chosen, options, settings)
+    process_group = distributed.join(options.rank_timeout_s)
     listener = listener if listener and process_group.leads else RunListener()
-    launch = Launch.of(Path(out), {"model": model, "data": str(data), "recipe": chosen.to_dict(), "seed": seed})
+    wishes = {"model": model, "data": str(data), "recipe": chosen.to_dict(), "options": options.to_dict(), "seed": seed}
+    launch = Launch.of(Path(out), wishes)
     begun = launch.begun(process_group)
     if begun is not None:
         run = resume(begun, listener=listener, loggers=loggers)
@@ -114,7 +119,8 @@ def train(
             validation_images=chosen.validation_images,
             progress=listener.on_images,
         )  # fmt: skip
-        setup = prepare(model, training_data, chosen, seed, time_s if process_group.leads else None, download=download)
+        time_here = time_s if process_group.leads else None
+        setup = prepare(model, training_data, chosen, seed, time_here, options=options, download=download)
     if time_s is not None:  # by the clock of rank 0
         setup = replace(setup, recipe=setup.recipe.change(epochs=int(process_group.tell(str(setup.recipe.epochs)))))
     same_everywhere(setup)
@@ -142,7 +148,7 @@ def resume(folder: str | Path, *, listener: RunListener | None = None, loggers: 
         DataError: the data are no longer what the run was started with.
     """
     run = Run(folder)
-    process_group = distributed.join(run.recipe.rank_timeout_s)
+    process_group = distributed.join(run.options.rank_timeout_s)
     listener = listener if listener and process_group.leads else RunListener()
     if run.finished and run.result is not None:
         listener.on_note(Message("{run} is finished already", run=run.path))
@@ -164,7 +170,7 @@ def resume(folder: str | Path, *, listener: RunListener | None = None, loggers: 
                 run_path=run.path,
             )
         begun = run if checkpoint.saved(run.path) else None
-        setup = prepare(run.model, training_data, run.recipe, run.seed, None, begun=begun)
+        setup = prepare(run.model, training_data, run.recipe, run.seed, None, options=run.options, begun=begun)
     same_everywhere(setup)
     for name, then, now in (
         ("processes", run.config["machine"].get("processes", 1), process_group.size),
@@ -204,7 +210,8 @@ def write_beginning(folder: Path, setup: Setup) -> None:
             "classes": list(data.classes),
             "split": setup.training_data.split.rule,
         },
-        "recipe": setup.recipe.to_dict() | resolved(setup.hardware),
+        "recipe": setup.recipe.to_dict(),
+        "options": setup.options.to_dict() | resolved(setup.hardware),
         "preprocessing": setup.rule.to_dict(),
         "machine": setup.hardware.to_dict()
         | ({"processes": setup.process_group.size} if setup.process_group.size > 1 else {}),
@@ -215,7 +222,7 @@ def write_beginning(folder: Path, setup: Setup) -> None:
 
 
 def resolved(hardware: training.Hardware) -> dict[str, Any]:
-    """What the recipe left open, as it was settled: a resumed run computes as it began."""
+    """What the options left open, as it was settled: a resumed run computes as it began."""
     return {
         "threads": hardware.threads,
         "precision": hardware.precision,
@@ -227,7 +234,7 @@ def resolved(hardware: training.Hardware) -> dict[str, Any]:
 
 def carry_out(folder: Path, setup: Setup, listener: RunListener, loggers: Sequence[Logger] = ()) -> Run:
     """Train from the newest checkpoint on, or from the start; then choose the weights and evaluate them once."""
-    recipe, process_group = setup.recipe, setup.process_group
+    recipe, options, process_group = setup.recipe, setup.options, setup.process_group
     listener.on_start(header(setup), recipe.epochs, len(setup.batches))
     learner = build_learner(setup)
     with ExitStack() as stack:
@@ -250,9 +257,9 @@ def carry_out(folder: Path, setup: Setup, listener: RunListener, loggers: Sequen
                 earliest=-earliest,
                 latest=latest,
             )
-        told = [*loggers, *by_names(recipe.log)] if process_group.leads else []
+        told = [*loggers, *by_names(options.log)] if process_group.leads else []
         tracking = Tracking(told, listener, listener.on_note)
-        stack.enter_context(tracking.of_run(folder, recipe.to_dict(), state.step))
+        stack.enter_context(tracking.of_run(folder, recipe.to_dict() | options.to_dict(), state.step))
         plan = Plan(
             epochs=recipe.epochs,
             lr=recipe.lr,
@@ -262,8 +269,8 @@ def carry_out(folder: Path, setup: Setup, listener: RunListener, loggers: Sequen
             accumulate=recipe.accumulate,
             classifies=not reconstructs(setup.entry),
             patience=recipe.patience,
-            checkpoint_every_s=recipe.checkpoint_every_s,
-            checkpoint_every_steps=recipe.checkpoint_every_steps,
+            checkpoint_every_s=options.checkpoint_every_s,
+            checkpoint_every_steps=options.checkpoint_every_steps,
         )
         called, compile_s = compiled_for(setup)
         state.compile_s += compile_s
