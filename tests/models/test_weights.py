@@ -14,10 +14,11 @@ import torch
 from safetensors.torch import save_file
 
 import convatlas as ca
+from convatlas import models
 from convatlas.errors import CheckpointError, UnknownNameError, UsageError
 from convatlas.models.weights import detect, load_weights, published
-from convatlas.models.weights.prepare import UNUSUAL, assumed
-from convatlas.models.weights.read import Claims
+from convatlas.models.weights.claims import Claims
+from convatlas.models.weights.sources import SOURCES
 
 
 @pytest.fixture
@@ -201,13 +202,15 @@ def test_our_own_files_say_nothing_of_preparation(net, other, tmp_path):
     ],
 )
 def test_what_is_assumed_of_a_source(source, network, resize, crop, mean):
-    usual = assumed(source, network)
+    usual = SOURCES[source].usual_preparation(network)
     assert (usual.resize, usual.crop, usual.mean[0]) == (resize, crop, mean)
 
 
 def test_every_exception_names_a_network_of_the_atlas():
     bases = {name.partition("@")[0] for name in ca.list_models()}
-    assert {network for networks in UNUSUAL.values() for network in networks} <= bases
+    assert {network for source in SOURCES.values() for network in source.preparations} <= bases
+    families = {models.entry(name).family for name in ca.list_models()}
+    assert {family for source in SOURCES.values() for family in source.families or ()} <= families
 
 
 def test_an_npz_that_claims_absurd_sizes_is_refused_before_memory_is_taken(other, tmp_path):

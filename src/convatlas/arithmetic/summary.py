@@ -139,9 +139,14 @@ class Summary:
         )
 
     @property
+    def weighted(self) -> tuple[LayerRow, ...]:
+        """The rows of convolutions and fully connected layers."""
+        return tuple(row for row in self.rows if row.kind in WEIGHTED)
+
+    @property
     def neurons(self) -> int:
         """Outputs of the convolutions and fully connected layers, as the papers count neurons."""
-        return sum(prod(row.output) for row in self.rows if row.macs and row.kind in WEIGHTED)
+        return sum(prod(row.output) for row in self.weighted)
 
     @property
     def unknown(self) -> tuple[LayerRow, ...]:

@@ -193,7 +193,7 @@ class TimedNetwork:
         self.macs = line.macs if self.input == line.input else summarize(self._net, self.input).totals.macs
         self._images = torch.randn(self.batch_size, *self.input).to(hardware.device)
         self._autocast = hardware.autocast
-        self._loss: Loss = cross_entropy() if line.num_classes else mean_squared_error()
+        self._loss: Loss = mean_squared_error() if line.reconstructs else cross_entropy()
         self._targets = self._images
         if line.num_classes:
             self._targets = torch.randint(line.num_classes, (self.batch_size,)).to(hardware.device)

@@ -12,7 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from convatlas.models.cards import Card, Departure, Figure, Paper
-from convatlas.models.registry import Entry, card, create_model, entry, list_models
+from convatlas.models.create import create_model
+from convatlas.models.registry import Entry, card, entry, list_models
 
 if TYPE_CHECKING:
     from convatlas.models.initialisation import initialise

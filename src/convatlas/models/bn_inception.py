@@ -28,9 +28,10 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convatlas.models.blocks import Classifier, SamePool, he_
+from convatlas.models.blocks import Classifier, SamePool
 from convatlas.models.branches import Branches, ConvNorm, Spec, inception_norm
 from convatlas.models.cards import Card, Departure, Figure, Network, Paper, errors
+from convatlas.models.initialisation import he_
 
 # Figure 5: #1x1, #3x3 reduce, #3x3, double #3x3 reduce, double #3x3, pooling, its projection; "-" where there is none
 Row = tuple[int | str, ...]

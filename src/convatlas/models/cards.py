@@ -10,13 +10,16 @@ Network     the card, the input it was made for, and the function that builds it
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from convatlas.models.blocks import Classifier
+
+Task = Literal["classify", "reconstruct"]
+Modern = Literal["normalised", "shallow", "deep"]
 
 
 @dataclass(frozen=True)
@@ -193,6 +196,10 @@ class Network:
         smallest_size: side of the smallest square image every layer still has something to work on; below it a
             kernel would be larger than its padded input, or a stride would step over a map of one pixel.
         fixed_size: whether the first fully connected layer ties the network to one image size.
+        task: "reconstruct" for a network that puts out its images; it has no classes.
+        modern: which of the modern recipes suits it, where that is not the one that its layers suggest.
+        starts_from: the full names of other networks whose trained layers it may start with -> the names of these
+            layers, which are the same in both.
     """
 
     name: str
@@ -202,6 +209,9 @@ class Network:
     num_classes: int = 1000
     smallest_size: int = 1
     fixed_size: bool = False
+    task: Task = "classify"
+    modern: Modern | None = None
+    starts_from: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
 
 def figures(quantity: str, *rows: tuple[str, ...], **common: Any) -> tuple[Figure, ...]:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from convatlas.errors import RecipeError
 from convatlas.models.blocks import Classifier
 from convatlas.models.cards import Card, Departure, Figure, Network, Paper
 
@@ -123,6 +124,17 @@ class SpeedNet(Classifier):
         x = self.group3(x)  # (N, 256, 3, 3)
         x = torch.flatten(self.pool(x), start_dim=1)  # (N, 256)
         return self.head(x) * HEAD_SCALE  # (N, K), logits
+
+
+def whiten_(net: nn.Module, images: Tensor) -> None:
+    """Fit the first layer to the patches of ``images`` (N, C, H, W), which are as the network is given them.
+
+    Raises:
+        RecipeError: another network than speednet_cifar.
+    """
+    if not isinstance(net, SpeedNet):
+        raise RecipeError("initial = whitened is written for speednet_cifar; other networks start as printed.")
+    net.group1.whiten.fit_(images)
 
 
 @torch.no_grad()

@@ -20,12 +20,12 @@ from convatlas import models, training
 from convatlas.data import Batches, Preprocessing
 from convatlas.data.ranks import RankBatches
 from convatlas.data.store import default_cache_dir
-from convatlas.errors import DataError, RecipeError, UsageError
-from convatlas.recipes.fast import PATCHES_OF, whiten
-from convatlas.recipes.lenet import widen
+from convatlas.errors import DataError, UsageError
+from convatlas.models.lenet import widen_
+from convatlas.models.speednet import whiten_
 from convatlas.recipes.recipe import Recipe
 from convatlas.runs.options import RunOptions
-from convatlas.runs.reconstruction import OwnTargets, check_loss, reconstructs
+from convatlas.runs.reconstruction import OwnTargets, check_loss
 from convatlas.runs.run import Run
 from convatlas.runs.speed import settle
 from convatlas.runs.training_data import TrainingData
@@ -48,6 +48,8 @@ from convatlas.training.filter_radius import FilterRadius
 from convatlas.training.loggers import by_names
 from convatlas.training.regularisers import set_dropout, set_stochastic_depth
 from convatlas.training.trial import Update, UpdateMode
+
+WHITENED_BY = 5_000  # training images whose patches the first layer is fitted to, where a recipe whitens it
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Setup:
             if self.process_group.size > 1
             else batches
         )
-        return OwnTargets(rows) if reconstructs(self.entry) else rows
+        return OwnTargets(rows) if self.entry.reconstructs else rows
 
 
 def prepare(
@@ -137,7 +139,8 @@ def prepare(
     if len(batches) == 0:
         raise DataError("the training part holds no image; give more images, or another split.")
     if recipe.initial == "whitened":
-        whiten(net, training_data.batches("train", rule, store, batch_size=PATCHES_OF))
+        first = training_data.batches("train", rule, store, batch_size=WHITENED_BY)
+        whiten_(net, next(first.epoch(0))[0])
     net = hardware.place(net)
     epochs = max(recipe.epochs, math.ceil(recipe.min_updates / len(batches)))
     setup = Setup(
@@ -167,7 +170,7 @@ def build_network(entry: models.Entry, recipe: Recipe, classes: int, channels: i
     Raises:
         RecipeError: a setting that this network has no place for.
     """
-    head: dict[str, Any] = {} if reconstructs(entry) else {"num_classes": classes}
+    head: dict[str, Any] = {} if entry.reconstructs else {"num_classes": classes}
     net = models.create_model(
         entry.full_name,
         **head,
@@ -180,11 +183,7 @@ def build_network(entry: models.Entry, recipe: Recipe, classes: int, channels: i
     if recipe.stochastic_depth:
         set_stochastic_depth(net, recipe.stochastic_depth)
     if recipe.initial == "root-fan-in":
-        if entry.full_name != "lenet5":
-            raise RecipeError(
-                "initial = root-fan-in is written for lenet5; {model} starts as printed.", model=entry.full_name
-            )
-        widen(net)
+        widen_(net)
     return net
 
 
@@ -332,7 +331,7 @@ def validator(setup: Setup) -> Callable[[nn.Module], Validation] | None:
     process_group, batches, own_targets = (
         setup.process_group,
         setup.rows_of(setup.validation),
-        reconstructs(setup.entry),
+        setup.entry.reconstructs,
     )
 
     def validate(net: nn.Module) -> Validation:

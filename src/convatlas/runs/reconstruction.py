@@ -44,18 +44,13 @@ class OwnTargets:
         return self.batches.images_in(step)  # type: ignore[attr-defined]
 
 
-def reconstructs(entry: Entry) -> bool:
-    """Whether a network gives back images instead of classes."""
-    return entry.family == "autoencoder"
-
-
 def check_loss(entry: Entry, recipe: Recipe) -> None:
     """Raise RecipeError where the loss is not one for what the network gives."""
-    if reconstructs(entry) and recipe.loss != "mse":
+    if entry.reconstructs and recipe.loss != "mse":
         raise RecipeError(
             "{full_name} gives back images: its loss is mse, not {loss}.", full_name=entry.full_name, loss=recipe.loss
         )
-    if not reconstructs(entry) and recipe.loss == "mse":
+    if not entry.reconstructs and recipe.loss == "mse":
         raise RecipeError(
             "{full_name} is a classifier: the loss mse is for networks that give back images.",
             full_name=entry.full_name,
@@ -64,7 +59,7 @@ def check_loss(entry: Entry, recipe: Recipe) -> None:
 
 def refuse_classifying(model: str, entry: Entry, what: str) -> None:
     """Raise UsageError where a network without classes is asked for some."""
-    if reconstructs(entry):
+    if entry.reconstructs:
         raise UsageError("{model} gives back images, not classes: {what}.", model=model, what=what)
 
 

@@ -30,7 +30,7 @@ from convatlas.runs.prepare import (
     prepare,
     validator,
 )
-from convatlas.runs.reconstruction import reconstruct, reconstructs, report
+from convatlas.runs.reconstruction import reconstruct, report
 from convatlas.runs.run import CONFIG, ENVIRONMENT, METRICS, REPORT, SPLIT, WEIGHTS, Run
 from convatlas.runs.training_data import TrainingData
 from convatlas.training import Plan, checkpoint, distributed, journal
@@ -267,7 +267,7 @@ def carry_out(folder: Path, setup: Setup, listener: RunListener, loggers: Sequen
             schedule=build_schedule(recipe),
             max_grad_norm=recipe.max_grad_norm,
             accumulate=recipe.accumulate,
-            classifies=not reconstructs(setup.entry),
+            classifies=not setup.entry.reconstructs,
             patience=recipe.patience,
             checkpoint_every_s=options.checkpoint_every_s,
             checkpoint_every_steps=options.checkpoint_every_steps,
@@ -317,7 +317,7 @@ def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> N
         "weights": weights,
         "seed": setup.seed,
     }
-    judge = judge_reconstruction if reconstructs(setup.entry) else judge_classifier
+    judge = judge_reconstruction if setup.entry.reconstructs else judge_classifier
     result, report = judge(setup, training_part, state.scores[epoch] if state.scores else None, Run(folder).epochs())
     with journal.Journal(folder / METRICS, state.journal_bytes) as lines:
         lines.write("done", **result)

@@ -22,7 +22,7 @@ import torch
 
 from convatlas.errors import CheckpointError, MissingDependencyError
 from convatlas.message import Message
-from convatlas.models.weights.read import LARGEST, Claims, Tensors
+from convatlas.models.weights.claims import LARGEST, Claims, Tensors
 
 if TYPE_CHECKING:
     import h5py

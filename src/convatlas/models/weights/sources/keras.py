@@ -1,4 +1,4 @@
-"""Keras's weights (those of keras.applications) under our names, without Keras."""
+"""keras.applications, read without Keras."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ import re
 from torch import Tensor, nn
 
 from convatlas.models.branches import ConvNorm
+from convatlas.models.weights.claims import Tensors
+from convatlas.models.weights.labels import imagenet
+from convatlas.models.weights.source import Rules, Source, Target
+from convatlas.models.weights.sources.caffe import CAFFE
+from convatlas.models.weights.sources.torchvision import INCEPTION, TORCHVISION
 
 # the last part of a data set's path -> our parameter
 PARAMETERS = {
@@ -20,7 +25,7 @@ PARAMETERS = {
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
 }
-LAYERS: dict[str, tuple[tuple[str, str], ...]] = {
+LAYERS: dict[str, Rules] = {
     "resnet": (
         (r"^conv1_conv$", "conv1"),
         (r"^conv1_bn$", "bn1"),
@@ -89,8 +94,11 @@ def numbered_layers(net: nn.Module, family: str) -> dict[str, list[str]]:
     return {"conv2d": [f"{name}.conv" for name in inner], "batch_normalization": [f"{name}.bn" for name in inner]}
 
 
-def from_keras(tensors: dict[str, Tensor], net: nn.Module, family: str, stem: str) -> dict[str, Tensor]:
+def from_keras(tensors: Tensors, target: Target) -> Tensors:
     """What was read of a Keras file under our names, kernels turned from HWIO to OIHW."""
+    if not any("/" in name for name in tensors):  # not as Keras names them: saved from another program
+        return dict(tensors)
+    net, family, stem = target.net, target.family, target.stem
     layers = {split(path)[0] for path in tensors}
     order = numbered_layers(net, family)
     places: dict[str, str] = {}
@@ -98,7 +106,7 @@ def from_keras(tensors: dict[str, Tensor], net: nn.Module, family: str, stem: st
         matches = (match for layer in layers if (match := NUMBERED.match(layer)) and match[1] == kind)
         numbers = sorted((int(match[2] or 0), match[0]) for match in matches)
         places |= {layer: place for (_, layer), place in zip(numbers, ours, strict=False)}
-    found: dict[str, Tensor] = {}
+    found: Tensors = {}
     for path, tensor in tensors.items():
         layer, parameter = split(path)
         name = f"{places.get(layer) or our_layer(layer, family)}.{PARAMETERS.get(parameter, parameter)}"
@@ -132,3 +140,22 @@ def channels_first(weight: Tensor, channels: int = 512) -> Tensor:
     if side * side * channels != inputs:
         return weight  # of another shape than any VGG here: the comparison of shapes says so
     return weight.reshape(outputs, side, side, channels).permute(0, 3, 1, 2).reshape(outputs, -1)
+
+
+SOURCE = Source(
+    name="keras",
+    order=4,
+    convert=from_keras,
+    families=frozenset(LAYERS),
+    # Keras documents mean and std only (the modes of its preprocess_input): the sizes are ours
+    preparation=CAFFE,
+    preparations={
+        "densenet121": TORCHVISION,
+        "densenet169": TORCHVISION,
+        "densenet201": TORCHVISION,
+        "inception_v3": INCEPTION,
+        "inception_resnet_v2": INCEPTION,
+        "xception": INCEPTION,
+    },
+    labels={1000: imagenet},
+)
