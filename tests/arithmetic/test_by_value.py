@@ -69,7 +69,7 @@ def test_pooling_on_paper():
     assert plain(averaged.output) == [[[3.75, 5.25], [2, 2]]]
     assert lines_of(averaged)[0] == "y[0,0] = (1 + 3 + 5 + 6)/4 = 3.75"
     padded = by_value.pooling("1 2 / 3 4", 2, padding=1, mode="avg")
-    assert lines_of(padded)[0] == "y[0,0] = (1)/4 = 0.25   (3 zeros of the padding counted)"
+    assert lines_of(padded)[0] == "y[0,0] = 1/4 = 0.25   (3 zeros of the padding counted)"
     tied = by_value.pooling("2 2 / 1 2", 2)
     assert plain(tied.backward()[0].values) == [[[1, 0], [0, 0]]]
     assert "the first one, as in PyTorch" in tied.notes[0]

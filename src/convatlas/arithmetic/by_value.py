@@ -333,7 +333,8 @@ def pooling(
             return Working(label, terms, output[index], "max(", ", ", ")")
         padded = count - len(inside)
         note = Message("{n} zeros of the padding counted", n=padded) if padded else ""
-        return Working(label, terms, output[index], "(", " + ", f")/{count}", note)
+        before, after = ("", f"/{count}") if len(inside) == 1 else ("(", f")/{count}")
+        return Working(label, terms, output[index], before, " + ", after, note)
 
     def gradients(g: Array) -> tuple[WorkedArray, ...]:
         parts: Parts = defaultdict(list)

@@ -143,7 +143,7 @@ def _print_text(
         if hidden:
             click.echo("  " + _("... and {n} more", n=units.exact(hidden)))
             left_out += hidden
-        if array.values.size > 1:
+        if array.values.size > 1 and array.values.shape[-2:] != (1, 1):
             click.echo("")
             for row in grid(array.values):
                 click.echo(f"  {row}" if row else "")

@@ -121,7 +121,7 @@ def conv(
     _print(worked, fits, dense, as_json)
 
 
-@command.command("pool")
+@command.command("pool", short_help="A pooling: sizes, or the values of a max or average pooling.")
 @_input
 @values_options("values")
 @click.option("--mode", type=click.Choice(["max", "avg"]), help="For --values: the maximum (default) or the average.")
@@ -172,7 +172,7 @@ def pool(
     _print(worked, _fits(shape, sides, steps, pads, spread), None, as_json)
 
 
-@command.command("fc")
+@command.command("fc", short_help="A fully connected layer over the whole input.")
 @_input
 @values_options("values", "weights", "bias")
 @click.option("--out", "out_features", type=int, help="Outputs.")
