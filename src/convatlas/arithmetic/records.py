@@ -130,3 +130,12 @@ def _tuples(value: Any) -> Any:
 
 def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def layer_names(rows: Iterable[str]) -> tuple[str, ...]:
+    """Every name a layer may be asked for by: the rows', and before them those of the modules that hold them."""
+    names: dict[str, None] = {}
+    for row in rows:
+        parts = row.split(".")
+        names.update(dict.fromkeys(".".join(parts[:length]) for length in range(1, len(parts) + 1)))
+    return tuple(names)

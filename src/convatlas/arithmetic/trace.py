@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
@@ -74,7 +75,11 @@ class Operation:
 
 @dataclass
 class Trace:
-    """What one pass saw. ``failure`` is what stopped it, ``open_calls`` the calls it had not left then."""
+    """What one pass saw. ``failure`` is what stopped it, ``open_calls`` the calls it had not left then.
+
+    ``functions[n]`` is how many operators had run after the n-th call of a function of torch that returned a tensor.
+    Python makes the same calls in a pass with values: the n-th result there is what those operators computed.
+    """
 
     batch: int
     inputs: tuple[Tensor, ...] = ()
@@ -82,6 +87,7 @@ class Trace:
     operations: list[Operation] = field(default_factory=list)
     outputs: tuple[Tensor, ...] = ()
     output_sources: tuple[int, ...] = ()
+    functions: list[int] = field(default_factory=list)
     failure: Exception | None = None
     open_calls: tuple[int, ...] = ()
 
@@ -109,8 +115,9 @@ def trace(net: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], b
                 _recurrent_on_meta(module)
         watch = _Watch(net, seen)
         handles = watch.hook(net)
+        counting = FunctionResults(lambda result: seen.functions.append(len(seen.operations)))
         try:
-            with torch.no_grad(), watch:
+            with torch.no_grad(), counting, watch:
                 result = net(*args, **kwargs)
         except Exception as error:
             seen.failure, seen.open_calls = error, tuple(watch.stack)
@@ -125,6 +132,27 @@ def trace(net: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], b
             for handle in handles:
                 handle.remove()
     return seen
+
+
+class FunctionResults(TorchFunctionMode):
+    """Hands the result of each call of a function of torch that returns tensors to ``receive``, in order.
+
+    A function that calls others (``F.relu`` calls ``torch.relu``) is one call.
+    """
+
+    def __init__(self, receive: Callable[[Any], None]) -> None:
+        super().__init__()
+        self.receive = receive
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, Tensor) or any(isinstance(leaf, Tensor) for leaf in _leaves_of(result)):
+            self.receive(result)
+        return result
+
+
+def _leaves_of(result: Any) -> list[Any]:
+    return tree_leaves(result) if isinstance(result, list | tuple) else []
 
 
 @contextmanager
