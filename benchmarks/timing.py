@@ -1,4 +1,4 @@
-"""Timing for the benchmarks. Sides that are compared take turns, round after round; results give the median of the rounds.
+"""Timing for the benchmarks: the sides of a comparison take turns, and the median over the rounds is reported.
 
 Taking turns means that a machine that is busy for a while slows all sides alike, and not only the one that is running.
 """
@@ -19,11 +19,12 @@ Clock = Callable[[], float]
 
 def timed(call: Callable[[], Value], device: str = "cpu", clock: Clock = time.perf_counter) -> tuple[Value, float]:
     """The result of one call and the seconds that it took, until the device has finished."""
-    if torch.device(device).type == "cuda":
+    on_gpu = torch.device(device).type == "cuda"
+    if on_gpu:
         torch.cuda.synchronize(device)
     started = clock()
     result = call()
-    if torch.device(device).type == "cuda":
+    if on_gpu:
         torch.cuda.synchronize(device)
     return result, clock() - started
 
