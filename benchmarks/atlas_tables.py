@@ -3,7 +3,7 @@
     python benchmarks/atlas_tables.py
 
 A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``. Of several attempts, the one that passed is shown,
-else the best. The line above the table counts the networks that were tried and lists those that were not.
+else the best. The line above the table counts the networks that pass and lists those that were not tried.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def summary(best: dict[str, Record], classes: int) -> str:
     missing = [name for name in known if name not in best]
     passed = sum(line["passed"] for line in best.values())
     modern = sum(line["passed"] and line["init"] == "modern" for line in best.values())
-    text = f"{passed} of {len(best)} tried networks pass ({modern} with the modern initialisation); {len(known)} are known."
+    text = f"{passed} of {len(known)} networks pass ({modern} with the modern initialisation)."
     return text + (f" Not tried: {', '.join(missing)}." if missing else "")
 
 

@@ -31,7 +31,10 @@ def list_protocols(ctx: click.Context, parameter: click.Parameter, wanted: bool)
     from convatlas.evaluation.protocols import ALIASES
 
     also = {name: [alias for alias, meant in ALIASES.items() if meant == name] for name in PROTOCOLS}
-    rows = [(name, ", ".join(also[name]), protocol.what, protocol.source or "") for name, protocol in PROTOCOLS.items()]
+    rows = [
+        (name, ", ".join(also[name]), protocol.description, protocol.source or "")
+        for name, protocol in PROTOCOLS.items()
+    ]
     print_table([(word, "left") for word in (_("protocol"), _("also"), _("what it looks at"), _("source"))], rows)
     click.echo(_("dense@Q or dense@Q,Q,... reads the whole image densely at any sizes: dense@224,256,384,480,640."))
     click.echo(_("Sizes are those of a 224-pixel network; for another they are in proportion."))
