@@ -2,9 +2,9 @@
 
     python benchmarks/arithmetic_receptive_fields.py
 
-Checked are the last two layers with more than one position in every network of the atlas, and the output of random
-graphs. Weights are made positive and max pooling is replaced by average pooling, so that every pixel of the field has a
-non-zero gradient. Three positions each: two opposite corners and the middle.
+The script checks the last two layers with more than one position in every network of the atlas, and the output of
+random graphs. Weights are made positive and max pooling is replaced by average pooling, so that every pixel of the
+field has a non-zero gradient. Three positions each: two opposite corners and the middle.
 """
 
 from __future__ import annotations

@@ -6,13 +6,14 @@ of variation. Several runs show both, and the intervals then cover both. Each re
 
 Legend: S seeds (runs of one network), N test images. ``hits`` is (S, N) bool: whether run s is correct on image i.
 
-The tests: - One run each: McNemar's exact test (Psychometrika 12, 1947, 153-157), which Dietterich recommends for
-networks that are too slow to train many times (Neural Computation 10, 1998, 1895-1923). - Several runs each: the
-generalisation of McNemar's test, the exact sign-flip test on the difference per image (Pitman, Supplement to JRSS 4,
-1937), which treats the images as the sample and the runs as fixed; and Welch's test with the variances of images and of
-seeds added (Bouthillier et al., MLSys 2021, explain why both are needed). The larger p-value counts, so a difference is
-reported only if neither kind of variation explains it. - One network against several others: Holm's correction
-(Scandinavian Journal of Statistics 6, 1979, 65-70).
+The tests:
+- One run each: McNemar's exact test (Psychometrika 12, 1947, 153-157), which Dietterich recommends for networks that
+  are too slow to train many times (Neural Computation 10, 1998, 1895-1923).
+- Several runs each: the generalisation of McNemar's test, the exact sign-flip test on the difference per image (Pitman,
+  Supplement to JRSS 4, 1937), which treats the images as the sample and the runs as fixed; and Welch's test with the
+  variances of images and of seeds added (Bouthillier et al., MLSys 2021, explain why both are needed). The larger
+  p-value counts, so a difference is reported only if neither kind of variation explains it.
+- One network against several others: Holm's correction (Scandinavian Journal of Statistics 6, 1979, 65-70).
 """
 
 from __future__ import annotations

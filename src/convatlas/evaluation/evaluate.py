@@ -163,11 +163,13 @@ def evaluate(
 ) -> Evaluation:
     """Compute the logits of ``network`` for every image of ``batches``. The network is not changed.
 
-    Args: batches: batches (images (N, C, H, W), labels (N,), ...); items after the labels are ignored. Images are moved
-        to the device of the network's parameters. A protocol that needs larger images than the network's input takes a
-        function from an `ImageRegion` to such batches, in which all images of a batch have one size. classes: K names,
-        in the order of the logits. size: (h, w) of the network's input; required for a protocol that needs larger
-        images. precision: "fp32", which gives the same results on every machine up to rounding, or "bf16" autocast.
+    Args:
+        batches: batches (images (N, C, H, W), labels (N,), ...); items after the labels are ignored. Images are moved
+            to the device of the network's parameters. A protocol that needs larger images than the network's input
+            takes a function from an `ImageRegion` to such batches, in which all images of a batch have one size.
+        classes: K names, in the order of the logits.
+        size: (h, w) of the network's input; required for a protocol that needs larger images.
+        precision: "fp32", which gives the same results on every machine up to rounding, or "bf16" autocast.
         names: one per image, in the order of the batches; kept in the result.
 
     Raises:
