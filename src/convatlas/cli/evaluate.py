@@ -32,7 +32,10 @@ def list_protocols(ctx: click.Context, parameter: click.Parameter, wanted: bool)
     from convatlas.evaluation.protocols import ALIASES
 
     also = {name: [alias for alias, meant in ALIASES.items() if meant == name] for name in PROTOCOLS}
-    rows = [(name, ", ".join(also[name]), protocol.what, protocol.source or "") for name, protocol in PROTOCOLS.items()]
+    rows = [
+        (name, ", ".join(also[name]), protocol.description, protocol.source or "")
+        for name, protocol in PROTOCOLS.items()
+    ]
     columns = (
         Column(_("protocol")),
         Column(_("also"), drop=2),

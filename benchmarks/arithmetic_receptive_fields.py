@@ -1,8 +1,10 @@
-"""Receptive fields against the input gradient:  python benchmarks/arithmetic/receptive_fields.py
+"""Compare derived receptive fields with the input gradient; writes results/arithmetic/receptive_fields.csv.
 
-Every network of the atlas: its last two layers that still have several positions, in the network with its weights made
-positive and its max pooling made average. And random graphs, at their output. Three positions each: both corners and
-the middle.
+    python benchmarks/arithmetic_receptive_fields.py
+
+The script checks the last two layers with more than one position in every network of the atlas, and the output of
+random graphs. Weights are made positive and max pooling is replaced by average pooling, so that every pixel of the
+field has a non-zero gradient. Three positions each: two opposite corners and the middle.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import csv
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "arithmetic"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "arithmetic"))
 
 from gradients import RandomGraph, made_positive, pixels
 
@@ -23,7 +25,7 @@ from convatlas.models import entry
 
 
 def agrees(net, shape, layer: str | None) -> tuple[int, int]:
-    """Positions looked at, and positions at which the two disagree."""
+    """Number of positions compared, and number of positions at which field and gradient disagree."""
     field = field_of(net, shape, layer)
     if field is None:
         return 0, 0
@@ -36,12 +38,12 @@ def agrees(net, shape, layer: str | None) -> tuple[int, int]:
         for axis, place in zip(field.view.axes, position, strict=True):
             low, high = axis.support[place if axis.size > 1 else 0]
             expected.append((low, high) if low <= high else None)
-        found = at(position)
-        wrong += (None not in found) if None in expected else list(found) != expected
+        reached = at(position)
+        wrong += (None not in reached) if None in expected else list(reached) != expected
     return len(positions), wrong
 
 
-def layers_to_ask(net, shape, count: int = 2) -> list[str]:
+def layers_to_check(net, shape, count: int = 2) -> list[str]:
     """The last modules whose output is a map with several positions and whose field is known."""
     modules = dict(net.named_modules())
     rows = [r for r in summarize(net, shape).rows if r.name in modules and r.path == r.name and r.receptive_field]
@@ -56,21 +58,23 @@ def layers_to_ask(net, shape, count: int = 2) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--graphs", type=int, default=1000)
-    parser.add_argument("--largest", type=float, default=6e9, help="leave out networks of more MACs")
+    parser.add_argument("--largest", type=float, default=6e9, help="skip networks with more MACs")
     parser.add_argument("--out", type=Path, default=Path("results/arithmetic/receptive_fields.csv"))
     options = parser.parse_args()
-    asked = wrong = unknown = 0
+    checked = wrong = unknown = 0
     for seed in range(options.graphs):
         net = made_positive(RandomGraph(seed))
         positions, mismatches = agrees(net, (2, *net.side), None)
-        asked, wrong, unknown = asked + positions, wrong + mismatches, unknown + (positions == 0)
-    rows = [{"network": f"{options.graphs} random graphs", "layer": "output", "positions": asked, "mismatches": wrong}]
-    print(rows[0], f"not followed: {unknown}", file=sys.stderr)
+        checked, wrong, unknown = checked + positions, wrong + mismatches, unknown + (positions == 0)
+    rows = [
+        {"network": f"{options.graphs} random graphs", "layer": "output", "positions": checked, "mismatches": wrong}
+    ]
+    print(rows[0], f"unknown fields: {unknown}", file=sys.stderr)
     for name in ca.list_models():
         if entry(name).macs > options.largest:
             continue
         net, shape = made_positive(ca.create_model(name)), entry(name).input
-        for layer in layers_to_ask(net, shape):
+        for layer in layers_to_check(net, shape):
             positions, mismatches = agrees(net, shape, layer)
             rows.append({"network": name, "layer": layer, "positions": positions, "mismatches": mismatches})
             print(rows[-1], file=sys.stderr, flush=True)

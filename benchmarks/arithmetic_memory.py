@@ -1,7 +1,9 @@
-"""StepMemory predicted and measured on ten networks:  python benchmarks/arithmetic/memory.py
+"""Compare predicted with measured memory on ten networks; writes results/arithmetic/memory.csv.
 
-Every network takes two real training steps here; peaks are those of torch's CPU allocator. Errors are relative to the
-measured figure.
+    python benchmarks/arithmetic_memory.py
+
+Every network makes two training steps. The measured peaks are those of torch's CPU allocator. Errors are relative to
+the measured value.
 """
 
 from __future__ import annotations
@@ -9,12 +11,12 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-import time
 from pathlib import Path
 
 import convatlas as ca
 from convatlas.arithmetic import memory
 from convatlas.models import entry
+from timing import timed
 
 NETWORKS = {
     "lenet5": 128,
@@ -38,9 +40,9 @@ def main() -> None:
     rows = []
     for name, batch in NETWORKS.items():
         net, shape = ca.create_model(name), entry(name).input
-        began = time.perf_counter()
-        predicted = memory.predict(net, shape, batch).to_dict()
-        row: dict[str, object] = {"network": name, "batch": batch, "predict_s": f"{time.perf_counter() - began:.2f}"}
+        step_memory, predict_s = timed(lambda net=net, shape=shape, batch=batch: memory.predict(net, shape, batch))
+        predicted = step_memory.to_dict()
+        row: dict[str, object] = {"network": name, "batch": batch, "predict_s": f"{predict_s:.2f}"}
         measured = memory.measure(net, shape, batch).to_dict()
         for figure in FIGURES:
             error = predicted[figure] / measured[figure] - 1

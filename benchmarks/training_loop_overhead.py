@@ -1,18 +1,20 @@
-"""What convatlas's loop costs beside a loop written by hand: lenet5, batch 128, on the embedded digits.
+"""Measure the overhead of the training loop over a hand-written loop: lenet5@modern, batch size 128, digits.
 
-    python benchmarks/loop_overhead.py [--updates 600] [--out FILE]
+    python benchmarks/training_loop_overhead.py --updates 2500 --out results/training/loop_overhead.json
 
-Both sides train the same network on the same resident batches, made before the clock starts, in the same precision and
-memory format, with the same optimizer. They take turns update by update, so that a busy machine hurts both alike:
-`training.fit` asks for its next batch, the hand-written update is made and timed, the batch is handed over, and the
-time until `fit` asks again is its own. That is all of `fit`: the schedule, the key of the update's random numbers, hits
-and losses, the stop request, the stop-watch, and every 20 updates the look at the loss. Compared are blocks of 20
-updates, which hold one look each; the median over the blocks is given. What happens once an epoch is not in it. A
-second hand-written loop takes its turn too: how much the two of them differ is what this measurement cannot resolve.
+Both sides train the same network on the same batches, which are made before the measurement, in the same precision and
+memory format, with the same optimizer. They take turns at every update, so that a busy machine slows both alike. When
+`training.fit` asks for its next batch, the hand-written update runs first and is timed; then `fit` gets the batch, and
+the time until it asks again is its update. This includes everything that `fit` does per update: the schedule, the key
+of the random numbers, hits and losses, the stop request, and reading the loss every 20 updates. It excludes what
+happens once per epoch. The medians are over blocks of 20 updates, each of which reads the loss once.
+
+A second hand-written loop takes turns as well. The difference between the two hand-written loops is the resolution of
+this measurement.
 
 With ``--threads 1`` the clock is the thread's processor time, which a busy machine disturbs less than wall time.
 
-The fused optimizer is set beside the foreach one in the same way.
+The fused optimizers are compared with the foreach optimizers in the same way.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -38,13 +41,15 @@ from convatlas.runs.prepare import build_optimizer, prepare
 from convatlas.runs.training_data import TrainingData
 from convatlas.training import Hardware, Learner, Plan, losses, schedule
 from convatlas.training.loop import LOOK_EVERY
+from timing import interleaved_seconds, seconds
 
-BLOCK = LOOK_EVERY  # updates
+BLOCK = LOOK_EVERY  # updates: the loop reads the loss once in each block
 WARM_UP = 2 * BLOCK
+OPTIMIZER_STEPS = 10  # per measured call
 
 
-class TakingTurns:
-    """Batches for `fit`, and in between the same update by hand, twice; keeps the seconds of each."""
+class InterleavedBatches:
+    """Batches for `fit`. Before it hands one over, the hand-written loops make the same update; all are timed."""
 
     def __init__(
         self,
@@ -63,12 +68,10 @@ class TakingTurns:
         for step in range(self.updates):
             batch = self.batches[step % len(self.batches)]
             for name, update in self.by_hand.items():
-                begun = self.clock()
-                update(*batch)
-                self.seconds[name].append(self.clock() - begun)
-            begun = self.clock()
+                self.seconds[name].append(seconds(partial(update, *batch), clock=self.clock))
+            started = self.clock()
             yield batch
-            self.seconds["convatlas"].append(self.clock() - begun)
+            self.seconds["convatlas"].append(self.clock() - started)
 
 
 def hand_written(net: nn.Module, optimizer: torch.optim.Optimizer, hardware: Hardware) -> Callable[..., None]:
@@ -84,11 +87,11 @@ def hand_written(net: nn.Module, optimizer: torch.optim.Optimizer, hardware: Har
     return update
 
 
-def block_means(seconds: list[float]) -> list[float]:
-    """Microseconds of an update, the mean over each block, without the warm-up and the last, shorter block."""
+def block_means(times_s: list[float]) -> list[float]:
+    """Microseconds per update: the mean of each block, without the warm-up and the last, shorter block."""
     return [
-        1e6 * statistics.fmean(seconds[start : start + BLOCK])
-        for start in range(WARM_UP, len(seconds) - BLOCK + 1, BLOCK)
+        1e6 * statistics.fmean(times_s[start : start + BLOCK])
+        for start in range(WARM_UP, len(times_s) - BLOCK + 1, BLOCK)
     ]
 
 
@@ -103,23 +106,25 @@ def main() -> None:
     setup = prepare(
         "lenet5@modern", TrainingData("digits"), recipe, 0, None, options=RunOptions(threads=options.threads)
     )
-    twins = {name: replace(setup, net=copy.deepcopy(setup.net)) for name in ("by hand", "by hand again")}
-    by_hand = {name: hand_written(twin.net, build_optimizer(twin), setup.hardware) for name, twin in twins.items()}
+    copies = {name: replace(setup, net=copy.deepcopy(setup.net)) for name in ("by hand", "by hand again")}
+    by_hand = {name: hand_written(copy_.net, build_optimizer(copy_), setup.hardware) for name, copy_ in copies.items()}
     clock = time.thread_time if options.threads == 1 else time.perf_counter
-    full = [batch for batch in setup.batches.epoch(0) if len(batch[1]) == 128]
-    turns = TakingTurns(full, options.updates, by_hand, clock)
+    full_batches = [batch for batch in setup.batches.epoch(0) if len(batch[1]) == 128]
+    interleaved_batches = InterleavedBatches(full_batches, options.updates, by_hand, clock)
     with tempfile.TemporaryDirectory() as folder:
         training.fit(
             Learner(setup.net, build_optimizer(setup)),
-            turns,
+            interleaved_batches,
             losses.cross_entropy(),
             Plan(epochs=1, lr=recipe.lr, seed=0, schedule=schedule.one_cycle()),
             hardware=setup.hardware,
             folder=Path(folder),
         )
-    blocks = {name: block_means(seconds[: options.updates - 1]) for name, seconds in turns.seconds.items()}
+    blocks = {
+        name: block_means(times_s[: options.updates - 1]) for name, times_s in interleaved_batches.seconds.items()
+    }
     hand = statistics.median(blocks["by hand"])
-    beyond = {
+    overhead = {
         name: statistics.quantiles([other - one for one, other in zip(blocks["by hand"], each, strict=True)], n=4)
         for name, each in blocks.items()
         if name != "by hand"
@@ -130,19 +135,17 @@ def main() -> None:
         "updates": options.updates,
         "update_us": {name: round(statistics.median(each), 1) for name, each in blocks.items()},
         "clock": "processor time" if options.threads == 1 else "wall time",
-        "beyond_by_hand_us": {name: [round(value, 1) for value in quartiles] for name, quartiles in beyond.items()},
-        "overhead_percent": round(100 * beyond["convatlas"][1] / hand, 2),
+        "beyond_by_hand_us": {name: [round(value, 1) for value in quartiles] for name, quartiles in overhead.items()},
+        "overhead_percent": round(100 * overhead["convatlas"][1] / hand, 2),
         "optimizers_us": optimizers(),
         "hardware": setup.hardware.to_dict(),
         "environment": training.environment(),
     }
     for name, value in result["update_us"].items():
-        print(f"{name:>14}  {value:9,.1f} us an update")
-    for name, (low, middle, high) in beyond.items():
+        print(f"{name:>14}  {value:9,.1f} us per update")
+    for name, (low, middle, high) in overhead.items():
         share = 100 * middle / hand
-        print(
-            f"{name:>14}  {middle:+9.1f} us = {share:+.2f} % beyond by hand  (quartiles {low:+.1f} to {high:+.1f} us)"
-        )
+        print(f"{name:>14}  {middle:+9.1f} us = {share:+.2f} % overhead  (quartiles {low:+.1f} to {high:+.1f} us)")
     for name, each in result["optimizers_us"].items():
         print(f"{name:>24}  " + "  ".join(f"{kind} {value:,.1f} us" for kind, value in each.items()))
     if options.out:
@@ -151,32 +154,29 @@ def main() -> None:
 
 
 def optimizers(rounds: int = 21) -> dict[str, dict[str, float]]:
-    """Microseconds of a step of torch's fused and foreach optimizers, channels last, gradients given; medians."""
-    found = {}
+    """Median microseconds per step of torch's fused and foreach optimizers, channels last, with given gradients."""
+    times_us = {}
     for model in ("lenet5@modern", "resnet20_cifar"):
         net = models.create_model(model).to(memory_format=torch.channels_last)
         for rule in (torch.optim.SGD, torch.optim.AdamW):
-            sides = {kind: steps_of(copy.deepcopy(net), rule, kind) for kind in ("fused", "foreach")}
-            times: dict[str, list[float]] = {kind: [] for kind in sides}
-            for _ in range(rounds):
-                for kind, run in sides.items():
-                    times[kind].append(run())
-            medians = {kind: statistics.median(seconds) for kind, seconds in times.items()}
-            found[f"{model} {rule.__name__}"] = {kind: round(1e6 * value, 1) for kind, value in medians.items()}
-    return found
+            calls = {kind: optimizer_steps(copy.deepcopy(net), rule, kind) for kind in ("fused", "foreach")}
+            medians_s = interleaved_seconds(calls, rounds, warm_up_rounds=0)
+            times_us[f"{model} {rule.__name__}"] = {
+                kind: round(1e6 * value / OPTIMIZER_STEPS, 1) for kind, value in medians_s.items()
+            }
+    return times_us
 
 
-def steps_of(net: nn.Module, rule: type, kind: str, steps: int = 10) -> Callable[[], float]:
+def optimizer_steps(net: nn.Module, rule: type, kind: str) -> Callable[[], None]:
+    """A function that makes `OPTIMIZER_STEPS` steps."""
     settings = {"momentum": 0.9, "nesterov": True} if rule is torch.optim.SGD else {}
     optimizer = rule(net.parameters(), lr=1e-4, weight_decay=1e-4, **settings, **{kind: True})
     for parameter in net.parameters():
         parameter.grad = torch.full_like(parameter, 1e-3)
 
-    def run() -> float:
-        clock = time.perf_counter()
-        for _ in range(steps):
+    def run() -> None:
+        for _ in range(OPTIMIZER_STEPS):
             optimizer.step()
-        return (time.perf_counter() - clock) / steps
 
     return run
 

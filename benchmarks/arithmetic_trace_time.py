@@ -1,7 +1,10 @@
-"""Time to count a network, beside the tools that run it:  python benchmarks/arithmetic/trace_time.py
+"""Measure the time to count a network with convatlas, torchinfo, fvcore and ptflops.
 
-All in one process, one thread, batch 1, the median of three after one round that is not counted. Ours watches a network
-on the meta device; torchinfo, fvcore and ptflops run the same network with real weights. Needs those three.
+    python benchmarks/arithmetic_trace_time.py
+
+Writes results/arithmetic/trace_time.csv. One process, one thread, batch size 1; the tools take turns, and the median of
+three rounds after one warm-up round is written. convatlas traces the network on the meta device; the other tools run
+the same network with real weights. Needs torchinfo, fvcore and ptflops.
 """
 
 from __future__ import annotations
@@ -9,11 +12,8 @@ from __future__ import annotations
 import argparse
 import csv
 import logging
-import statistics
 import sys
-import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -21,18 +21,9 @@ import torch
 import convatlas as ca
 from convatlas.arithmetic import summarize
 from convatlas.models import entry
+from timing import interleaved_seconds
 
 NETWORKS = ("resnet152", "densenet201", "inception_resnet_v2")
-
-
-def median_s(run: Callable[[], object]) -> float:
-    run()
-    times = []
-    for _ in range(3):
-        began = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
 
 
 def main() -> None:
@@ -42,7 +33,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
-    from against_peers import imported_peers
+    from arithmetic_peers import imported_peers
 
     imported_peers()
     import ptflops
@@ -54,7 +45,6 @@ def main() -> None:
         shape = entry(name).input
         with torch.device("meta"):
             meta = ca.create_model(name)
-        row = {"network": name, "convatlas_s": f"{median_s(lambda n=meta, s=shape: summarize(n, s)):.3f}"}
         net, images = ca.create_model(name).eval(), torch.zeros(1, *shape)
 
         def fvcore(net=net, images=images):
@@ -62,7 +52,8 @@ def main() -> None:
             counted.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
             return counted.total()
 
-        peers = {
+        tools = {
+            "convatlas_s": lambda n=meta, s=shape: summarize(n, s),
             "torchinfo_s": lambda n=net, s=shape: torchinfo.summary(
                 n, input_size=(1, *s), verbose=0, device="cpu", cache_forward_pass=False
             ),
@@ -71,8 +62,8 @@ def main() -> None:
                 n, s, as_strings=False, print_per_layer_stat=False, backend="pytorch", verbose=False
             ),
         }
-        for key, run in peers.items():
-            row[key] = f"{median_s(run):.3f}"
+        row = {"network": name}
+        row |= {tool: f"{median_s:.3f}" for tool, median_s in interleaved_seconds(tools, rounds=3).items()}
         rows.append(row)
         print(row, file=sys.stderr)
     options.out.parent.mkdir(parents=True, exist_ok=True)

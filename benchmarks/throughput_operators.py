@@ -1,20 +1,21 @@
-"""Where an update's time goes, operator by operator, and how far each is from what this machine can do.
+"""Measure how much of an update's time each operator takes, and its speed as a share of the machine's peak.
 
-    python benchmarks/operators.py --data CIFAR                                       ResNet-20 on CIFAR-10
-    python benchmarks/operators.py --data PHOTOS --model resnet18 --batch-size 32     ResNet-18 at 224 pixels
+    python benchmarks/throughput_operators.py --data CIFAR                                     ResNet-20 on CIFAR-10
+    python benchmarks/throughput_operators.py --data PHOTOS --model resnet18 --batch-size 32   ResNet-18 at 224 pixels
 
-The updates are those of ``convatlas train`` with what it chooses here. Measured: each operator's own time
-(torch.profiler), the fastest of a few square matrix products, the fastest of a few copies of a large tensor. Derived: a
-convolution's operations, two for a multiply-add, and the bytes of the tensors that every other operator is given and
-gives, each read or written once. Their quotients stand beside the peaks; a tensor that a cache holds can beat the
-memory's.
+``--out`` writes results/throughput/*_operators.json. The updates are those of ``convatlas train`` with its default
+settings on this machine.
+
+Measured: the own time of each operator (torch.profiler); the peaks, which are the fastest of a few square matrix
+products and of a few copies of a large tensor. Derived: the operations of a convolution, two per multiply-add; for
+every other operator the bytes of its inputs and outputs, each read or written once. The speed is derived amount over
+measured time. It can exceed the memory's peak where a cache holds the tensor.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -29,7 +30,8 @@ from torch.utils._pytree import tree_leaves
 
 from convatlas import training
 from convatlas.runs.prepare import Setup, build_loss, build_optimizer
-from train_throughput import forever_epochs, matrix_peak, prepared
+from throughput import endless_epochs, matrix_peak, prepared
+from timing import fastest_seconds
 
 CONVOLUTION = {
     "aten::mkldnn_convolution": "convolution, forward",
@@ -39,7 +41,7 @@ CONVOLUTION = {
 OTHERS = {
     "aten::native_batch_norm": "batch norm, forward",
     "aten::native_batch_norm_backward": "batch norm, backward",
-    "aten::relu": "ReLU, forward",  # which calls clamp_min
+    "aten::relu": "ReLU, forward",  # relu calls clamp_min
     "aten::relu_": "ReLU, forward",
     "aten::clamp_min": "ReLU, forward",
     "aten::clamp_min_": "ReLU, forward",
@@ -55,42 +57,37 @@ OTHERS = {
 REST = "all else"
 
 
-class Bytes(TorchDispatchMode):
-    """Adds up, by operator, the bytes of the tensors it is given and gives, each once."""
+class BytesByOperator(TorchDispatchMode):
+    """Adds up the bytes of each operator's inputs and outputs; each tensor counts once per call."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.of: Counter[str] = Counter()
+        self.bytes: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = func(*args, **(kwargs or {}))
-        tensors = {id(leaf): leaf for leaf in tree_leaves((args, kwargs, given)) if isinstance(leaf, Tensor)}
-        self.of[func._schema.name] += sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-        return given
+        outputs = func(*args, **(kwargs or {}))
+        tensors = {id(leaf): leaf for leaf in tree_leaves((args, kwargs, outputs)) if isinstance(leaf, Tensor)}
+        self.bytes[func._schema.name] += sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+        return outputs
 
 
 def updates(setup: Setup) -> Iterator[Callable[[], object]]:
-    """Updates to be made, each with its batch ready."""
+    """Functions that make one update each; the batch of an update is ready before its function is called."""
     optimizer, loss_fn = build_optimizer(setup), build_loss(setup)
     setup.net.train()
-    for images, labels in forever_epochs(setup):
+    for images, labels in endless_epochs(setup):
         yield partial(training.train_step, setup.net, images, labels, loss_fn, optimizer, setup.hardware.autocast())
 
 
 def copy_peak(megabytes: int = 256, repeats: int = 7) -> float:
-    """Bytes a second, read and written, of the best of a few copies of a tensor that no cache holds."""
+    """Peak memory speed: bytes read and written per second by the fastest copy of a tensor that exceeds all caches."""
     source = torch.ones(megabytes * 2**20, dtype=torch.uint8)
     target = torch.empty_like(source)
-    times = []
-    for _ in range(repeats):
-        clock = time.perf_counter()
-        target.copy_(source)
-        times.append(time.perf_counter() - clock)
-    return 2 * source.numel() / min(times)
+    return 2 * source.numel() / fastest_seconds(lambda: target.copy_(source), repeats)
 
 
 def grouped(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
-    """Sums by what a reader calls the operators."""
+    """Sums of the values of (aten name, value) pairs by group of operators."""
     sums: Counter[str] = Counter()
     for name, value in pairs:
         sums[CONVOLUTION.get(name) or OTHERS.get(name) or REST] += value  # type: ignore[assignment]
@@ -98,20 +95,20 @@ def grouped(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
 
 
 def measure(setup: Setup, count: int, warm_up: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Seconds and bytes of an update, by group."""
-    each = updates(setup)
+    """Seconds and bytes per update, by group of operators."""
+    next_updates = updates(setup)
     for _ in range(warm_up):
-        next(each)()
-    with Bytes() as moved:
-        next(each)()
-    own: Counter[str] = Counter()
+        next(next_updates)()
+    with BytesByOperator() as moved:
+        next(next_updates)()
+    own_s: Counter[str] = Counter()
     for _ in range(count):
-        update = next(each)
-        with profile(activities=[ProfilerActivity.CPU]) as seen:
+        update = next(next_updates)
+        with profile(activities=[ProfilerActivity.CPU]) as profiled:
             update()
-        for event in seen.key_averages():
-            own[event.key] += event.self_cpu_time_total / 1e6 / count  # type: ignore[assignment]
-    return grouped(own.items()), grouped(moved.of.items())
+        for event in profiled.key_averages():
+            own_s[event.key] += event.self_cpu_time_total / 1e6 / count  # type: ignore[assignment]
+    return grouped(own_s.items()), grouped(moved.bytes.items())
 
 
 def main() -> None:
@@ -125,23 +122,23 @@ def main() -> None:
     options = parser.parse_args()
 
     setup = prepared(options.data, options.model, options.batch_size, allocator=True)
-    seconds, moved = measure(setup, options.updates, options.warm_up)
+    seconds, moved_bytes = measure(setup, options.updates, options.warm_up)
     precision = torch.bfloat16 if setup.hardware.precision == "bf16" else torch.float32
     peaks = {"GFLOP/s": matrix_peak(precision) / 1e9, "GB/s": copy_peak() / 1e9}
     operations = 2 * setup.entry.macs * options.batch_size  # of the forward pass; the backward pass is twice that
-    whole = sum(seconds.values())
+    total_s = sum(seconds.values())
     rows = []
-    for name, took in sorted(seconds.items(), key=lambda item: -item[1]):
+    for name, own_s in sorted(seconds.items(), key=lambda item: -item[1]):
         if name in CONVOLUTION.values():
             unit, amount = "GFLOP/s", operations * (1 if "forward" in name else 2) / 1e9
         else:
-            unit, amount = "GB/s", moved.get(name, 0.0) / 1e9
-        rate = amount / took
+            unit, amount = "GB/s", moved_bytes.get(name, 0.0) / 1e9
+        rate = amount / own_s
         rows.append({
-            "operator": name, "ms": round(1e3 * took, 2), "share": round(took / whole, 4),
+            "operator": name, "ms": round(1e3 * own_s, 2), "share": round(own_s / total_s, 4),
             "rate": round(rate, 1), "unit": unit, "of_peak": round(rate / peaks[unit], 3),
         })  # fmt: skip
-    print(f"{options.model}, batch {options.batch_size}: {1e3 * whole:.1f} ms an update in operators")
+    print(f"{options.model}, batch {options.batch_size}: {1e3 * total_s:.1f} ms per update in operators")
     print(f"peaks: {setup.hardware.precision} products {peaks['GFLOP/s']:.0f} GFLOP/s, copies {peaks['GB/s']:.1f} GB/s")
     for row in rows:
         print(
@@ -152,7 +149,7 @@ def main() -> None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps({
             "model": options.model, "batch_size": options.batch_size, "updates": options.updates,
-            "ms_an_update": round(1e3 * whole, 1), "peaks": {unit: round(value, 1) for unit, value in peaks.items()},
+            "ms_an_update": round(1e3 * total_s, 1), "peaks": {unit: round(value, 1) for unit, value in peaks.items()},
             "operators": rows, "hardware": setup.hardware.to_dict(), "environment": training.environment(),
         }, indent=2) + "\n")  # fmt: skip
 

@@ -1,18 +1,18 @@
-"""Can every network of the atlas learn at all? Two small questions to each; a JSON line per network and attempt.
+"""Test whether every network of the atlas can learn; writes one JSON line per network and attempt.
 
-    python benchmarks/trainability.py photos ../shared/data/photos results/atlas/overfit_32_photos.jsonl [NAME...]
-    python benchmarks/trainability.py cifar CIFAR results/atlas/three_epochs_cifar10.jsonl [NAME...]
+    python benchmarks/atlas_trainability.py photos ../shared/data/photos results/atlas/overfit_32_photos.jsonl [NAME...]
+    python benchmarks/atlas_trainability.py cifar CIFAR results/atlas/three_epochs_cifar10.jsonl [NAME...]
 
-photos  A network made for ImageNet learns 32 photos, one of a class, by heart: all 32 in one batch, dropout off, no
-        decay, auxiliary heads in the loss. It passes when a training step names all 32 right. It starts as its paper
-        prints; where that fails, from the modern start, which is the first where the paper itself began elsewhere.
-cifar   A network made for small images sees a part of CIFAR-10 for 3 epochs of the modern recipe, GoogLeNet too, at
-        96 pixels and with its auxiliary heads in the loss. It passes when the loss falls and more than 35 % of 2,000
-        test images are named right (guessing: 10 %).
+photos  A network made for ImageNet overfits 32 photos, one per class: all 32 in one batch, no dropout, no weight decay,
+        auxiliary heads in the loss. It passes when a training step classifies all 32 correctly. The first attempt uses
+        the paper's initialisation; if it fails, the second uses the modern one. Networks in `MODERN_FIRST` use the
+        modern initialisation first.
+cifar   A network made for small images trains for 3 epochs with the modern recipe on a part of CIFAR-10. GoogLeNet is
+        included, at 96 pixels and with its auxiliary heads in the loss. A network passes when the loss decreases and
+        more than 35 % of 2,000 test images are classified correctly (chance: 10 %).
 
-Images are reduced where the full size would cost hours: the records say to what. Lines are appended as they are made,
-so that a stop loses nothing. Networks that have a line already are skipped; named, they are tried again, but for those
-that passed.
+Images are smaller where the full size would take hours; the records have the size. Lines are appended one by one, so an
+interruption loses nothing. Networks with a line are skipped, unless they are named and have not passed.
 """
 
 from __future__ import annotations
@@ -42,18 +42,20 @@ from convatlas.training.schedule import Progress
 Record = dict[str, Any]
 
 PHOTOS, UPDATES, WARM_UP = 32, 500, 10
-PLATEAU, PATIENCE = math.log(PHOTOS) - 0.1, 100  # guessing is ln 32; who is there after so many updates has not started
-# the sides at which the last maps still hold more than one pixel, or the fully connected layers fit; 64 elsewhere
+# the loss of chance is ln 32; an attempt that is still there after PATIENCE updates is stopped
+PLATEAU, PATIENCE = math.log(PHOTOS) - 0.1, 100
+# image sides at which the last maps have more than one pixel, or the fully connected layers fit; 64 for other families
 SIDES = {"alexnet": 99, "zfnet": 95, "googlenet": 96, "inception_v3": 128, "inception_v4": 128}
-HEAVY = {"vgg": 32, "prelu_net": 32}  # families whose networks take seconds an update at 64
-# by what the rate of the printed start is divided: the paper warms its 110 layers up at a tenth of its rate, which at
-# once is too large for them (1512.03385, section 4.2); densenet100_k24's loss rose at the whole rate
-GENTLER = {
+HEAVY = {"vgg": 32, "prelu_net": 32}  # families whose networks take seconds per update at 64 pixels
+# divisors of the learning rate for the paper's initialisation. The paper warms up 110 layers at a tenth of its rate,
+# because the full rate is too large at first (1512.03385, section 4.2); densenet100_k24's loss rose at the full rate
+LR_DIVISOR = {
     **dict.fromkeys(("resnet110_cifar", "resnet1202_cifar"), 3.0),
     "densenet_bc250_k24_cifar": 2.0,
 }
-BOLDER = {"resnet1202_cifar": 2.0}  # by what that of the modern start is multiplied: 281 updates are few
-# where the printed start is none from scratch, or is known to fail: the modern start comes first, with the reason
+LR_FACTOR_MODERN = {"resnet1202_cifar": 2.0}  # for the modern initialisation: 281 updates are few
+# networks that try the modern initialisation first, because the paper's does not start from scratch or is known to
+# fail; the reasons go into the records
 A_FIRST = "the paper starts the deeper nets from a trained A (1409.1556, section 3.1)"
 RECTIFIED = "rectified logits: from the printed start classes fall below zero for good"
 SMALL_FIRST = "the small first weights of its fully connected layers are for images in [-128, 128] (section 2.2)"
@@ -71,11 +73,11 @@ MODERN_FIRST = {
 }
 
 EPOCHS, TEST_IMAGES, BATCH, PASSED = 3, 2000, 32, 0.35
-# training images and image size; the heavy ones get less
+# (training images, image size); less for networks that take long
 FULL = (5000, 32)
 REDUCED = {
     **{f"resnet{depth}_cifar": (5000, 16) for depth in (20, 32, 44, 56, 110)},
-    # the deeper a plain network, the slower it learns: the paper's own finding
+    # the deeper a plain network, the slower it learns, as the paper reports
     "plain20_cifar": (5000, 16),
     "plain32_cifar": (10000, 16),
     "plain44_cifar": (15000, 16),
@@ -95,7 +97,7 @@ REDUCED = {
 
 
 def photos(folder: Path, side: int) -> Tensor:
-    """(32, 3, side, side), standardised; the first photo of each of the first 32 classes."""
+    """(32, 3, side, side), standardised: the first photo of each of the first 32 classes."""
     files = [next(iter(sorted(child.glob("*.[jJ]*")))) for child in sorted(folder.iterdir()) if child.is_dir()]
     pixels = [np.asarray(Image.open(file).convert("RGB").resize((side, side))) for file in files[:PHOTOS]]
     images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float()
@@ -110,17 +112,17 @@ def photo_side(name: str) -> int:
 
 
 def starts(name: str, printed: float, modern: float) -> list[tuple[str, float]]:
-    """Both starts with their learning rates, in the order in which they are tried."""
+    """Both initialisations with their learning rates, in the order in which they are tried."""
     order = [("printed", printed), ("modern", modern)]
     return order[::-1] if name in MODERN_FIRST else order
 
 
 def overfit(name: str, folder: Path, hardware: Hardware, limit_s: float) -> Iterator[Record]:
-    """An attempt from the printed start; where it fails, one from the modern start at a smaller rate."""
+    """The attempts of the question ``photos``: the second only if the first fails."""
     images = photos(folder, photo_side(name)).to(memory_format=torch.channels_last)
     lr = 1e-3 if normalised(name) else 5e-4
     for init, rate in starts(name, lr, lr / 3):
-        record = learn_by_heart(name, images, init, "adamw", rate, hardware, limit_s)
+        record = overfit_attempt(name, images, init, "adamw", rate, hardware, limit_s)
         yield record
         if record["passed"]:
             return
@@ -131,10 +133,10 @@ def normalised(name: str) -> bool:
         return any(isinstance(module, nn.BatchNorm2d) for module in ca.create_model(name).modules())
 
 
-def learn_by_heart(
+def overfit_attempt(
     name: str, images: Tensor, init: str, rule: str, lr: float, hardware: Hardware, limit_s: float
 ) -> Record:
-    """Updates on the one batch until all 32 are named right, the loss stays on its plateau, or the time is over."""
+    """Update on one batch until all 32 are classified correctly, the loss stays on its plateau, or time is over."""
     torch.manual_seed(0)
     net = hardware.place(ca.create_model(name, num_classes=PHOTOS, image_size=images.shape[2], init=init)).train()
     for module in net.modules():
@@ -142,13 +144,14 @@ def learn_by_heart(
             module.p = 0.0
     optimizer = optim.build(rule, optim.parameter_groups(net, weight_decay=0.0), lr=lr)
     labels, loss_fn = torch.arange(PHOTOS), losses.cross_entropy()
-    seen, hits, start = [], 0, time.process_time()
-    while hits < PHOTOS and len(seen) < UPDATES and time.process_time() - start < limit_s:
-        optim.set_lr(optimizer, lr * min(1.0, (len(seen) + 1) / WARM_UP))
+    batch_losses, hits, start = [], 0, time.process_time()
+    while hits < PHOTOS and len(batch_losses) < UPDATES and time.process_time() - start < limit_s:
+        optim.set_lr(optimizer, lr * min(1.0, (len(batch_losses) + 1) / WARM_UP))
         result = training.train_step(net, images, labels, loss_fn, optimizer, hardware.autocast(), max_grad_norm=1.0)
-        seen.append(float(result.loss))
+        batch_losses.append(float(result.loss))
         hits = int(result.hits)
-        if not math.isfinite(seen[-1]) or (len(seen) == PATIENCE and min(seen) > PLATEAU):
+        on_plateau = len(batch_losses) == PATIENCE and min(batch_losses) > PLATEAU
+        if not math.isfinite(batch_losses[-1]) or on_plateau:
             break
     return {
         "network": name,
@@ -157,9 +160,9 @@ def learn_by_heart(
         "image_size": images.shape[2],
         "optimizer": rule,
         "lr": round(lr, 6),
-        "updates": len(seen),
-        "first_loss": round(seen[0], 4),
-        "last_loss": round(seen[-1], 4),
+        "updates": len(batch_losses),
+        "first_loss": round(batch_losses[0], 4),
+        "last_loss": round(batch_losses[-1], 4),
         "train_top1": hits / PHOTOS,
         "passed": hits == PHOTOS,
         "cpu_s": round(time.process_time() - start, 1),
@@ -167,17 +170,19 @@ def learn_by_heart(
 
 
 def three_epochs(name: str, dataset: data.Dataset, hardware: Hardware, limit_s: float) -> Iterator[Record]:
-    """3 epochs from the printed start; where they fail, again from the modern one.
+    """The attempts of the question ``cifar``: the second only if the first fails.
 
-    With batch norm at a third of the rate; without, at three times of it, which the modern start can stand.
+    With the modern initialisation, the learning rate is a third with batch norm and three times as large without.
     """
     count, side = REDUCED.get(name, FULL)
     recipe = recipe_for(name).change(batch_size=BATCH)
-    lr = recipe.lr * BATCH / 128 if recipe.optimizer == "sgd" else recipe.lr / 2  # fewer images an update
+    lr = (
+        recipe.lr * BATCH / 128 if recipe.optimizer == "sgd" else recipe.lr / 2
+    )  # the batches are smaller than the recipe's
     for init, rate in starts(
-        name, lr / GENTLER.get(name, 1.0), BOLDER.get(name, 1.0) * (lr / 3 if normalised(name) else lr * 3)
+        name, lr / LR_DIVISOR.get(name, 1.0), LR_FACTOR_MODERN.get(name, 1.0) * (lr / 3 if normalised(name) else lr * 3)
     ):
-        record = see_three_times(
+        record = three_epochs_attempt(
             name, dataset, count, side, init, recipe.change(epochs=EPOCHS, lr=rate), hardware, limit_s
         )
         yield record
@@ -185,7 +190,7 @@ def three_epochs(name: str, dataset: data.Dataset, hardware: Hardware, limit_s: 
             return
 
 
-def see_three_times(
+def three_epochs_attempt(
     name: str,
     dataset: data.Dataset,
     count: int,
@@ -224,21 +229,21 @@ def see_three_times(
     per_epoch: list[float] = []
     step, start = 0, time.process_time()
     for epoch in range(EPOCHS):
-        seen = []
+        batch_losses = []
         for images, labels in batches.epoch(epoch):
             progress = Progress(step, len(batches), EPOCHS * len(batches), [])
             optim.set_lr(optimizer, recipe.lr * schedule(progress))
             result = training.train_step(
                 net, images, labels, loss_fn, optimizer, hardware.autocast(), max_grad_norm=5.0
             )
-            seen.append(float(result.loss))
+            batch_losses.append(float(result.loss))
             step += 1
-            if not math.isfinite(seen[-1]) or time.process_time() - start > limit_s:
+            if not math.isfinite(batch_losses[-1]) or time.process_time() - start > limit_s:
                 break
-        per_epoch.append(round(sum(seen) / len(seen), 4))
-        if len(seen) < len(batches):
+        per_epoch.append(round(sum(batch_losses) / len(batch_losses), 4))
+        if len(batch_losses) < len(batches):
             break
-    top1 = share_of_hits(net, held_out, hardware)
+    top1 = accuracy(net, held_out, hardware)
     finished = step == EPOCHS * len(batches)
     return {
         "network": name,
@@ -258,7 +263,7 @@ def see_three_times(
 
 
 @torch.inference_mode()
-def share_of_hits(net: nn.Module, batches: Batches, hardware: Hardware) -> float:
+def accuracy(net: nn.Module, batches: Batches, hardware: Hardware) -> float:
     net.eval()
     hits = images = 0
     for pixels, labels in batches.epoch(0):
@@ -269,19 +274,19 @@ def share_of_hits(net: nn.Module, batches: Batches, hardware: Hardware) -> float
     return hits / images
 
 
-def subjects(classes: int) -> list[str]:
-    """The cheapest first: those with batch norm need a tenth of the updates."""
-    names = [name for name in ca.list_models() if asked_of(name, classes)]
+def tested_networks(classes: int) -> list[str]:
+    """The cheapest first; networks with batch norm need a tenth of the updates."""
+    names = [name for name in ca.list_models() if is_tested(name, classes)]
     return sorted(names, key=lambda name: cost(name) * (1 if normalised(name) else 10))
 
 
-def asked_of(name: str, classes: int) -> bool:
-    """Whether the question with so many classes is asked of a network; GoogLeNet is asked both."""
+def is_tested(name: str, classes: int) -> bool:
+    """Whether the test with that many classes includes a network; both tests include GoogLeNet."""
     return entry(name).num_classes == classes or (classes == 10 and name == "googlenet")
 
 
 def cost(name: str) -> float:
-    """Multiply-adds of one update, about."""
+    """Approximate multiply-adds of the forward pass of one image."""
     line = entry(name)
     side = photo_side(name) if line.num_classes == 1000 else REDUCED.get(name, FULL)[1]
     return line.macs * (side / line.input[1]) ** 2
@@ -306,22 +311,22 @@ def main() -> None:
     parser.add_argument("question", choices=("photos", "cifar"))
     parser.add_argument("data", type=Path)
     parser.add_argument("record", type=Path)
-    parser.add_argument("names", nargs="*", help="all networks the question fits, if none are named")
+    parser.add_argument("names", nargs="*", help="networks to test (default: all that the question applies to)")
     parser.add_argument("--threads", type=int)
     parser.add_argument(
-        "--limit-s", type=float, default=400.0, help="an attempt that takes more processor time is given up"
+        "--limit-s", type=float, default=400.0, help="an attempt that takes more processor time is stopped"
     )
-    asked = parser.parse_intermixed_args()  # names may stand behind options
-    hardware = training.choose("cpu", asked.threads)
-    asked.record.parent.mkdir(parents=True, exist_ok=True)
-    dataset = data.open_data(str(asked.data)) if asked.question == "cifar" else None
-    for name in asked.names or subjects(1000 if dataset is None else 10):
-        if any(line["network"] == name and (line["passed"] or not asked.names) for line in attempts(asked.record)):
+    options = parser.parse_intermixed_args()  # names may follow options
+    hardware = training.choose("cpu", options.threads)
+    options.record.parent.mkdir(parents=True, exist_ok=True)
+    dataset = data.open_data(str(options.data)) if options.question == "cifar" else None
+    for name in options.names or tested_networks(1000 if dataset is None else 10):
+        if any(line["network"] == name and (line["passed"] or not options.names) for line in attempts(options.record)):
             continue
         if dataset is None:
-            append(asked.record, overfit(name, asked.data, hardware, asked.limit_s), hardware)
+            append(options.record, overfit(name, options.data, hardware, options.limit_s), hardware)
         else:
-            append(asked.record, three_epochs(name, dataset, hardware, asked.limit_s), hardware)
+            append(options.record, three_epochs(name, dataset, hardware, options.limit_s), hardware)
 
 
 if __name__ == "__main__":

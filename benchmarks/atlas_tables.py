@@ -1,7 +1,9 @@
-"""Write the tables of results/atlas/README.md anew from the records:  python benchmarks/trainability_tables.py
+"""Write the tables of results/atlas/README.md from the records of atlas_trainability.py.
 
-Each stands between ``<!-- table: NAME -->`` and ``<!-- end -->``. Of several attempts the one that passed is shown,
-else the best; ``tried`` counts networks, and what was never tried is listed.
+    python benchmarks/atlas_tables.py
+
+A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``. Of several attempts, the one that passed is shown,
+else the best. The line above the table counts the networks that pass and lists those that were not tried.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import convatlas as ca
-from trainability import asked_of
+from atlas_trainability import is_tested
 
 FOLDER = Path(__file__).parents[1] / "results" / "atlas"
 Record = dict[str, Any]
@@ -22,10 +24,10 @@ Record = dict[str, Any]
 def best_attempts(file: str, score: str) -> dict[str, Record]:
     """Network -> its best attempt, in the order of the atlas."""
     lines = [json.loads(line) for line in (FOLDER / file).read_text().splitlines()]
-    found: dict[str, Record] = {}
+    best: dict[str, Record] = {}
     for line in sorted(lines, key=lambda line: (line["passed"], line[score])):
-        found[line["network"]] = line
-    return {name: found[name] for name in ca.list_models() if name in found}
+        best[line["network"]] = line
+    return {name: best[name] for name in ca.list_models() if name in best}
 
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> list[str]:
@@ -34,12 +36,12 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> list[str]
     return ["| " + " | ".join(line) + " |" for line in lines]
 
 
-def summary(found: dict[str, Record], classes: int) -> str:
-    known = [name for name in ca.list_models() if asked_of(name, classes)]
-    missing = [name for name in known if name not in found]
-    passed = sum(line["passed"] for line in found.values())
-    modern = sum(line["passed"] and line["init"] == "modern" for line in found.values())
-    text = f"{passed} of {len(found)} tried pass ({modern} of them from the modern start), of {len(known)} networks."
+def summary(best: dict[str, Record], classes: int) -> str:
+    known = [name for name in ca.list_models() if is_tested(name, classes)]
+    missing = [name for name in known if name not in best]
+    passed = sum(line["passed"] for line in best.values())
+    modern = sum(line["passed"] and line["init"] == "modern" for line in best.values())
+    text = f"{passed} of {len(known)} networks pass ({modern} with the modern initialisation)."
     return text + (f" Not tried: {', '.join(missing)}." if missing else "")
 
 
@@ -48,7 +50,7 @@ def mark(line: Record) -> str:
 
 
 def photos() -> list[str]:
-    found = best_attempts("overfit_32_photos.jsonl", "train_top1")
+    best = best_attempts("overfit_32_photos.jsonl", "train_top1")
     rows = (
         (
             name,
@@ -58,14 +60,14 @@ def photos() -> list[str]:
             f"{round(line['train_top1'] * line['images'])} / {line['images']}{mark(line)}",
             line["cpu_s"],
         )
-        for name, line in found.items()
+        for name, line in best.items()
     )
-    columns = ("network", "start", "image", "updates", "right", "processor s")
-    return [summary(found, 1000), "", *table(columns, rows)]
+    columns = ("network", "initialisation", "image size", "updates", "correct", "processor s")
+    return [summary(best, 1000), "", *table(columns, rows)]
 
 
 def cifar() -> list[str]:
-    found = best_attempts("three_epochs_cifar10.jsonl", "test_top1")
+    best = best_attempts("three_epochs_cifar10.jsonl", "test_top1")
     rows = (
         (
             name,
@@ -76,10 +78,10 @@ def cifar() -> list[str]:
             f"{100 * line['test_top1']:.1f}{mark(line)}",
             line["cpu_s"],
         )
-        for name, line in found.items()
+        for name, line in best.items()
     )
-    columns = ("network", "start", "images", "image", "loss by epoch", "test top-1 %", "processor s")
-    return [summary(found, 10), "", *table(columns, rows)]
+    columns = ("network", "initialisation", "images", "image size", "loss by epoch", "test top-1 %", "processor s")
+    return [summary(best, 10), "", *table(columns, rows)]
 
 
 TABLES: dict[str, Callable[[], list[str]]] = {"photos": photos, "cifar": cifar}
@@ -90,7 +92,7 @@ def main() -> None:
     text = page.read_text("utf-8")
     for name, lines in TABLES.items():
         between = re.compile(rf"(<!-- table: {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
-        text = between.sub(lambda found, lines=lines: found[1] + "\n".join(lines()) + found[2], text)
+        text = between.sub(lambda match, lines=lines: match[1] + "\n".join(lines()) + match[2], text)
     page.write_text(text, "utf-8")
 
 

@@ -1,16 +1,19 @@
-"""Training throughput of convatlas beside two loops in plain PyTorch, in turns on this machine.
+"""Measure the training throughput of convatlas and of two loops in plain PyTorch.
 
-    python benchmarks/train_throughput.py --data CIFAR                                       ResNet-20 on CIFAR-10
-    python benchmarks/train_throughput.py --data PHOTOS --model resnet18 --batch-size 32     ResNet-18 at 224 pixels
+    python benchmarks/throughput.py --data CIFAR                                       ResNet-20 on CIFAR-10
+    python benchmarks/throughput.py --data PHOTOS --model resnet18 --batch-size 32     ResNet-18 at 224 pixels
 
-defaults   What a tutorial writes: a Dataset that opens each image with Pillow, the usual random crop, flip and
-           normalisation, a DataLoader with no further arguments, fp32, contiguous memory, SGD.
-by hand    The update alone in bf16 autocast and channels-last memory, on the batches that convatlas prepares.
-convatlas  The loop of ``convatlas train`` with what it chooses here.
+``--out`` writes results/throughput/resnet20_cifar.json and resnet18.json.
 
-Each side is a process of its own, for the settings of memory are a process's; they take turns, one round each, so that
-a busy machine hurts all alike. Every round is warmed up. Medians over the rounds, their ratios, and how far the update
-is from what the machine was seen to multiply (3 times the forward's multiply-adds, 2 operations each).
+defaults   A loop as in a tutorial: a Dataset that opens each image with Pillow, the usual random crop, flip and
+           normalisation, a DataLoader with default arguments, fp32, contiguous memory, SGD.
+by hand    Only the update, in bf16 autocast and channels-last memory, on batches that convatlas prepares.
+convatlas  The loop of ``convatlas train`` with its default settings on this machine.
+
+Each side runs in a process of its own, because memory settings belong to a process. The sides take turns, so that a
+busy machine slows all of them alike, and each round begins with a warm-up. The output has the medians over the rounds,
+their ratios, and the speed of the update beside the fastest matrix product (an update has 3 times the multiply-adds of
+the forward pass, with 2 operations each).
 """
 
 from __future__ import annotations
@@ -18,10 +21,8 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,13 @@ from convatlas.recipes.registry import recipe_for
 from convatlas.runs.options import RunOptions
 from convatlas.runs.prepare import Setup, build_loss, build_optimizer, prepare
 from convatlas.runs.training_data import TrainingData
+from timing import fastest_seconds, interleaved, medians, timed
 
 SIDES = ("defaults", "by hand", "convatlas")
 
 
 class PillowImages(TorchDataset):
-    """Images opened with Pillow one at a time, with the usual transforms: a padded crop of small ones, else a box."""
+    """A map-style data set with the usual Pillow transforms: a padded crop for small images, else a resized crop."""
 
     def __init__(self, training_data: TrainingData, side: int, mean: np.ndarray, std: np.ndarray) -> None:
         data = training_data.dataset
@@ -51,7 +53,7 @@ class PillowImages(TorchDataset):
         self.labels = data.labels[training_data.split.train]
         small = side <= 32
         names = [data.names[int(i)] for i in training_data.split.train]
-        # small images come out of one file, so they are held; photos are files, opened every time
+        # small images come from one file, so they are kept in memory; photos are files, opened in every epoch
         self.images: list[Image.Image] | list[Path]
         if small:
             self.images = [Image.fromarray(data.read(int(i))) for i in training_data.split.train]
@@ -63,7 +65,7 @@ class PillowImages(TorchDataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         image = self.images[index]
-        image = random_box(image, self.side) if isinstance(image, Path) else padded_crop(image)
+        image = random_resized_crop(image, self.side) if isinstance(image, Path) else padded_crop(image)
         if random.random() < 0.5:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         array = (np.asarray(image, np.float32) / 255 - self.mean) / self.std
@@ -77,8 +79,8 @@ def padded_crop(image: Image.Image) -> Image.Image:
     return padded.crop((left, top, left + image.width, top + image.height))
 
 
-def random_box(path: Path, side: int) -> Image.Image:
-    """torchvision's RandomResizedCrop: 8 to 100 % of the area, width over height 3/4 to 4/3."""
+def random_resized_crop(path: Path, side: int) -> Image.Image:
+    """As torchvision's RandomResizedCrop: 8 to 100 % of the area, width over height 3/4 to 4/3."""
     with Image.open(path) as file:
         image = file.convert("RGB")
     area = image.width * image.height * random.uniform(0.08, 1.0)
@@ -89,7 +91,7 @@ def random_box(path: Path, side: int) -> Image.Image:
     return image.resize((side, side), Image.Resampling.BILINEAR, box=(left, top, left + width, top + height))
 
 
-def forever(batches: Any) -> Iterator[tuple[Tensor, Tensor]]:
+def endless(batches: Any) -> Iterator[tuple[Tensor, Tensor]]:
     while True:
         yield from batches
 
@@ -107,7 +109,7 @@ def defaults(setup: Setup) -> Iterator[int]:
     net = models.create_model(setup.entry.full_name, num_classes=len(data.classes), in_channels=data.channels).train()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
     criterion = nn.CrossEntropyLoss()
-    for inputs, labels in forever(DataLoader(images, batch_size=setup.recipe.batch_size, shuffle=True)):
+    for inputs, labels in endless(DataLoader(images, batch_size=setup.recipe.batch_size, shuffle=True)):
         loss = criterion(net(inputs), labels)
         optimizer.zero_grad()
         loss.backward()
@@ -121,7 +123,7 @@ def by_hand(setup: Setup) -> Iterator[int]:
     net = net.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
     criterion = nn.CrossEntropyLoss()
-    for inputs, labels in forever_epochs(setup):
+    for inputs, labels in endless_epochs(setup):
         with torch.autocast("cpu", torch.bfloat16):
             logits = net(inputs)
         loss = criterion(logits.float(), labels)
@@ -134,12 +136,12 @@ def by_hand(setup: Setup) -> Iterator[int]:
 def convatlas(setup: Setup) -> Iterator[int]:
     optimizer, loss_fn = build_optimizer(setup), build_loss(setup)
     setup.net.train()
-    for images, labels in forever_epochs(setup):
+    for images, labels in endless_epochs(setup):
         training.train_step(setup.net, images, labels, loss_fn, optimizer, setup.hardware.autocast())
         yield len(labels)
 
 
-def forever_epochs(setup: Setup) -> Iterator[tuple[Tensor, Tensor]]:
+def endless_epochs(setup: Setup) -> Iterator[tuple[Tensor, Tensor]]:
     epoch = 0
     while True:
         yield from setup.batches.epoch(epoch)
@@ -147,26 +149,24 @@ def forever_epochs(setup: Setup) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def one_round(options: argparse.Namespace) -> dict[str, Any]:
-    """What a process of one side prints."""
+    """Measure one round of one side; the process prints the result."""
     setup = prepared(options.data, options.model, options.batch_size, allocator=options.side == "convatlas")
     updates = {"defaults": defaults, "by hand": by_hand, "convatlas": convatlas}[options.side](setup)
     for _ in range(options.warm_up):
         next(updates)
-    clock = time.perf_counter()
-    images = sum(next(updates) for _ in range(options.updates))
-    rate = images / (time.perf_counter() - clock)
-    return {"images_per_s": rate, "hardware": setup.hardware.to_dict()}
+    images, elapsed_s = timed(lambda: sum(next(updates) for _ in range(options.updates)))
+    return {"images_per_s": images / elapsed_s, "hardware": setup.hardware.to_dict()}
 
 
 def matrix_peak(dtype: torch.dtype, n: int = 2048, repeats: int = 7) -> float:
-    """Operations a second of the best of a few square products."""
+    """Operations per second of the fastest of a few products of square matrices."""
     a, b = torch.randn(n, n, dtype=dtype), torch.randn(n, n, dtype=dtype)
-    times = []
-    for _ in range(repeats):
-        clock = time.perf_counter()
-        a @ b
-        times.append(time.perf_counter() - clock)
-    return 2 * n**3 / min(times)
+    return 2 * n**3 / fastest_seconds(lambda: a @ b, repeats)
+
+
+def round_in_a_process(side: str) -> dict[str, Any]:
+    command = [sys.executable, __file__, *sys.argv[1:], "--side", side]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 def main() -> None:
@@ -184,33 +184,28 @@ def main() -> None:
         print(json.dumps(one_round(options)))
         return
 
-    rates: dict[str, list[float]] = {side: [] for side in SIDES}
-    hardware = None
-    for _ in range(options.rounds):
-        for side in SIDES:
-            command = [sys.executable, __file__, *sys.argv[1:], "--side", side]
-            found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-            rates[side].append(found["images_per_s"])
-            hardware = found["hardware"]  # the last side is convatlas
-    medians = {side: statistics.median(values) for side, values in rates.items()}
+    results = interleaved({side: lambda _, side=side: round_in_a_process(side) for side in SIDES}, options.rounds)
+    rates = {side: [each["images_per_s"] for each in of_rounds] for side, of_rounds in results.items()}
+    hardware = results["convatlas"][-1]["hardware"]
+    median_rates = medians(rates)
     peak = {str(dtype).removeprefix("torch."): matrix_peak(dtype) for dtype in (torch.bfloat16, torch.float32)}
-    operations = 6 * models.entry(options.model).macs * medians["convatlas"]
+    operations = 6 * models.entry(options.model).macs * median_rates["convatlas"]
     result = {
         "model": options.model,
         "batch_size": options.batch_size,
-        "images_per_s": {side: round(value, 1) for side, value in medians.items()},
+        "images_per_s": {side: round(value, 1) for side, value in median_rates.items()},
         "rounds": {side: [round(value, 1) for value in values] for side, values in rates.items()},
-        "ratio_to_defaults": round(medians["convatlas"] / medians["defaults"], 3),
-        "ratio_to_by_hand": round(medians["convatlas"] / medians["by hand"], 3),
+        "ratio_to_defaults": round(median_rates["convatlas"] / median_rates["defaults"], 3),
+        "ratio_to_by_hand": round(median_rates["convatlas"] / median_rates["by hand"], 3),
         "gflops": round(operations / 1e9, 1),
         "matrix_peak_gflops": {name: round(value / 1e9, 1) for name, value in peak.items()},
         "hardware": hardware,
         "environment": training.environment(),
     }
-    for side, value in medians.items():
+    for side, value in median_rates.items():
         low, high = min(rates[side]), max(rates[side])
-        print(f"{side:>10}  {value:8,.1f} images/s  (of {options.rounds}: {low:,.1f} to {high:,.1f})")
-    print(f"ratio to the defaults {result['ratio_to_defaults']:.2f}, to by hand {result['ratio_to_by_hand']:.2f}")
+        print(f"{side:>10}  {value:8,.1f} images/s  ({options.rounds} rounds: {low:,.1f} to {high:,.1f})")
+    print(f"ratio to defaults {result['ratio_to_defaults']:.2f}, to by hand {result['ratio_to_by_hand']:.2f}")
     print(f"{result['gflops']:.0f} GFLOP/s derived; matrix products: bf16 {peak['bfloat16'] / 1e9:.0f}, "
           f"fp32 {peak['float32'] / 1e9:.0f}")  # fmt: skip
     if options.out:

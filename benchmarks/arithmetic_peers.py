@@ -1,9 +1,11 @@
-"""Totals against independent counts:  python benchmarks/arithmetic/against_peers.py
+"""Compare parameters and multiply-adds with independent counts; writes results/arithmetic/peers.csv.
 
-For every network of the atlas and for more than sixty of torchvision and timm: parameters against ``sum(p.numel())``,
-and multiply-adds against fvcore (its convolution, linear and matmul operators) and torch's FlopCounterMode (half of its
-FLOPs). fvcore runs every network for real; ours watches the same network, with its weights, and runs nothing. Needs
-torchvision, timm and fvcore.
+    python benchmarks/arithmetic_peers.py
+
+For every network of the atlas and for more than sixty of torchvision and timm: parameters are compared with
+``sum(p.numel())``, and multiply-adds with fvcore (its convolution, linear and matmul operators) and torch's
+FlopCounterMode (half of its FLOPs). fvcore runs the network; convatlas traces the same network on the meta device.
+Needs torchvision, timm and fvcore.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ import argparse
 import csv
 import logging
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from torch import nn
 
 from convatlas.arithmetic import summarize
 from convatlas.arithmetic.summary import Summary
+from timing import timed
 
 TORCHVISION = """
     alexnet vgg11 vgg13 vgg16 vgg19 vgg11_bn vgg16_bn resnet18 resnet34 resnet50 resnet101 resnet152 resnext50_32x4d
@@ -60,7 +62,7 @@ def networks() -> Iterator[tuple[str, str, tuple[int, int, int], Builder]]:
 
 
 def imported_peers():
-    """torchvision and timm; a torchvision built for another torch wants two operators to exist."""
+    """torchvision and timm. A torchvision built for another torch needs two operators to be defined first."""
     library = torch.library.Library("torchvision", "DEF")
     library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
@@ -97,7 +99,7 @@ def counted(count: Callable[[nn.Module, tuple[int, ...]], int], net: nn.Module, 
 
 
 def built(build: Builder, device: str) -> nn.Module:
-    """The network on a device; a builder that looks at values (torchvision's RegNet) can only build on the CPU."""
+    """The network on a device, or on the CPU if its builder reads values (torchvision's RegNet)."""
     try:
         with torch.device(device):
             return build()
@@ -109,8 +111,8 @@ def number(cell: str) -> int | None:
     return int(cell) if cell else None
 
 
-def of_operators(summary: Summary) -> int:
-    """Our count of what the operators multiply; it differs from ``macs`` where a layer states its arithmetic."""
+def operator_macs(summary: Summary) -> int:
+    """Multiply-adds that the operators run; differs from ``macs`` where a layer declares its own arithmetic."""
     return sum(row.operator_macs or 0 for row in summary.rows)
 
 
@@ -118,46 +120,44 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("results/arithmetic/peers.csv"))
     parser.add_argument(
-        "--keep", action="store_true", help="keep the peers' counts that --out holds for equal networks"
+        "--keep", action="store_true", help="reuse the peers' counts in --out for networks with the same parameters"
     )
-    parser.add_argument("--only", default="", help="names that contain this")
+    parser.add_argument("--only", default="", help="only networks whose name contains this")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
-    before: dict[tuple[str, str], dict[str, str]] = {}
+    earlier_rows: dict[tuple[str, str], dict[str, str]] = {}
     if options.keep and options.out.exists():
         with options.out.open(newline="") as file:
-            before = {(row["source"], row["network"]): row for row in csv.DictReader(file)}
+            earlier_rows = {(row["source"], row["network"]): row for row in csv.DictReader(file)}
     rows, different = [], 0
     for source, name, shape, build in networks():
         if options.only not in name:
             continue
         params = sum(p.numel() for p in built(build, "meta").parameters())
-        kept = before.get((source, name), {})
-        known = bool(kept) and kept["params_torch"] == str(params)
-        net = built(build, "meta" if known else "cpu").eval()
-        began = time.perf_counter()
-        summary = summarize(net, shape)
-        trace_s = time.perf_counter() - began
-        here = summary.totals
+        earlier = earlier_rows.get((source, name), {})
+        reuse = bool(earlier) and earlier["params_torch"] == str(params)
+        net = built(build, "meta" if reuse else "cpu").eval()
+        summary, trace_s = timed(lambda net=net, shape=shape: summarize(net, shape))
+        totals = summary.totals
         row = {
             "source": source,
             "network": name,
             "input": "x".join(map(str, shape)),
-            "params": here.params,
+            "params": totals.params,
             "params_beside": sum(summary.aside.values()),
             "params_torch": params,
-            "macs": here.macs,
-            "macs_of_operators": of_operators(summary),
-            "macs_fvcore": number(kept["macs_fvcore"]) if known else counted(fvcore_macs, net, shape),
-            "macs_torch": number(kept["macs_torch"]) if known else counted(torch_macs, net, shape),
+            "macs": totals.macs,
+            "macs_of_operators": operator_macs(summary),
+            "macs_fvcore": number(earlier["macs_fvcore"]) if reuse else counted(fvcore_macs, net, shape),
+            "macs_torch": number(earlier["macs_torch"]) if reuse else counted(torch_macs, net, shape),
             "unknown_operators": len(summary.unknown),
             "receptive_field": "" if summary.rows[-1].receptive_field is None else summary.rows[-1].receptive_field[0],
             "trace_s": f"{trace_s:.3f}",
         }
         equal = row["params"] + row["params_beside"] == params
-        witnesses = {row["macs_fvcore"], row["macs_torch"]} - {None}
-        equal = equal and witnesses == {row["macs_of_operators"]}
+        peer_macs = {row["macs_fvcore"], row["macs_torch"]} - {None}
+        equal = equal and peer_macs == {row["macs_of_operators"]}
         row["equal"] = equal
         different += not equal
         rows.append(row)
