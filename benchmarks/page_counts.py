@@ -38,7 +38,7 @@ def sentences() -> list[tuple[str, str]]:
         *built(),
         *trained(),
         *peers_that_agree(),
-        (ATLAS, f"| the whole conformance suite | {conformance_tests():,} tests in"),
+        (ATLAS, f"| the conformance tests | {conformance_tests():,} tests in"),
         *counted_beside_peers(),
         *receptive_fields(),
     ]
@@ -47,7 +47,7 @@ def sentences() -> list[tuple[str, str]]:
 def built() -> list[tuple[str, str]]:
     times = [float(row["build_s"]) for row in table("atlas/meta_build.csv")]
     fast = sum(time_s < 0.5 for time_s in times)
-    return [(ATLAS, f"{fast} of {len(list_models())} under 0.5 s, {sum(times):.1f} s together")]
+    return [(ATLAS, f"{fast} of {len(list_models())} under 0.5 s, {sum(times):.1f} s in total")]
 
 
 def trained() -> list[tuple[str, str]]:
@@ -90,8 +90,8 @@ def counted_beside_peers() -> list[tuple[str, str]]:
     of, equal = Counter(row["source"] for row in rows), sum(row["equal"] == "True" for row in rows)
     atlas = f"{of['atlas']} of the {len(list_models())} of the atlas"
     peers = f"{of['torchvision']} of torchvision, {of['timm']} of timm"
-    totals = "parameters and multiply-adds equal to the unit on"
-    return [(ARITHMETIC, f"{len(rows)} networks ({atlas}, {peers}), {totals} {equal};")]
+    totals = "Parameters and multiply-adds are equal to the unit for"
+    return [(ARITHMETIC, f"{len(rows)} networks ({atlas}, {peers}). {totals} {equal};")]
 
 
 def receptive_fields() -> list[tuple[str, str]]:
