@@ -10,10 +10,16 @@ from hypothesis import settings
 
 os.environ["CONVATLAS_LANG"] = "en"  # what most tests read, on a Korean machine too; the others ask for their language
 
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it; a test of a narrow table sets its own
+
 settings.register_profile("convatlas", deadline=None)  # no test fails because the machine was busy
 settings.load_profile("convatlas")
 
 SHARED = Path(os.environ.get("CONVATLAS_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--renew", action="store_true", help="write the files of tests/golden/expected anew")
 
 
 def shared_path(relative: str) -> Path:

@@ -25,6 +25,7 @@ from convatlas.recipes.registry import recipe_for
 from convatlas.runs.directory import only_one
 from convatlas.runs.evaluate import evaluate
 from convatlas.runs.lr_range import find_lr
+from convatlas.runs.options import RunOptions
 from convatlas.runs.prepare import prepare, rehearsed
 from convatlas.runs.run import Run
 from convatlas.runs.train import RunListener, resume, train
@@ -268,7 +269,7 @@ def test_an_autoencoder_is_rehearsed_on_its_own_images(digits):
     """In the range test and in the trial of a long run too, the target is the image."""
     found = find_lr("autoencoder", digits, out=None, updates=20, threads=1)
     assert min(found.range.losses) < found.range.losses[0]
-    setup = prepare("autoencoder", digits, recipe_for("autoencoder").change(threads=1), 0, None)
+    setup = prepare("autoencoder", digits, recipe_for("autoencoder"), 0, None, options=RunOptions(threads=1))
     assert float(rehearsed(setup, UpdateMode("fp32", channels_last=True))()) == pytest.approx(
         found.range.losses[0], rel=0.1
     )

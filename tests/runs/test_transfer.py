@@ -18,11 +18,12 @@ from convatlas.recipes.recipe import Recipe
 from convatlas.recipes.registry import recipe_for
 from convatlas.runs.header import header
 from convatlas.runs.lr_range import find_lr
+from convatlas.runs.options import RunOptions, apply
 from convatlas.runs.prepare import build_callbacks, build_loss, build_optimizer, prepare
 from convatlas.runs.run import Run
 from convatlas.runs.train import RunListener, resume, train
 from convatlas.runs.training_data import TrainingData
-from convatlas.runs.transfer import layer_map, mapped
+from convatlas.runs.transfer import InitialWeights, shared_layers, take_over, tensors_of
 from convatlas.training import checkpoint, train_step
 
 NET = "resnet20_cifar"
@@ -46,8 +47,9 @@ def source(digits, tmp_path_factory) -> Run:
 
 
 def prepared(training_data: TrainingData, start_from, model: str = NET, **settings):
-    recipe = recipe_for(model).change(epochs=1, start_from=str(start_from), **SMALL | settings)
-    return prepare(model, training_data, recipe, 1, None)
+    settings = {"epochs": 1, "start_from": str(start_from)} | SMALL | settings
+    recipe, options = apply(recipe_for(model), None, settings)
+    return prepare(model, training_data, recipe, 1, None, options=options)
 
 
 def weights_hash(run: Run) -> str:
@@ -78,12 +80,13 @@ def test_for_other_classes_the_head_is_new_and_the_header_says_so(parity, source
 
 def test_images_are_prepared_as_the_source_had_them_unless_told_otherwise(parity, source):
     theirs = source.preprocessing
-    recipe = recipe_for(NET).change(epochs=1, start_from=str(source.path), threads=1)
-    like = prepare(NET, parity, recipe, 0, None).rule
+    recipe = recipe_for(NET).change(epochs=1, start_from=str(source.path))
+    like = prepare(NET, parity, recipe, 0, None, options=RunOptions(threads=1)).rule
     assert (like.size, like.mean, like.std) == ((8, 8), theirs.mean, theirs.std)
     assert "as the first weights were trained with" in like.why
     parity.split = dataclasses.replace(parity.split, train=parity.split.train[:100])  # other statistics of its own
-    own = prepare(NET, parity, recipe.change(image_size=12, pixels="standard"), 0, None).rule
+    recipe = recipe.change(image_size=12, normalization="standard")
+    own = prepare(NET, parity, recipe, 0, None, options=RunOptions(threads=1)).rule
     assert own.size == (12, 12)
     assert own.mean != theirs.mean
 
@@ -96,21 +99,39 @@ def test_a_file_of_other_peoples_weights_may_have_any_number_of_classes(parity, 
     assert all(torch.equal(own[name], theirs[name]) for name in own if not name.startswith("fc."))
 
 
-def test_vggs_deeper_columns_start_from_a():
-    """Section 3.1: the first four convolutions and the fully connected layers."""
-    with torch.device("meta"):
-        a, d = (models.create_model(name, image_size=32).state_dict() for name in ("vgg11", "vgg16"))
-    taken = mapped(a, layer_map("vgg11", "vgg16"), d)
-    assert {name.rpartition(".")[0] for name in taken} == {
-        "conv1_1",
-        "conv2_1",
-        "conv3_1",
-        "conv3_2",
-        "fc6",
-        "fc7",
-        "fc8",
-    }
-    assert all(tensor.shape == d[name].shape for name, tensor in taken.items())
+def test_a_deeper_vgg_takes_over_the_layers_of_a_trained_a():
+    """Section 3.1: the first four convolutions and the fully connected layers; fc8 only where the classes are equal."""
+    torch.manual_seed(5)
+    a, b = (models.create_model(name, num_classes=3, image_size=32) for name in ("vgg11", "vgg13"))
+    drawn = {name: tensor.clone() for name, tensor in b.state_dict().items()}
+    source = InitialWeights("runs/vgg11-photos-001", "vgg11", a.state_dict(), classes=("a", "b", "c"))
+    taken = take_over(b, "vgg13", source, ("a", "b", "c"), image_size=32)
+    layers = {"conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8"}
+    assert {name.rpartition(".")[0] for name in taken.taken} == layers
+    for name, tensor in b.state_dict().items():
+        expected = a.state_dict()[name] if name in taken.taken else drawn[name]
+        assert torch.equal(tensor, expected), name
+    other = take_over(b, "vgg13", source, ("x", "y", "z"), image_size=32)
+    assert set(taken.taken) - set(other.taken) == {"fc8.weight", "fc8.bias"}
+
+
+@pytest.mark.parametrize(
+    ("source", "network"),
+    [("vgg16", "vgg19"), ("vgg11", "vgg11_lrn"), ("vgg11", "alexnet"), ("vgg11", "vgg16@torchvision")],
+)
+def test_no_other_network_starts_from_another(source, network):
+    with pytest.raises(CheckpointError, match=f"holds weights of {source}, and {network} is to be trained"):
+        shared_layers(source, network)
+
+
+@pytest.mark.parametrize("name", [name for name in models.list_models() if models.entry(name).starts_from])
+def test_layers_taken_over_have_the_same_shapes_in_both(name):
+    for source, layers in models.entry(name).starts_from.items():
+        with torch.device("meta"):
+            own, theirs = (models.create_model(each).state_dict() for each in (name, source))
+        taken = tensors_of(layers, theirs)
+        assert len(taken) == 2 * len(layers)  # weight and bias
+        assert all(tensor.shape == own[key].shape for key, tensor in taken.items())
 
 
 # --- what is trained --------------------------------------------------------------------------------------------------
@@ -191,8 +212,8 @@ def test_a_run_stopped_before_its_first_checkpoint_starts_from_its_source_again(
         ({"freeze": "stage4"}, UnknownNameError, "Did you mean stage"),
         ({"freeze": "5"}, ConvAtlasError, "leaves nothing to train"),
         ({"freeze": "fc"}, ConvAtlasError, "leaves nothing to train"),
-        ({"unfreeze_every": 2}, RecipeError, "nothing is frozen"),
-        ({"freeze": "0", "unfreeze_every": 2}, RecipeError, "nothing is frozen"),
+        ({"unfreeze_every": 2}, RecipeError, "no stage is frozen"),
+        ({"freeze": "0", "unfreeze_every": 2}, RecipeError, "no stage is frozen"),
         ({"stage_lr_decay": 1.5}, RecipeError, "at most 1"),
         ({"start_from": None, "freeze": "stage1"}, RecipeError, "--start-from"),
         ({"start_from": None, "stage_lr_decay": 0.5}, RecipeError, "here they are random"),

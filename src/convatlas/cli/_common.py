@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
 import click
 
-from convatlas.i18n import translated
+from convatlas import tables
+from convatlas.tables import Column
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -48,10 +48,10 @@ def reading_options(command: Command) -> Command:
 
     options = (
         click.option("--on-bad", default="fail", type=click.Choice(["fail", "skip"]), show_default=True,
-                     help="What happens to an image that cannot be read: fail ends with an error, skip leaves it out "
-                          "and lists it."),
+                     help="What to do about files that cannot be read: fail stops, skip leaves them out and lists "
+                          "them."),
         click.option("--max-bad", default=0.05, show_default=True,
-                     help="The largest share of images that skip may leave out."),
+                     help="Largest share of the images that --on-bad skip may leave out."),
         click.option("--image-column", metavar="NAME",
                      help="Column of the table of labels that names the image, with or without its extension."),
         click.option("--label-column", metavar="NAME", help="Column of the table that states the class."),
@@ -82,26 +82,14 @@ def process_number() -> int | None:
 
 def print_json(document: dict[str, Any]) -> None:
     """One document on stdout, the schema first."""
-    json.dump({"schema": SCHEMA, **document}, sys.stdout, ensure_ascii=False, indent=2)
-    sys.stdout.write("\n")
+    click.echo(json.dumps({"schema": SCHEMA, **document}, ensure_ascii=False, indent=2))
 
 
 def print_json_line(document: dict[str, Any]) -> None:
     """One line of JSON on stdout, flushed: a reader may follow along."""
-    sys.stdout.write(json.dumps({"schema": SCHEMA, **document}, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    click.echo(json.dumps({"schema": SCHEMA, **document}, ensure_ascii=False))  # which flushes
 
 
-def print_table(columns: Iterable[tuple[str, str]], rows: Iterable[Iterable[object]], title: str = "") -> None:
-    """A table on stdout, messages in the language in use; ``columns`` are (heading, "left" or "right")."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
-    for heading, justify in columns:
-        table.add_column(heading, justify="right" if justify == "right" else "left", no_wrap=justify == "right")
-    for row in rows:
-        table.add_row(*map(translated, row))
-    width = None if sys.stdout.isatty() else 140
-    Console(width=width, highlight=False, soft_wrap=False).print(table)
+def print_table(columns: Iterable[Column], rows: Iterable[Iterable[object]], title: str = "") -> None:
+    """A table on stdout, as wide as the terminal; messages in the language in use."""
+    click.echo(tables.text(list(columns), rows, title))

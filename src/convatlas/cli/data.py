@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from convatlas import units
+from convatlas.cli._benchmark import print_benchmark
 from convatlas.cli._common import debug_option, json_option, print_json, print_table, reading_options
 from convatlas.cli._lang import lang_option
-from convatlas.cli.train import settings_options
+from convatlas.cli.train import print_notices, settings_options
 from convatlas.errors import DataError, UsageError
 from convatlas.i18n import _, translated
 from convatlas.recipes.recipe import SETTINGS
+from convatlas.tables import Column
 
 if TYPE_CHECKING:
     from convatlas.data import Dataset, ReadingOptions, Split
 
 MAX_ROWS = 40  # classes shown in the table; --json has them all
-IMAGE_SETTINGS = tuple(name for name, each in SETTINGS.items() if each.metadata["group"] == "images")
+IMAGE_SETTINGS = tuple(name for name, each in SETTINGS.items() if each.group == "images")
 
 
 @click.command("data", short_help="What was found in a data set.")
@@ -77,6 +79,7 @@ def command(
     convatlas data photos/ --show-batch batch.png --model vgg16 --recipe paper
     """
     from convatlas import data as room
+    from convatlas.data.benchmarks import compare_with_benchmark
 
     given = [name for name, value in {"model": model, "recipe": recipe, "config": config, **flags}.items() if value]
     if given and show_batch is None:
@@ -102,6 +105,8 @@ def command(
             raise DataError(no_split)
         room.write_split(write_split, dataset, split)
     report = dataset.report(None if split is None else split.parts(len(dataset)))
+    benchmark = compare_with_benchmark(dataset)
+    report["benchmark"] = None if benchmark is None else benchmark.to_dict()
     report["layout_parts"] = {part or "unassigned": int(n.sum()) for part, n in dataset.counts().items()}
     report["split"] = None if split is None else {"rule": split.rule, "seed": split.seed}
     if split is None:
@@ -172,9 +177,17 @@ def _print_report(report: dict[str, Any]) -> None:
     if hidden > 0:
         rows = [*rows[:MAX_ROWS], [_("... {n} more (--json)", n=hidden), *[""] * (len(parts) + 1)]]
     rows.append([_("all"), *report["parts"].values(), report["n"]])
-    print_table([(_("class"), "left"), *((part, "right") for part in parts), (_("images"), "right")], rows)
+    columns = (
+        Column(_("class")),
+        *(Column(part, number=True, drop=place) for place, part in enumerate(parts, 1)),
+        Column(_("images"), number=True),
+    )
+    print_table(columns, rows)
+    click.echo()
     if report["split"] is not None:
         click.echo(_("split: {rule}", rule=translated(report["split"]["rule"])))
+    if report["benchmark"] is not None:
+        print_benchmark(report["benchmark"])
     for note in report["notes"]:
         click.echo(_("note: {text}", text=translated(note)))
     for problem in report["problems"]:
@@ -216,12 +229,14 @@ def _show_batch(
     from convatlas import models
     from convatlas.data import Split
     from convatlas.data.picture import batch_picture, write_picture
-    from convatlas.recipes.recipe import resolve
     from convatlas.recipes.registry import named, recipe_for
+    from convatlas.runs.configuration import configure
     from convatlas.runs.header import augmentation_in_words
     from convatlas.runs.training_data import TrainingData
 
-    chosen, _origins = resolve(recipe_for(model, recipe) if model else named(recipe), flags, config)
+    configuration = configure(recipe_for(model, recipe) if model else named(recipe), flags, config)
+    print_notices(configuration)
+    chosen = configuration.recipe
     nothing = np.array([], dtype=np.int64)
     with _bar(_("decoding")) as progress:
         everything = Split(np.arange(len(data)), nothing, nothing, seed, "all of them")

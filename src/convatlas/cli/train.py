@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,54 +23,75 @@ from convatlas.cli._grouped import GroupedCommand
 from convatlas.cli._lang import lang_option
 from convatlas.errors import UsageError
 from convatlas.i18n import _, translated
+from convatlas.tables import Column
 
 if TYPE_CHECKING:
     from convatlas.data import ReadingOptions
-    from convatlas.recipes.recipe import Recipe
+    from convatlas.runs.configuration import Configuration
     from convatlas.runs.training_data import TrainingData
+    from convatlas.settings import Setting
 
 
 def settings_options(*only: str) -> Callable[[Any], Any]:
-    """An option for each setting of `Recipe` (or for those named), with its help; not given means not changed."""
-    from convatlas.recipes.recipe import SETTINGS, kind
+    """An option for each setting of recipe and run (or for those named), with its help; by default not changed."""
+    from convatlas.runs.configuration import ALL_SETTINGS
 
     def decorate(command: Any) -> Any:
-        for name in reversed(only or tuple(SETTINGS)):
-            each, wanted = SETTINGS[name], kind(name)[0]
-            if name == "schedule_settings":
+        for name in reversed(only or tuple(ALL_SETTINGS)):
+            each = ALL_SETTINGS[name]
+            if each.kind is Mapping:
                 continue  # a table: --config only
-            flag = "--" + name.replace("_", "-")
-            if wanted is bool:
-                option = click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=each.metadata["help"])
-            else:
-                choices = each.metadata["choices"]
-                of_text: Any = click.Choice(choices) if choices else (float, float) if wanted is tuple else wanted
-                option = click.option(flag, name, type=of_text, help=each.metadata["help"])
-            command = option(command)
+            command = setting_option(each, name)(command)
+            if each.formerly is not None:
+                command = setting_option(each, each.formerly, hidden=True)(command)
         return command
 
     return decorate
+
+
+def setting_option(setting: Setting, name: str, hidden: bool = False) -> Callable[[Any], Any]:
+    """The option for a setting, under its name or a former one."""
+    flag = "--" + name.replace("_", "-")
+    if setting.kind is bool:
+        return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=setting.help, hidden=hidden)
+    of_text: Any = setting.kind
+    if setting.kind is int and setting.choices:  # a number or a word
+        of_text = str
+    elif setting.choices:
+        of_text = click.Choice(setting.choices)
+    elif setting.kind is tuple:
+        of_text = (float, float)
+    return click.option(flag, name, type=of_text, help=setting.help, hidden=hidden)
 
 
 @click.command("train", cls=GroupedCommand, context_settings={"max_content_width": 110})
 @click.argument("model", required=False)
 @data_option()
 @click.option("--recipe", default="modern", show_default=True,
-              help="modern, modern_long, paper, or a recipe's own name.")  # fmt: skip
-@click.option("--list-recipes", is_flag=True, help="List the recipes there are, or those of MODEL, and stop.")
-@click.option("--config", type=click.Path(path_type=Path), help="A TOML file of settings.")
-@click.option("--seed", default=0, show_default=True, help="Of the split, the weights, the order and the augmentation.")
-@click.option("--out", default="runs", show_default=True, type=click.Path(path_type=Path), help="Parent of the run.")
-@click.option("--split", type=click.Path(path_type=Path), help="A split file to reuse.")
+              help="Recipe: modern, modern_long, finetune, paper, or the name of one.")  # fmt: skip
+@click.option("--list-recipes", is_flag=True, help="List all recipes, or those of MODEL, and exit.")
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file of settings.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    help="Random seed of the split, the initial weights, the order of the images and the augmentation.",
+)
+@click.option("--out", default="runs", show_default=True, type=click.Path(path_type=Path),
+              help="Directory in which the run directory is created.")  # fmt: skip
+@click.option("--split", type=click.Path(path_type=Path), help="Split file to use instead of a new split.")
 @reading_options
-@click.option("--time", "minutes", type=float, help="Train for about so many minutes; sets the epochs.")
-@click.option("--resume", "resume_from", type=click.Path(path_type=Path), help="Continue the run in this directory.")
-@click.option("--print-config", is_flag=True, help="Print every setting and where it came from, and stop.")
-@click.option("--dry-run", is_flag=True, help="Check everything, train nothing, write nothing.")
-@click.option("--find-lr", is_flag=True,
-              help="Sweep the learning rate over 100 updates of a copy, suggest one, write numbers and picture below "
-                   "--out, and stop.")  # fmt: skip
-@click.option("--download", is_flag=True, help="Published weights named by --start-from may be fetched.")
+@click.option("--time", "minutes", type=float, help="Training time in minutes; sets the number of epochs.")
+@click.option("--resume", "resume_from", type=click.Path(path_type=Path), help="Run directory to continue.")
+@click.option("--print-config", is_flag=True, help="Print all settings as TOML, with where each comes from, and exit.")
+@click.option("--dry-run", is_flag=True, help="Check everything and exit; nothing is trained or written.")
+@click.option(
+    "--find-lr",
+    is_flag=True,
+    help="Run a learning-rate range test of 100 updates on a copy of the network: suggest a learning rate, write "
+    "the numbers and a plot to a directory in --out, and exit.",
+)
+@click.option("--download", is_flag=True, help="Allow the download of the published weights named by --start-from.")
 @settings_options()
 @json_option
 @lang_option
@@ -106,8 +127,8 @@ def command(
     convatlas train resnet18 --data PHOTOS --recipe finetune --start-from RUN
     convatlas train resnet18 --data PHOTOS --find-lr
     """
-    from convatlas.recipes.recipe import describe, resolve
     from convatlas.recipes.registry import recipe_for
+    from convatlas.runs.configuration import configure
     from convatlas.runs.header import header
     from convatlas.runs.prepare import prepare
     from convatlas.runs.train import resume, train
@@ -123,9 +144,11 @@ def command(
             run = resume(resume_from, listener=listener)
     else:
         assert model is not None
-        chosen, origins = resolve(recipe_for(model, recipe), flags, config)
+        configuration = configure(recipe_for(model, recipe), flags, config)
+        print_notices(configuration)
+        chosen, options = configuration.recipe, configuration.options
         if print_config:
-            click.echo(f"# {chosen.name}: {chosen.source}\n{describe(chosen, origins)}")
+            click.echo(configuration.to_toml())
             return
         if dry_run or find_lr:
             training_data = TrainingData(
@@ -138,9 +161,9 @@ def command(
                 validation_images=chosen.validation_images,
             )
             if find_lr:
-                _find_lr(model, training_data, chosen, seed, out, download, as_json)
+                _find_lr(model, training_data, configuration, seed, out, download, as_json)
                 return
-            setup = prepare(model, training_data, chosen, seed, None, download=download)
+            setup = prepare(model, training_data, chosen, seed, None, options=options, download=download)
             for name, value in header(setup).items():
                 click.echo(f"{units.rjust(translated(name), 12)}  {translated(value)}")
             return
@@ -149,6 +172,7 @@ def command(
                 model,
                 data,
                 chosen,
+                options=options,
                 seed=seed,
                 out=out,
                 split=split,
@@ -169,6 +193,12 @@ def command(
         _print_result(result, run.path)
 
 
+def print_notices(configuration: Configuration) -> None:
+    """What there is to say about former names of settings, on stderr."""
+    for notice in configuration.notices:
+        click.echo(translated(notice), err=True)
+
+
 def _print_recipes(model: str | None, as_json: bool) -> None:
     from convatlas.recipes.registry import listing
 
@@ -177,20 +207,33 @@ def _print_recipes(model: str | None, as_json: bool) -> None:
         print_json({"recipes": [line._asdict() for line in found]})
         return
     whose = _("is paper for") if model is None else _("own name")
-    columns = [(word, "left") for word in (_("recipe"), whose, _("length, images an update"), _("update"))]
+    columns = (
+        Column(_("recipe")),
+        Column(whose),
+        Column(_("length, images an update"), drop=1, wraps=True),
+        Column(_("update"), drop=2, wraps=True),
+    )
     title = "" if model is None else _("recipes of {model}", model=model)
     print_table(columns, found, title)
     if model is not None:
+        click.echo()
         click.echo(_("Any other is taken by its own name:  convatlas train --list-recipes"))
 
 
 def _find_lr(
-    model: str, training_data: TrainingData, chosen: Recipe, seed: int, out: Path, download: bool, as_json: bool
+    model: str,
+    training_data: TrainingData,
+    configuration: Configuration,
+    seed: int,
+    out: Path,
+    download: bool,
+    as_json: bool,
 ) -> None:
     from convatlas.runs.lr_range import find_lr
     from convatlas.training.lr_range import RULE
 
-    found = find_lr(model, training_data, chosen, seed=seed, out=out, download=download)
+    chosen, options = configuration.recipe, configuration.options
+    found = find_lr(model, training_data, chosen, options=options, seed=seed, out=out, download=download)
     if as_json:
         print_json({**found.to_dict(), "folder": str(found.folder)})
         return

@@ -31,6 +31,7 @@ from convatlas.recipes.recipe import Recipe
 from convatlas.recipes.registry import recipe_for
 from convatlas.runs.directory import make as make_folder
 from convatlas.runs.directory import write_json, write_text
+from convatlas.runs.options import RunOptions, divided
 from convatlas.runs.reconstruction import refuse_classifying
 from convatlas.runs.run import Run
 from convatlas.runs.train import RunListener, train
@@ -81,7 +82,7 @@ class Trained:
 
 
 def compare(
-    names: Sequence[str] | None = None,
+    names: str | Sequence[str] | None = None,
     data: str | Path | Dataset = "digits",
     *,
     seeds: int = 1,
@@ -108,7 +109,7 @@ def compare(
         epochs: of every training; by default the recipe's. Not together with ``time_s``.
         time_s: wall time of every training instead of epochs; two minutes where photos are given and nothing else.
         budget: limits such as ``"latency<=20ms,size<=20MB"``; who exceeds one is not recommended.
-        settings: fields of `Recipe` to change for all networks.
+        settings: settings of the recipes and of the options (`RunOptions`) to change for all networks.
 
     Returns: the comparison; it is in ``folder`` too, as report.html, comparison.json and split.csv beside the runs.
         Where nothing fits the budget, ``recommendation.model`` is None and ``recommendation.why`` says by how much.
@@ -120,6 +121,10 @@ def compare(
         TrainingError: every single network failed; if some did, they are in ``failures``.
         Interrupted: Ctrl-C or SIGTERM during a training.
     """
+    if isinstance(names, str):
+        names = (names,)
+    if names is not None and not (isinstance(names, Sequence) and all(isinstance(name, str) for name in names)):
+        raise UsageError("names are those of networks, see list_models(); got {names!r}.", names=names)
     limits, stages = Budget.parse(budget), stages or ComparisonListener()
     if seeds < 1:
         raise UsageError("seeds {seeds}: at least 1 is needed.", seeds=seeds)
@@ -129,7 +134,9 @@ def compare(
         settings = settings | {"epochs": epochs, "min_updates": 0}
     protocol = evaluation.get_protocol(protocol).name
     # every name and setting is checked before anything is read or trained
-    recipes = {model: recipe_for(model, recipe).change(**settings) for model in _distinct(names or ())}
+    of_recipe, of_options = divided(settings)
+    options = RunOptions(**of_options)
+    recipes = {model: recipe_for(model, recipe).change(**of_recipe) for model in _distinct(names or ())}
 
     for model in recipes:
         refuse_classifying(model, models.entry(model), Message("there is nothing to compare it by"))
@@ -137,7 +144,7 @@ def compare(
     training_data = _material(data, seed, split, on_bad, max_bad, reading, recipes)
     if not recipes:
         chosen = default_networks(training_data.dataset)
-        recipes = {model: recipe_for(model, recipe).change(**settings) for model in chosen}
+        recipes = {model: recipe_for(model, recipe).change(**of_recipe) for model in chosen}
         if chosen == FOR_PHOTOS and epochs is None and time_s is None:
             time_s = PHOTO_TIME_S
     if time_s is None:
@@ -147,7 +154,7 @@ def compare(
     folder = make_folder(Path(out), "compare", training_data.dataset.source)
     write_split(folder / "split.csv", training_data.dataset, training_data.split)
     all_seeds = tuple(range(seed, seed + seeds))
-    trained, failures = _train_all(candidates, training_data, all_seeds, folder, time_s, protocol, stages)
+    trained, failures = _train_all(candidates, training_data, options, all_seeds, folder, time_s, protocol, stages)
     rows = _measure_all(
         [c for c in candidates if c.model in trained], trained, training_data, all_seeds, limits, stages
     )
@@ -165,7 +172,7 @@ def compare(
         "max-bad": (max_bad, 0.05),
         **{name.replace("_", "-"): (value, None) for name, value in reading.to_dict().items()},
     }
-    evaluation.one_protocol([one.evaluation for runs in trained.values() for one in runs])
+    evaluation.common_protocol([one.evaluation for runs in trained.values() for one in runs])
     hits = {model: np.stack([one.evaluation.hits for one in runs]) for model, runs in trained.items()}
     comparison = Comparison(
         rows=tuple(rows),
@@ -254,8 +261,8 @@ def _candidate(model: str, recipe: Recipe, training_data: TrainingData, protocol
     entry, data = models.entry(model), training_data.dataset
     side = recipe.image_size or entry.input[1]
     network = models.create_model(model, num_classes=len(data.classes), in_channels=data.channels, image_size=side)
-    if evaluation.get_protocol(protocol).needs_more:
-        evaluation.try_out(protocol, network, (side, side), data.channels)
+    if evaluation.get_protocol(protocol).needs_larger_images:
+        evaluation.check_network(protocol, network, (side, side), data.channels)
     totals = arithmetic.summarize(network, (data.channels, side, side)).totals
     return Candidate(model, recipe, totals.params, totals.macs)
 
@@ -266,6 +273,7 @@ def _candidate(model: str, recipe: Recipe, training_data: TrainingData, protocol
 def _train_all(
     candidates: Sequence[Candidate],
     training_data: TrainingData,
+    options: RunOptions,
     seeds: Sequence[int],
     folder: Path,
     time_s: float | None,
@@ -285,6 +293,7 @@ def _train_all(
                 candidate.model,
                 training_data,
                 candidate.recipe,
+                options=options,
                 seed=seed,
                 out=folder,
                 time_s=time_s,

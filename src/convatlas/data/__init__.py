@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from convatlas._lazy import resolver
 
 if TYPE_CHECKING:
-    from convatlas.data.augment import Augment
+    from convatlas.data.augmentation import Augmentation
     from convatlas.data.batches import Batches, prepare
     from convatlas.data.dataset import Dataset, Problem, overlap
     from convatlas.data.decode import read_image
@@ -26,29 +26,8 @@ if TYPE_CHECKING:
     from convatlas.data.sources import open_data
     from convatlas.data.split import Split, check_training_classes, make_split, read_split, write_split
     from convatlas.data.store import ImageStore, channel_stats, load_images
-
-_FILES = {
-    "open_data": ".sources",
-    "Dataset": ".dataset",
-    "Problem": ".dataset",
-    "overlap": ".dataset",
-    "ReadingOptions": ".reading",
-    "read_image": ".decode",
-    "Split": ".split",
-    "make_split": ".split",
-    "check_training_classes": ".split",
-    "read_split": ".split",
-    "write_split": ".split",
-    "Preprocessing": ".preprocessing",
-    "preprocessing_for": ".preprocessing",
-    "load_file": ".preprocessing",
-    "ImageStore": ".store",
-    "load_images": ".store",
-    "channel_stats": ".store",
-    "Augment": ".augment",
-    "Batches": ".batches",
-    "prepare": ".batches",
-}
+else:
+    __getattr__ = resolver(__name__)
 
 __all__ = [
     "open_data",
@@ -68,9 +47,7 @@ __all__ = [
     "ImageStore",
     "load_images",
     "channel_stats",
-    "Augment",
+    "Augmentation",
     "Batches",
     "prepare",
 ]
-
-__getattr__ = resolver(__name__, _FILES)

@@ -1,172 +1,174 @@
-"""Published layouts that state classes in files of their own, and layouts for other tasks than classification.
+"""MNIST, CIFAR and ILSVRC-2012 as their papers print them, beside what a data set holds.
 
-CUB-200-2011     images.txt, image_class_labels.txt, train_test_split.txt, images/CLASS/FILE
-Tiny ImageNet    train/ID/images/FILE, val/val_annotations.txt, val/images/FILE
-refused          YOLO (images/, labels/*.txt), COCO (a JSON file of boxes), Pascal VOC (JPEGImages/, Annotations/)
+A data set is compared with a benchmark where it has its form: the class names, and for small images their size and
+channels. Counts are those of the parts that the layout gives, before anything is split.
 """
 
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
-from convatlas.data.decode import is_image_name
-from convatlas.data.folders import FolderView
-from convatlas.data.table import Listed
-from convatlas.data.tree import Tree
-from convatlas.errors import DataError
-from convatlas.message import Message, of_system
+from convatlas.data.dataset import Dataset
+from convatlas.message import Message
 
-CUB_IMAGES, CUB_LABELS, CUB_SPLIT, CUB_CLASSES = (
-    "images.txt",
-    "image_class_labels.txt",
-    "train_test_split.txt",
-    "classes.txt",
-)
-_COCO_FILE = re.compile(r"(instances_.*|_?annotations(\.coco)?|.*\.coco)\.json$", re.IGNORECASE)
-_YOLO_BOX = re.compile(r"\s*\d+(\s+[-+.\deE]+){4,}\s*$")
+PART_WORDS = {
+    "train": Message("training images"),
+    "val": Message("validation images"),
+    "test": Message("test images"),
+}
+CIFAR10_CLASSES = frozenset(["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"])
+# of the ten digits in MNIST's two label files: Fashion-MNIST and KMNIST have the same files with other counts
+MNIST_TRAIN = (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949)
+MNIST_TEST = (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009)
 
 
-def lines_of(tree: Tree, name: str) -> list[list[str]]:
-    """The words of each line of a text file that has any.
+@dataclass(frozen=True)
+class Benchmark:
+    """What a paper prints of a data set.
 
-    Raises:
-        DataError: it cannot be read.
+    Attributes:
+        parts: images of each part.
+        per_class: images of each class in a part, (least, most).
+        size: (height, width), None where it varies.
+        channels: 1 for grey, 3 for colour.
+        has_form: whether a data set looks like this one.
+        per_class_exactly: of a part, images of each class in order, where they tell it from another data set.
     """
-    try:
-        text = tree.read(name).decode("utf-8-sig", "replace")
-    except OSError as error:
-        raise DataError(
-            "{place} cannot be read: {reason}", place=tree.display(name), reason=of_system(error)
-        ) from error
-    return [line.split() for line in text.splitlines() if line.strip()]
+
+    name: str
+    source: str
+    classes: int
+    parts: dict[str, int]
+    per_class: dict[str, tuple[int, int]]
+    size: tuple[int, int] | None
+    channels: int
+    has_form: Callable[[Dataset], bool]
+    per_class_exactly: dict[str, tuple[int, ...]] | None = None
 
 
-def is_cub(view: FolderView) -> bool:
-    return {CUB_IMAGES, CUB_LABELS} <= set(view.direct)
+@dataclass(frozen=True)
+class PrintedFact:
+    """One printed number or size beside the one found; ``found`` is None where the data set does not say."""
+
+    quantity: str
+    printed: str
+    found: str | None
+
+    @property
+    def agrees(self) -> bool | None:
+        return None if self.found is None else self.found == self.printed
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"quantity": self.quantity, "printed": self.printed, "found": self.found, "agrees": self.agrees}
 
 
-def cub_listing(view: FolderView) -> list[Listed]:
-    """The images of CUB-200-2011 with their classes, and their splits if the file of the split is there.
+@dataclass(frozen=True)
+class BenchmarkComparison:
+    """A data set beside the benchmark whose form it has."""
 
-    Raises:
-        DataError: a file is damaged, or names an image that is not there.
-    """
-    paths = _by_number(view, CUB_IMAGES)
-    labels = _by_number(view, CUB_LABELS)
-    splits = _by_number(view, CUB_SPLIT) if CUB_SPLIT in view.direct else {}
-    names = _by_number(view, CUB_CLASSES) if CUB_CLASSES in view.direct else {}
-    listing = []
-    for number, path in paths.items():
-        name = next((each for each in (f"{view.base}images/{path}", view.base + path) if each in view.tree.files), None)
-        if name is None:
-            raise DataError(
-                "{place} names {path!r}, and there is no such image",
-                place=view.tree.display(view.base + CUB_IMAGES),
-                path=path,
-            )
-        if number not in labels:
-            raise DataError(
-                "{place} has no class for image {number}",
-                place=view.tree.display(view.base + CUB_LABELS),
-                number=number,
-            )
-        split = {"1": "train", "0": "test"}.get(splits.get(number, ""), "")
-        listing.append(Listed(name, names.get(labels[number], labels[number]), split))
-    return listing
+    benchmark: Benchmark
+    facts: tuple[PrintedFact, ...]
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.benchmark.name,
+            "source": self.benchmark.source,
+            "facts": [fact.to_dict() for fact in self.facts],
+            "note": self.note or None,
+        }
 
 
-def _by_number(view: FolderView, file: str) -> dict[str, str]:
-    """The second word of each line by the first."""
-    place = view.base + file
-    values = {}
-    for line, each in enumerate(lines_of(view.tree, place), start=1):
-        if len(each) < 2:
-            raise DataError(
-                "{place}, line {line}: expected a number and a value", place=view.tree.display(place), line=line
-            )
-        values[each[0]] = " ".join(each[1:])
-    return values
-
-
-def annotated_classes(view: FolderView, folder: str) -> dict[str, str]:
-    """From the name of an image in ``folder`` to its class, by a file like Tiny ImageNet's ``val_annotations.txt``."""
-    start = f"{view.base}{folder}/"
-    for name in view.files:
-        if name.startswith(start) and "/" not in name[len(start) :] and name.endswith("annotations.txt"):
-            return {each[0]: each[1] for each in lines_of(view.tree, name) if len(each) >= 2}
-    return {}
-
-
-def refuse_other_tasks(source: str, view: FolderView) -> None:
-    """Refuse the layouts of object detection.
-
-    Raises:
-        DataError: label files of YOLO lie beside the images, or the only folder of images has annotations beside it.
-    """
-    boxes = _yolo_labels(view)
-    if boxes:
-        raise DataError(
-            "{source} is a data set for object detection in the layout of YOLO: {file} holds boxes, not the class of "
-            "the image. Cut the boxes out into one folder per class, or pass a table of file and label.",
-            source=source,
-            file=view.relative(boxes),
-        )
-    if any(view.made_of_folders(folder) and len(view.folders) > 1 for folder in view.with_images):
-        return
-    annotations = [
-        name
-        for name in view.files
-        if _COCO_FILE.match(PurePosixPath(name).name)
-        or (name.lower().endswith(".xml") and "annotation" in view.relative(name).lower().split("/")[0])
-    ]
-    if annotations and len(view.with_images) <= 1:
-        raise DataError(
-            "{source} is a data set for object detection in the layout of {layout}: {file} holds boxes, not the class "
-            "of an image. Cut the boxes out into one folder per class, or pass a table of file and label.",
-            source=source,
-            layout="Pascal VOC" if annotations[0].endswith(".xml") else "COCO",
-            file=view.relative(annotations[0]),
-        )
-
-
-def _yolo_labels(view: FolderView) -> str | None:
-    """A file of boxes of the layout of YOLO: it lies in labels/ as its image lies in images/."""
-    stems = {str(PurePosixPath(name).with_suffix("")) for name in view.images}
-    for name in view.files:
-        folders = name.lower().split("/")[:-1]
-        if not name.lower().endswith(".txt") or "labels" not in folders:
-            continue
-        place = folders.index("labels")
-        parts = name.split("/")
-        image = "/".join((*parts[:place], "images", *parts[place + 1 :]))
-        if str(PurePosixPath(image).with_suffix("")) in stems:
-            lines = lines_of(view.tree, name)
-            if not lines or _YOLO_BOX.match(" ".join(lines[0])):
-                return name
-    return None
-
-
-ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
-
-
-def nothing_here(source: str, tree: Tree, layouts: Message) -> DataError | None:
-    """The error for a place whose images are inside of archives; None if there are images or no archives."""
-    archives = [name for name in tree.files if name.lower().endswith(ARCHIVES) and not name.lower().endswith(".nii.gz")]
-    if not archives or any(map(is_image_name, tree.files)):
+def compare_with_benchmark(data: Dataset) -> BenchmarkComparison | None:
+    """The benchmark whose form a data set has, printed and found side by side; None where it has none's."""
+    benchmark = next((each for each in BENCHMARKS if each.has_form(data)), None)
+    if benchmark is None:
         return None
-    shown = ", ".join(archives[:3]) + (" ..." if len(archives) > 3 else "")
-    readable = [name for name in archives if name.lower().endswith((".zip", ".tar"))]
-    if tree.root.is_dir() and len(archives) == 1 and readable:
-        return DataError(
-            "{source} holds no images, but the archive {archive}. Pass that file itself.",
-            source=source,
-            archive=tree.display(readable[0]),
-        )
-    return DataError(
-        "{source} holds no images, but the archives {archives}. Archives in a folder or in an archive are not opened: "
-        "unpack them, and pass the folder of the images. Layouts that are read: {layouts_in_words}.",
-        source=source,
-        archives=shown,
-        layouts_in_words=layouts,
-    )
+    counts = data.counts()
+    given = {part: per_class for part, per_class in counts.items() if part}
+    facts = []
+    if given:
+        for part, printed in benchmark.parts.items():
+            found = f"{int(given[part].sum()):,}" if part in given else None
+            facts.append(PrintedFact(PART_WORDS[part], f"{printed:,}", found))
+    else:
+        facts.append(PrintedFact(Message("images"), f"{sum(benchmark.parts.values()):,}", f"{len(data):,}"))
+    facts.append(PrintedFact(Message("classes"), f"{benchmark.classes:,}", f"{len(data.classes):,}"))
+    for part, (least, most) in benchmark.per_class.items():
+        if part in given:
+            quantity = Message("{images} of each class", images=PART_WORDS[part])
+            found = _range(int(given[part].min()), int(given[part].max()))
+            facts.append(PrintedFact(quantity, _range(least, most), found))
+    if benchmark.size is not None:
+        size = "{} x {}".format(*data.uniform_size) if data.uniform_size else Message("various sizes")
+        facts.append(PrintedFact(Message("size"), "{} x {}".format(*benchmark.size), size))
+    return BenchmarkComparison(benchmark, tuple(facts), _note(benchmark, given))
+
+
+def _note(benchmark: Benchmark, given: dict[str, Any]) -> str:
+    expected = benchmark.per_class_exactly or {}
+    for part, per_class in expected.items():
+        whole = part in given and given[part].sum() == sum(per_class)
+        if whole and tuple(given[part].tolist()) != per_class:
+            return Message(
+                "the classes have other counts than in {name}: this is another data set of the same form, such as "
+                "Fashion-MNIST or KMNIST",
+                name=benchmark.name,
+            )
+    return ""
+
+
+def _range(least: int, most: int) -> str:
+    return f"{least:,}" if least == most else Message("{least} to {most}", least=f"{least:,}", most=f"{most:,}")
+
+
+def _is_small(data: Dataset, side: int, channels: int) -> bool:
+    return data.uniform_size == (side, side) and data.channels == channels
+
+
+BENCHMARKS = (
+    Benchmark(
+        name="MNIST",
+        source="LeCun et al. 1998, section III.A",
+        classes=10,
+        parts={"train": 60_000, "test": 10_000},
+        per_class={},
+        size=(28, 28),
+        channels=1,
+        has_form=lambda data: _is_small(data, 28, 1) and data.classes == tuple("0123456789"),
+        per_class_exactly={"train": MNIST_TRAIN, "test": MNIST_TEST},
+    ),
+    Benchmark(
+        name="CIFAR-10",
+        source="Krizhevsky 2009, and the data set's page",
+        classes=10,
+        parts={"train": 50_000, "test": 10_000},
+        per_class={"train": (5_000, 5_000), "test": (1_000, 1_000)},
+        size=(32, 32),
+        channels=3,
+        has_form=lambda data: _is_small(data, 32, 3) and set(data.classes) == CIFAR10_CLASSES,
+    ),
+    Benchmark(
+        name="CIFAR-100",
+        source="Krizhevsky 2009, and the data set's page",
+        classes=100,
+        parts={"train": 50_000, "test": 10_000},
+        per_class={"train": (500, 500), "test": (100, 100)},
+        size=(32, 32),
+        channels=3,
+        has_form=lambda data: _is_small(data, 32, 3) and {"apple", "aquarium_fish", "worm"} <= set(data.classes),
+    ),
+    Benchmark(
+        name="ILSVRC-2012",
+        source="Russakovsky et al. 2015, Table 2",
+        classes=1_000,
+        parts={"train": 1_281_167, "val": 50_000, "test": 100_000},
+        per_class={"train": (732, 1_300), "val": (50, 50)},
+        size=None,
+        channels=3,
+        has_form=lambda data: len(data.classes) == 1_000 and all(re.fullmatch(r"n\d{8}", n) for n in data.classes),
+    ),
+)

@@ -53,7 +53,7 @@ class RankBatches:
         chosen = rows(len(samples), self.rank, self.ranks)
         own = samples[chosen]
         augment = self.batches.augment
-        if augment is None or not (augment.mixup or augment.cutmix):
+        if augment is None or not augment.mixes:
             return self.batches.batch(own, epoch, step)
         # mixing joins row i with its mirror, row n - 1 - i: the mirrors come along, in mirrored order, and are dropped
         mirrors = samples.flip(0)[chosen]

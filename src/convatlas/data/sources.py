@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from convatlas.data import arrays, benchmarks, pickles
+from convatlas.data import arrays, known_layouts, pickles
 from convatlas.data.dataset import Dataset, FileImages, Problem, nfc, printable
 from convatlas.data.decode import Header, UnreadableImage, is_image_name, not_opened, read_header
 from convatlas.data.folders import NEUTRAL_WORDS, SPLIT_OF_WORD, FolderView, class_of_file, split_of, words
@@ -197,13 +197,13 @@ class _Reader:
         if batches:
             data = pickles.open_cifar_python(self.source, tree, view.base, [view.base + name for name in batches])
             return dataclasses.replace(data, layout=prefix + data.layout)
-        if benchmarks.is_cub(view):
-            return self._from_listing(view, prefix + "cub-200", benchmarks.cub_listing(view), [])
+        if known_layouts.is_cub(view):
+            return self._from_listing(view, prefix + "cub-200", known_layouts.cub_listing(view), [])
         if self.options.class_from == "file-name":
             return self._file_names(view, prefix)
         columns_named = self.options.image_column or self.options.label_column
         if not columns_named:
-            benchmarks.refuse_other_tasks(self.source, view)
+            known_layouts.refuse_other_tasks(self.source, view)
             if view.split_folders():
                 return self._split_folders(view, prefix)
         tables, others = self._tables(view)
@@ -272,7 +272,7 @@ class _Reader:
                 source=self.source,
                 layouts_in_words=LAYOUTS_IN_WORDS,
             )
-        archives = benchmarks.nothing_here(self.source, tree, LAYOUTS_IN_WORDS)
+        archives = known_layouts.nothing_here(self.source, tree, LAYOUTS_IN_WORDS)
         if archives is not None:
             return archives
         if not images:
@@ -381,7 +381,7 @@ class _Reader:
         nested_example, inner = "", set[str]()
         for folder, split in sorted(splits.items(), key=lambda pair: (pair[1] != "train", pair[0])):
             root = view.unwrapped(folder) if self.options.class_from != "top-folder" else folder
-            annotated = benchmarks.annotated_classes(view, folder)
+            annotated = known_layouts.annotated_classes(view, folder)
             if annotated:
                 layout = "tiny-imagenet"
             start = f"{view.base}{root}/"
@@ -419,8 +419,8 @@ class _Reader:
         if others:
             self.notes.append(
                 Message(
-                    "folders that are no part of the split were left out: {names}",
-                    names=", ".join(map(printable, others)),
+                    "folders that are no part of the split were left out: {folders}",
+                    folders=", ".join(map(printable, others)),
                 )
             )
         if self.options.class_from == "auto" and len(inner) > len(trained) and nested_example:

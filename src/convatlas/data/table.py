@@ -135,7 +135,7 @@ class Table:
             cell, label = row[image_column].strip(), row[label_column].strip()
             if not label:
                 raise DataError("{place}, line {line}: no label for {cell!r}", place=self.place, line=line, cell=cell)
-            name = finder.find(cell, f"{self.place}, line {line}")
+            name = finder.find(cell, Message("{place}, line {line}", place=self.place, line=line))
             if name is None:
                 missing.append((line, cell))
                 continue

@@ -19,6 +19,7 @@ and S in [256, 512] from those of S = 384; the recipe of the jittered size does 
 
 from __future__ import annotations
 
+from convatlas.data.augmentation import CROP_SCALE, Augmentation
 from convatlas.recipes.recipe import Recipe
 
 VGG_2014 = Recipe(
@@ -32,18 +33,15 @@ VGG_2014 = Recipe(
     decay_all=True,
     schedule="plateau",
     schedule_settings={"gamma": 0.1, "times": 3},
-    crop="scale-jitter",
-    crop_scale=(256, 512),
-    flip="on",
-    pca_noise=0.1,
+    augment=Augmentation(crop="scale-jitter", crop_scale=(256, 512), flip="on", pca_noise=0.1),
     keep="last",
-    precision="fp32",
+    full_precision=True,
 )
 VGG_2014_S256 = VGG_2014.change(
     name="vgg_2014_s256",
     source=VGG_2014.source.replace("S in [256, 512]", "S = 256"),
     crop="pad",
-    crop_scale=Recipe().crop_scale,
+    crop_scale=CROP_SCALE,
 )
 VGG_2014_S384 = VGG_2014_S256.change(
     name="vgg_2014_s384",
@@ -52,21 +50,5 @@ VGG_2014_S384 = VGG_2014_S256.change(
     resize=384,
 )
 
-# section 3.1: "we initialised the first four convolutional layers and the last three fully-connected layers with the
-# layers of net A"; A's first four are conv1_1, conv2_1, conv3_1 and conv3_2, and keep their names
-FROM_A = ("conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8")
-DEEPER = ("vgg13", "vgg16_c", "vgg16", "vgg19")  # B, C, D, E
-
-
-def layers_from_a(source: str, network: str) -> dict[str, str] | None:
-    """The layers a deeper VGG takes from a trained net A, by their names in both; the others start from random weights.
-
-    Args:
-        source, network: names of the atlas; ``vgg11`` is A. A deployed variant starts from A in the same variant.
-
-    Returns: layer of the new network -> layer of A; None where it is not B, C, D or E that starts from A.
-    """
-    (first, _, variant), (name, _, other) = source.partition("@"), network.partition("@")
-    if first != "vgg11" or name not in DEEPER or variant != other:
-        return None
-    return {layer: layer for layer in FROM_A}
+RECIPES = (VGG_2014_S256, VGG_2014_S384, VGG_2014)
+PAPER_OF = {"vgg": VGG_2014}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
-from convatlas.data import Augment, Batches
+from convatlas.data import Augmentation, Batches
 from convatlas.message import Message, joined
 from convatlas.recipes.recipe import Recipe
 from convatlas.runs.transfer import some_of
+from convatlas.settings import settings_of
 
 if TYPE_CHECKING:
     from convatlas.runs.prepare import Setup
@@ -21,12 +21,15 @@ def header(setup: Setup) -> dict[str, str]:
     left_out: dict[str, str] = {}
     if data.problems:
         places = [Message("{path} (index {index})", path=each.name, index=each.index) for each in data.problems]
-        said = Message("{n} files that cannot be read: {names}", n=len(places), names=some_of(places, 10))
-        left_out = {Message("left out"): said}
-    together: dict[str, str] = {}
+        files = Message("{n} files that cannot be read: {names}", n=len(places), names=some_of(places, 10))
+        left_out = {Message("left out"): files}
+    processes: dict[str, str] = {}
     if setup.process_group.size > 1:
-        together = {Message("processes"): setup.process_group.describe(recipe.batch_size)}
-    average = Message(", judged and kept: their moving average, decay {decay:g}", decay=recipe.ema or 0)
+        processes = {Message("processes"): setup.process_group.describe(recipe.batch_size)}
+    average = Message(
+        "; the exponential moving average of the weights (decay {decay:g}) is evaluated and saved",
+        decay=recipe.ema or 0,
+    )
     return {
         Message("network"): Message(
             "{network}, {n:,} parameters",
@@ -83,18 +86,18 @@ def header(setup: Setup) -> dict[str, str]:
             layout=Message("channels last") if hardware.channels_last else Message("channels first"),
             allocator=hardware.allocator,
         ),
-        **together,
+        **processes,
         Message("seed"): str(setup.seed),
     }
 
 
 def loss_in_words(recipe: Recipe) -> Message:
-    """What is minimised and what holds it back, with units."""
+    """The loss and its regularisation, with units."""
     parts = {
         "cross-entropy": [Message("cross-entropy, nats")],
         "focal": [Message("focal loss, nats, gamma {gamma:g}", gamma=recipe.focal_gamma)],
-        "map-1998": [Message("map-1998: distance to the class's code against the others'")],
-        "mse": [Message("mean squared error of the reconstruction, pixels of deviation 1")],
+        "map-1998": [Message("map-1998: the criterion of LeNet-5's paper")],
+        "mse": [Message("mean squared error of the reconstruction, pixels with standard deviation 1")],
     }[recipe.loss]
     if recipe.label_smoothing:
         parts.append(Message("label smoothing {share:g}", share=recipe.label_smoothing))
@@ -114,21 +117,22 @@ def loss_in_words(recipe: Recipe) -> Message:
     return joined(parts)
 
 
-def augmentation_in_words(augment: Augment | None) -> Message:
-    """What an augmentation does, the parts that do nothing left out."""
+def augmentation_in_words(augment: Augmentation | None) -> Message:
+    """What a resolved augmentation does; settings without effect are left out."""
     if augment is None:
         return Message("none")
-    changed = [
-        f"{each.name} {getattr(augment, each.name)}" if getattr(augment, each.name) is not True else each.name
-        for each in dataclasses.fields(augment)
-        if getattr(augment, each.name) != each.default
-    ]
+    changed = []
+    for name, each in settings_of(Augmentation).items():
+        value = getattr(augment, name)
+        chosen = each.needs is None or getattr(augment, each.needs[0]) == each.needs[1]
+        if chosen and value != each.off:
+            changed.append(f"{name} {value}")
     return joined(changed) if changed else Message("random crop where the stored image is larger")
 
 
 def balance_in_words(batches: Batches) -> str:
-    """How long a pass is under balanced sampling, and what each class has of it."""
+    """How many images an epoch has under balanced sampling, and how many of each class."""
     images, classes = len(batches.indices), len(batches.labels.cpu()[batches.indices].unique())
     least, more = divmod(images, classes)
     each = Message("{least} or {most}", least=least, most=least + 1) if more else least
-    return Message("balanced: {n} images a pass, of each class {each}", n=images, each=each)
+    return Message("balanced: {n} images per epoch, {each} of each class", n=images, each=each)

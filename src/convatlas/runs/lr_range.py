@@ -16,6 +16,7 @@ from convatlas.errors import UsageError
 from convatlas.recipes.recipe import Recipe
 from convatlas.recipes.registry import recipe_for
 from convatlas.runs import directory
+from convatlas.runs.options import RunOptions, apply
 from convatlas.runs.prepare import build_learner, build_loss, prepare
 from convatlas.runs.training_data import TrainingData
 from convatlas.training.loop import EpochBatches
@@ -54,6 +55,7 @@ def find_lr(
     data: str | Path | Dataset | TrainingData = "digits",
     recipe: str | Recipe = "modern",
     *,
+    options: RunOptions | None = None,
     seed: int = 0,
     out: str | Path | None = "runs",
     low: float = 1e-5,
@@ -70,19 +72,20 @@ def find_lr(
     Args:
         out: where the folder with the numbers and the picture is made; None writes nothing.
         download: whether published weights to start from may be fetched.
-        settings: fields of `Recipe` to change.
+        settings: settings of the recipe or of the options to change.
 
     Raises:
         UsageError: as `train`; an optimizer that takes no such rate (sdlm).
         NonFiniteLossError: the loss is nan or inf before anything was learnt.
     """
-    chosen = (recipe_for(model, recipe) if isinstance(recipe, str) else recipe).change(**settings)
+    chosen = recipe_for(model, recipe) if isinstance(recipe, str) else recipe
+    chosen, options = apply(chosen, options, settings)
     if chosen.optimizer == "sdlm":
         raise UsageError("the optimizer sdlm has a printed rate for each pass; a range test has nothing to find.")
     training_data = (
         data if isinstance(data, TrainingData) else TrainingData(data, validation_images=chosen.validation_images)
     )
-    setup = prepare(model, training_data, chosen, seed, None, download=download)
+    setup = prepare(model, training_data, chosen, seed, None, options=options, download=download)
     spent = replace(setup, net=copy.deepcopy(setup.net))
     seen = lr_range(
         build_learner(spent),

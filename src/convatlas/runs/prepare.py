@@ -20,11 +20,12 @@ from convatlas import models, training
 from convatlas.data import Batches, Preprocessing
 from convatlas.data.ranks import RankBatches
 from convatlas.data.store import default_cache_dir
-from convatlas.errors import DataError, RecipeError, UsageError
-from convatlas.recipes.fast import PATCHES_OF, whiten
-from convatlas.recipes.lenet import widen
+from convatlas.errors import DataError, UsageError
+from convatlas.models.lenet import widen_
+from convatlas.models.speednet import whiten_
 from convatlas.recipes.recipe import Recipe
-from convatlas.runs.reconstruction import OwnTargets, check_loss, reconstructs
+from convatlas.runs.options import RunOptions
+from convatlas.runs.reconstruction import OwnTargets, check_loss
 from convatlas.runs.run import Run
 from convatlas.runs.speed import settle
 from convatlas.runs.training_data import TrainingData
@@ -48,6 +49,8 @@ from convatlas.training.loggers import by_names
 from convatlas.training.regularisers import set_dropout, set_stochastic_depth
 from convatlas.training.trial import Update, UpdateMode
 
+WHITENED_BY = 5_000  # training images whose patches the first layer is fitted to, where a recipe whitens it
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -55,6 +58,7 @@ class Setup:
 
     entry: models.Entry
     recipe: Recipe
+    options: RunOptions
     training_data: TrainingData
     hardware: Hardware
     net: nn.Module
@@ -78,7 +82,7 @@ class Setup:
             if self.process_group.size > 1
             else batches
         )
-        return OwnTargets(rows) if reconstructs(self.entry) else rows
+        return OwnTargets(rows) if self.entry.reconstructs else rows
 
 
 def prepare(
@@ -88,6 +92,7 @@ def prepare(
     seed: int,
     time_s: float | None,
     *,
+    options: RunOptions | None = None,
     download: bool = False,
     begun: Run | None = None,
 ) -> Setup:
@@ -95,19 +100,25 @@ def prepare(
 
     Args:
         time_s: how long the training shall last, which sets its epochs; None: as many as the recipe says.
+        options: the settings of the run beside its recipe; the defaults where None.
         download: whether published weights to start from may be fetched.
         begun: the run that is to be continued: its checkpoints hold what it once started from.
     """
     entry = models.entry(model)
     check_loss(entry, recipe)
-    process_group = join(recipe.rank_timeout_s)
+    options = (options or RunOptions()).for_recipe(recipe)
+    process_group = join(options.rank_timeout_s)
     refuse_contradictions(recipe.batch_size, recipe.accumulate, process_group)
-    if process_group.size > 1 and recipe.sync_batchnorm and time_s is not None:
+    if process_group.size > 1 and options.sync_batchnorm and time_s is not None:
         raise UsageError("--time measures one process, where batch norm cannot be synchronised; pass --epochs instead.")
     if process_group.leads:
-        by_names(recipe.log)  # what it needs is missing now, not after the data have been read
+        by_names(options.log)  # what it needs is missing now, not after the data have been read
     hardware = training.choose(
-        process_group.device(recipe.device), recipe.threads, recipe.precision, recipe.channels_last, recipe.allocator
+        process_group.device(options.device),
+        options.threads,
+        options.precision,
+        options.channels_last,
+        options.allocator,
     )
     torch.manual_seed(seed)
     source = None
@@ -120,7 +131,7 @@ def prepare(
     start = begun.config.get("start") if begun else None
     if source is not None:
         start = take_over(net, entry.full_name, source, classes, image_size).to_dict()
-    if recipe.sync_batchnorm:
+    if options.sync_batchnorm:
         net = process_group.synced(hardware.place(net))
     stages = in_stages(net, recipe, (training_data.dataset.channels, image_size, image_size))
     rule, store = training_data.prepared(entry, recipe, like)
@@ -128,14 +139,16 @@ def prepare(
     if len(batches) == 0:
         raise DataError("the training part holds no image; give more images, or another split.")
     recipe = checked_split(training_data, recipe)
-    batches.merge_last = merges_last(net, batches, recipe, process_group.size)
+    batches.merge_last = merges_last(net, batches, recipe, process_group.size, options.sync_batchnorm)
     if recipe.initial == "whitened":
-        whiten(net, training_data.batches("train", rule, store, batch_size=PATCHES_OF))
+        first = training_data.batches("train", rule, store, batch_size=WHITENED_BY)
+        whiten_(net, next(first.epoch(0))[0])
     net = hardware.place(net)
     epochs = max(recipe.epochs, math.ceil(recipe.min_updates / len(batches)))
     setup = Setup(
         entry=entry,
         recipe=recipe.change(epochs=epochs, min_updates=0),
+        options=options,
         training_data=training_data,
         hardware=hardware,
         net=net,
@@ -153,7 +166,7 @@ def prepare(
     return settled(setup)
 
 
-def merges_last(net: nn.Module, batches: Batches, recipe: Recipe, processes: int) -> bool:
+def merges_last(net: nn.Module, batches: Batches, recipe: Recipe, processes: int, sync_batchnorm: bool) -> bool:
     """Whether a last batch of one image must join the one before, because batch norm cannot normalise one value.
 
     Batch norm over 1 x 1 pixels has one value per channel and image, so its training needs two images at a time.
@@ -170,7 +183,7 @@ def merges_last(net: nn.Module, batches: Batches, recipe: Recipe, processes: int
         return rows // min(recipe.accumulate, rows)
 
     alone = [batch for batch in {min(size, images), rest} - {0} if least_part(batch) == 1]
-    synchronised = processes > 1 and recipe.sync_batchnorm
+    synchronised = processes > 1 and sync_batchnorm
     if not alone or synchronised or not normalises_one_value(net, (batches.rule.channels, *batches.rule.size)):
         return False
     if alone == [1] and images > size > 1:
@@ -244,7 +257,7 @@ def build_network(entry: models.Entry, recipe: Recipe, classes: int, channels: i
     Raises:
         RecipeError: a setting that this network has no place for.
     """
-    head: dict[str, Any] = {} if reconstructs(entry) else {"num_classes": classes}
+    head: dict[str, Any] = {} if entry.reconstructs else {"num_classes": classes}
     net = models.create_model(
         entry.full_name,
         **head,
@@ -257,18 +270,14 @@ def build_network(entry: models.Entry, recipe: Recipe, classes: int, channels: i
     if recipe.stochastic_depth:
         set_stochastic_depth(net, recipe.stochastic_depth)
     if recipe.initial == "root-fan-in":
-        if entry.full_name != "lenet5":
-            raise RecipeError(
-                "initial = root-fan-in is written for lenet5; {model} starts as printed.", model=entry.full_name
-            )
-        widen(net)
+        widen_(net)
     return net
 
 
 def settled(setup: Setup) -> Setup:
     """The setup, computing in the way that is fastest here; see `_speed`."""
     if setup.process_group.size > 1 or setup.recipe.optimizer == "sdlm":
-        if setup.recipe.compile == "on":
+        if setup.options.compile == "on":
             raise UsageError("compile = on needs one process and an optimizer other than sdlm; leave it off.")
         return setup
     shape = (min(setup.recipe.batch_size, len(setup.batches.indices)), setup.rule.channels, *setup.rule.size)
@@ -276,7 +285,7 @@ def settled(setup: Setup) -> Setup:
     with torch.random.fork_rng(devices=()):
         hardware = settle(
             setup.hardware,
-            setup.recipe,
+            setup.options,
             setup.entry.full_name,
             shape,
             updates,
@@ -410,7 +419,7 @@ def validator(setup: Setup) -> Callable[[nn.Module], Validation] | None:
     process_group, batches, own_targets = (
         setup.process_group,
         setup.rows_of(setup.validation),
-        reconstructs(setup.entry),
+        setup.entry.reconstructs,
     )
 
     def validate(net: nn.Module) -> Validation:

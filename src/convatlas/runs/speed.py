@@ -14,19 +14,19 @@ from pathlib import Path
 import torch
 
 from convatlas.message import Message, joined
-from convatlas.recipes.recipe import Recipe
+from convatlas.runs.options import RunOptions
 from convatlas.training import Hardware, compilation, hardware, trial
 from convatlas.training.trial import Timing, Update, UpdateMode
 
 Rehearse = Callable[[UpdateMode], Update]  # an update of the run's network, of a copy of it, computed that way
 
 
-def open_ways(recipe: Recipe, here: Hardware) -> list[UpdateMode]:
-    """What the recipe leaves open, what the instruction set suggests first."""
+def open_ways(options: RunOptions, here: Hardware) -> list[UpdateMode]:
+    """What the options leave open, what the instruction set suggests first."""
     precision = [here.precision]
-    if recipe.precision == "auto" and here.precision == "bf16":
+    if options.precision == "auto" and here.precision == "bf16":
         precision.append("fp32")  # without bf16 instructions autocast is slower, however long one measures
-    layouts = [here.channels_last] if recipe.channels_last is not None else [True, False]
+    layouts = [here.channels_last] if options.channels_last is not None else [True, False]
     return trial.update_modes(precision, layouts)
 
 
@@ -38,27 +38,33 @@ def trial_key(network: str, shape: tuple[int, ...], here: Hardware, tried: list[
 
 
 def settle(
-    here: Hardware, recipe: Recipe, network: str, shape: tuple[int, ...], updates: int, rehearse: Rehearse, cache: Path
+    here: Hardware,
+    options: RunOptions,
+    network: str,
+    shape: tuple[int, ...],
+    updates: int,
+    rehearse: Rehearse,
+    cache: Path,
 ) -> Hardware:
     """``here`` with what is fastest for ``updates`` updates on batches of ``shape`` (N, C, H, W); ``why`` says why.
 
     Raises:
         UsageError: compiling was asked for, and does not work here.
     """
-    records, tried = trial.Records(cache), open_ways(recipe, here)
+    records, tried = trial.Records(cache), open_ways(options, here)
     key = trial_key(network, shape, here, tried)
-    found = records.get(key) if recipe.trial else []
+    found = records.get(key) if options.trial else []
     before = bool(found)
-    asked = recipe.trial and (len(tried) > 1 or recipe.compile == "auto")
+    asked = options.trial and (len(tried) > 1 or options.compile == "auto")
     if not found and asked and trial.worth_a_trial(len(tried), updates):
         found = trial.measure(tried, rehearse)
         records.put(key, found)
     if not found:
-        return dataclasses.replace(here, compile=recipe.compile == "on")
+        return dataclasses.replace(here, compile=options.compile == "on")
     best = trial.fastest(found)
     said = "; ".join(timing.line(shape[0]) for timing in found)
     measured = Message("an earlier trial: {said}" if before else "a trial: {said}", said=said)
-    compile_it, why_compile = _compiling(recipe, best, updates, records, key, rehearse, here.device)
+    compile_it, why_compile = _compiling(options, best, updates, records, key, rehearse, here.device)
     return dataclasses.replace(
         here,
         precision=best.way.precision,
@@ -69,11 +75,11 @@ def settle(
 
 
 def _compiling(
-    recipe: Recipe, eager: Timing, updates: int, records: trial.Records, key: str, rehearse: Rehearse, device: str
+    options: RunOptions, eager: Timing, updates: int, records: trial.Records, key: str, rehearse: Rehearse, device: str
 ) -> tuple[bool, str]:
     """Whether to compile, and why in words."""
-    if recipe.compile != "auto":
-        return recipe.compile == "on", ""
+    if options.compile != "auto":
+        return options.compile == "on", ""
     if not trial.worth_compiling_a_trial(eager, updates):
         return False, ""  # too short a run to ask
     if reason := compilation.obstacle(device):

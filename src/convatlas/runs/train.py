@@ -13,14 +13,17 @@ import torch
 from convatlas import training
 from convatlas.data import Dataset, ReadingOptions, write_split
 from convatlas.data.dataset import printable
-from convatlas.errors import CheckpointError, DataError
+from convatlas.errors import CheckpointError, DataError, UsageError
 from convatlas.evaluation import Evaluation, evaluate
+from convatlas.figures import ERRORS, FigureComparison, Measurement
 from convatlas.message import Message, joined
+from convatlas.models.figures import compare_figures
 from convatlas.recipes.recipe import Recipe
 from convatlas.recipes.registry import PAPER_RECIPES, recipe_for
 from convatlas.runs import directory
 from convatlas.runs.header import header
 from convatlas.runs.launch import Launch, same_everywhere
+from convatlas.runs.options import RunOptions, apply
 from convatlas.runs.prepare import (
     Setup,
     build_learner,
@@ -30,12 +33,12 @@ from convatlas.runs.prepare import (
     prepare,
     validator,
 )
-from convatlas.runs.reconstruction import reconstruct, reconstructs, report
+from convatlas.runs.reconstruction import reconstruct, report
 from convatlas.runs.run import CONFIG, ENVIRONMENT, METRICS, REPORT, SPLIT, WEIGHTS, Run
 from convatlas.runs.training_data import TrainingData
 from convatlas.training import Plan, checkpoint, distributed, journal
 from convatlas.training.loggers import Logger, Tracking, by_names
-from convatlas.visualization import run_report
+from convatlas.visualization.run_report import run_report
 
 
 class RunListener(training.TrainingListener):
@@ -54,6 +57,7 @@ def train(
     data: str | Path | Dataset | TrainingData = "digits",
     recipe: str | Recipe = "modern",
     *,
+    options: RunOptions | None = None,
     seed: int = 0,
     out: str | Path = "runs",
     split: str | Path | None = None,
@@ -78,6 +82,7 @@ def train(
         model: a name of `list_models`.
         data: what `open_data` opens, or a `TrainingData` shared with other trainings.
         recipe: ``"modern"``, ``"paper"``, a recipe's name, or a `Recipe`.
+        options: device, threads, checkpoints and the like; the defaults where None.
         out: the parent of the run directory.
         split: a split file to reuse instead of making a split.
         on_bad: what an image that cannot be read does: "fail", or "skip" it, count it and list it ...
@@ -86,7 +91,7 @@ def train(
         time_s: train for about so long: a few updates are timed and the epochs set accordingly.
         download: whether published weights to start from may be fetched.
         loggers: where else to write the run, besides those that ``log`` names.
-        settings: fields of `Recipe` to change, e.g. ``epochs=3, lr=0.05``.
+        settings: settings of the recipe or of the options to change, e.g. ``epochs=3, mixup=0.2, threads=2``.
 
     Raises:
         UsageError: an unknown name, a setting out of range, an image too small for the network.
@@ -95,10 +100,16 @@ def train(
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was written.
         LostRankError: of several processes, another one ended or failed.
     """
-    chosen = (recipe_for(model, recipe) if isinstance(recipe, str) else recipe).change(**settings)
-    process_group = distributed.join(chosen.rank_timeout_s)
+    if not isinstance(model, str):
+        raise UsageError("model is the name of a network, see list_models(); got {kind}.", kind=type(model).__name__)
+    if not isinstance(recipe, str | Recipe):
+        raise UsageError("recipe is a name or a Recipe; got {kind}.", kind=type(recipe).__name__)
+    chosen = recipe_for(model, recipe) if isinstance(recipe, str) else recipe
+    chosen, options = apply(chosen, options, settings)
+    process_group = distributed.join(options.rank_timeout_s)
     listener = listener if listener and process_group.leads else RunListener()
-    launch = Launch.of(Path(out), {"model": model, "data": str(data), "recipe": chosen.to_dict(), "seed": seed})
+    wishes = {"model": model, "data": str(data), "recipe": chosen.to_dict(), "options": options.to_dict(), "seed": seed}
+    launch = Launch.of(Path(out), wishes)
     begun = launch.begun(process_group)
     if begun is not None:
         run = resume(begun, listener=listener, loggers=loggers)
@@ -118,7 +129,8 @@ def train(
             progress=listener.on_images,
             reading=reading,
         )  # fmt: skip
-        setup = prepare(model, training_data, chosen, seed, time_s if process_group.leads else None, download=download)
+        time_here = time_s if process_group.leads else None
+        setup = prepare(model, training_data, chosen, seed, time_here, options=options, download=download)
     if time_s is not None:  # by the clock of rank 0
         setup = replace(setup, recipe=setup.recipe.change(epochs=int(process_group.tell(str(setup.recipe.epochs)))))
     same_everywhere(setup)
@@ -146,7 +158,7 @@ def resume(folder: str | Path, *, listener: RunListener | None = None, loggers: 
         DataError: the data are no longer what the run was started with.
     """
     run = Run(folder)
-    process_group = distributed.join(run.recipe.rank_timeout_s)
+    process_group = distributed.join(run.options.rank_timeout_s)
     listener = listener if listener and process_group.leads else RunListener()
     if run.finished and run.result is not None:
         listener.on_note(Message("{run} is finished already", run=run.path))
@@ -169,7 +181,7 @@ def resume(folder: str | Path, *, listener: RunListener | None = None, loggers: 
                 run_path=run.path,
             )
         begun = run if checkpoint.saved(run.path) else None
-        setup = prepare(run.model, training_data, run.recipe, run.seed, None, begun=begun)
+        setup = prepare(run.model, training_data, run.recipe, run.seed, None, options=run.options, begun=begun)
     same_everywhere(setup)
     for name, then, now in (
         ("processes", run.config["machine"].get("processes", 1), process_group.size),
@@ -210,7 +222,8 @@ def write_beginning(folder: Path, setup: Setup) -> None:
             "split": setup.training_data.split.rule,
             **({"reading": data.reading.to_dict()} if data.reading.to_dict() else {}),
         },
-        "recipe": setup.recipe.to_dict() | resolved(setup.hardware),
+        "recipe": setup.recipe.to_dict(),
+        "options": setup.options.to_dict() | resolved(setup.hardware),
         "preprocessing": setup.rule.to_dict(),
         "machine": setup.hardware.to_dict()
         | ({"processes": setup.process_group.size} if setup.process_group.size > 1 else {}),
@@ -221,7 +234,7 @@ def write_beginning(folder: Path, setup: Setup) -> None:
 
 
 def resolved(hardware: training.Hardware) -> dict[str, Any]:
-    """What the recipe left open, as it was settled: a resumed run computes as it began."""
+    """What the options left open, as it was settled: a resumed run computes as it began."""
     return {
         "threads": hardware.threads,
         "precision": hardware.precision,
@@ -233,7 +246,7 @@ def resolved(hardware: training.Hardware) -> dict[str, Any]:
 
 def carry_out(folder: Path, setup: Setup, listener: RunListener, loggers: Sequence[Logger] = ()) -> Run:
     """Train from the newest checkpoint on, or from the start; then choose the weights and evaluate them once."""
-    recipe, process_group = setup.recipe, setup.process_group
+    recipe, options, process_group = setup.recipe, setup.options, setup.process_group
     listener.on_start(header(setup), recipe.epochs, len(setup.batches))
     learner = build_learner(setup)
     with ExitStack() as stack:
@@ -256,9 +269,9 @@ def carry_out(folder: Path, setup: Setup, listener: RunListener, loggers: Sequen
                 earliest=-earliest,
                 latest=latest,
             )
-        told = [*loggers, *by_names(recipe.log)] if process_group.leads else []
+        told = [*loggers, *by_names(options.log)] if process_group.leads else []
         tracking = Tracking(told, listener, listener.on_note)
-        stack.enter_context(tracking.of_run(folder, recipe.to_dict(), state.step))
+        stack.enter_context(tracking.of_run(folder, recipe.to_dict() | options.to_dict(), state.step))
         plan = Plan(
             epochs=recipe.epochs,
             lr=recipe.lr,
@@ -266,10 +279,10 @@ def carry_out(folder: Path, setup: Setup, listener: RunListener, loggers: Sequen
             schedule=build_schedule(recipe),
             max_grad_norm=recipe.max_grad_norm,
             accumulate=recipe.accumulate,
-            classifies=not reconstructs(setup.entry),
+            classifies=not setup.entry.reconstructs,
             patience=recipe.patience,
-            checkpoint_every_s=recipe.checkpoint_every_s,
-            checkpoint_every_steps=recipe.checkpoint_every_steps,
+            checkpoint_every_s=options.checkpoint_every_s,
+            checkpoint_every_steps=options.checkpoint_every_steps,
         )
         called, compile_s = compiled_for(setup)
         state.compile_s += compile_s
@@ -316,7 +329,7 @@ def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> N
         "weights": weights,
         "seed": setup.seed,
     }
-    judge = judge_reconstruction if reconstructs(setup.entry) else judge_classifier
+    judge = judge_reconstruction if setup.entry.reconstructs else judge_classifier
     result, report = judge(setup, training_part, state.scores[epoch] if state.scores else None, Run(folder).epochs())
     with journal.Journal(folder / METRICS, state.journal_bytes) as lines:
         lines.write("done", **result)
@@ -338,6 +351,7 @@ def judge_classifier(
     data = setup.training_data.dataset
     names = tuple(printable(data.names[int(index)]) for index in setup.training_data.split.test)
     evaluation = evaluate(setup.net, setup.test.epoch(0), data.classes, names=names)
+    figures = figures_of(setup, evaluation)
     result |= {
         "val_top1": score,
         "test_top1": evaluation.top1,
@@ -345,9 +359,9 @@ def judge_classifier(
         "test_n": evaluation.n,
         "test_ci95": list(evaluation.ci95),
         "protocol": evaluation.protocol,
-        "figures": printed_beside_measured(setup, evaluation),
+        "figures": [figure_record(figure) for figure in figures],
     }
-    return result, run_report(header(setup), epochs, result, evaluation, setup.test_image)
+    return result, run_report(header(setup), epochs, result, evaluation, setup.test_image, figures)
 
 
 def judge_reconstruction(
@@ -368,26 +382,32 @@ def judge_reconstruction(
     return result, report(header(setup), epochs, result, found)
 
 
-def printed_beside_measured(setup: Setup, evaluation: Evaluation) -> list[dict[str, Any]]:
-    """The paper's errors beside this run's, for a run by the paper's own recipe; each keeps its protocol.
+def figures_of(setup: Setup, evaluation: Evaluation) -> list[FigureComparison]:
+    """The paper's error rates with what this run measured, for a run by the paper's own recipe.
 
-    Whether the data are the paper's is for the reader to see: both are named.
+    Each keeps its protocol: the data may be others than the paper's.
     """
     if setup.recipe.name not in PAPER_RECIPES:
         return []
-    measured_protocol = f"{setup.training_data.dataset.source}, {evaluation.n} test images, {evaluation.protocol}"
-    measured = {"error": evaluation.top1, "top1_error": evaluation.top1, "top5_error": evaluation.top5}
-    return [
-        {
-            "quantity": figure.quantity,
-            "printed": figure.text,
-            "printed_protocol": figure.protocol,
-            "source": ", ".join(part for part in (figure.source, figure.where) if part),
-            "verified": figure.verified,
-            "measured_percent": None if hit is None else round(100 * (1 - hit), 4),
-            "measured_protocol": measured_protocol,
-        }
-        for figure in setup.entry.card.figures
-        if figure.quantity in measured
-        for hit in [measured[figure.quantity]]
-    ]
+    protocol = f"{setup.training_data.dataset.source}, {evaluation.n} test images, {evaluation.protocol}"
+    shares = {"error": evaluation.top1, "top1_error": evaluation.top1, "top5_error": evaluation.top5}
+    measured = {
+        quantity: Measurement(round(100 * (1 - share), 4), protocol)
+        for quantity, share in shares.items()
+        if share is not None
+    }
+    return [figure for figure in compare_figures(setup.entry, measured) if figure.quantity in ERRORS]
+
+
+def figure_record(figure: FigureComparison) -> dict[str, Any]:
+    """One of the ``figures`` of the run's result."""
+    return {
+        "quantity": figure.quantity,
+        "printed": figure.printed.text,
+        "printed_protocol": figure.printed.protocol,
+        "source": figure.source,
+        "verified": figure.printed.verified,
+        "measured_percent": None if figure.measured is None else figure.measured.value,
+        "measured_protocol": "" if figure.measured is None else figure.measured.protocol,
+        "verdict": figure.verdict,
+    }
