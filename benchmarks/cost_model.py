@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 from convatlas import models, training, units
+from convatlas.batch import Batch
 from convatlas.training import losses
 
 IMAGENET = 1_281_167  # training images of ILSVRC2012 (Russakovsky et al., arXiv:1409.0575, table 2)
@@ -56,7 +57,7 @@ def cost(devices: int, batch: int, images_per_s: float, gradient_bytes: int, byt
 
 def measured(model: str, batch: int, updates: int) -> tuple[float, dict[str, object]]:
     """Images per second of this machine in training; the median of ``updates`` updates after three to warm up."""
-    hardware = training.choose()
+    hardware = training.apply(training.choose())
     entry = models.entry(model)
     torch.manual_seed(0)
     net = hardware.place(models.create_model(model, num_classes=1000)).train()
@@ -64,10 +65,12 @@ def measured(model: str, batch: int, updates: int) -> tuple[float, dict[str, obj
     images = torch.randn(batch, *entry.input, device=hardware.device)
     images = images.contiguous(memory_format=torch.channels_last) if hardware.channels_last else images
     labels = torch.randint(0, 1000, (batch,), device=hardware.device)
+    subject = Batch(images, labels)
     times = []
     for _ in range(3 + updates):
         clock = time.perf_counter()
-        result = training.train_step(net, images, labels, losses.cross_entropy(), optimizer, hardware.autocast())
+        autocast = hardware.autocast()
+        result = training.train_step(net, subject, losses.cross_entropy(), optimizer, autocast=autocast)
         float(result.loss)  # waits for the device
         times.append(time.perf_counter() - clock)
     return batch / statistics.median(times[3:]), hardware.to_dict()

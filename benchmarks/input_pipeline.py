@@ -43,7 +43,7 @@ from convatlas.data import (
 )
 from convatlas.data.dataset import ArrayImages
 from convatlas.data.workers import cores
-from convatlas.training import choose, environment
+from convatlas.training import apply, choose, environment
 
 BATCH_SIZE = 128
 EPOCH = 2048  # images; smaller folders are repeated
@@ -88,14 +88,14 @@ class PillowImages(TorchDataset):
         return image.resize((self.side, self.side), Image.Resampling.BILINEAR, box)
 
 
-def images_per_s(batches: Iterable[tuple[torch.Tensor, torch.Tensor]], at_most: int, device: str = "cpu") -> float:
+def images_per_s(batches: Iterable[tuple[torch.Tensor, ...]], at_most: int, device: str = "cpu") -> float:
     """The first batch warms up and starts the workers; the next ``at_most`` images are timed."""
     iterator = iter(batches)
     next(iterator)
     if device == "cuda":
         torch.cuda.synchronize()
     started, seen = time.perf_counter(), 0
-    for images, _ in iterator:
+    for images, *_ in iterator:
         seen += len(images)
         if seen >= at_most:
             break
@@ -169,7 +169,7 @@ def main() -> None:
     parser.add_argument("--no-processes", action="store_true", help="leave the first pass by several processes out")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    hardware = choose(arguments.device)
+    hardware = apply(choose(arguments.device))
     data = open_data(arguments.data)
     if isinstance(data.images, ArrayImages):
         measured = arrays(data, arguments.rounds, arguments.device)

@@ -24,7 +24,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -32,13 +31,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convatlas import models, training
+from convatlas.batch import Batch
 from convatlas.recipes.registry import recipe_for
-from convatlas.runs.prepare import build_optimizer, prepare
+from convatlas.runs.prepare import prepare
 from convatlas.runs.training_data import TrainingData
 from convatlas.training import Hardware, Learner, Plan, losses, schedule
-from convatlas.training.loop import LOOK_EVERY
+from convatlas.training.loop import RECORD_EVERY
 
-BLOCK = LOOK_EVERY  # updates
+BLOCK = RECORD_EVERY  # updates
 WARM_UP = 2 * BLOCK
 
 
@@ -47,7 +47,7 @@ class TakingTurns:
 
     def __init__(
         self,
-        batches: list[tuple[Tensor, Tensor]],
+        batches: list[Batch],
         updates: int,
         by_hand: dict[str, Callable[..., None]],
         clock: Callable[[], float],
@@ -58,12 +58,12 @@ class TakingTurns:
     def __len__(self) -> int:
         return self.updates
 
-    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         for step in range(self.updates):
             batch = self.batches[step % len(self.batches)]
             for name, update in self.by_hand.items():
                 begun = self.clock()
-                update(*batch)
+                update(batch.images, batch.targets)
                 self.seconds[name].append(self.clock() - begun)
             begun = self.clock()
             yield batch
@@ -99,15 +99,15 @@ def main() -> None:
     options = parser.parse_args()
 
     recipe = recipe_for("lenet5@modern").change(batch_size=128, threads=options.threads)
-    setup = prepare("lenet5@modern", TrainingData("digits"), recipe, 0, None)
-    twins = {name: replace(setup, net=copy.deepcopy(setup.net)) for name in ("by hand", "by hand again")}
-    by_hand = {name: hand_written(twin.net, build_optimizer(twin), setup.hardware) for name, twin in twins.items()}
+    setup = prepare("lenet5@modern", TrainingData("digits"), recipe, 0)
+    twins = {name: setup.learner(copy.deepcopy(setup.net)) for name in ("by hand", "by hand again")}
+    by_hand = {name: hand_written(twin.net, twin.optimizer, setup.hardware) for name, twin in twins.items()}
     clock = time.thread_time if options.threads == 1 else time.perf_counter
-    full = [batch for batch in setup.batches.epoch(0) if len(batch[1]) == 128]
+    full = [batch for batch in setup.batches.epoch(0) if len(batch.images) == 128]
     turns = TakingTurns(full, options.updates, by_hand, clock)
     with tempfile.TemporaryDirectory() as folder:
         training.fit(
-            Learner(setup.net, build_optimizer(setup)),
+            Learner(setup.net, setup.learner().optimizer),
             turns,
             losses.cross_entropy(),
             Plan(epochs=1, lr=recipe.lr, seed=0, schedule=schedule.one_cycle()),

@@ -28,7 +28,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from convatlas import training
-from convatlas.runs.prepare import Setup, build_loss, build_optimizer
+from convatlas.runs.prepare import Setup
 from train_throughput import forever_epochs, matrix_peak, prepared
 
 CONVOLUTION = {
@@ -71,10 +71,11 @@ class Bytes(TorchDispatchMode):
 
 def updates(setup: Setup) -> Iterator[Callable[[], object]]:
     """Updates to be made, each with its batch ready."""
-    optimizer, loss_fn = build_optimizer(setup), build_loss(setup)
+    optimizer, loss_fn = setup.learner().optimizer, setup.loss()
     setup.net.train()
-    for images, labels in forever_epochs(setup):
-        yield partial(training.train_step, setup.net, images, labels, loss_fn, optimizer, setup.hardware.autocast())
+    for batch in forever_epochs(setup):
+        autocast = setup.hardware.autocast()
+        yield partial(training.train_step, setup.net, batch, loss_fn, optimizer, autocast=autocast)
 
 
 def copy_peak(megabytes: int = 256, repeats: int = 7) -> float:

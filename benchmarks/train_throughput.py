@@ -34,8 +34,9 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from convatlas import models, training
+from convatlas.batch import Batch
 from convatlas.recipes.registry import recipe_for
-from convatlas.runs.prepare import Setup, build_loss, build_optimizer, prepare
+from convatlas.runs.prepare import Setup, prepare
 from convatlas.runs.training_data import TrainingData
 
 SIDES = ("defaults", "by hand", "convatlas")
@@ -97,7 +98,7 @@ def prepared(data: str, model: str, batch_size: int, allocator: bool) -> Setup:
     recipe = recipe_for(model).change(batch_size=batch_size, allocator=allocator)
     if models.entry(model).input[1] > 32:
         recipe = recipe.change(crop="random-resized")  # the same work as the tutorial's
-    return prepare(model, TrainingData(data), recipe, 0, None)
+    return prepare(model, TrainingData(data), recipe, 0)
 
 
 def defaults(setup: Setup) -> Iterator[int]:
@@ -120,7 +121,7 @@ def by_hand(setup: Setup) -> Iterator[int]:
     net = net.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
     criterion = nn.CrossEntropyLoss()
-    for inputs, labels in forever_epochs(setup):
+    for inputs, labels, _ in forever_epochs(setup):
         with torch.autocast("cpu", torch.bfloat16):
             logits = net(inputs)
         loss = criterion(logits.float(), labels)
@@ -131,14 +132,14 @@ def by_hand(setup: Setup) -> Iterator[int]:
 
 
 def convatlas(setup: Setup) -> Iterator[int]:
-    optimizer, loss_fn = build_optimizer(setup), build_loss(setup)
+    optimizer, loss_fn = setup.learner().optimizer, setup.loss()
     setup.net.train()
-    for images, labels in forever_epochs(setup):
-        training.train_step(setup.net, images, labels, loss_fn, optimizer, setup.hardware.autocast())
-        yield len(labels)
+    for batch in forever_epochs(setup):
+        training.train_step(setup.net, batch, loss_fn, optimizer, autocast=setup.hardware.autocast())
+        yield len(batch.images)
 
 
-def forever_epochs(setup: Setup) -> Iterator[tuple[Tensor, Tensor]]:
+def forever_epochs(setup: Setup) -> Iterator[Batch]:
     epoch = 0
     while True:
         yield from setup.batches.epoch(epoch)

@@ -32,6 +32,7 @@ from torch import Tensor, nn
 
 import convatlas as ca
 from convatlas import data, training
+from convatlas.batch import Batch
 from convatlas.data import Augment, Batches
 from convatlas.models import entry
 from convatlas.recipes.registry import recipe_for
@@ -145,7 +146,9 @@ def learn_by_heart(
     seen, hits, start = [], 0, time.process_time()
     while hits < PHOTOS and len(seen) < UPDATES and time.process_time() - start < limit_s:
         optim.set_lr(optimizer, lr * min(1.0, (len(seen) + 1) / WARM_UP))
-        result = training.train_step(net, images, labels, loss_fn, optimizer, hardware.autocast(), max_grad_norm=1.0)
+        result = training.train_step(
+            net, Batch(images, labels), loss_fn, optimizer, autocast=hardware.autocast(), max_grad_norm=1.0
+        )
         seen.append(float(result.loss))
         hits = int(result.hits)
         if not math.isfinite(seen[-1]) or (len(seen) == PATIENCE and min(seen) > PLATEAU):
@@ -225,11 +228,11 @@ def see_three_times(
     step, start = 0, time.process_time()
     for epoch in range(EPOCHS):
         seen = []
-        for images, labels in batches.epoch(epoch):
+        for batch in batches.epoch(epoch):
             progress = Progress(step, len(batches), EPOCHS * len(batches), [])
             optim.set_lr(optimizer, recipe.lr * schedule(progress))
             result = training.train_step(
-                net, images, labels, loss_fn, optimizer, hardware.autocast(), max_grad_norm=5.0
+                net, batch, loss_fn, optimizer, autocast=hardware.autocast(), max_grad_norm=5.0
             )
             seen.append(float(result.loss))
             step += 1
@@ -261,7 +264,7 @@ def see_three_times(
 def share_of_hits(net: nn.Module, batches: Batches, hardware: Hardware) -> float:
     net.eval()
     hits = images = 0
-    for pixels, labels in batches.epoch(0):
+    for pixels, labels, _ in batches.epoch(0):
         with hardware.autocast():
             logits = net(pixels)
         hits += int((logits.argmax(1) == labels).sum())
@@ -312,7 +315,7 @@ def main() -> None:
         "--limit-s", type=float, default=400.0, help="an attempt that takes more processor time is given up"
     )
     asked = parser.parse_intermixed_args()  # names may stand behind options
-    hardware = training.choose("cpu", asked.threads)
+    hardware = training.apply(training.choose("cpu", asked.threads))
     asked.record.parent.mkdir(parents=True, exist_ok=True)
     dataset = data.open_data(str(asked.data)) if asked.question == "cifar" else None
     for name in asked.names or subjects(1000 if dataset is None else 10):

@@ -22,10 +22,10 @@ from convatlas.errors import (
     UsageError,
 )
 from convatlas.recipes.registry import recipe_for
-from convatlas.runs.directory import only_one
+from convatlas.runs.directory import locked
 from convatlas.runs.evaluate import evaluate
 from convatlas.runs.lr_range import find_lr
-from convatlas.runs.prepare import prepare, rehearsed
+from convatlas.runs.prepare import TrialUpdates, prepare
 from convatlas.runs.run import Run
 from convatlas.runs.train import RunListener, resume, train
 from convatlas.runs.training_data import TrainingData
@@ -148,7 +148,7 @@ def test_a_second_process_is_kept_out_of_a_run(digits, tmp_path):
         except ConvAtlasError as error:
             problem.append(error)
 
-    with only_one(folder):
+    with locked(folder):
         thread = threading.Thread(target=second)
         thread.start()
         thread.join()
@@ -264,14 +264,15 @@ def test_no_filter_of_a_run_leaves_the_radius_its_recipe_sets(digits, tmp_path):
     assert held.config["recipe"]["filter_rms"] == 0.05
 
 
-def test_an_autoencoder_is_rehearsed_on_its_own_images(digits):
+def test_an_autoencoder_is_timed_and_tested_on_its_own_images(digits):
     """In the range test and in the trial of a long run too, the target is the image."""
     found = find_lr("autoencoder", digits, out=None, updates=20, threads=1)
     assert min(found.range.losses) < found.range.losses[0]
-    setup = prepare("autoencoder", digits, recipe_for("autoencoder").change(threads=1), 0, None)
-    assert float(rehearsed(setup, UpdateMode("fp32", channels_last=True))()) == pytest.approx(
-        found.range.losses[0], rel=0.1
-    )
+    setup = prepare("autoencoder", digits, recipe_for("autoencoder").change(threads=1), 0)
+    own_batches = setup.of_this_rank(setup.batches)
+    trial = TrialUpdates(setup.net, setup.recipe, setup.batches, own_batches, setup.loss(), None, setup.hardware)
+    update = trial.in_mode(UpdateMode("fp32", channels_last=True))
+    assert float(update()) == pytest.approx(found.range.losses[0], rel=0.1)
 
 
 def test_patience_ends_a_run_early_and_says_how_long_it_was(digits, tmp_path):

@@ -67,11 +67,15 @@ def app() -> None:
 
 
 def complain(error: ConvAtlasError) -> None:
-    """Say on stderr what went wrong; of several processes, number 0 says what befell all, each other its own."""
+    """Print an error on stderr. Of several processes, rank 0 prints an error of all, and another rank only its own."""
     number = process_number()
     if not number:
         click.echo(f"convatlas: {translated(error)}", err=True)
-    elif not error.of_all and "torch.distributed" in sys.modules and sys.modules["torch.distributed"].is_initialized():
+    elif (
+        not error.raised_on_all_ranks
+        and "torch.distributed" in sys.modules
+        and sys.modules["torch.distributed"].is_initialized()
+    ):
         click.echo(
             f"convatlas: rank {number}: {translated(error)}", err=True
         )  # before they had joined, all said the same

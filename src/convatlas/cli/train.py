@@ -138,7 +138,7 @@ def command(
             if find_lr:
                 _find_lr(model, training_data, chosen, seed, out, download, as_json)
                 return
-            setup = prepare(model, training_data, chosen, seed, None, download=download)
+            setup = prepare(model, training_data, chosen, seed, download=download)
             for name, value in header(setup).items():
                 click.echo(f"{units.rjust(translated(name), 12)}  {translated(value)}")
             return

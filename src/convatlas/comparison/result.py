@@ -11,6 +11,7 @@ from convatlas import units
 from convatlas.comparison.budget import Budget
 from convatlas.comparison.measure import Latency, Memory
 from convatlas.comparison.statistics import Accuracy, Difference
+from convatlas.message import Message, joined
 
 
 @dataclass(frozen=True)
@@ -95,16 +96,24 @@ class Failure:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The advice: ``model`` is None when nothing fits the budget.
+    """The recommended network; ``model`` is None if no network fits the budget.
+
+    ``answer`` is a sentence, ``reasons`` are further sentences, and ``why`` is all of them.
 
     ``ties`` are the networks that cannot be told apart from the most accurate one (which is among them when it is not
     the one recommended). ``differences`` are the tests it rests on: the most accurate network against each other.
     """
 
     model: str | None
-    why: str
+    answer: Message
+    reasons: tuple[Message, ...] = ()
     ties: tuple[str, ...] = ()
     differences: tuple[Difference, ...] = ()
+
+    @property
+    def why(self) -> Message:
+        """The answer and its reasons."""
+        return joined((self.answer, *self.reasons), " ")
 
     def to_dict(self) -> dict[str, Any]:
         return {"model": self.model, "why": self.why, "ties": list(self.ties)}

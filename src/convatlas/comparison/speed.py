@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.arithmetic import summarize
+from convatlas.batch import Batch
 from convatlas.evaluation import eval_mode
 from convatlas.message import Message
 from convatlas.models import create_model, entry
@@ -49,10 +50,6 @@ class Times:
     """Wall time of single calls, in seconds, in the order they were made."""
 
     samples_s: tuple[float, ...]
-
-    @property
-    def median_s(self) -> float:
-        return float(np.median(self.samples_s))
 
     def rate(self, amount: float) -> dict[str, float]:
         """What is done a second where a call does ``amount``: the median, and what 8 of 10 calls lie between."""
@@ -109,7 +106,8 @@ class NetworkSpeed:
 
     def share(self, machine: MachineSpeed, precision: str) -> float:
         """Of the rate of a large matrix product in that precision, what training reaches. Derived."""
-        return 6 * self.macs * self.batch_size / self.training.median_s / machine.flops_per_s(precision)["median"]
+        images_per_s = self.training.rate(self.batch_size)["median"]
+        return 6 * self.macs * images_per_s / machine.flops_per_s(precision)["median"]
 
 
 @dataclass(frozen=True)
@@ -191,24 +189,25 @@ class TimedNetwork:
         self.batch_size = batch_size or usual
         self._net = hardware.place(create_model(name, image_size=self.input[1]))
         self.macs = line.macs if self.input == line.input else summarize(self._net, self.input).totals.macs
-        self._images = torch.randn(self.batch_size, *self.input).to(hardware.device)
+        images = torch.randn(self.batch_size, *self.input).to(hardware.device)
+        targets = images
         self._autocast = hardware.autocast
         self._loss: Loss = cross_entropy() if line.num_classes else mean_squared_error()
-        self._targets = self._images
         if line.num_classes:
-            self._targets = torch.randint(line.num_classes, (self.batch_size,)).to(hardware.device)
+            targets = torch.randint(line.num_classes, (self.batch_size,)).to(hardware.device)
+        self._batch = Batch(images, targets)
         # at learning rate 0 an update costs what it always costs, and the weights stay finite however many are made
         self._optimizer = torch.optim.SGD(self._net.parameters(), lr=0.0, momentum=0.9, weight_decay=1e-4, fused=True)
 
     def update(self) -> None:
         self._net.train()
-        train_step(self._net, self._images, self._targets, self._loss, self._optimizer, self._autocast())
+        train_step(self._net, self._batch, self._loss, self._optimizer, autocast=self._autocast())
 
     def infer(self) -> None:
-        inferred(self._net, self._images, self._autocast())
+        inferred(self._net, self._batch.images, self._autocast())
 
     def infer_one(self) -> None:
-        inferred(self._net, self._images[:1], self._autocast())
+        inferred(self._net, self._batch.images[:1], self._autocast())
 
 
 def inferred(net: nn.Module, images: Tensor, autocast: AbstractContextManager[Any]) -> None:
