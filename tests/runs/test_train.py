@@ -226,6 +226,12 @@ def test_a_time_budget_sets_the_epochs_before_the_run_and_writes_them_down(digit
     assert run.config["recipe"]["epochs"] == run.result["epochs"] == len(run.epochs())
 
 
+def test_a_time_budget_of_the_rule_of_1998_times_updates_with_its_curvature(digits, tmp_path):
+    recipe = recipe_for("lenet5", "paper")
+    run = train("lenet5", digits, recipe, out=tmp_path, time_s=0.1, threads=1)
+    assert run.config["recipe"]["epochs"] == run.result["epochs"] >= 1
+
+
 def test_without_validation_all_images_are_trained_on_and_the_last_weights_kept(tmp_path):
     run = train("lenet5", "digits", recipe_for("lenet5", "paper").change(epochs=1), out=tmp_path, threads=1)
     assert run.result["val_top1"] is None

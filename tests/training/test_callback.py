@@ -51,6 +51,12 @@ def test_a_checkpoint_restores_every_callback():
     tensors, scalars = checkpoint.pack(Learner(nets[0], optimizers[0], [before]))
     checkpoint.unpack(tensors, scalars, Learner(nets[1], optimizers[1], [after]))
     assert all(torch.equal(tensor, after.average[name]) for name, tensor in before.average.items())
+
+    again = WeightAverage(nets[1], decay=0.9)  # a checkpoint of version 0.1.0, which had another word
+    old = {name.replace("callback.", "companion."): tensor for name, tensor in tensors.items()}
+    old_scalars = {"optimizer": scalars["optimizer"], "companions": scalars["callbacks"]}
+    checkpoint.unpack(old, old_scalars, Learner(nets[1], optimizers[1], [again]))
+    assert all(torch.equal(tensor, again.average[name]) for name, tensor in before.average.items())
     with pytest.raises(CheckpointError, match=r"written with the callbacks ema, and this run has none"):
         checkpoint.unpack(tensors, scalars, Learner(nets[1], optimizers[1]))
 

@@ -82,6 +82,8 @@ def build(
         optimizer = Muon(groups, lr=lr, momentum=momentum, eps=eps or 1e-8)
     else:
         raise RecipeError("optimizer {name!r} is not known. Known: sgd, adamw, rmsprop, muon.", name=name)
+    if name == "sgd":
+        optimizer.register_step_pre_hook(start_missing_momentum)
     if any(group.get("l1") for group in groups):
         optimizer.register_step_pre_hook(penalise_l1)
     return optimizer
@@ -91,6 +93,20 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Set the learning rate of every group to ``lr``, times its ``lr_scale`` if it has one."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group.get("lr_scale", 1.0)
+
+
+def start_missing_momentum(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    """Set the momentum of parameters with their first gradient to 0, where others of their group have a momentum.
+
+    This happens when a part is unfrozen, and when stochastic depth kept a branch for the first time. torch's fused SGD
+    (2.13) fails on such a group.
+    """
+    for group in optimizer.param_groups:
+        parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+        missing = [p for p in parameters if optimizer.state.get(p, {}).get("momentum_buffer") is None]
+        if group["momentum"] and 0 < len(missing) < len(parameters):
+            for parameter in missing:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 @torch.no_grad()
