@@ -24,6 +24,7 @@ from matplotlib.ticker import PercentFormatter
 import convatlas as ca
 from convatlas.models import card
 from convatlas.recipes.registry import recipe_for
+from convatlas.runs.options import RunOptions
 from convatlas.runs.run import Run
 from convatlas.runs.training_data import TrainingData
 from convatlas.visualization.plots import Curve, error_curves
@@ -45,8 +46,9 @@ def trained(name: str, training_data: TrainingData, out: Path, args: argparse.Na
                 f"{begun[-1]} is a run of {asked} epochs; pass --epochs {asked}, or another folder --runs."
             )
         return ca.resume(begun[-1])
-    recipe = recipe_for(name, "paper").change(epochs=args.epochs, threads=args.threads, precision=args.precision)
-    return ca.train(name, training_data, recipe, seed=args.seed, out=out)
+    recipe = recipe_for(name, "paper").change(epochs=args.epochs)
+    options = RunOptions(threads=args.threads, precision=args.precision)
+    return ca.train(name, training_data, recipe, options=options, seed=args.seed, out=out)
 
 
 def record(name: str, run: Run) -> dict[str, Any]:
@@ -62,8 +64,8 @@ def record(name: str, run: Run) -> dict[str, Any]:
         "updates": epochs[-1]["step"],
         "printed_updates": PRINTED_UPDATES,
         "split": config["data"]["split"],
-        "precision": config["recipe"]["precision"],
-        "threads": config["recipe"]["threads"],
+        "precision": config["options"]["precision"],
+        "threads": config["options"]["threads"],
         "torch": run.environment["torch"],
         "curve": [
             {

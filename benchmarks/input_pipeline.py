@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from convatlas.data import (
-    Augment,
+    Augmentation,
     Batches,
     Dataset,
     ImageStore,
@@ -113,7 +113,13 @@ def arrays(data: Dataset, rounds: int, device: str) -> dict[str, float]:
     store, train = load_images(data, rule), np.flatnonzero(data.parts != "test")
     rule = rule.with_stats(*channel_stats(store, train))
     batches = Batches(
-        store, data.labels, train, batch_size=BATCH_SIZE, rule=rule, augment=Augment(pad=4, flip=True), device=device
+        store,
+        data.labels,
+        train,
+        batch_size=BATCH_SIZE,
+        rule=rule,
+        augment=Augmentation(pad=4, flip="on"),
+        device=device,
     )
     pillow = PillowImages(data, rule.size[0], train[:10_000])
     taken: dict[str, list[float]] = {}
@@ -137,7 +143,7 @@ def files(data: Dataset, rounds: int, device: str, processes: bool = True) -> di
     def epoch_of(store: ImageStore, epoch: int) -> float:
         batches = Batches(
             store, data.labels, everything, batch_size=BATCH_SIZE, device=device,
-            augment=Augment(random_resized=(0.08, 1.0), flip=True),
+            augment=Augmentation(crop="random-resized", crop_area=(0.08, 1.0), flip="on"),
         )  # fmt: skip
         return images_per_s(batches.epoch(epoch), len(everything), device)
 

@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from convatlas import models, training
 from convatlas.batch import Batch
 from convatlas.recipes.registry import recipe_for
+from convatlas.runs.options import RunOptions
 from convatlas.runs.prepare import prepare
 from convatlas.runs.training_data import TrainingData
 from convatlas.training import Hardware, Learner, Plan, losses, schedule
@@ -98,8 +99,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
 
-    recipe = recipe_for("lenet5@modern").change(batch_size=128, threads=options.threads)
-    setup = prepare("lenet5@modern", TrainingData("digits"), recipe, 0)
+    recipe = recipe_for("lenet5@modern").change(batch_size=128)
+    setup = prepare("lenet5@modern", TrainingData("digits"), recipe, 0, options=RunOptions(threads=options.threads))
     twins = {name: setup.learner(copy.deepcopy(setup.net)) for name in ("by hand", "by hand again")}
     by_hand = {name: hand_written(twin.net, twin.optimizer, setup.hardware) for name, twin in twins.items()}
     clock = time.thread_time if options.threads == 1 else time.perf_counter

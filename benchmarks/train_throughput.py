@@ -36,6 +36,7 @@ from torch.utils.data import Dataset as TorchDataset
 from convatlas import models, training
 from convatlas.batch import Batch
 from convatlas.recipes.registry import recipe_for
+from convatlas.runs.options import RunOptions
 from convatlas.runs.prepare import Setup, prepare
 from convatlas.runs.training_data import TrainingData
 
@@ -95,10 +96,10 @@ def forever(batches: Any) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def prepared(data: str, model: str, batch_size: int, allocator: bool) -> Setup:
-    recipe = recipe_for(model).change(batch_size=batch_size, allocator=allocator)
+    recipe = recipe_for(model).change(batch_size=batch_size)
     if models.entry(model).input[1] > 32:
         recipe = recipe.change(crop="random-resized")  # the same work as the tutorial's
-    return prepare(model, TrainingData(data), recipe, 0)
+    return prepare(model, TrainingData(data), recipe, 0, options=RunOptions(allocator=allocator))
 
 
 def defaults(setup: Setup) -> Iterator[int]:

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 import convatlas as ca
 from convatlas import data, training
 from convatlas.batch import Batch
-from convatlas.data import Augment, Batches
+from convatlas.data import Augmentation, Batches
 from convatlas.models import entry
 from convatlas.recipes.registry import recipe_for
 from convatlas.runs.prepare import build_schedule
@@ -209,7 +209,7 @@ def see_three_times(
         train,
         batch_size=recipe.batch_size,
         rule=rule,
-        augment=Augment(flip=True),
+        augment=Augmentation(pad=0, flip="on"),
         drop_last=True,
     )
     held_out = Batches(store, dataset.labels, test, batch_size=250, rule=rule, shuffle=False)

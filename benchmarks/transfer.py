@@ -47,7 +47,6 @@ def recipe_of(arm: str, lr: float, args: argparse.Namespace) -> Recipe:
         epochs=args.epochs,
         min_updates=0,
         image_size=args.image_size,
-        threads=args.threads,
         validation_images=0,
         keep="last",
         lr=lr,
@@ -59,7 +58,7 @@ def recipe_of(arm: str, lr: float, args: argparse.Namespace) -> Recipe:
 
 def measured(arm: str, lr: float, seed: int, training_data: TrainingData, args: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as out:
-        run = ca.train(NETWORK, training_data, recipe_of(arm, lr, args), seed=seed, out=out)
+        run = ca.train(NETWORK, training_data, recipe_of(arm, lr, args), seed=seed, out=out, threads=args.threads)
         result, epochs, config = run.result, run.epochs(), run.config
     assert result is not None
     return {
@@ -77,8 +76,8 @@ def measured(arm: str, lr: float, seed: int, training_data: TrainingData, args: 
         "image_size": config["run"]["image_size"],
         "starts_from": config.get("start", {}).get("said"),
         "recipe": {name: config["recipe"].get(name) for name in SAID},
-        "precision": config["recipe"]["precision"],
-        "threads": config["recipe"]["threads"],
+        "precision": config["options"]["precision"],
+        "threads": config["options"]["threads"],
         "torch": torch.__version__,
     }
 

@@ -16,6 +16,10 @@ settings.load_profile("convatlas")
 SHARED = Path(os.environ.get("CONVATLAS_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--renew", action="store_true", help="write the files of tests/golden/expected anew")
+
+
 def shared_path(relative: str) -> Path:
     path = SHARED / relative
     if not path.exists():

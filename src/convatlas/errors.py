@@ -76,7 +76,11 @@ class ShapeError(UsageError):
 
 
 class RecipeError(UsageError):
-    """Settings that contradict each other or are out of range."""
+    """Settings that contradict each other or are out of range; ``settings`` names them."""
+
+    def __init__(self, message: str, /, *, settings: Iterable[str] = (), **values: object) -> None:
+        self.settings = tuple(settings)
+        super().__init__(message, **values)
 
 
 class DataError(ConvAtlasError):

@@ -90,7 +90,7 @@ def test_the_picture_is_of_the_batch_that_training_sees(convatlas, tmp_path):
     wishes = ["--model", "lenet5", "--config", str(tmp_path / "mine.toml"), "--pad", "3", "--cutout", "5"]
     code, _, err = convatlas("data", "digits", "--show-batch", str(tmp_path / "batch.png"), *wishes)
     assert code == 0
-    assert "pad 3, flip, cutout 5" in err
+    assert "pad 3, flip on, cutout 5" in err
     recipe = recipe_for("lenet5").change(flip="on", batch_size=8, pad="3", cutout=5)
     training_data = TrainingData("digits", split=make_split(open_data("digits")))
     rule, store = training_data.prepared(entry("lenet5"), recipe)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from convatlas.cli import main
+from convatlas.runs.configuration import ALL_SETTINGS
 from convatlas.training import checkpoint
 
 
@@ -66,9 +67,27 @@ def test_print_config_says_where_each_value_came_from(capsys, tmp_path, monkeypa
     config.write_text("weight_decay = 0.001\n")
     code, out, _ = run(capsys, "train", "resnet20_cifar", "--lr", "0.3", "--config", str(config), "--print-config")
     assert code == 0
-    where = {line.split()[0]: line.rsplit("# ", 1)[1] for line in out.splitlines()[1:]}
+    where = {line.split()[0]: line.rsplit("# ", 1)[1] for line in out.splitlines()[1:] if " = " in line}
     assert (where["lr"], where["momentum"], where["weight_decay"]) == ("flag", "environment", "file")
-    assert where["batch_size"] == "default"
+    assert where["batch_size"] == where["device"] == "default"
+    assert "# threads is not set" in out
+
+
+def test_a_flag_by_its_former_name_works_with_a_notice(capsys):
+    code, out, err = run(capsys, "train", "mlp", "--pixels", "standard", "--print-config")
+    assert code == 0
+    assert 'normalization = "standard"' in out
+    assert err == "pixels is now called normalization; the old name works in this version only.\n"
+    assert "--pixels" not in run(capsys, "train", "--help")[1]
+
+
+def test_every_setting_has_a_flag_in_help_under_its_group(capsys):
+    _, out, _ = run(capsys, "train", "--help")
+    sections = out.split("\n\n")
+    machine = next(section for section in sections if section.startswith("Run, machine:"))
+    assert all(flag in machine for flag in ("--threads", "--precision", "--no-allocator"))
+    flags = {each.flag for name, each in ALL_SETTINGS.items() if name != "schedule_settings"}
+    assert all(f"{flag} " in out or f"{flag}\n" in out for flag in flags if not flag.startswith("--no-"))
 
 
 def test_a_learning_rate_that_diverges_ends_the_run_and_the_last_good_checkpoint_is_kept(capsys, tmp_path):

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
+from convatlas.data import Augmentation, Preprocessing, geometry
 from convatlas.data import augment as room
-from convatlas.data.augment import Augment, Draws
+from convatlas.data.keyed import Draws
 from convatlas.data.threads import for_each
-from convatlas.errors import UsageError
+from convatlas.errors import RecipeError
 
 
 def noise(n: int, height: int, width: int, channels: int = 3) -> torch.Tensor:
@@ -60,7 +61,7 @@ def test_the_gather_is_the_loop(n, height, width, channels, pad, seed, data):
         background = None  # mirrored at the edge
     expected = loop_crop_and_flip(pixels, size, top, left, mirrored, pad, background)
     before = pixels.clone()
-    gathered = room.crop_and_flip(pixels, size, top, left, mirrored, pad, background)
+    gathered = geometry.crop_and_flip(pixels, size, top, left, mirrored, pad, background)
     assert np.array_equal(gathered.numpy(), expected)
     assert torch.equal(pixels, before)  # the resident images stay as they are
 
@@ -70,17 +71,25 @@ def test_both_ways_of_gathering_are_one(monkeypatch):
     pixels = noise(5, 9, 9)
     top, left = torch.tensor([0, 1, 2, 3, 2]), torch.tensor([3, 0, 1, 2, 2])
     windows = pixels.unfold(1, 6, 1).unfold(2, 6, 1).permute(0, 1, 2, 4, 5, 3)
-    assert torch.equal(room._windows(pixels, (6, 6), top, left), windows[torch.arange(5), top, left])
+    assert torch.equal(geometry._windows(pixels, (6, 6), top, left), windows[torch.arange(5), top, left])
 
 
 @pytest.mark.parametrize(
     "augment",
     [
-        Augment(pad=2, flip=True),
-        Augment(alternating_flip=True, cutout=3),
-        Augment(shift=0.1, rotate=20, scale=(0.8, 1.2), flip=True),
-        Augment(scale_jitter=(9, 14), flip=True),
-        Augment(random_resized=(0.3, 1.0), brightness=0.3, contrast=0.3, saturation=0.3, hue=0.2),
+        Augmentation(pad=2, flip="on"),
+        Augmentation(pad=0, flip="alternating", cutout=3),
+        Augmentation(pad=0, shift=0.1, rotate=20, scale=(0.8, 1.2), flip="on"),
+        Augmentation(crop="scale-jitter", crop_scale=(9, 14), flip="on"),
+        Augmentation(
+            crop="random-resized",
+            crop_area=(0.3, 1.0),
+            brightness=0.3,
+            contrast=0.3,
+            saturation=0.3,
+            hue=0.2,
+            flip="off",
+        ),
     ],
 )
 def test_an_image_looks_the_same_in_any_batch(augment):
@@ -89,10 +98,10 @@ def test_an_image_looks_the_same_in_any_batch(augment):
     def look(rows: list[int]) -> torch.Tensor:
         draws = Draws(0, 5, samples[rows])
         if augment.affine:
-            matrix = room.affine_boxes(augment, draws, (10, 10), (8, 8))
-            images = room.sample_affine(unit(pixels[rows]), matrix, (8, 8), background.float())
+            matrix = geometry.affine_boxes(augment, draws, (10, 10), (8, 8))
+            images = geometry.sample_affine(unit(pixels[rows]), matrix, (8, 8), background.float())
         else:
-            images = unit(room.random_crop(pixels[rows], (8, 8), augment, draws, background))
+            images = unit(geometry.random_crop(pixels[rows], (8, 8), augment, draws, background))
         images = room.jitter_colour(images, augment, draws)
         return room.cut_out(images, augment.cutout, draws)
 
@@ -104,18 +113,18 @@ def test_an_image_looks_the_same_in_any_batch(augment):
 
 def test_alternating_flip_mirrors_every_image_in_every_second_epoch():
     samples = torch.arange(200)
-    mirrored = [room.flips(Augment(alternating_flip=True), Draws(0, epoch, samples)) for epoch in range(4)]
+    mirrored = [geometry.flips(Augmentation(pad=0, flip="alternating"), Draws(0, epoch, samples)) for epoch in range(4)]
     assert torch.equal(mirrored[0], ~mirrored[1])
     assert torch.equal(mirrored[0], mirrored[2])
     assert 60 < int(mirrored[0].sum()) < 140
 
 
 def test_an_affine_that_only_crops_and_flips_is_the_gather():
-    augment, pixels, draws = Augment(pad=2, flip=True), noise(8, 12, 12), Draws(1, 2, torch.arange(8))
+    augment, pixels, draws = Augmentation(pad=2, flip="on"), noise(8, 12, 12), Draws(1, 2, torch.arange(8))
     background = torch.tensor([10, 20, 30], dtype=torch.uint8)
-    gathered = room.random_crop(pixels, (12, 12), augment, draws, background)
-    matrix = room.affine_boxes(augment, draws, (12, 12), (12, 12))
-    sampled = room.sample_affine(pixels.permute(0, 3, 1, 2).float(), matrix, (12, 12), background.float())
+    gathered = geometry.random_crop(pixels, (12, 12), augment, draws, background)
+    matrix = geometry.affine_boxes(augment, draws, (12, 12), (12, 12))
+    sampled = geometry.sample_affine(pixels.permute(0, 3, 1, 2).float(), matrix, (12, 12), background.float())
     assert torch.allclose(sampled, gathered.permute(0, 3, 1, 2).float(), atol=0.05)
 
 
@@ -126,8 +135,10 @@ def test_rotation_is_pillows(degrees, monkeypatch):
     monkeypatch.setattr(
         Draws, "symmetric", lambda self, use, limit: torch.full((1,), degrees * (use == "rotate") * 1.0)
     )
-    matrix = room.affine_boxes(Augment(rotate=180), Draws(0, 0, torch.arange(1)), (41, 41), (41, 41))
-    turned = room.sample_affine(pixels.permute(0, 3, 1, 2).float(), matrix, (41, 41), torch.zeros(3))
+    matrix = geometry.affine_boxes(
+        Augmentation(pad=0, rotate=180, flip="off"), Draws(0, 0, torch.arange(1)), (41, 41), (41, 41)
+    )
+    turned = geometry.sample_affine(pixels.permute(0, 3, 1, 2).float(), matrix, (41, 41), torch.zeros(3))
     expected = np.asarray(smooth.rotate(degrees, Image.Resampling.BILINEAR)).astype(np.float32)
     disc = np.hypot(*np.mgrid[-20:21, -20:21]) < 17  # away from the edge, where the two fill differently
     difference = np.abs(turned[0].permute(1, 2, 0).numpy() - expected)[disc]
@@ -137,8 +148,11 @@ def test_rotation_is_pillows(degrees, monkeypatch):
 
 @pytest.mark.parametrize(("area", "count"), [((0.25, 0.25), 50), ((0.08, 1.0), 500)])
 def test_random_resized_boxes_lie_inside_and_have_the_area_and_the_aspect(area, count):
-    top, left, height, width = room.boxes(
-        Augment(random_resized=area), Draws(0, 0, torch.arange(count)), (600, 500), (32, 32)
+    top, left, height, width = geometry.boxes(
+        Augmentation(crop="random-resized", crop_area=area, flip="off"),
+        Draws(0, 0, torch.arange(count)),
+        (600, 500),
+        (32, 32),
     )
     assert bool((top >= 0).all())
     assert bool((left >= 0).all())
@@ -152,9 +166,13 @@ def test_random_resized_boxes_lie_inside_and_have_the_area_and_the_aspect(area, 
 
 
 def test_a_random_resized_crop_is_pillows_resize_of_the_box():
-    pixels, augment, draws = noise(6, 40, 50), Augment(random_resized=(0.2, 1.0)), Draws(0, 0, torch.arange(6))
-    fitted = room.random_crop(pixels, (24, 20), augment, draws, torch.zeros(3, dtype=torch.uint8))
-    for image, crop, *box in zip(pixels, fitted, *room.boxes(augment, draws, (40, 50), (24, 20)), strict=True):
+    pixels, augment, draws = (
+        noise(6, 40, 50),
+        Augmentation(crop="random-resized", crop_area=(0.2, 1.0), flip="off"),
+        Draws(0, 0, torch.arange(6)),
+    )
+    fitted = geometry.random_crop(pixels, (24, 20), augment, draws, torch.zeros(3, dtype=torch.uint8))
+    for image, crop, *box in zip(pixels, fitted, *geometry.boxes(augment, draws, (40, 50), (24, 20)), strict=True):
         top, left, height, width = map(int, box)
         boxed = Image.fromarray(image[top : top + height, left : left + width].contiguous().numpy())
         expected = np.asarray(boxed.resize((20, 24), Image.Resampling.BILINEAR)).astype(int)
@@ -168,13 +186,13 @@ def test_large_images_are_cut_one_at_a_time_and_are_the_gather(threads):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        cut = room.random_crop(pixels, (66, 64), Augment(flip=True), draws, background, rows)
+        cut = geometry.random_crop(pixels, (66, 64), Augmentation(pad=0, flip="on"), draws, background, rows)
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
-    top, left, *_ = room.boxes(Augment(), draws, (80, 75), (66, 64))
-    mirrored = room.flips(Augment(flip=True), draws)
-    expected = room.crop_and_flip(pixels[rows], (66, 64), top, left, mirrored, 0, background)
+    top, left, *_ = geometry.boxes(Augmentation(pad=0, flip="off"), draws, (80, 75), (66, 64))
+    mirrored = geometry.flips(Augmentation(pad=0, flip="on"), draws)
+    expected = geometry.crop_and_flip(pixels[rows], (66, 64), top, left, mirrored, 0, background)
     assert mirrored.any()
     assert not mirrored.all()
     assert torch.equal(cut, expected)
@@ -204,9 +222,14 @@ def test_what_fails_in_a_thread_fails_here():
 def test_a_device_samples_the_boxes_that_the_cpu_resizes():
     smooth = Image.fromarray(noise(1, 4, 4)[0].numpy()).resize((40, 40), Image.Resampling.BICUBIC)
     pixels = torch.from_numpy(np.asarray(smooth).copy())[None].repeat(6, 1, 1, 1)
-    box = room.boxes(Augment(random_resized=(0.1, 0.3)), Draws(0, 0, torch.arange(6)), (40, 40), (30, 30))
-    sampled = room.sample_boxes(pixels, (30, 30), *box).float()
-    resized = room.cut_each(pixels, torch.arange(6), (30, 30), box, torch.zeros(6, dtype=torch.bool)).float()
+    box = geometry.boxes(
+        Augmentation(crop="random-resized", crop_area=(0.1, 0.3), flip="off"),
+        Draws(0, 0, torch.arange(6)),
+        (40, 40),
+        (30, 30),
+    )
+    sampled = geometry.sample_boxes(pixels, (30, 30), *box).float()
+    resized = geometry.cut_each(pixels, torch.arange(6), (30, 30), box, torch.zeros(6, dtype=torch.bool)).float()
     difference = (sampled - resized).abs()
     assert float(difference[:, 2:-2, 2:-2].max()) < 1.5  # at the rim a resize stops at the box, a sampler looks beyond
 
@@ -289,7 +312,9 @@ def test_erased_boxes_and_their_noise_belong_to_the_image():
 def test_a_jittered_scale_takes_windows_of_the_image_scaled_to_s():
     """VGG: a 224 window of an image scaled to S = 256..512 is a box of 224 / S of the stored image."""
     draws = Draws(0, 0, torch.arange(400))
-    top, left, height, width = room.boxes(Augment(scale_jitter=(256, 512)), draws, (384, 384), (224, 224))
+    top, left, height, width = geometry.boxes(
+        Augmentation(crop="scale-jitter", crop_scale=(256, 512), flip="off"), draws, (384, 384), (224, 224)
+    )
     assert torch.equal(height, width)
     assert int(height.min()) >= round(224 * 384 / 512)
     assert int(height.max()) <= round(224 * 384 / 256)
@@ -302,7 +327,7 @@ def test_a_jittered_scale_takes_windows_of_the_image_scaled_to_s():
 
 def test_mixup_mixes_pixels_and_labels_by_the_same_share():
     images, labels = torch.stack([torch.full((3, 4, 4), float(k)) for k in range(4)]), torch.arange(4)
-    mixed, shares = room.mix(images, labels, Augment(mixup=1.0), classes=4, stream=11)
+    mixed, shares = room.mix(images, labels, Augmentation(pad=0, mixup=1.0, flip="off"), classes=4, stream=11)
     assert torch.allclose(shares.sum(1), torch.ones(4))
     assert torch.allclose(mixed[:, 0, 0, 0], shares @ torch.arange(4.0))
 
@@ -310,7 +335,7 @@ def test_mixup_mixes_pixels_and_labels_by_the_same_share():
 def test_cutmix_labels_are_the_shares_of_the_area():
     images, labels = torch.stack([torch.full((1, 8, 8), float(k)) for k in range(4)]), torch.arange(4)
     for stream in range(20):
-        mixed, shares = room.mix(images, labels, Augment(cutmix=1.0), classes=4, stream=stream)
+        mixed, shares = room.mix(images, labels, Augmentation(pad=0, cutmix=1.0, flip="off"), classes=4, stream=stream)
         own = (mixed[:, 0] == labels[:, None, None]).float().mean((1, 2))
         assert torch.allclose(shares[torch.arange(4), labels], own, atol=1e-6)
     assert torch.equal(images[:, 0, 0, 0], torch.arange(4.0))  # the batch that went in stays
@@ -319,18 +344,54 @@ def test_cutmix_labels_are_the_shares_of_the_area():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"pad": -1}, "pad is -1"),
-        ({"flip": True, "alternating_flip": True}, "exclude each other"),
-        ({"hue": 0.7}, r"hue is 0\.7"),
-        ({"scale": (1.2, 0.8)}, "scale is"),
-        ({"random_resized": (0.0, 1.0)}, "random_resized is"),
-        ({"mixup": -1.0}, "mixup is"),
-        ({"aspect": (0, 1)}, "aspect is"),
-        ({"erasing": 1.5}, r"erasing is 1\.5"),
-        ({"random_resized": (0.1, 1), "scale_jitter": (256, 512)}, "exclude each other"),
-        ({"random_resized": (0.1, 1), "pad": 4}, "pad has no meaning"),
+        ({"pad": -1}, "pad = -1: at least 0"),
+        ({"pad": "four"}, "pad = 'four': an int or auto was expected"),
+        ({"flip": True}, "flip = True: a value of type str"),
+        ({"hue": 0.7}, r"hue = 0\.7: at most 0\.5"),
+        ({"scale": (1.2, 0.8)}, "two numbers were expected, the smaller first"),
+        ({"crop": "random-resized", "crop_area": (0.0, 1.0)}, r"crop_area = 0\.0: it must be above 0"),
+        ({"mixup": -1.0}, "mixup = -1.0: at least 0"),
+        ({"crop": "random-resized", "crop_ratio": (0, 1)}, "crop_ratio = 0: it must be above 0"),
+        ({"erasing": 1.5}, r"erasing = 1\.5: at most 1"),
+        ({"crop": "scale-jitter", "crop_area": (0.1, 1)}, "belongs to crop random-resized, and crop is scale-jitter"),
+        ({"crop": "random-resized", "pad": 4}, "pad = 4 belongs to crop pad"),
     ],
 )
 def test_augmentations_that_cannot_be(values, message):
-    with pytest.raises(UsageError, match=message):
-        Augment(**values)
+    with pytest.raises(RecipeError, match=message) as refused:
+        Augmentation(**values)
+    assert refused.value.settings[0] in values
+
+
+@pytest.mark.parametrize(
+    ("channels", "given", "expected"),
+    [
+        (3, {}, {"pad": 2, "flip": "alternating"}),
+        (1, {}, {"pad": 2, "flip": "off"}),  # a mirrored digit is no digit
+        (1, {"flip": "on", "pad": 0}, {"pad": 0, "flip": "on"}),
+        (3, {"flip": "off", "pad": "4"}, {"pad": 4, "flip": "off"}),
+        (3, {"crop": "random-resized"}, {"pad": 0, "flip": "alternating"}),
+    ],
+)
+def test_auto_follows_the_images_and_what_is_definite_stays(channels, given, expected):
+    preprocessing = Preprocessing(size=(32, 32), channels=channels)
+    resolved = Augmentation(**given).resolved_for(preprocessing)
+    assert {name: getattr(resolved, name) for name in expected} == expected
+    assert resolved.resolved_for(preprocessing) == resolved
+
+
+def test_images_stored_larger_than_the_input_are_not_padded():
+    assert Augmentation().resolved_for(Preprocessing(size=(32, 32), channels=3, margin=256 / 224)).pad == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"pad_with": "reflection", "pad": 8}, "gives fewer than pad = 8; lower pad"),
+        ({"pad_with": "reflection", "pad": 2, "rotate": 5}, "cannot be combined with shift, rotate or scale"),
+        ({"crop": "scale-jitter", "crop_scale": (4, 9)}, "crop_scale begins at 4 pixels, and the input has 8"),
+    ],
+)
+def test_crops_that_the_images_do_not_allow_are_refused(given, message):
+    with pytest.raises(RecipeError, match=message):
+        Augmentation(**given).resolved_for(Preprocessing(size=(8, 8), channels=3))

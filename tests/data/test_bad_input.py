@@ -142,10 +142,11 @@ def test_shared_memory_is_not_needed(class_folders):
     """DataLoaders pass batches through /dev/shm, which containers keep at 64 MB; the decoding processes use pipes."""
     program = """
         import sys
-        from convatlas.data import Augment, Batches, Preprocessing, load_images, open_data
+        from convatlas.data import Augmentation, Batches, Preprocessing, load_images, open_data
         data = open_data(sys.argv[1])
         store = load_images(data, Preprocessing((200, 200), 3), workers=2)
-        batches = Batches(store, data.labels, range(len(data)), batch_size=64, augment=Augment(random_resized=(0.1, 1)))
+        augment = Augmentation(crop="random-resized", crop_area=(0.1, 1))
+        batches = Batches(store, data.labels, range(len(data)), batch_size=64, augment=augment)
         print(sum(len(batch.targets) for batch in batches.epoch(0)))
     """
     done = run_on_small_disk(Path("/dev/shm"), "4k", program, str(class_folders({"a": 60, "b": 60})))

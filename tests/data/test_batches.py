@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convatlas.data import (
-    Augment,
+    Augmentation,
     Batches,
     ImageStore,
     Preprocessing,
@@ -73,7 +73,9 @@ def test_an_image_taken_twice_in_an_epoch_looks_different_and_a_large_class_is_s
     labels = np.array([0] * 2 + [1] * 38)
     pixels = torch.randint(0, 256, (40, 9, 9, 1), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     store = ImageStore(pixels, Preprocessing((9, 9), 1))
-    batches = Batches(store, labels, np.arange(40), batch_size=40, sampling="balanced", augment=Augment(pad=4))
+    batches = Batches(
+        store, labels, np.arange(40), batch_size=40, sampling="balanced", augment=Augmentation(pad=4, flip="off")
+    )
     order = batches.order(0)
     images, *_ = next(iter(batches.epoch(0)))
     looks = images[order % 40 == 0].flatten(1)
@@ -93,7 +95,7 @@ def test_pixels_and_labels_stay_together():
 @given(start=st.integers(0, 5), epoch=st.integers(0, 2))
 def test_starting_at_a_step_is_the_epoch_from_that_step(digits, start, epoch):
     data, split, store = digits
-    augment = Augment(pad=1, flip=True, rotate=10, cutout=2, cutmix=1.0)
+    augment = Augmentation(pad=1, flip="on", rotate=10, cutout=2, cutmix=1.0)
     batches = Batches(store, data.labels, split.val, batch_size=40, seed=2, augment=augment)
     whole, jumped = list(batches.epoch(epoch))[start:], list(batches.epoch(epoch, start))
     assert len(whole) == len(jumped) == len(batches) - start
@@ -106,7 +108,9 @@ def test_epochs_and_seeds_differ_and_repeat(digits):
     data, split, store = digits
 
     def first(seed: int, epoch: int) -> torch.Tensor:
-        batches = Batches(store, data.labels, split.train, batch_size=64, seed=seed, augment=Augment(pad=1))
+        batches = Batches(
+            store, data.labels, split.train, batch_size=64, seed=seed, augment=Augmentation(pad=1, flip="off")
+        )
         return next(iter(batches.epoch(epoch)))[0]
 
     assert torch.equal(first(0, 0), first(0, 0))
@@ -116,7 +120,7 @@ def test_epochs_and_seeds_differ_and_repeat(digits):
 
 def test_global_random_state_is_neither_read_nor_moved(digits):
     data, split, store = digits
-    batches = Batches(store, data.labels, split.train, batch_size=64, augment=Augment(pad=1, flip=True, mixup=0.4))
+    batches = Batches(store, data.labels, split.train, batch_size=64, augment=Augmentation(pad=1, flip="on", mixup=0.4))
     torch.manual_seed(1)
     np.random.seed(1)
     before = torch.get_rng_state()
@@ -147,7 +151,9 @@ def test_training_crops_come_from_the_margin(shared):
     data = open_data(shared("data/hymenoptera"))
     rule = Preprocessing((24, 24), 3, resize="shorter-crop", margin=32 / 24)
     store = load_images(data, rule)
-    batches = Batches(store, data.labels, np.arange(20), batch_size=20, augment=Augment(), shuffle=False)
+    batches = Batches(
+        store, data.labels, np.arange(20), batch_size=20, augment=Augmentation(pad=0, flip="off"), shuffle=False
+    )
     images, *_ = next(iter(batches.epoch(0)))
     for image, stored in zip(images, store.pixels[:20], strict=True):
         windows = stored.unfold(0, 24, 1).unfold(1, 24, 1).reshape(-1, 3, 24, 24).float() / 255
@@ -157,12 +163,12 @@ def test_training_crops_come_from_the_margin(shared):
 @pytest.mark.parametrize(
     "colour",
     [
-        Augment(brightness=0.2),
-        Augment(rotate=5),
-        Augment(pca_noise=0.1),
-        Augment(cutout=8),
-        Augment(policy="trivial"),
-        Augment(policy="rand", policy_number=1, policy_magnitude=2, erasing=0.25),
+        Augmentation(pad=0, brightness=0.2, flip="off"),
+        Augmentation(pad=0, rotate=5, flip="off"),
+        Augmentation(pad=0, pca_noise=0.1, flip="off"),
+        Augmentation(pad=0, cutout=8, flip="off"),
+        Augmentation(pad=0, policy="trivial", flip="off"),
+        Augmentation(pad=0, policy="rand", policy_number=1, policy_magnitude=2, erasing=0.25, flip="off"),
     ],
 )
 def test_every_kind_of_augmentation_gives_channels_last_floats(shared, colour):
@@ -193,7 +199,7 @@ def test_bad_settings_are_named(digits):
 @pytest.mark.gpu
 def test_the_gpu_makes_the_batches_the_cpu_makes(digits):
     data, split, store = digits
-    for augment in (Augment(pad=1, flip=True, cutout=2), Augment(rotate=10, flip=True)):
+    for augment in (Augmentation(pad=1, flip="on", cutout=2), Augmentation(pad=0, rotate=10, flip="on")):
         on = {
             device: next(
                 iter(Batches(store, data.labels, split.train, batch_size=64, augment=augment, device=device).epoch(3))

@@ -11,7 +11,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from scipy import ndimage
 
 from convatlas.data import policy
-from convatlas.data.augment import Draws
+from convatlas.data.keyed import Draws
 from convatlas.errors import UsageError
 
 SPACE = policy.Space(rotate=30, shear=0.3, translate=5, enhance=0.9, posterize=6)
@@ -138,7 +138,7 @@ def test_a_greater_magnitude_is_a_greater_change():
 
 
 def test_a_policy_that_does_not_exist_is_named():
-    from convatlas.data import Augment
+    from convatlas.data import Augmentation
 
-    with pytest.raises(UsageError, match="policy is 'auto'; expected none, trivial or rand"):
-        Augment(policy="auto")
+    with pytest.raises(UsageError, match=r"policy = 'auto' is not known\. Known: none, trivial, rand"):
+        Augmentation(policy="auto")

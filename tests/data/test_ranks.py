@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convatlas.data import Augment, Batches, ImageStore, Preprocessing
+from convatlas.data import Augmentation, Batches, ImageStore, Preprocessing
 from convatlas.data.ranks import RankBatches, rows
 
 
@@ -23,7 +23,7 @@ def test_every_image_falls_to_one_rank_and_the_shares_differ_by_one_at_most(imag
     assert max(sizes) - min(sizes) <= 1
 
 
-def batches(augment: Augment, batch_size: int) -> Batches:
+def batches(augment: Augmentation, batch_size: int) -> Batches:
     draw = np.random.default_rng(0)
     pixels = torch.from_numpy(draw.integers(0, 256, (50, 8, 8, 3), dtype=np.uint8))
     store = ImageStore(pixels, Preprocessing(size=(8, 8), channels=3))
@@ -31,7 +31,14 @@ def batches(augment: Augment, batch_size: int) -> Batches:
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 4])
-@pytest.mark.parametrize("augment", [Augment(pad=2, flip=True), Augment(pad=2, mixup=0.4), Augment(cutmix=1.0)])
+@pytest.mark.parametrize(
+    "augment",
+    [
+        Augmentation(pad=2, flip="on"),
+        Augmentation(pad=2, mixup=0.4, flip="off"),
+        Augmentation(pad=0, cutmix=1.0, flip="off"),
+    ],
+)
 def test_the_rows_of_all_ranks_are_the_batch_of_one_process(augment, ranks):
     whole = batches(augment, batch_size=16)  # 16, 16 and 15 images
     parts = [RankBatches(whole, rank, ranks) for rank in range(ranks)]
@@ -46,7 +53,7 @@ def test_the_rows_of_all_ranks_are_the_batch_of_one_process(augment, ranks):
 
 
 def test_a_batch_smaller_than_the_ranks_is_given_to_each_as_a_whole():
-    whole = batches(Augment(flip=True), batch_size=45)  # 45 and 2 images
+    whole = batches(Augmentation(pad=0, flip="on"), batch_size=45)  # 45 and 2 images
     (_, two) = whole.epoch(0)
     for rank in range(3):
         *_, last = RankBatches(whole, rank, 3).epoch(0)

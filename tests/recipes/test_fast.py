@@ -14,6 +14,7 @@ from convatlas import models
 from convatlas.errors import Interrupted, RecipeError
 from convatlas.models.speednet import Whitening
 from convatlas.recipes.registry import recipe_for
+from convatlas.runs.options import RunOptions
 from convatlas.runs.train import RunListener, resume, train
 
 
@@ -66,12 +67,12 @@ def test_it_resumes_to_the_same_bits(tmp_path):
         for number in range(30):
             pixels = draw.integers(0, 256, (32, 32, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / "images" / name / f"{number}.png")
-    recipe = recipe_for("speednet_cifar", "fast").change(
-        epochs=4, batch_size=16, checkpoint_every_steps=1, threads=1, device="cpu"
-    )
-    whole = train("speednet_cifar", tmp_path / "images", recipe, out=tmp_path / "whole")
+    recipe = recipe_for("speednet_cifar", "fast").change(epochs=4, batch_size=16)
+    options = RunOptions(checkpoint_every_steps=1, threads=1, device="cpu")
+    whole = train("speednet_cifar", tmp_path / "images", recipe, options=options, out=tmp_path / "whole")
+    cut = {"options": options, "out": tmp_path / "cut", "listener": StopAfter(6)}
     with pytest.raises(Interrupted):
-        train("speednet_cifar", tmp_path / "images", recipe, out=tmp_path / "cut", listener=StopAfter(6))
+        train("speednet_cifar", tmp_path / "images", recipe, **cut)
     (folder,) = (tmp_path / "cut").iterdir()
     resumed = resume(folder)
     assert [line["step"] for line in resumed.epochs()] == [3, 6, 9, 12]

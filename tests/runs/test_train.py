@@ -25,6 +25,7 @@ from convatlas.recipes.registry import recipe_for
 from convatlas.runs.directory import locked
 from convatlas.runs.evaluate import evaluate
 from convatlas.runs.lr_range import find_lr
+from convatlas.runs.options import RunOptions
 from convatlas.runs.prepare import TrialUpdates, prepare
 from convatlas.runs.run import Run
 from convatlas.runs.train import RunListener, resume, train
@@ -274,7 +275,7 @@ def test_an_autoencoder_is_timed_and_tested_on_its_own_images(digits):
     """In the range test and in the trial of a long run too, the target is the image."""
     found = find_lr("autoencoder", digits, out=None, updates=20, threads=1)
     assert min(found.range.losses) < found.range.losses[0]
-    setup = prepare("autoencoder", digits, recipe_for("autoencoder").change(threads=1), 0)
+    setup = prepare("autoencoder", digits, recipe_for("autoencoder"), 0, options=RunOptions(threads=1))
     own_batches = setup.of_this_rank(setup.batches)
     trial = TrialUpdates(setup.net, setup.recipe, setup.batches, own_batches, setup.loss(), None, setup.hardware)
     update = trial.in_mode(UpdateMode("fp32", channels_last=True))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convatlas.data import Dataset, preprocessing_for
+from convatlas.data import Augmentation, Dataset, preprocessing_for
 from convatlas.data.dataset import ArrayImages
 from convatlas.errors import RecipeError, UsageError
-from convatlas.recipes.recipe import Recipe, resolve
-from convatlas.runs.header import balance_in_words
-from convatlas.runs.training_data import TrainingData, augmentation, kept_side
+from convatlas.recipes.recipe import Recipe
+from convatlas.runs.configuration import configure
+from convatlas.runs.header import augmentation_in_words, balance_in_words
+from convatlas.runs.training_data import TrainingData, kept_side
 
 
 @pytest.fixture
@@ -24,27 +25,27 @@ def photos() -> Dataset:
     ("wishes", "kept", "expected"),
     [
         # AlexNet, section 4.1: 224 windows of 256
-        ({"resize": 256}, 256, {"pad": 0, "random_resized": None, "scale_jitter": None}),
+        ({"resize": 256}, 256, "flip alternating"),
         # GoogLeNet, section 6
-        ({"crop": "random-resized"}, 256, {"random_resized": (0.08, 1.0), "aspect": (3 / 4, 4 / 3), "pad": 0}),
+        ({"crop": "random-resized"}, 256, "crop random-resized, crop_area (0.08, 1.0), flip alternating"),
         # VGG, section 3.1: S in [256, 512]; kept at 384, the scale it tests at
-        ({"crop": "scale-jitter"}, 384, {"scale_jitter": (256, 512), "random_resized": None, "pad": 0}),
-        ({"crop": "scale-jitter", "crop_scale": (224, 300), "resize": 300}, 300, {"scale_jitter": (224, 300)}),
+        ({"crop": "scale-jitter"}, 384, "crop scale-jitter, crop_scale (256.0, 512.0), flip alternating"),
+        ({"crop": "scale-jitter", "crop_scale": (224, 300), "resize": 300}, 300,
+         "crop scale-jitter, crop_scale (224, 300), flip alternating"),
         ({"policy": "rand", "policy_magnitude": 5.0, "erasing": 0.25, "pca_noise": 0.1}, 256,
-         {"policy": "rand", "policy_number": 2, "policy_magnitude": 5.0, "erasing": 0.25, "pca_noise": 0.1}),
+         "flip alternating, pca_noise 0.1, policy rand, policy_number 2, policy_magnitude 5.0, erasing 0.25"),
     ],
 )  # fmt: skip
 def test_the_papers_crops_are_settings(photos, wishes, kept, expected):
-    recipe = Recipe(**wishes)
+    recipe = Recipe().change(**wishes)
     rule = preprocessing_for(photos, 224, 3, keep=kept_side(recipe))
     assert rule.store_size == (kept, kept)
-    found = augmentation(recipe, rule)
-    assert {name: getattr(found, name) for name in expected} == expected
+    assert augmentation_in_words(recipe.augment.resolved_for(rule)) == expected
 
 
 def test_a_jittered_scale_below_the_input_is_refused(photos):
     with pytest.raises(RecipeError, match="crop_scale begins at 128 pixels, and the input has 224"):
-        augmentation(Recipe(crop="scale-jitter", crop_scale=(128, 256)), preprocessing_for(photos, 224, 3))
+        Augmentation(crop="scale-jitter", crop_scale=(128, 256)).resolved_for(preprocessing_for(photos, 224, 3))
     with pytest.raises(UsageError, match="images kept at 200 pixels for an input of 224 x 224"):
         preprocessing_for(photos, 224, 3, keep=200)
 
@@ -52,16 +53,17 @@ def test_a_jittered_scale_below_the_input_is_refused(photos):
 def test_a_range_is_two_numbers_wherever_it_comes_from(tmp_path):
     (tmp_path / "a.toml").write_text('crop = "random-resized"\ncrop_area = [0.25, 1]\n')
     environment = {"CONVATLAS_CROP_RATIO": "0.5,2"}
-    recipe, origins = resolve(Recipe(), {"scale": (0.9, 1.1)}, tmp_path / "a.toml", environment)
-    assert (recipe.crop_area, recipe.crop_ratio, recipe.scale) == ((0.25, 1), (0.5, 2.0), (0.9, 1.1))
+    found = configure(Recipe(), {"scale": (0.9, 1.1)}, tmp_path / "a.toml", environment)
+    augment, origins = found.recipe.augment, found.origins
+    assert (augment.crop_area, augment.crop_ratio, augment.scale) == ((0.25, 1), (0.5, 2.0), (0.9, 1.1))
     assert (origins["crop_area"], origins["crop_ratio"], origins["scale"]) == ("file", "environment", "flag")
-    assert Recipe(**recipe.to_dict()) == recipe
+    assert Recipe.from_dict(found.recipe.to_dict()) == found.recipe
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"crop": "random-resized", "pad": "4"}, "pad = '4' belongs to crop pad, and crop is random-resized"),
+        ({"crop": "random-resized", "pad": "4"}, "pad = 4 belongs to crop pad, and crop is random-resized"),
         ({"crop_area": (0.1, 1.0)}, r"crop_area = \(0.1, 1.0\) belongs to crop random-resized"),
         ({"policy_number": 3}, "policy_number = 3 belongs to policy rand, and policy is none"),
         ({"crop": "random-resized", "crop_area": (1.0, 0.1)}, "two numbers were expected, the smaller first"),

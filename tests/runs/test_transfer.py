@@ -18,6 +18,7 @@ from convatlas.recipes.recipe import Recipe
 from convatlas.recipes.registry import recipe_for
 from convatlas.runs.header import header
 from convatlas.runs.lr_range import find_lr
+from convatlas.runs.options import RunOptions, apply
 from convatlas.runs.prepare import prepare
 from convatlas.runs.run import Run
 from convatlas.runs.train import RunListener, resume, train
@@ -46,8 +47,9 @@ def source(digits, tmp_path_factory) -> Run:
 
 
 def prepared(training_data: TrainingData, start_from, model: str = NET, **settings):
-    recipe = recipe_for(model).change(epochs=1, start_from=str(start_from), **SMALL | settings)
-    return prepare(model, training_data, recipe, 1)
+    settings = {"epochs": 1, "start_from": str(start_from)} | SMALL | settings
+    recipe, options = apply(recipe_for(model), None, settings)
+    return prepare(model, training_data, recipe, 1, options=options)
 
 
 def weights_hash(run: Run) -> str:
@@ -78,12 +80,13 @@ def test_for_other_classes_the_head_is_new_and_the_header_says_so(parity, source
 
 def test_images_are_prepared_as_the_source_had_them_unless_told_otherwise(parity, source):
     theirs = source.preprocessing
-    recipe = recipe_for(NET).change(epochs=1, start_from=str(source.path), threads=1)
-    like = prepare(NET, parity, recipe, 0).rule
+    recipe = recipe_for(NET).change(epochs=1, start_from=str(source.path))
+    like = prepare(NET, parity, recipe, 0, options=RunOptions(threads=1)).rule
     assert (like.size, like.mean, like.std) == ((8, 8), theirs.mean, theirs.std)
     assert "as the first weights were trained with" in like.why
     parity.split = dataclasses.replace(parity.split, train=parity.split.train[:100])  # other statistics of its own
-    own = prepare(NET, parity, recipe.change(image_size=12, pixels="standard"), 0).rule
+    recipe = recipe.change(image_size=12, normalization="standard")
+    own = prepare(NET, parity, recipe, 0, options=RunOptions(threads=1)).rule
     assert own.size == (12, 12)
     assert own.mean != theirs.mean
 
@@ -189,8 +192,8 @@ def test_a_run_stopped_before_its_first_checkpoint_starts_from_its_source_again(
         ({"freeze": "stage4"}, UnknownNameError, "Did you mean stage"),
         ({"freeze": "5"}, ConvAtlasError, "leaves nothing to train"),
         ({"freeze": "fc"}, ConvAtlasError, "leaves nothing to train"),
-        ({"unfreeze_every": 2}, RecipeError, "nothing is frozen"),
-        ({"freeze": "0", "unfreeze_every": 2}, RecipeError, "nothing is frozen"),
+        ({"unfreeze_every": 2}, RecipeError, "no stage is frozen"),
+        ({"freeze": "0", "unfreeze_every": 2}, RecipeError, "no stage is frozen"),
         ({"stage_lr_decay": 1.5}, RecipeError, "at most 1"),
         ({"start_from": None, "freeze": "stage1"}, RecipeError, "--start-from"),
         ({"start_from": None, "stage_lr_decay": 0.5}, RecipeError, "here they are random"),

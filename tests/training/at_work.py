@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from convatlas.batch import EpochBatches
-from convatlas.data import Augment, Batches, ImageStore, Preprocessing
+from convatlas.data import Augmentation, Batches, ImageStore, Preprocessing
 from convatlas.data.ranks import RankBatches
 from convatlas.errors import ConvAtlasError, DataError, LostRankError
 from convatlas.training import losses, train_step
@@ -34,7 +34,12 @@ def batches(process_group: ProcessGroup) -> EpochBatches:
     pixels = torch.from_numpy(draw.integers(0, 256, (57, 8, 8, 3), dtype=np.uint8))
     store = ImageStore(pixels, Preprocessing(size=(8, 8), channels=3, mean=(0.5,) * 3, std=(0.3,) * 3))
     whole = Batches(
-        store, draw.integers(0, 4, 57), np.arange(57), batch_size=18, seed=7, augment=Augment(pad=1, mixup=0.4)
+        store,
+        draw.integers(0, 4, 57),
+        np.arange(57),
+        batch_size=18,
+        seed=7,
+        augment=Augmentation(pad=1, mixup=0.4, flip="off"),
     )
     return RankBatches(whole, process_group.rank, process_group.size) if process_group.size > 1 else whole
 

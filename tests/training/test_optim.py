@@ -109,7 +109,9 @@ def test_a_group_has_its_own_share_of_the_learning_rate():
 def test_a_weight_whose_first_gradient_comes_late_starts_with_no_momentum(nesterov):
     """As an unfrozen part, or a branch that stochastic depth kept for the first time; like SGD that is not fused."""
     early, late = (nn.Parameter(torch.tensor([1.0, -2.0])) for _ in range(2))
-    fused = optim.build("sgd", [{"params": [early, late], "weight_decay": 0.1}], lr=0.5, momentum=0.9, nesterov=nesterov)
+    fused = optim.build(
+        "sgd", [{"params": [early, late], "weight_decay": 0.1}], lr=0.5, momentum=0.9, nesterov=nesterov
+    )
     twins = [nn.Parameter(each.detach().clone()) for each in (early, late)]
     plain = torch.optim.SGD(twins, lr=0.5, momentum=0.9, nesterov=nesterov, weight_decay=0.1, foreach=False)
     for step in range(3):

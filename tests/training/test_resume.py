@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from convatlas import training
 from convatlas.batch import Batch
-from convatlas.data import Augment, Batches, load_images, open_data, preprocessing_for
+from convatlas.data import Augmentation, Batches, load_images, open_data, preprocessing_for
 from convatlas.training import Learner, Plan, State, Validation, WeightAverage, checkpoint, losses, optim, schedule
 
 STEPS, BEST_EPOCH, PATIENCE = 4, 1, 2  # updates an epoch; training stops after epoch BEST_EPOCH + PATIENCE
@@ -56,7 +56,7 @@ def digits(mixup: float) -> Batches:
     data = open_data("digits")
     rule = preprocessing_for(data, 8)
     store = load_images(data, rule)
-    augment = Augment(pad=1, mixup=mixup)
+    augment = Augmentation(pad=1, mixup=mixup, flip="off")
     return Batches(store, data.labels, range(250), batch_size=64, seed=5, rule=rule, augment=augment)  # 64 64 64 58
 
 

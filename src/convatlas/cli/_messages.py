@@ -36,11 +36,11 @@ KEPT_BY_CLICK = {"Show this message and exit.", "Show the version and exit."}
 
 def messages() -> set[str]:
     """Every message of convatlas: the literals in its source, and the help of its commands."""
-    from convatlas.recipes.recipe import FIELDS
+    from convatlas.runs.configuration import ALL_SETTINGS
 
     files, told = sorted(PACKAGE.rglob("*.py")), {"_", "Message", "__init__"} | error_names()
     found = {text for file in files for text in literals(file, told)}
-    found |= set(COMMANDS.values()) | {each.metadata["group"] for each in FIELDS.values()}
+    found |= set(COMMANDS.values()) | {each.group for each in ALL_SETTINGS.values()}
     for command in (app, *(importlib.import_module(f"convatlas.cli.{name}").command for name in COMMANDS)):
         found |= set(help_messages(command))
     return found | KEPT_BY_CLICK

@@ -13,7 +13,7 @@ import click
 from convatlas import units
 from convatlas.cli._common import debug_option, json_option, print_json, print_table
 from convatlas.cli._lang import lang_option
-from convatlas.cli.train import settings_options
+from convatlas.cli.train import print_notices, settings_options
 from convatlas.errors import DataError, UsageError
 from convatlas.i18n import _, translated
 from convatlas.recipes.recipe import SETTINGS
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from convatlas.data import Dataset, Split
 
 MAX_ROWS = 40  # classes shown in the table; --json has them all
-IMAGE_SETTINGS = tuple(name for name, each in SETTINGS.items() if each.metadata["group"] == "images")
+IMAGE_SETTINGS = tuple(name for name, each in SETTINGS.items() if each.group == "images")
 
 
 @click.command("data", short_help="What was found in a data set.")
@@ -193,12 +193,14 @@ def _show_batch(
     from convatlas import models
     from convatlas.data import Split
     from convatlas.data.picture import batch_picture, write_picture
-    from convatlas.recipes.recipe import resolve
     from convatlas.recipes.registry import named, recipe_for
+    from convatlas.runs.configuration import configure
     from convatlas.runs.header import augmentation_in_words
     from convatlas.runs.training_data import TrainingData
 
-    chosen, _origins = resolve(recipe_for(model, recipe) if model else named(recipe), flags, config)
+    configuration = configure(recipe_for(model, recipe) if model else named(recipe), flags, config)
+    print_notices(configuration)
+    chosen = configuration.recipe
     nothing = np.array([], dtype=np.int64)
     with _bar(_("decoding")) as progress:
         everything = Split(np.arange(len(data)), nothing, nothing, seed, "all of them")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,30 +24,41 @@ from convatlas.errors import UsageError
 from convatlas.i18n import _, translated
 
 if TYPE_CHECKING:
-    from convatlas.recipes.recipe import Recipe
+    from convatlas.runs.configuration import Configuration
     from convatlas.runs.training_data import TrainingData
+    from convatlas.settings import Setting
 
 
 def settings_options(*only: str) -> Callable[[Any], Any]:
-    """An option for each setting of `Recipe` (or for those named), with its help; not given means not changed."""
-    from convatlas.recipes.recipe import SETTINGS, kind
+    """An option for each setting of recipe and run (or for those named), with its help; by default not changed."""
+    from convatlas.runs.configuration import ALL_SETTINGS
 
     def decorate(command: Any) -> Any:
-        for name in reversed(only or tuple(SETTINGS)):
-            each, wanted = SETTINGS[name], kind(name)[0]
-            if name == "schedule_settings":
+        for name in reversed(only or tuple(ALL_SETTINGS)):
+            each = ALL_SETTINGS[name]
+            if each.kind is Mapping:
                 continue  # a table: --config only
-            flag = "--" + name.replace("_", "-")
-            if wanted is bool:
-                option = click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=each.metadata["help"])
-            else:
-                choices = each.metadata["choices"]
-                of_text: Any = click.Choice(choices) if choices else (float, float) if wanted is tuple else wanted
-                option = click.option(flag, name, type=of_text, help=each.metadata["help"])
-            command = option(command)
+            command = setting_option(each, name)(command)
+            if each.formerly is not None:
+                command = setting_option(each, each.formerly, hidden=True)(command)
         return command
 
     return decorate
+
+
+def setting_option(setting: Setting, name: str, hidden: bool = False) -> Callable[[Any], Any]:
+    """The option for a setting, under its name or a former one."""
+    flag = "--" + name.replace("_", "-")
+    if setting.kind is bool:
+        return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=setting.help, hidden=hidden)
+    of_text: Any = setting.kind
+    if setting.kind is int and setting.choices:  # a number or a word
+        of_text = str
+    elif setting.choices:
+        of_text = click.Choice(setting.choices)
+    elif setting.kind is tuple:
+        of_text = (float, float)
+    return click.option(flag, name, type=of_text, help=setting.help, hidden=hidden)
 
 
 @click.command("train", cls=GroupedCommand, context_settings={"max_content_width": 110})
@@ -105,8 +116,8 @@ def command(
     convatlas train resnet18 --data PHOTOS --recipe finetune --start-from RUN
     convatlas train resnet18 --data PHOTOS --find-lr
     """
-    from convatlas.recipes.recipe import describe, resolve
     from convatlas.recipes.registry import recipe_for
+    from convatlas.runs.configuration import configure
     from convatlas.runs.header import header
     from convatlas.runs.prepare import prepare
     from convatlas.runs.train import resume, train
@@ -122,9 +133,11 @@ def command(
             run = resume(resume_from, listener=listener)
     else:
         assert model is not None
-        chosen, origins = resolve(recipe_for(model, recipe), flags, config)
+        configuration = configure(recipe_for(model, recipe), flags, config)
+        print_notices(configuration)
+        chosen, options = configuration.recipe, configuration.options
         if print_config:
-            click.echo(f"# {chosen.name}: {chosen.source}\n{describe(chosen, origins)}")
+            click.echo(configuration.to_toml())
             return
         if dry_run or find_lr:
             training_data = TrainingData(
@@ -136,9 +149,9 @@ def command(
                 validation_images=chosen.validation_images,
             )
             if find_lr:
-                _find_lr(model, training_data, chosen, seed, out, download, as_json)
+                _find_lr(model, training_data, configuration, seed, out, download, as_json)
                 return
-            setup = prepare(model, training_data, chosen, seed, download=download)
+            setup = prepare(model, training_data, chosen, seed, options=options, download=download)
             for name, value in header(setup).items():
                 click.echo(f"{units.rjust(translated(name), 12)}  {translated(value)}")
             return
@@ -147,6 +160,7 @@ def command(
                 model,
                 data,
                 chosen,
+                options=options,
                 seed=seed,
                 out=out,
                 split=split,
@@ -166,6 +180,12 @@ def command(
         _print_result(result, run.path)
 
 
+def print_notices(configuration: Configuration) -> None:
+    """What there is to say about former names of settings, on stderr."""
+    for notice in configuration.notices:
+        click.echo(translated(notice), err=True)
+
+
 def _print_recipes(model: str | None, as_json: bool) -> None:
     from convatlas.recipes.registry import listing
 
@@ -182,12 +202,19 @@ def _print_recipes(model: str | None, as_json: bool) -> None:
 
 
 def _find_lr(
-    model: str, training_data: TrainingData, chosen: Recipe, seed: int, out: Path, download: bool, as_json: bool
+    model: str,
+    training_data: TrainingData,
+    configuration: Configuration,
+    seed: int,
+    out: Path,
+    download: bool,
+    as_json: bool,
 ) -> None:
     from convatlas.runs.lr_range import find_lr
     from convatlas.training.lr_range import RULE
 
-    found = find_lr(model, training_data, chosen, seed=seed, out=out, download=download)
+    chosen, options = configuration.recipe, configuration.options
+    found = find_lr(model, training_data, chosen, options=options, seed=seed, out=out, download=download)
     if as_json:
         print_json({**found.to_dict(), "folder": str(found.folder)})
         return

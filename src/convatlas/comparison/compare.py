@@ -31,6 +31,7 @@ from convatlas.recipes.recipe import Recipe
 from convatlas.recipes.registry import recipe_for
 from convatlas.runs.directory import make as make_folder
 from convatlas.runs.directory import write_json, write_text
+from convatlas.runs.options import RunOptions, divided
 from convatlas.runs.reconstruction import refuse_classifying
 from convatlas.runs.run import Run
 from convatlas.runs.train import RunListener, train
@@ -106,7 +107,7 @@ def compare(
         epochs: of every training; by default the recipe's. Not together with ``time_s``.
         time_s: wall time of every training instead of epochs; two minutes where photos are given and nothing else.
         budget: limits such as ``"latency<=20ms,size<=20MB"``; who exceeds one is not recommended.
-        settings: fields of `Recipe` to change for all networks.
+        settings: settings of the recipes and of the options (`RunOptions`) to change for all networks.
 
     Returns: the comparison; it is in ``folder`` too, as report.html, comparison.json and split.csv beside the runs.
         Where nothing fits the budget, ``recommendation.model`` is None and ``recommendation.why`` says by how much.
@@ -127,7 +128,9 @@ def compare(
         settings = settings | {"epochs": epochs, "min_updates": 0}
     protocol = evaluation.get_protocol(protocol).name
     # every name and setting is checked before anything is read or trained
-    recipes = {model: recipe_for(model, recipe).change(**settings) for model in _distinct(names or ())}
+    of_recipe, of_options = divided(settings)
+    options = RunOptions(**of_options)
+    recipes = {model: recipe_for(model, recipe).change(**of_recipe) for model in _distinct(names or ())}
 
     for model in recipes:
         refuse_classifying(model, models.entry(model), Message("there is nothing to compare it by"))
@@ -135,7 +138,7 @@ def compare(
     training_data = _material(data, seed, split, on_bad, recipes)
     if not recipes:
         chosen = default_networks(training_data.dataset)
-        recipes = {model: recipe_for(model, recipe).change(**settings) for model in chosen}
+        recipes = {model: recipe_for(model, recipe).change(**of_recipe) for model in chosen}
         if chosen == FOR_PHOTOS and epochs is None and time_s is None:
             time_s = PHOTO_TIME_S
     if time_s is None:
@@ -145,7 +148,7 @@ def compare(
     folder = make_folder(Path(out), "compare", training_data.dataset.source)
     write_split(folder / "split.csv", training_data.dataset, training_data.split)
     all_seeds = tuple(range(seed, seed + seeds))
-    trained, failures = _train_all(candidates, training_data, all_seeds, folder, time_s, protocol, stages)
+    trained, failures = _train_all(candidates, training_data, options, all_seeds, folder, time_s, protocol, stages)
     rows = _measure_all(
         [c for c in candidates if c.model in trained], trained, training_data, all_seeds, limits, stages
     )
@@ -257,6 +260,7 @@ def _candidate(model: str, recipe: Recipe, training_data: TrainingData, protocol
 def _train_all(
     candidates: Sequence[Candidate],
     training_data: TrainingData,
+    options: RunOptions,
     seeds: Sequence[int],
     folder: Path,
     time_s: float | None,
@@ -276,6 +280,7 @@ def _train_all(
                 candidate.model,
                 training_data,
                 candidate.recipe,
+                options=options,
                 seed=seed,
                 out=folder,
                 time_s=time_s,

@@ -19,7 +19,7 @@ from convatlas._lazy import resolver
 
 if TYPE_CHECKING:
     from convatlas.batch import Batch
-    from convatlas.data.augment import Augment
+    from convatlas.data.augmentation import Augmentation
     from convatlas.data.batches import Batches, prepare
     from convatlas.data.dataset import Dataset, Problem
     from convatlas.data.decode import read_image
@@ -43,7 +43,7 @@ _FILES = {
     "ImageStore": ".store",
     "load_images": ".store",
     "channel_stats": ".store",
-    "Augment": ".augment",
+    "Augmentation": ".augmentation",
     "Batch": "convatlas.batch",
     "Batches": ".batches",
     "prepare": ".batches",
@@ -64,7 +64,7 @@ __all__ = [
     "ImageStore",
     "load_images",
     "channel_stats",
-    "Augment",
+    "Augmentation",
     "Batch",
     "Batches",
     "prepare",

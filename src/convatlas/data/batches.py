@@ -10,15 +10,16 @@ import torch
 from torch import Tensor
 
 from convatlas.batch import Batch
-from convatlas.data import augment as changes
-from convatlas.data import keyed, policy
-from convatlas.data.augment import Augment, Draws
+from convatlas.data import geometry, keyed
+from convatlas.data.augment import augmented, mix
+from convatlas.data.augmentation import Augmentation
+from convatlas.data.keyed import Draws
+from convatlas.data.normalisation import Normalisation
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.data.store import ImageStore
 from convatlas.errors import ShapeError, UsageError
 
 _MIXES = "mix"
-_CACHED_VALUES = 1 << 21  # 8 MB of floats: small enough to stay in a cache between two operations
 
 
 class Batches:
@@ -33,7 +34,7 @@ class Batches:
         labels: (len(store),) int64, of all images of the store.
         indices: which images these batches are over; their order counts when ``shuffle`` is off.
         rule: its ``size`` is the crop, its ``mean`` and ``std`` the normalisation; by default the store's own.
-        augment: None takes the centre crop, as evaluation does.
+        augment: what is done to the images, made definite for ``rule``; None takes the centre crop, as evaluation does.
         shuffle: a new order every epoch.
         sampling: "natural" takes every image once an epoch. "balanced" takes as many images an epoch, the classes as
             evenly as the number allows: all of a small class again and again, a new part of a large one.
@@ -50,7 +51,7 @@ class Batches:
         batch_size: int,
         seed: int = 0,
         rule: Preprocessing | None = None,
-        augment: Augment | None = None,
+        augment: Augmentation | None = None,
         shuffle: bool = True,
         sampling: str = "natural",
         drop_last: bool = False,
@@ -81,14 +82,15 @@ class Batches:
             )
         if sampling not in ("natural", "balanced") or (sampling == "balanced" and not shuffle):
             raise UsageError("sampling is {sampling!r}; expected natural, or balanced with shuffle", sampling=sampling)
-        self.store, self.rule, self.augment, self.seed = store, rule, augment, seed
+        self.store, self.rule, self.seed = store, rule, seed
+        self.augment = None if augment is None else augment.resolved_for(rule)
         self.batch_size, self.shuffle, self.drop_last, self.sampling = batch_size, shuffle, drop_last, sampling
         self.device = torch.device(device)
         self.indices = torch.from_numpy(np.array(indices, dtype=np.int64))
         self.classes = int(labels.max()) + 1 if len(labels) else 0
         self._labels_here = np.array(labels, dtype=np.int64)
         self.labels = torch.from_numpy(self._labels_here).to(self.device)
-        self._normalisation = _Normalisation(rule, self.device)
+        self._normalisation = Normalisation(rule, self.device)
 
     def __len__(self) -> int:
         """Steps per epoch."""
@@ -129,49 +131,31 @@ class Batches:
         rows = samples % len(self.store)
         labels = self.labels[rows.to(self.device)]
         if self.augment is None:
-            crops = changes.centre_crop(self.store.on(self.device), self.rule.size)
+            crops = geometry.centre_crop(self.store.on(self.device), self.rule.size)
             return Batch(self._normalisation(self._taken(crops, rows)), labels)
         draws = Draws(self.seed, epoch, samples.to(self.device), samples)
-        images = self._augmented(rows, self.augment, draws)
-        if self.augment.mixup or self.augment.cutmix:
+        crops = self._cropped(rows, self.augment, draws)
+        images = augmented(crops, self.augment, draws, self._normalisation, self._principal_colours)
+        if self.augment.mixes:
             stream = keyed.key(self.seed, epoch, _MIXES, step)
-            return Batch(*changes.mix(images, labels, self.augment, self.classes, stream))
+            return Batch(*mix(images, labels, self.augment, self.classes, stream))
         return Batch(images, labels)
 
     def _taken(self, pixels: Tensor, rows: Tensor) -> Tensor:
         """The rows of the store, on the device: from a mapped file, which stays in main memory, batch by batch."""
         return pixels.index_select(0, rows.to(pixels.device)).to(self.device, non_blocking=True)
 
-    def _augmented(self, rows: Tensor, augment: Augment, draws: Draws) -> Tensor:
-        normalise = self._normalisation
-        crops = self._cropped(rows, augment, draws)
-        if augment.policy == "trivial":
-            crops = policy.trivial(crops, draws, normalise.background)
-        elif augment.policy == "rand":
-            number, magnitude = augment.policy_number, augment.policy_magnitude
-            crops = policy.rand(crops, draws, normalise.background, number, magnitude)
-        if augment.colour:
-            images = crops.permute(0, 3, 1, 2).float().div_(255)
-            images = normalise.of_unit(changes.jitter_colour(images, augment, draws, self._principal_colours))
-        else:
-            images = normalise(crops)
-        if augment.cutout:
-            images = changes.cut_out(images, augment.cutout, draws)
-        if augment.erasing:
-            images = changes.erase(images, augment.erasing, draws, normalise.scale, normalise.shift)
-        return images
-
-    def _cropped(self, rows: Tensor, augment: Augment, draws: Draws) -> Tensor:
+    def _cropped(self, rows: Tensor, augment: Augmentation, draws: Draws) -> Tensor:
         """uint8 (N, *size, C), of the images ``rows`` of the store."""
         size, background = self.rule.size, self._normalisation.background
         pixels = self.store.on(self.device)
         if not augment.affine and pixels.device.type == self.device.type:
-            return changes.random_crop(pixels, size, augment, draws, background, rows.to(self.device))
+            return geometry.random_crop(pixels, size, augment, draws, background, rows.to(self.device))
         pixels = self._taken(pixels, rows)
         if not augment.affine:
-            return changes.random_crop(pixels, size, augment, draws, background)
-        matrix = changes.affine_boxes(augment, draws, (pixels.shape[1], pixels.shape[2]), size)
-        sampled = changes.sample_affine(pixels.permute(0, 3, 1, 2).float(), matrix, size, background.float())
+            return geometry.random_crop(pixels, size, augment, draws, background)
+        matrix = geometry.affine_boxes(augment, draws, (pixels.shape[1], pixels.shape[2]), size)
+        sampled = geometry.sample_affine(pixels.permute(0, 3, 1, 2).float(), matrix, size, background.float())
         return sampled.round_().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
     @cached_property
@@ -189,33 +173,7 @@ class Batches:
         return (vectors * values.clamp(min=0)).T.float().to(self.device)
 
 
-class _Normalisation:
-    """(pixel/255 - mean) / std, as one multiply-add per value."""
-
-    def __init__(self, rule: Preprocessing, device: torch.device) -> None:
-        mean, std = torch.tensor(rule.mean, device=device), torch.tensor(rule.std, device=device)
-        self.background = torch.tensor(rule.background, dtype=torch.uint8, device=device)
-        self.scale, self.shift = 1 / std, -mean / std
-
-    def __call__(self, pixels: Tensor) -> Tensor:
-        """uint8 (N, H, W, C) -> float32 (N, C, H, W), channels_last without a copy."""
-        n, height, width, channels = pixels.shape
-        # whole rows of W * C values: the three channels alone are too short a row to be computed quickly
-        rows, scale, shift = pixels.flatten(2), (self.scale / 255).repeat(width), self.shift.repeat(width)
-        images = torch.empty(rows.shape, device=pixels.device)
-        at_once = max(1, _CACHED_VALUES // (height * width * channels)) if pixels.device.type == "cpu" else n
-        for these, whole in zip(rows.split(at_once), images.split(at_once), strict=True):
-            whole.copy_(these)
-            torch.addcmul(shift, whole, scale, out=whole)
-        return images.view(n, height, width, channels).permute(0, 3, 1, 2)
-
-    def of_unit(self, images: Tensor) -> Tensor:
-        """float32 (N, C, H, W) of pixel/255 -> normalised, in place where it may be, channels_last."""
-        images = images.mul_(self.scale.view(1, -1, 1, 1)).add_(self.shift.view(1, -1, 1, 1))
-        return images.contiguous(memory_format=torch.channels_last)
-
-
 def prepare(images: Sequence[np.ndarray], rule: Preprocessing) -> Tensor:
     """Images as ``rule.apply`` or ``load_file`` gave them -> the batch evaluation would see: float32 (N, C, H, W)."""
     pixels = torch.from_numpy(np.stack(images))
-    return _Normalisation(rule, torch.device("cpu"))(changes.centre_crop(pixels, rule.size))
+    return Normalisation(rule, torch.device("cpu"))(geometry.centre_crop(pixels, rule.size))

@@ -9,6 +9,7 @@ the constants of variant 13 by Stafford).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -75,3 +76,34 @@ def uniform_at(stream: int, samples: torch.Tensor, places: torch.Tensor) -> torc
 def permutation(stream: int, n: int) -> torch.Tensor:
     """A random order of 0..n-1, (n,) int64: the order of the words of samples 0..n-1."""
     return torch.argsort(words(stream, torch.arange(n), torch.zeros(1, dtype=torch.int64))[:, 0], stable=True)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The uniform numbers of one batch, by use: each use has its own stream, so adding one changes no other."""
+
+    seed: int
+    epoch: int
+    samples: torch.Tensor  # (N,) int64, on the device the numbers are wanted
+    on_host: torch.Tensor | None = None  # the same on the CPU, where they are there already
+
+    @property
+    def here(self) -> Draws:
+        """The same numbers on the CPU, for choices that must not wait for a device."""
+        return Draws(self.seed, self.epoch, self.samples.cpu() if self.on_host is None else self.on_host)
+
+    def uniform(self, use: str, draws: int = 1) -> torch.Tensor:
+        """(N, draws) float32 in [0, 1)."""
+        return uniform(key(self.seed, self.epoch, use), self.samples, draws)
+
+    def symmetric(self, use: str, limit: float) -> torch.Tensor:
+        """(N,) float32 in [-limit, limit)."""
+        return (2 * self.uniform(use)[:, 0] - 1) * limit
+
+    def between(self, use: str, low: float, high: float) -> torch.Tensor:
+        """(N,) float32 in [low, high)."""
+        return low + (high - low) * self.uniform(use)[:, 0]
+
+    def integers(self, use: str, below: int) -> torch.Tensor:
+        """(N,) int64 in [0, below)."""
+        return (self.uniform(use)[:, 0] * below).long()

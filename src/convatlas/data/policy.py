@@ -22,7 +22,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convatlas.data.augment import Draws, sample_affine
+from convatlas.data.geometry import sample_affine
+from convatlas.data.keyed import Draws
 
 OPERATIONS = (
     "identity", "brightness", "contrast", "colour", "sharpness", "auto-contrast", "equalize", "posterize", "solarize",

@@ -62,7 +62,7 @@ class RankBatches:
         chosen = rows(len(samples), self.rank, self.ranks)
         own, own_share = samples[chosen], share(len(samples), self.rank, self.ranks)
         augment = self.batches.augment
-        if augment is None or not (augment.mixup or augment.cutmix):
+        if augment is None or not augment.mixes:
             return self.batches.batch(own, epoch, step)._replace(share=own_share)
         # mixup and cutmix combine row i with row n - 1 - i of the global batch: these rows are computed too, in
         # reversed order, and then dropped

@@ -14,6 +14,7 @@ The kept images are 256/224 of the input's side, 259 pixels for 227, where the p
 
 from __future__ import annotations
 
+from convatlas.data.augmentation import Augmentation
 from convatlas.recipes.recipe import Recipe
 
 ALEXNET_2012 = Recipe(
@@ -27,8 +28,10 @@ ALEXNET_2012 = Recipe(
     decay_all=True,
     schedule="plateau",
     schedule_settings={"gamma": 0.1, "times": 3},  # "reduced three times prior to termination"
-    flip="on",
-    pca_noise=0.1,
+    augment=Augmentation(flip="on", pca_noise=0.1),
     keep="last",
-    precision="fp32",
+    full_precision=True,
 )
+
+RECIPES = (ALEXNET_2012,)
+PAPER_OF = {"alexnet": ALEXNET_2012}

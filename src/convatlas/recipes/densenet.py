@@ -17,6 +17,7 @@ noise.
 
 from __future__ import annotations
 
+from convatlas.data.augmentation import Augmentation
 from convatlas.recipes.recipe import Recipe
 
 DENSENET_2016 = Recipe(
@@ -31,16 +32,18 @@ DENSENET_2016 = Recipe(
     decay_all=True,
     schedule="multistep",
     schedule_settings={"shares": [30 / 90, 60 / 90], "gamma": 0.1},
-    crop="random-resized",
-    crop_area=(0.08, 1.0),
-    crop_ratio=(3 / 4, 4 / 3),
-    flip="on",
-    brightness=0.4,
-    contrast=0.4,
-    saturation=0.4,
-    pca_noise=0.1,
+    augment=Augmentation(
+        crop="random-resized",
+        crop_area=(0.08, 1.0),
+        crop_ratio=(3 / 4, 4 / 3),
+        flip="on",
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.4,
+        pca_noise=0.1,
+    ),
     keep="last",
-    precision="fp32",
+    full_precision=True,
 )
 DENSENET161_2016 = DENSENET_2016.change(
     name="densenet161_2016",
@@ -60,8 +63,10 @@ DENSENET_CIFAR_2016 = Recipe(
     decay_all=True,
     schedule="multistep",
     schedule_settings={"shares": [0.5, 0.75], "gamma": 0.1},
-    pad="4",
-    flip="on",
+    augment=Augmentation(pad=4, flip="on"),
     keep="last",
-    precision="fp32",
+    full_precision=True,
 )
+
+RECIPES = (DENSENET_2016, DENSENET161_2016, DENSENET_CIFAR_2016)
+PAPER_OF = {"densenet": DENSENET_2016, "densenet161": DENSENET161_2016, "densenet_cifar": DENSENET_CIFAR_2016}

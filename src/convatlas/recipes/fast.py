@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from convatlas.data.augmentation import Augmentation
 from convatlas.errors import RecipeError
 from convatlas.recipes.recipe import Recipe
 
@@ -47,12 +48,13 @@ FAST = Recipe(
     schedule_settings={"rise": 0.23, "start": 0.2, "end": 0.07},
     initial="whitened",
     label_smoothing=0.2,
-    pad="2",
-    pad_with="reflection",
-    flip="alternating",
+    augment=Augmentation(pad=2, pad_with="reflection", flip="alternating"),
     validation_images=0,
     keep="last",
 )
+
+RECIPES = (FAST,)
+MADE_FOR = {"speednet_cifar": FAST}
 
 PATCHES_OF = 5_000  # training images whose patches are looked at
 

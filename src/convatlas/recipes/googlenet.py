@@ -16,6 +16,7 @@ a moving one of decay 0.9999. The distortions are Howard's, brightness, contrast
 
 from __future__ import annotations
 
+from convatlas.data.augmentation import Augmentation
 from convatlas.recipes.recipe import Recipe
 
 GOOGLENET_2014 = Recipe(
@@ -30,13 +31,18 @@ GOOGLENET_2014 = Recipe(
     ema=0.9999,
     schedule="exponential",
     schedule_settings={"gamma": 0.96, "every_epochs": 8},
-    crop="random-resized",
-    crop_area=(0.08, 1.0),
-    crop_ratio=(3 / 4, 4 / 3),
-    flip="on",
-    brightness=0.5,
-    contrast=0.5,
-    saturation=0.5,
+    augment=Augmentation(
+        crop="random-resized",
+        crop_area=(0.08, 1.0),
+        crop_ratio=(3 / 4, 4 / 3),
+        flip="on",
+        brightness=0.5,
+        contrast=0.5,
+        saturation=0.5,
+    ),
     keep="last",
-    precision="fp32",
+    full_precision=True,
 )
+
+RECIPES = (GOOGLENET_2014,)
+PAPER_OF = {"googlenet": GOOGLENET_2014}

@@ -22,6 +22,7 @@ Inception-v3.
 
 from __future__ import annotations
 
+from convatlas.data.augmentation import Augmentation
 from convatlas.recipes.recipe import Recipe
 
 INCEPTION_V3_2015 = Recipe(
@@ -38,17 +39,22 @@ INCEPTION_V3_2015 = Recipe(
     schedule="exponential",
     schedule_settings={"gamma": 0.94, "every_epochs": 2},
     label_smoothing=0.1,
-    crop="random-resized",
-    crop_area=(0.08, 1.0),
-    crop_ratio=(3 / 4, 4 / 3),
-    flip="on",
-    brightness=0.125,  # 32/255 in the released code
-    saturation=0.5,
+    augment=Augmentation(
+        crop="random-resized",
+        crop_area=(0.08, 1.0),
+        crop_ratio=(3 / 4, 4 / 3),
+        flip="on",
+        brightness=0.125,  # 32/255 in the released code
+        saturation=0.5,
+    ),
     keep="last",
-    precision="fp32",
+    full_precision=True,
 )
 INCEPTION_V4_2016: Recipe = INCEPTION_V3_2015.change(
     name="inception_v4_2016",
     source="Szegedy et al., arXiv:1602.07261, section 4; length, smoothing and clipping as for Inception-v3 or assumed",
     epochs=160,
 )
+
+RECIPES = (INCEPTION_V3_2015, INCEPTION_V4_2016)
+PAPER_OF = {"inception_v3": INCEPTION_V3_2015, "inception_v4": INCEPTION_V4_2016}

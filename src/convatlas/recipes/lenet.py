@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from convatlas.data.augmentation import Augmentation
 from convatlas.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -37,14 +38,16 @@ LENET5_1998 = Recipe(
     schedule="per-pass",
     schedule_settings={"factors": [eta / ETA[0] for eta in ETA]},
     loss="map-1998",
-    pad="0",
-    flip="off",
-    pixels="lenet-1998",
+    augment=Augmentation(pad=0, flip="off"),
+    normalization="lenet-1998",
     initial="root-fan-in",
     validation_images=0,  # all 60,000 digits are trained on
     keep="last",
-    precision="fp32",
+    full_precision=True,
 )
+
+RECIPES = (LENET5_1998,)
+PAPER_OF = {"lenet": LENET5_1998}
 
 
 def widen(net: nn.Module) -> None:

@@ -44,7 +44,7 @@ MODERN_UNNORMALISED = MODERN.change(
 )
 MODERN_DEEP_UNNORMALISED = MODERN_UNNORMALISED.change(**DEEP_UNNORMALISED)
 # networks that give back their images: the error is the pixels' own, so nothing is held back, shifted or mirrored
-RECONSTRUCTION = MODERN_UNNORMALISED.change(loss="mse", weight_decay=0.0, pad="0", flip="off")
+RECONSTRUCTION = MODERN_UNNORMALISED.change(loss="mse", weight_decay=0.0, pad=0, flip="off")
 
 MODERN_LONG = MODERN.change(
     name="modern_long",
@@ -65,3 +65,5 @@ MODERN_LONG = MODERN.change(
 )
 MODERN_LONG_UNNORMALISED = MODERN_LONG.change(**UNNORMALISED)
 MODERN_LONG_DEEP_UNNORMALISED = MODERN_LONG.change(**DEEP_UNNORMALISED)
+
+RECIPES = (MODERN, MODERN_LONG)

@@ -14,6 +14,7 @@ standardised instead. Left out too is the doubled learning rate of the biases.
 
 from __future__ import annotations
 
+from convatlas.data.augmentation import Augmentation
 from convatlas.recipes.recipe import Recipe
 
 NIN_CIFAR_2013 = Recipe(
@@ -26,8 +27,10 @@ NIN_CIFAR_2013 = Recipe(
     weight_decay=1e-4,
     schedule="plateau",
     schedule_settings={"gamma": 0.1, "times": 2, "patience": 10},
-    pad="4",
-    flip="on",
+    augment=Augmentation(pad=4, flip="on"),
     keep="last",
-    precision="fp32",
+    full_precision=True,
 )
+
+RECIPES = (NIN_CIFAR_2013,)
+PAPER_OF = {"nin_cifar": NIN_CIFAR_2013}

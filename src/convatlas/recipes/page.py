@@ -20,10 +20,11 @@ def markdown() -> str:
         "Written by `make catalogue` from the recipes; a test fails when it is stale.",
         "",
         "`convatlas train NAME --recipe RECIPE`: a recipe by its own name, `paper` for the one of the network's paper, "
-        "or `modern`, which is taken where nothing is said. Every setting of a recipe can be changed by flag, "
-        "environment or TOML file; `--print-config` prints them with where each came from, `--list-recipes` this "
-        "table. A recipe of a paper has what the paper prints; what it leaves open is named below as assumed. All "
-        "figures to expect are printed ones, with their source, unless they are called measured.",
+        "or `modern`, which is the default. Every setting of a recipe can be changed by flag, environment variable or "
+        "TOML file; `--print-config` prints all of them and where each comes from, in a form that `--config` reads. "
+        "`--list-recipes` prints this table; the settings are listed at the end. A recipe of a paper has what the "
+        "paper prints; what it leaves open is named below as assumed. All figures to expect are printed ones, with "
+        "their source, unless they are called measured.",
         "",
         "| recipe | is `paper` for | length, images an update | update |",
         "|---|---|---|---|",
@@ -31,7 +32,23 @@ def markdown() -> str:
     ]
     for module, recipes in DECLARED.items():
         lines += ["", *section(module, recipes)]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *settings_table()]) + "\n"
+
+
+def settings_table() -> list[str]:
+    """Every setting of a recipe with its default and its help."""
+    lines = [
+        "## Settings",
+        "",
+        "As a flag `lr` is `--lr`, as an environment variable `CONVATLAS_LR`, in a TOML file `lr`.",
+        "",
+        "| setting | default | |",
+        "|---|---|---|",
+    ]
+    for name, each in SETTINGS.items():
+        default = "" if each.default in (None, "", {}) else f"`{json.dumps(each.default)}`"
+        lines.append(f"| `{name}` | {default} | {each.help} |")
+    return lines
 
 
 def section(module: str, recipes: tuple[Recipe, ...]) -> list[str]:

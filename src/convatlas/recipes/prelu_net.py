@@ -13,6 +13,7 @@ mirror images, random colours.
 
 from __future__ import annotations
 
+from convatlas.data.augmentation import Augmentation
 from convatlas.recipes.recipe import Recipe
 
 PRELU_NET_2015 = Recipe(
@@ -25,10 +26,10 @@ PRELU_NET_2015 = Recipe(
     weight_decay=5e-4,
     schedule="plateau",
     schedule_settings={"gamma": 0.1, "times": 2},
-    crop="scale-jitter",
-    crop_scale=(256, 512),
-    flip="on",
-    pca_noise=0.1,
+    augment=Augmentation(crop="scale-jitter", crop_scale=(256, 512), flip="on", pca_noise=0.1),
     keep="last",
-    precision="fp32",
+    full_precision=True,
 )
+
+RECIPES = (PRELU_NET_2015,)
+PAPER_OF = {"prelu_net": PRELU_NET_2015}

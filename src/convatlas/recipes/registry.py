@@ -2,75 +2,43 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+from types import ModuleType
 from typing import NamedTuple
 
-from convatlas import models
+from convatlas import models, recipes
 from convatlas.errors import UnknownNameError
 from convatlas.message import Message
 from convatlas.recipes import modern
-from convatlas.recipes.alexnet import ALEXNET_2012
-from convatlas.recipes.bn_inception import BN_INCEPTION_2015_X5, BN_INCEPTION_2015_X30
-from convatlas.recipes.densenet import DENSENET161_2016, DENSENET_2016, DENSENET_CIFAR_2016
-from convatlas.recipes.fast import FAST
 from convatlas.recipes.finetune import FINETUNE, FINETUNE_DEEP_UNNORMALISED, FINETUNE_UNNORMALISED
-from convatlas.recipes.googlenet import GOOGLENET_2014
-from convatlas.recipes.inception import INCEPTION_V3_2015, INCEPTION_V4_2016
-from convatlas.recipes.lenet import LENET5_1998
-from convatlas.recipes.nin import NIN_CIFAR_2013
-from convatlas.recipes.prelu_net import PRELU_NET_2015
 from convatlas.recipes.recipe import Recipe
-from convatlas.recipes.resnet import RESNET110_CIFAR_2015, RESNET_2015, RESNET_CIFAR_2015
-from convatlas.recipes.squeezenet import SQUEEZENET_2016
-from convatlas.recipes.vgg import VGG_2014, VGG_2014_S256, VGG_2014_S384
-from convatlas.recipes.xception import XCEPTION_2016
-from convatlas.recipes.zfnet import ZFNET_2013
 
-# the modules of recipes in the order of docs/recipes.md, with what each declares
-DECLARED: dict[str, tuple[Recipe, ...]] = {
-    "modern": (modern.MODERN, modern.MODERN_LONG),
-    "finetune": (FINETUNE,),
-    "fast": (FAST,),
-    "lenet": (LENET5_1998,),
-    "alexnet": (ALEXNET_2012,),
-    "zfnet": (ZFNET_2013,),
-    "nin": (NIN_CIFAR_2013,),
-    "vgg": (VGG_2014_S256, VGG_2014_S384, VGG_2014),
-    "googlenet": (GOOGLENET_2014,),
-    "prelu_net": (PRELU_NET_2015,),
-    "bn_inception": (BN_INCEPTION_2015_X30, BN_INCEPTION_2015_X5),
-    "inception": (INCEPTION_V3_2015, INCEPTION_V4_2016),
-    "resnet": (RESNET_2015, RESNET_CIFAR_2015, RESNET110_CIFAR_2015),
-    "squeezenet": (SQUEEZENET_2016,),
-    "densenet": (DENSENET_2016, DENSENET161_2016, DENSENET_CIFAR_2016),
-    "xception": (XCEPTION_2016,),
-}
-OF_TODAY = ("modern", "finetune", "fast")  # the modules whose recipes are no paper's own
-MADE_FOR = {"speednet_cifar": FAST}  # recipes written for one network, and no use to another
-PAPER_RECIPES = {
-    recipe.name: recipe for module, recipes in DECLARED.items() if module not in OF_TODAY for recipe in recipes
-}
+OF_TODAY = ("modern", "finetune", "fast")  # first in docs/recipes.md; the modules of papers follow by name
+WITHOUT_RECIPES = {"recipe", "registry", "page"}
 
-# by family, or by the name of a network that differs from its family
+
+def _modules() -> dict[str, ModuleType]:
+    """The modules of this package that declare recipes, by name.
+
+    Each has ``RECIPES``, in the order of docs/recipes.md. It may have ``PAPER_OF``, families of networks (or networks
+    that differ from their family) with the recipe of their paper, and ``MADE_FOR``, networks with a recipe that was
+    written for this network and is of no use to another.
+    """
+    papers = {each.name for each in pkgutil.iter_modules(recipes.__path__)} - WITHOUT_RECIPES - set(OF_TODAY)
+    return {name: importlib.import_module(f"convatlas.recipes.{name}") for name in (*OF_TODAY, *sorted(papers))}
+
+
+_MODULES = _modules()
+DECLARED: dict[str, tuple[Recipe, ...]] = {name: module.RECIPES for name, module in _MODULES.items()}
 _PAPER = {
-    "lenet": LENET5_1998,
-    "alexnet": ALEXNET_2012,
-    "zfnet": ZFNET_2013,
-    "nin_cifar": NIN_CIFAR_2013,
-    "vgg": VGG_2014,
-    "googlenet": GOOGLENET_2014,
-    "prelu_net": PRELU_NET_2015,
-    "bn_inception": BN_INCEPTION_2015_X30,
-    "inception_v3": INCEPTION_V3_2015,
-    "inception_v4": INCEPTION_V4_2016,
-    "resnet": RESNET_2015,
-    "resnet_cifar": RESNET_CIFAR_2015,
-    "resnet110_cifar": RESNET110_CIFAR_2015,
-    "resnet1202_cifar": RESNET110_CIFAR_2015,
-    "squeezenet": SQUEEZENET_2016,
-    "densenet": DENSENET_2016,
-    "densenet161": DENSENET161_2016,
-    "densenet_cifar": DENSENET_CIFAR_2016,
-    "xception": XCEPTION_2016,
+    network: recipe for module in _MODULES.values() for network, recipe in getattr(module, "PAPER_OF", {}).items()
+}
+MADE_FOR = {
+    network: recipe for module in _MODULES.values() for network, recipe in getattr(module, "MADE_FOR", {}).items()
+}
+PAPER_RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe for name, module in _MODULES.items() if name not in OF_TODAY for recipe in module.RECIPES
 }
 
 

@@ -19,6 +19,7 @@ final run, 164 of all 50,000. What a plateau is, and that it comes three times a
 
 from __future__ import annotations
 
+from convatlas.data.augmentation import Augmentation
 from convatlas.recipes.recipe import Recipe
 
 RESNET_2015 = Recipe(
@@ -32,12 +33,9 @@ RESNET_2015 = Recipe(
     decay_all=True,
     schedule="plateau",
     schedule_settings={"gamma": 0.1, "times": 3},
-    crop="scale-jitter",
-    crop_scale=(256, 480),
-    flip="on",
-    pca_noise=0.1,
+    augment=Augmentation(crop="scale-jitter", crop_scale=(256, 480), flip="on", pca_noise=0.1),
     keep="last",
-    precision="fp32",
+    full_precision=True,
 )
 
 RESNET_CIFAR_2015 = Recipe(
@@ -51,11 +49,18 @@ RESNET_CIFAR_2015 = Recipe(
     decay_all=True,
     schedule="multistep",
     schedule_settings={"shares": [0.5, 0.75], "gamma": 0.1},  # at 32k and 48k of 64k
-    pad="4",
-    flip="on",
+    augment=Augmentation(pad=4, flip="on"),
     keep="last",
-    precision="fp32",
+    full_precision=True,
 )
 
 # "we use 0.01 to warm up the training until the training error is below 80 % (about 400 iterations)"
 RESNET110_CIFAR_2015 = RESNET_CIFAR_2015.change(name="resnet110_cifar_2015", warmup_epochs=1.0, warmup_factor=0.1)
+
+RECIPES = (RESNET_2015, RESNET_CIFAR_2015, RESNET110_CIFAR_2015)
+PAPER_OF = {
+    "resnet": RESNET_2015,
+    "resnet_cifar": RESNET_CIFAR_2015,
+    "resnet110_cifar": RESNET110_CIFAR_2015,
+    "resnet1202_cifar": RESNET110_CIFAR_2015,
+}

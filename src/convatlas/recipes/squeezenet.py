@@ -12,6 +12,7 @@ and its mirror image. **Assumed.** Nothing. Departures are the network's: its ca
 
 from __future__ import annotations
 
+from convatlas.data.augmentation import Augmentation
 from convatlas.recipes.recipe import Recipe
 
 SQUEEZENET_2016 = Recipe(
@@ -25,7 +26,10 @@ SQUEEZENET_2016 = Recipe(
     decay_all=True,
     schedule="one-cycle",
     schedule_settings={"rise": 0.0, "end": 0.0},  # a straight line from the first update to the last
-    flip="on",
+    augment=Augmentation(flip="on"),
     keep="last",
-    precision="fp32",
+    full_precision=True,
 )
+
+RECIPES = (SQUEEZENET_2016,)
+PAPER_OF = {"squeezenet": SQUEEZENET_2016}

@@ -19,6 +19,7 @@ and S in [256, 512] from those of S = 384; the recipe of the jittered size does 
 
 from __future__ import annotations
 
+from convatlas.data.augmentation import CROP_SCALE, Augmentation
 from convatlas.recipes.recipe import Recipe
 
 VGG_2014 = Recipe(
@@ -32,18 +33,15 @@ VGG_2014 = Recipe(
     decay_all=True,
     schedule="plateau",
     schedule_settings={"gamma": 0.1, "times": 3},
-    crop="scale-jitter",
-    crop_scale=(256, 512),
-    flip="on",
-    pca_noise=0.1,
+    augment=Augmentation(crop="scale-jitter", crop_scale=(256, 512), flip="on", pca_noise=0.1),
     keep="last",
-    precision="fp32",
+    full_precision=True,
 )
 VGG_2014_S256 = VGG_2014.change(
     name="vgg_2014_s256",
     source=VGG_2014.source.replace("S in [256, 512]", "S = 256"),
     crop="pad",
-    crop_scale=Recipe().crop_scale,
+    crop_scale=CROP_SCALE,
 )
 VGG_2014_S384 = VGG_2014_S256.change(
     name="vgg_2014_s384",
@@ -51,6 +49,9 @@ VGG_2014_S384 = VGG_2014_S256.change(
     lr=0.001,
     resize=384,
 )
+
+RECIPES = (VGG_2014_S256, VGG_2014_S384, VGG_2014)
+PAPER_OF = {"vgg": VGG_2014}
 
 # section 3.1: "we initialised the first four convolutional layers and the last three fully-connected layers with the
 # layers of net A"; A's first four are conv1_1, conv2_1, conv3_1 and conv3_2, and keep their names

@@ -14,6 +14,7 @@ its batch was larger than that of any one of them.
 
 from __future__ import annotations
 
+from convatlas.data.augmentation import Augmentation
 from convatlas.recipes.recipe import Recipe
 
 XCEPTION_2016 = Recipe(
@@ -28,10 +29,10 @@ XCEPTION_2016 = Recipe(
     ema=0.9999,
     schedule="exponential",
     schedule_settings={"gamma": 0.94, "every_epochs": 2},
-    crop="random-resized",
-    crop_area=(0.08, 1.0),
-    crop_ratio=(3 / 4, 4 / 3),
-    flip="on",
+    augment=Augmentation(crop="random-resized", crop_area=(0.08, 1.0), crop_ratio=(3 / 4, 4 / 3), flip="on"),
     keep="last",
-    precision="fp32",
+    full_precision=True,
 )
+
+RECIPES = (XCEPTION_2016,)
+PAPER_OF = {"xception": XCEPTION_2016}

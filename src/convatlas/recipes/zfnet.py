@@ -14,6 +14,7 @@ have deviation 1.
 
 from __future__ import annotations
 
+from convatlas.data.augmentation import Augmentation
 from convatlas.recipes.recipe import Recipe
 
 ZFNET_2013 = Recipe(
@@ -28,7 +29,10 @@ ZFNET_2013 = Recipe(
     filter_rms=0.1,
     schedule="plateau",
     schedule_settings={"gamma": 0.1, "times": 3},
-    flip="on",
+    augment=Augmentation(flip="on"),
     keep="last",
-    precision="fp32",
+    full_precision=True,
 )
+
+RECIPES = (ZFNET_2013,)
+PAPER_OF = {"zfnet": ZFNET_2013}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
-from convatlas.data import Augment, Batches
+from convatlas.data import Augmentation, Batches
 from convatlas.message import Message, joined
 from convatlas.recipes.recipe import Recipe
 from convatlas.runs.transfer import some_of
+from convatlas.settings import settings_of
 
 if TYPE_CHECKING:
     from convatlas.runs.prepare import Setup
@@ -104,15 +104,16 @@ def loss_in_words(recipe: Recipe) -> Message:
     return joined(parts)
 
 
-def augmentation_in_words(augment: Augment | None) -> Message:
-    """What an augmentation does, the parts that do nothing left out."""
+def augmentation_in_words(augment: Augmentation | None) -> Message:
+    """What a resolved augmentation does; settings without effect are left out."""
     if augment is None:
         return Message("none")
-    changed = [
-        f"{each.name} {getattr(augment, each.name)}" if getattr(augment, each.name) is not True else each.name
-        for each in dataclasses.fields(augment)
-        if getattr(augment, each.name) != each.default
-    ]
+    changed = []
+    for name, each in settings_of(Augmentation).items():
+        value = getattr(augment, name)
+        chosen = each.needs is None or getattr(augment, each.needs[0]) == each.needs[1]
+        if chosen and value != each.off:
+            changed.append(f"{name} {value}")
     return joined(changed) if changed else Message("random crop where the stored image is larger")
 
 

@@ -95,10 +95,11 @@ def check_ranks_agree(setup: Setup) -> None:
     """
     process_group, split = setup.process_group, setup.training_data.split
     parts = hashlib.sha256(b"".join(part.tobytes() for part in (split.train, split.val, split.test))).hexdigest()
+    settings = setup.recipe.to_dict() | setup.options.to_dict()
     own = {
         "data": setup.training_data.dataset.fingerprint,
         "split": parts,
-        "recipe": hashlib.sha256(json.dumps(setup.recipe.to_dict(), sort_keys=True).encode()).hexdigest(),
+        "recipe": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
         "precision": setup.hardware.precision,
         "memory format": setup.hardware.channels_last,
         "torch": torch.__version__,

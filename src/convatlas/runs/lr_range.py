@@ -16,6 +16,7 @@ from convatlas.errors import UsageError
 from convatlas.recipes.recipe import Recipe
 from convatlas.recipes.registry import recipe_for
 from convatlas.runs import directory
+from convatlas.runs.options import RunOptions, apply
 from convatlas.runs.prepare import prepare
 from convatlas.runs.training_data import TrainingData
 from convatlas.training.lr_range import RULE, LrRange, lr_range
@@ -53,6 +54,7 @@ def find_lr(
     data: str | Path | Dataset | TrainingData = "digits",
     recipe: str | Recipe = "modern",
     *,
+    options: RunOptions | None = None,
     seed: int = 0,
     out: str | Path | None = "runs",
     low: float = 1e-5,
@@ -69,13 +71,14 @@ def find_lr(
     Args:
         out: parent of the folder for the numbers and the plot; None writes nothing.
         download: whether published weights to start from may be downloaded.
-        settings: fields of `Recipe` to change.
+        settings: settings of the recipe or of the options to change.
 
     Raises:
         UsageError: as `train`; also the optimizer sdlm, which has no constant learning rate.
         NonFiniteLossError: the loss is nan or inf at the first update.
     """
-    chosen = (recipe_for(model, recipe) if isinstance(recipe, str) else recipe).change(**settings)
+    chosen = recipe_for(model, recipe) if isinstance(recipe, str) else recipe
+    chosen, options = apply(chosen, options, settings)
     if chosen.optimizer == "sdlm":
         raise UsageError(
             "the optimizer sdlm has a printed learning rate for each pass, so a range test does not apply to it."
@@ -83,7 +86,7 @@ def find_lr(
     training_data = (
         data if isinstance(data, TrainingData) else TrainingData(data, validation_images=chosen.validation_images)
     )
-    setup = prepare(model, training_data, chosen, seed, download=download)
+    setup = prepare(model, training_data, chosen, seed, options=options, download=download)
     result = lr_range(
         setup.learner(copy.deepcopy(setup.net)),
         all_epochs(setup.of_this_rank(setup.batches)),

@@ -28,6 +28,7 @@ from convatlas.errors import DataError, RecipeError, UsageError
 from convatlas.recipes.fast import PATCHES_OF, whiten
 from convatlas.recipes.lenet import widen
 from convatlas.recipes.recipe import Recipe
+from convatlas.runs.options import RunOptions
 from convatlas.runs.reconstruction import ImagesAsTargets, check_loss, reconstructs
 from convatlas.runs.run import Run
 from convatlas.runs.speed import choose_update_mode
@@ -61,6 +62,7 @@ class Setup:
 
     entry: models.Entry
     recipe: Recipe
+    options: RunOptions
     training_data: TrainingData
     hardware: Hardware
     net: nn.Module
@@ -103,24 +105,32 @@ def prepare(
     seed: int,
     time_s: float | None = None,
     *,
+    options: RunOptions | None = None,
     download: bool = False,
 ) -> Setup:
     """Build and check everything for a training of ``model``; nothing is written.
 
     Args:
         time_s: how long the training shall take, which determines the epochs; None: the epochs of the recipe.
+        options: the settings of the run besides its recipe; the defaults where None.
         download: whether published weights to start from may be downloaded.
     """
     if recipe.start_from is None:
-        return prepare_new(model, training_data, recipe, seed, time_s)
-    return prepare_from_weights(model, training_data, recipe, seed, time_s, download=download)
+        return prepare_new(model, training_data, recipe, seed, time_s, options=options)
+    return prepare_from_weights(model, training_data, recipe, seed, time_s, options=options, download=download)
 
 
 def prepare_new(
-    model: str, training_data: TrainingData, recipe: Recipe, seed: int, time_s: float | None = None
+    model: str,
+    training_data: TrainingData,
+    recipe: Recipe,
+    seed: int,
+    time_s: float | None = None,
+    *,
+    options: RunOptions | None = None,
 ) -> Setup:
     """Prepare a training that starts with random weights."""
-    conditions = check_conditions(model, training_data, recipe, seed, time_s)
+    conditions = check_conditions(model, training_data, recipe, options, seed, time_s)
     return conditions.setup(conditions.network())
 
 
@@ -131,6 +141,7 @@ def prepare_from_weights(
     seed: int,
     time_s: float | None = None,
     *,
+    options: RunOptions | None = None,
     download: bool = False,
 ) -> Setup:
     """Prepare a training that starts with the weights named by ``recipe.start_from``.
@@ -138,7 +149,7 @@ def prepare_from_weights(
     Images are prepared as they were for these weights, unless the recipe says otherwise.
     """
     assert recipe.start_from is not None
-    conditions = check_conditions(model, training_data, recipe, seed, time_s)
+    conditions = check_conditions(model, training_data, recipe, options, seed, time_s)
     source = read_source(recipe.start_from, model, download, recipe.image_size)
     net = conditions.network(source.rule)
     transfer = take_over(
@@ -157,7 +168,7 @@ def prepare_resumed(run: Run, training_data: TrainingData) -> Setup:
     The weights come from the checkpoint later, so weights that the run started from need not exist any more.
     """
     recipe = run.recipe
-    conditions = check_conditions(run.model, training_data, recipe, run.seed)
+    conditions = check_conditions(run.model, training_data, recipe, run.options, run.seed)
     like = run.preprocessing if recipe.start_from is not None else None
     return conditions.setup(conditions.network(like), like, run.config.get("start"))
 
@@ -166,28 +177,34 @@ def prepare_resumed(run: Run, training_data: TrainingData) -> Setup:
 
 
 def check_conditions(
-    model: str, training_data: TrainingData, recipe: Recipe, seed: int, time_s: float | None = None
+    model: str,
+    training_data: TrainingData,
+    recipe: Recipe,
+    options: RunOptions | None,
+    seed: int,
+    time_s: float | None = None,
 ) -> Conditions:
     """Check the settings, join the process group, apply the settings of the machine, and seed torch's generator."""
     entry = models.entry(model)
     check_loss(entry, recipe)
-    process_group = join(recipe.rank_timeout_s)
+    options = (options or RunOptions()).for_recipe(recipe)
+    process_group = join(options.rank_timeout_s)
     refuse_contradictions(recipe.batch_size, recipe.accumulate, process_group)
-    if process_group.size > 1 and recipe.sync_batchnorm and time_s is not None:
+    if process_group.size > 1 and options.sync_batchnorm and time_s is not None:
         raise UsageError("--time measures one process, where batch norm cannot be synchronised; pass --epochs instead.")
     if process_group.is_main:
-        by_names(recipe.log)  # a missing package is reported before the images are decoded
+        by_names(options.log)  # a missing package is reported before the images are decoded
     hardware = training.apply(
         training.choose(
-            process_group.device(recipe.device),
-            recipe.threads,
-            recipe.precision,
-            recipe.channels_last,
-            recipe.allocator,
+            process_group.device(options.device),
+            options.threads,
+            options.precision,
+            options.channels_last,
+            options.allocator,
         )
     )
     torch.manual_seed(seed)
-    return Conditions(entry, training_data, recipe, hardware, process_group, seed, time_s)
+    return Conditions(entry, training_data, recipe, options, hardware, process_group, seed, time_s)
 
 
 @dataclass(frozen=True)
@@ -197,6 +214,7 @@ class Conditions:
     entry: models.Entry
     training_data: TrainingData
     recipe: Recipe
+    options: RunOptions
     hardware: Hardware
     process_group: ProcessGroup
     seed: int
@@ -217,9 +235,9 @@ class Conditions:
             like: how the images were prepared for the weights that the training starts from.
             start: the record of these weights for the header and config.toml.
         """
-        entry, data, recipe, process_group = self.entry, self.training_data, self.recipe, self.process_group
-        hardware = self.hardware
-        if recipe.sync_batchnorm:
+        entry, data, recipe, options = self.entry, self.training_data, self.recipe, self.options
+        process_group, hardware = self.process_group, self.hardware
+        if options.sync_batchnorm:
             net = process_group.with_synced_batchnorm(hardware.place(net))
         side = self.image_size(like)
         stages = in_stages(net, recipe, (data.dataset.channels, side, side))
@@ -239,7 +257,7 @@ class Conditions:
         if self.time_s is not None:
             recipe = recipe.change(epochs=epochs_within(self.time_s, trial))
         if process_group.size > 1 or recipe.optimizer == "sdlm":
-            if recipe.compile == "on":
+            if options.compile == "on":
                 raise UsageError("compile = on needs one process and an optimizer other than sdlm; leave it off.")
         else:
             images = min(recipe.batch_size, len(batches.indices))
@@ -247,11 +265,12 @@ class Conditions:
             updates = recipe.epochs * len(batches)
             with torch.random.fork_rng(devices=()):
                 hardware = choose_update_mode(
-                    hardware, recipe, entry.full_name, shape, updates, trial.in_mode, default_cache_dir()
+                    hardware, options, entry.full_name, shape, updates, trial.in_mode, default_cache_dir()
                 )
         return Setup(
             entry=entry,
             recipe=recipe,
+            options=options,
             training_data=data,
             hardware=hardware,
             net=hardware.place(net),

@@ -14,6 +14,7 @@ from convatlas import models
 from convatlas.data import Dataset, Preprocessing, Split, open_data, read_split
 from convatlas.errors import CheckpointError, DataError
 from convatlas.recipes.recipe import Recipe
+from convatlas.runs.options import OPTIONS, RunOptions
 from convatlas.runs.reconstruction import reconstructs
 from convatlas.training import checkpoint, journal
 
@@ -46,7 +47,7 @@ class Run:
 
     @functools.cached_property
     def config(self) -> dict[str, Any]:
-        """The tables of config.toml: run, data, recipe, preprocessing."""
+        """The tables of config.toml: run, data, recipe, options, preprocessing, machine, start."""
         try:
             return tomllib.loads((self.path / CONFIG).read_text("utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -66,7 +67,13 @@ class Run:
 
     @property
     def recipe(self) -> Recipe:
-        return Recipe(**self.config["recipe"])
+        return Recipe.from_dict(self.config["recipe"])
+
+    @property
+    def options(self) -> RunOptions:
+        """As they were settled; a run of version 0.1.0 or earlier has them among the settings of its recipe."""
+        values = self.config.get("options", self.config["recipe"])
+        return RunOptions(**{name: value for name, value in values.items() if name in OPTIONS})
 
     @property
     def preprocessing(self) -> Preprocessing:

@@ -14,19 +14,19 @@ from pathlib import Path
 import torch
 
 from convatlas.message import Message, joined
-from convatlas.recipes.recipe import Recipe
+from convatlas.runs.options import RunOptions
 from convatlas.training import Hardware, compilation, hardware, trial
 from convatlas.training.trial import Timing, Update, UpdateMode
 
 PrepareUpdate = Callable[[UpdateMode], Update]  # returns the update of a copy of the run's network in that mode
 
 
-def open_modes(recipe: Recipe, predicted: Hardware) -> list[UpdateMode]:
-    """Return the modes that the recipe leaves open, the predicted one first."""
+def open_modes(options: RunOptions, predicted: Hardware) -> list[UpdateMode]:
+    """Return the modes that the options leave open, the predicted one first."""
     precision = [predicted.precision]
-    if recipe.precision == "auto" and predicted.precision == "bf16":
+    if options.precision == "auto" and predicted.precision == "bf16":
         precision.append("fp32")  # without bf16 instructions autocast is always slower
-    layouts = [predicted.channels_last] if recipe.channels_last is not None else [True, False]
+    layouts = [predicted.channels_last] if options.channels_last is not None else [True, False]
     return trial.update_modes(precision, layouts)
 
 
@@ -39,7 +39,7 @@ def trial_key(network: str, shape: tuple[int, ...], predicted: Hardware, modes: 
 
 def choose_update_mode(
     predicted: Hardware,
-    recipe: Recipe,
+    options: RunOptions,
     network: str,
     shape: tuple[int, ...],
     updates: int,
@@ -51,22 +51,22 @@ def choose_update_mode(
     The field ``why`` contains the timings.
 
     Raises:
-        UsageError: the recipe asks for compiling, and it does not work here.
+        UsageError: the options ask for compiling, and it does not work here.
     """
-    records, modes = trial.Records(cache), open_modes(recipe, predicted)
+    records, modes = trial.Records(cache), open_modes(options, predicted)
     key = trial_key(network, shape, predicted, modes)
-    timings = records.get(key) if recipe.trial else []
+    timings = records.get(key) if options.trial else []
     from_cache = bool(timings)
-    undecided = recipe.trial and (len(modes) > 1 or recipe.compile == "auto")
+    undecided = options.trial and (len(modes) > 1 or options.compile == "auto")
     if not timings and undecided and trial.worth_a_trial(len(modes), updates):
         timings = trial.measure(modes, prepare_update)
         records.put(key, timings)
     if not timings:
-        return dataclasses.replace(predicted, compile=recipe.compile == "on")
+        return dataclasses.replace(predicted, compile=options.compile == "on")
     best = trial.fastest(timings)
     lines = "; ".join(timing.line(shape[0]) for timing in timings)
     measured = Message("an earlier trial: {timings}" if from_cache else "a trial: {timings}", timings=lines)
-    compile_it, why_compile = _decide_compiling(recipe, best, updates, records, key, prepare_update, predicted.device)
+    compile_it, why_compile = _decide_compiling(options, best, updates, records, key, prepare_update, predicted.device)
     return dataclasses.replace(
         predicted,
         precision=best.mode.precision,
@@ -77,7 +77,7 @@ def choose_update_mode(
 
 
 def _decide_compiling(
-    recipe: Recipe,
+    options: RunOptions,
     eager: Timing,
     updates: int,
     records: trial.Records,
@@ -86,8 +86,8 @@ def _decide_compiling(
     device: str,
 ) -> tuple[bool, str]:
     """Decide whether to compile. Returns the decision and the reason for it."""
-    if recipe.compile != "auto":
-        return recipe.compile == "on", ""
+    if options.compile != "auto":
+        return options.compile == "on", ""
     if not trial.worth_compiling_a_trial(eager, updates):
         return False, ""
     if reason := compilation.obstacle(device):

@@ -20,6 +20,7 @@ from convatlas.recipes.registry import PAPER_RECIPES, recipe_for
 from convatlas.runs import directory
 from convatlas.runs.header import header
 from convatlas.runs.launch import Launch, check_ranks_agree
+from convatlas.runs.options import RunOptions, apply
 from convatlas.runs.prepare import (
     Setup,
     build_schedule,
@@ -54,6 +55,7 @@ def train(
     data: str | Path | Dataset | TrainingData = "digits",
     recipe: str | Recipe = "modern",
     *,
+    options: RunOptions | None = None,
     seed: int = 0,
     out: str | Path = "runs",
     split: str | Path | None = None,
@@ -77,6 +79,7 @@ def train(
         model: a name of `list_models`.
         data: what `open_data` opens, or a `TrainingData` shared with other trainings.
         recipe: ``"modern"``, ``"paper"``, a recipe's name, or a `Recipe`.
+        options: device, threads, checkpoints and the like; the defaults where None.
         out: the parent of the run directory.
         split: a split file to use instead of making a split.
         on_bad: what to do with an image that cannot be read: "fail", or "skip" it and list it ...
@@ -84,7 +87,7 @@ def train(
         time_s: approximate duration of the training in seconds. A few updates are timed to determine the epochs.
         download: whether published weights to start from may be downloaded.
         loggers: record the run there too, besides the loggers that ``log`` names.
-        settings: fields of `Recipe` to change, e.g. ``epochs=3, lr=0.05``.
+        settings: settings of the recipe or of the options to change, e.g. ``epochs=3, mixup=0.2, threads=2``.
 
     Raises:
         UsageError: an unknown name, a setting out of range, an image too small for the network.
@@ -93,10 +96,18 @@ def train(
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was written.
         LostRankError: of several processes, another one ended or failed.
     """
-    chosen = (recipe_for(model, recipe) if isinstance(recipe, str) else recipe).change(**settings)
-    process_group = distributed.join(chosen.rank_timeout_s)
+    chosen = recipe_for(model, recipe) if isinstance(recipe, str) else recipe
+    chosen, options = apply(chosen, options, settings)
+    process_group = distributed.join(options.rank_timeout_s)
     listener = listener if listener and process_group.is_main else RunListener()
-    launch = Launch.of(Path(out), {"model": model, "data": str(data), "recipe": chosen.to_dict(), "seed": seed})
+    arguments = {
+        "model": model,
+        "data": str(data),
+        "recipe": chosen.to_dict(),
+        "options": options.to_dict(),
+        "seed": seed,
+    }
+    launch = Launch.of(Path(out), arguments)
     interrupted = launch.run_to_continue(process_group)
     if interrupted is not None:
         run = resume(interrupted, listener=listener, loggers=loggers)
@@ -116,7 +127,7 @@ def train(
             progress=listener.on_images,
         )  # fmt: skip
         own_time_s = time_s if process_group.is_main else None
-        setup = prepare(model, training_data, chosen, seed, own_time_s, download=download)
+        setup = prepare(model, training_data, chosen, seed, own_time_s, options=options, download=download)
     if time_s is not None:
         setup = setup.with_epochs(int(process_group.broadcast_text(str(setup.recipe.epochs))))
     check_ranks_agree(setup)
@@ -144,7 +155,7 @@ def resume(folder: str | Path, *, listener: RunListener | None = None, loggers: 
         DataError: the data have changed since the run was started.
     """
     run = Run(folder)
-    process_group = distributed.join(run.recipe.rank_timeout_s)
+    process_group = distributed.join(run.options.rank_timeout_s)
     listener = listener if listener and process_group.is_main else RunListener()
     if run.finished and run.result is not None:
         listener.on_note(Message("{run} is finished already", run=run.path))
@@ -168,7 +179,7 @@ def resume(folder: str | Path, *, listener: RunListener | None = None, loggers: 
         if checkpoint.saved(run.path):
             setup = prepare_resumed(run, training_data)
         else:
-            setup = prepare(run.model, training_data, run.recipe, run.seed)
+            setup = prepare(run.model, training_data, run.recipe, run.seed, options=run.options)
     check_ranks_agree(setup)
     for name, then, now in (
         ("processes", run.config["machine"].get("processes", 1), process_group.size),
@@ -208,7 +219,8 @@ def write_settings(folder: Path, setup: Setup) -> None:
             "classes": list(data.classes),
             "split": setup.training_data.split.rule,
         },
-        "recipe": setup.recipe.to_dict() | resolved(setup.hardware),
+        "recipe": setup.recipe.to_dict(),
+        "options": setup.options.to_dict() | resolved(setup.hardware),
         "preprocessing": setup.rule.to_dict(),
         "machine": setup.hardware.to_dict()
         | ({"processes": setup.process_group.size} if setup.process_group.size > 1 else {}),
@@ -219,7 +231,7 @@ def write_settings(folder: Path, setup: Setup) -> None:
 
 
 def resolved(hardware: training.Hardware) -> dict[str, Any]:
-    """Return the values chosen for the settings that the recipe left open, so that a resumed run uses them too."""
+    """Return the values chosen for the options that were left open, so that a resumed run uses them too."""
     return {
         "threads": hardware.threads,
         "precision": hardware.precision,
@@ -231,7 +243,7 @@ def resolved(hardware: training.Hardware) -> dict[str, Any]:
 
 def run_training(folder: Path, setup: Setup, listener: RunListener, loggers: Sequence[Logger] = ()) -> Run:
     """Train from the newest checkpoint, or from the start; then choose the weights and evaluate them once."""
-    recipe, process_group = setup.recipe, setup.process_group
+    recipe, options, process_group = setup.recipe, setup.options, setup.process_group
     listener.on_start(header(setup), recipe.epochs, len(setup.batches))
     learner = setup.learner()
     with ExitStack() as stack:
@@ -240,9 +252,9 @@ def run_training(folder: Path, setup: Setup, listener: RunListener, loggers: Seq
                 stack.enter_context(directory.locked(folder))
             state = first_state(folder, setup, learner, listener)
         check_same_step(process_group, folder, state.step)
-        own_loggers = [*loggers, *by_names(recipe.log)] if process_group.is_main else []
+        own_loggers = [*loggers, *by_names(options.log)] if process_group.is_main else []
         tracking = Tracking(own_loggers, listener, listener.on_note)
-        stack.enter_context(tracking.of_run(folder, recipe.to_dict(), state.step))
+        stack.enter_context(tracking.of_run(folder, recipe.to_dict() | options.to_dict(), state.step))
         module, compile_s = compile_for_updates(setup)
         state.compile_s += compile_s
         state = training.fit(
@@ -294,7 +306,7 @@ def check_same_step(process_group: distributed.ProcessGroup, folder: Path, step:
 
 def loop_plan(setup: Setup) -> Plan:
     """Return the settings of the training loop."""
-    recipe = setup.recipe
+    recipe, options = setup.recipe, setup.options
     return Plan(
         epochs=recipe.epochs,
         lr=recipe.lr,
@@ -304,8 +316,8 @@ def loop_plan(setup: Setup) -> Plan:
         accumulate=recipe.accumulate,
         classifies=not reconstructs(setup.entry),
         patience=recipe.patience,
-        checkpoint_every_s=recipe.checkpoint_every_s,
-        checkpoint_every_steps=recipe.checkpoint_every_steps,
+        checkpoint_every_s=options.checkpoint_every_s,
+        checkpoint_every_steps=options.checkpoint_every_steps,
     )
 
 

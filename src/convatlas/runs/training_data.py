@@ -10,8 +10,7 @@ from typing import Literal
 import numpy as np
 
 from convatlas import data as room
-from convatlas.data import Augment, Batches, Dataset, ImageStore, Preprocessing, Split
-from convatlas.errors import RecipeError
+from convatlas.data import Batches, Dataset, ImageStore, Preprocessing, Split
 from convatlas.models import Entry
 from convatlas.recipes.recipe import Recipe
 from convatlas.training.distributed import processes_here
@@ -72,9 +71,9 @@ class TrainingData:
             share = MEMORY_SHARE / processes_here()  # each process holds the images for itself
             self._stores[rule] = room.load_images(self.dataset, rule, progress=self._progress, memory_share=share)
         store = self._stores[rule]
-        if recipe.pixels == "lenet-1998":  # ink 1.175 on -0.1: p / 255 * 1.275 - 0.1
+        if recipe.normalization == "lenet-1998":  # ink 1.175 on -0.1: p / 255 * 1.275 - 0.1
             return rule.with_stats((0.1 / 1.275,) * channels, (1 / 1.275,) * channels), store
-        if recipe.pixels == "auto" and like is not None:
+        if recipe.normalization == "auto" and like is not None:
             why = f"{rule.why}; mean and deviation as the first weights were trained with"
             return replace(rule, mean=like.mean, std=like.std, why=why), store
         return rule.with_stats(*room.channel_stats(store, self.split.train)), store
@@ -89,7 +88,7 @@ class TrainingData:
             batch_size=recipe.batch_size,
             seed=seed,
             rule=rule,
-            augment=augmentation(recipe, rule),
+            augment=recipe.augment,
             sampling=recipe.sampling,
             device=device,
         )
@@ -123,61 +122,6 @@ def kept_side(recipe: Recipe) -> int | None:
     With scale jitter it is the middle of the range, at which VGG tests (arXiv:1409.1556, section 3.2): evaluation sees
     the kept image's centre.
     """
-    if recipe.resize is None and recipe.crop == "scale-jitter":
-        return round(sum(recipe.crop_scale) / 2)
+    if recipe.resize is None and recipe.augment.crop == "scale-jitter":
+        return round(sum(recipe.augment.crop_scale) / 2)
     return recipe.resize
-
-
-def augmentation(recipe: Recipe, rule: Preprocessing) -> Augment:
-    """The recipe's wishes made definite for these images.
-
-    ``auto`` shifts by a sixteenth of the side (2 of 32 pixels: short trainings want less than the 4 of long ones; none
-    where the kept image is larger than the input, for then there is room) and mirrors colour images only, for a
-    mirrored digit is no digit, every image in every second epoch (Jordan, arXiv:2404.00498, sections 3.5 and 3.6).
-
-    Raises:
-        RecipeError: the range of crop_scale begins below the side of the input.
-    """
-    side = min(rule.size)
-    pad = 0
-    if recipe.crop == "pad":
-        sixteenth = 0 if rule.store_size != rule.size else side // 16
-        pad = sixteenth if recipe.pad == "auto" else int(recipe.pad)
-    if recipe.crop == "scale-jitter" and recipe.crop_scale[0] < side:
-        raise RecipeError(
-            "crop_scale begins at {begin:g} pixels, and the input has {side}: no window of that size "
-            "fits in. Let it begin at the side of the input or above.",
-            begin=recipe.crop_scale[0],
-            side=side,
-        )
-    if recipe.pad_with == "reflection" and pad >= side:
-        raise RecipeError(
-            "a side of {side} pixels mirrored at its edge gives fewer than pad = {pad}; lower pad.",
-            side=side,
-            pad=pad,
-        )
-    flip = ("alternating" if rule.channels == 3 else "off") if recipe.flip == "auto" else recipe.flip
-    return Augment(
-        pad=pad,
-        reflect=pad > 0 and recipe.pad_with == "reflection",
-        flip=flip == "on",
-        alternating_flip=flip == "alternating",
-        random_resized=recipe.crop_area if recipe.crop == "random-resized" else None,
-        aspect=recipe.crop_ratio,
-        scale_jitter=recipe.crop_scale if recipe.crop == "scale-jitter" else None,
-        shift=recipe.shift,
-        rotate=recipe.rotate,
-        scale=recipe.scale,
-        brightness=recipe.brightness,
-        contrast=recipe.contrast,
-        saturation=recipe.saturation,
-        hue=recipe.hue,
-        pca_noise=recipe.pca_noise,
-        policy=recipe.policy,
-        policy_number=recipe.policy_number,
-        policy_magnitude=recipe.policy_magnitude,
-        cutout=recipe.cutout,
-        erasing=recipe.erasing,
-        mixup=recipe.mixup,
-        cutmix=recipe.cutmix,
-    )

@@ -1,0 +1,149 @@
+"""Where the settings of a run come from: a setting wins in the order flag, environment, file, recipe, default."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convatlas.errors import RecipeError, UnknownNameError
+from convatlas.message import Message, joined
+from convatlas.recipes.recipe import FIELDS, SETTINGS, Recipe
+from convatlas.runs.directory import toml_value
+from convatlas.runs.options import OPTIONS, RunOptions, apply
+from convatlas.settings import Setting, with_present_names
+
+ALL_SETTINGS: dict[str, Setting] = SETTINGS | OPTIONS
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """The settings as they will be used.
+
+    Attributes:
+        origins: of each setting "flag", "environment", "file", "recipe" or "default".
+        notices: what to tell the user about former names.
+    """
+
+    recipe: Recipe
+    options: RunOptions
+    origins: Mapping[str, str]
+    notices: tuple[Message, ...] = ()
+
+    def to_toml(self) -> str:
+        """The settings with their origins, as ``train --print-config`` prints them and ``--config`` reads them."""
+        lines = [f"# {self.recipe.name}: {self.recipe.source}"]
+        for table, record, settings in (
+            ("recipe", self.recipe.to_dict(), SETTINGS),
+            ("options", self.options.to_dict(), OPTIONS),
+        ):
+            lines += ["", f"[{table}]"]
+            for name in settings:
+                value = record[name]
+                text = f"# {name} is not set" if value is None else f"{name} = {toml_value(value)}"
+                lines.append(f"{text:<46}  # {self.origins[name]}")
+        return "\n".join(lines)
+
+
+def configure(
+    recipe: Recipe,
+    flags: Mapping[str, Any] | None = None,
+    config: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Configuration:
+    """Recipe and options with everything the user has set.
+
+    Args:
+        flags: by name; None is a flag that was not given.
+        config: a TOML file of settings.
+
+    Raises:
+        RecipeError: a value out of range, or two that contradict each other; unless all of them are flags, the
+            message says where each comes from.
+        UnknownNameError: a setting that does not exist.
+    """
+    defaults = Recipe().to_dict() | RunOptions().to_dict()
+    values_of_recipe = recipe.to_dict()
+    origins = {
+        name: "default" if values_of_recipe.get(name, defaults[name]) == defaults[name] else "recipe"
+        for name in ALL_SETTINGS
+    }
+    values: dict[str, Any] = {}
+    notices: tuple[Message, ...] = ()
+    for origin, layer in (
+        ("file", settings_of_file(config) if config else {}),
+        ("environment", settings_of_environment(environment)),
+        ("flag", {name: value for name, value in (flags or {}).items() if value is not None}),
+    ):
+        layer, renamed = with_present_names(layer, ALL_SETTINGS.values())
+        notices += renamed
+        values |= layer
+        origins |= dict.fromkeys(layer, origin)
+    try:
+        return Configuration(*apply(recipe, RunOptions(), values), origins, notices)
+    except RecipeError as error:
+        named = [name for name in values if name in error.settings]
+        if all(origins[name] == "flag" for name in named):
+            raise
+        places = joined(
+            Message("{name} is from {place}", name=name, place=place(ALL_SETTINGS[name], origins[name], config))
+            for name in named
+        )
+        raise RecipeError(
+            "{problem} ({places})", settings=error.settings, problem=error.message, places=places
+        ) from error
+
+
+def settings_of_environment(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """``CONVATLAS_LR=0.05`` and its like.
+
+    Raises:
+        UnknownNameError: a variable that is nearly the name of a setting; others may have another purpose.
+    """
+    variables = {each.variable: (name, each) for name, each in ALL_SETTINGS.items()}
+    variables |= {
+        f"CONVATLAS_{each.formerly.upper()}": (each.formerly, each)
+        for each in ALL_SETTINGS.values()
+        if each.formerly is not None
+    }
+    for variable in environment:
+        name = variable.removeprefix("CONVATLAS_").lower()
+        known = variable in variables or name == variable.lower()
+        if not known and difflib.get_close_matches(name, ALL_SETTINGS, 1, 0.75):
+            raise UnknownNameError("setting", name, ALL_SETTINGS, hint=Message("({variable})", variable=variable))
+    return {
+        name: each.from_text(environment[variable])
+        for variable, (name, each) in variables.items()
+        if variable in environment
+    }
+
+
+def settings_of_file(path: Path) -> dict[str, Any]:
+    """The settings of a TOML file: at its top level, or in its tables ``[recipe]`` and ``[options]``.
+
+    The config.toml of a run is such a file: its other tables are left out.
+
+    Raises:
+        RecipeError: not TOML, or not to be read.
+        UnknownNameError: a setting that does not exist.
+    """
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError("--config {path} cannot be read: {error}.", path=path, error=error) from error
+    tables = [content[name] for name in ("recipe", "options") if name in content] or [content]
+    values = {name: value for table in tables for name, value in table.items()}
+    known = FIELDS.keys() | OPTIONS.keys() | {each.formerly for each in ALL_SETTINGS.values()}
+    for name in values:
+        if name not in known:
+            raise UnknownNameError("setting", name, ALL_SETTINGS, hint=Message("(in {path})", path=path))
+    return {name: value for name, value in values.items() if name not in FIELDS or name in SETTINGS}
+
+
+def place(setting: Setting, origin: str, config: Path | None) -> str:
+    """What the user wrote to set it: ``--lr``, ``CONVATLAS_LR``, or the file."""
+    return {"flag": setting.flag, "environment": setting.variable, "file": str(config)}[origin]
