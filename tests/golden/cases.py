@@ -44,6 +44,15 @@ def case(name: str, line: str, **about: object) -> Case:
     return Case(name, tuple(line.split()), **about)  # type: ignore[arg-type]
 
 
+def by_value(name: str, layer: str, arguments: tuple[str, ...]) -> Case:
+    """A layer by value: its numbers are one argument each, with blanks inside."""
+    languages = ("en",) if "--json" in arguments else ("en", "ko")
+    return Case(name, ("layer", layer, *arguments), widths=(80,), languages=languages)
+
+
+IMAGE = "1 1 1 0 0 / 0 1 1 1 0 / 0 0 1 1 1 / 0 0 1 1 0 / 0 1 1 0 0"
+KERNEL = "1 0 1 / 0 1 0 / 1 0 1"
+
 # training here has to be the same on every CPU, as far as that can be had
 STEADY = "--device cpu --threads 1 --precision fp32 --no-allocator --no-trial"
 
@@ -84,6 +93,9 @@ COMPARISONS = ("stacks", "reduction", "inception", "bottleneck", "grouped", "sep
 EXPLAIN = [
     case("explain-network", "explain lenet5"),
     case("explain-layer", "explain alexnet conv1"),
+    case("explain-block", "explain googlenet inception_3a"),
+    case("explain-comparison-input", "explain --comparison stacks --input 64x56x56", widths=(80,)),
+    case("explain-two-devices-json", "explain --comparison two-devices --json", widths=(80,), languages=("en",)),
     case("explain-input", "explain resnet20_cifar conv1 --input 1x64x64"),
     case("explain-json", "explain alexnet fc6 --json"),
     *(case(f"explain-{name}", f"explain --comparison {name}") for name in COMPARISONS),
@@ -100,6 +112,17 @@ LAYER = [
     case("layer-pool", "layer pool --input 96x55x55 --kernel 3 --stride 2"),
     case("layer-pool-ceil", "layer pool --input 64x112x112 --kernel 3 --stride 2 --ceil"),
     case("layer-fc", "layer fc --input 256x6x6 --out 4096"),
+    by_value("layer-conv-values", "conv", ("--values", IMAGE, "--weights", KERNEL, "--backward")),
+    by_value("layer-conv-values-json", "conv", ("--values", "1 2 / 3 4", "--weights", "0.1 0.2", "--json")),
+    by_value(
+        "layer-pool-values", "pool", ("--values", "1 3 / 5 6", "--kernel", "2", "--mode", "avg", "--padding", "1")
+    ),
+    by_value("layer-lrn", "lrn", ("--values", "1 ; 2 ; 3", "--n", "3", "--backward")),
+    by_value("layer-relu", "relu", ("--values", "-1 2 / 0.5 0", "--backward")),
+    by_value("layer-softmax", "softmax", ("--values", "3.2 5.1 -1.7 / 1 2 3", "--label", "0 2", "--backward")),
+    by_value("layer-fc-values", "fc", ("--values", "1 2 3", "--weights", "1 0 1 / 0 -1 0", "--bias", "0.5 1")),
+    by_value("layer-loss", "loss", ("--p", "0.5 1/4 1/4", "--q", "1/4 1/4 0.5", "--label", "0", "--base", "2")),
+    by_value("layer-loss-json", "loss", ("--q", "0.5 0.5", "--label", "1", "--gamma", "2", "--json")),
     case("layer-fc-json", "layer fc --input 84 --out 10 --no-bias --json"),
 ]
 
@@ -211,7 +234,7 @@ ERRORS = [
     case("error-predict-top", f"predict {RUN} photos --top 0"),
 ]
 
-LAYERS = ("conv", "pool", "fc")
+LAYERS = ("conv", "pool", "fc", "lrn", "relu", "softmax", "loss")
 HELP = [
     case("help", "--help"),
     case("version", "--version", mask=masks.version),

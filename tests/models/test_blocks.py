@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from convatlas.models.blocks import LocalResponseNorm, SamePool, he_
+from convatlas.models.blocks import LocalResponseNorm, SamePool
+from convatlas.models.initialisation import he_
 from convatlas.models.resnet import BasicBlock, Bottleneck, PaddedIdentity
 
 

@@ -13,7 +13,9 @@ from PIL import Image
 import convatlas as ca
 from convatlas.errors import CheckpointError
 from convatlas.models.weights import load_weights
-from convatlas.models.weights.caffe import read_caffemodel
+from convatlas.models.weights.caffemodel import read_caffemodel
+from convatlas.models.weights.source import Target
+from convatlas.models.weights.sources.caffe import from_caffe, our_layer
 
 MEAN_BGR = (103.939, 116.779, 123.68)  # of He's ResNets and of VGG
 
@@ -69,14 +71,12 @@ def test_a_caffemodel_is_loaded_and_its_first_convolution_turned_from_bgr(tmp_pa
 
 
 def test_caffes_residual_names_and_batch_statistics(tmp_path):
-    from convatlas.models.weights.caffe import from_caffe, our_layer
-
     assert our_layer("res2a_branch1") == "conv2_x.0.shortcut.conv"
     assert our_layer("bn3b7_branch2c") == "conv3_x.7.bn3"
     assert our_layer("scale5c_branch2b") == "conv5_x.2.bn2"
     assert our_layer("inception_4a/5x5_reduce") == "inception_4a.reduce5x5.conv"
     tensors = {"bn_conv1.0": torch.tensor([4.0]), "bn_conv1.1": torch.tensor([6.0]), "bn_conv1.2": torch.tensor([2.0])}
-    ours = from_caffe(tensors, {}, "conv1.weight")
+    ours = from_caffe(tensors, Target(torch.nn.Module(), "resnet", {}, "conv1.weight"))
     assert {key: value.item() for key, value in ours.items()} == {"bn1.running_mean": 2.0, "bn1.running_var": 3.0}
 
 
@@ -193,10 +193,8 @@ def test_a_caffe_densenet_comes_back_under_our_names(tmp_path):
 
 
 def test_batch_norm_of_a_caffe_file_that_saw_no_image_is_zero():
-    from convatlas.models.weights.caffe import from_caffe
-
     tensors = {f"bn_conv1.{index}": torch.zeros(1) for index in range(3)}
-    assert from_caffe(tensors, {}, "conv1.weight")["bn1.running_var"].item() == 0.0
+    assert from_caffe(tensors, Target(torch.nn.Module(), "resnet", {}, "conv1.weight"))["bn1.running_var"].item() == 0.0
 
 
 def test_a_caffemodel_with_absurd_or_wrong_sizes_is_refused():

@@ -11,7 +11,8 @@ import torch
 
 import convatlas as ca
 from convatlas.models import entry
-from convatlas.models.registry import MODULES, declared
+from convatlas.models.catalogue import model_files
+from convatlas.models.registry import declared
 
 # the network a file's table is about, where it is not the first one the file declares
 SUBJECT = {"vgg": "vgg16", "resnet": "resnet50"}
@@ -49,14 +50,14 @@ def subject(module: str) -> str:
     return SUBJECT.get(module, next(iter(declared(module))))
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", model_files())
 def test_the_rows_add_up_to_the_network(module):
     lines, total = table(module)
     assert len(lines) >= 3
     assert sum(line.params for line in lines) == total == entry(subject(module)).params
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", model_files())
 def test_every_printed_shape_is_the_output_of_a_layer(module):
     with torch.device("meta"):
         net = ca.create_model(subject(module))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from convatlas.errors import DataError
-from convatlas.models.weights.labels import CIFAR10, Labels, imagenet, labels_of
+from convatlas.models.loaded import Labels
+from convatlas.models.weights.labels import cifar10, imagenet
+from convatlas.models.weights.sources import SOURCES
 
 
 def test_imagenet_is_a_thousand_classes_in_the_order_of_their_numbers():
@@ -34,7 +36,7 @@ def test_a_name_comes_before_a_synonym_and_two_of_these_are_asked_about():
 
 def test_what_is_not_known_is_named_with_what_is():
     with pytest.raises(DataError, match=r"classes that net does not know: unicorn, n99999999\. It knows 10: airplane"):
-        CIFAR10.match(["cat", "unicorn", "n99999999"], "zoo/", "net")
+        cifar10().match(["cat", "unicorn", "n99999999"], "zoo/", "net")
 
 
 def test_a_runs_own_names_are_exact_first():
@@ -43,7 +45,7 @@ def test_a_runs_own_names_are_exact_first():
 
 
 def test_only_the_usual_number_of_outputs_has_the_usual_names():
-    assert labels_of("torchvision", 1000) is labels_of("caffe", 1000) is imagenet()
-    assert labels_of("akamaster", 10) is CIFAR10
-    assert labels_of("torchvision", 7) is None
-    assert labels_of("convatlas", 1000) is None
+    assert SOURCES["torchvision"].usual_labels(1000) is SOURCES["caffe"].usual_labels(1000) is imagenet()
+    assert SOURCES["akamaster"].usual_labels(10) is cifar10()
+    assert SOURCES["torchvision"].usual_labels(7) is None
+    assert SOURCES["convatlas"].usual_labels(1000) is None

@@ -13,8 +13,8 @@ import torch
 import convatlas as ca
 from convatlas.errors import ShapeError, UnknownNameError, UsageError
 from convatlas.models import entry
-from convatlas.models.catalogue import catalogue, record
-from convatlas.models.registry import CATALOGUE, MODULES, declared
+from convatlas.models.catalogue import catalogue, model_files, record
+from convatlas.models.registry import CATALOGUE, declared
 
 
 def test_patterns_match_the_full_name_and_the_name_before_the_variant():
@@ -73,7 +73,7 @@ def stored_catalogue() -> str:
 
 def test_the_catalogue_lists_what_the_model_files_declare():
     stored = {record["name"]: record for record in json.loads(stored_catalogue())["networks"]}
-    fresh = {network.name: network for module in MODULES for network in declared(module).values()}
+    fresh = {network.name: network for module in model_files() for network in declared(module).values()}
     assert list(stored) == list(fresh), "stale: run  make catalogue"
     for name, network in fresh.items():
         assert ca.card(name) == network.card, "stale: run  make catalogue"

@@ -14,10 +14,11 @@ import torch
 from safetensors.torch import save_file
 
 import convatlas as ca
+from convatlas import models
 from convatlas.errors import CheckpointError, UnknownNameError, UsageError
 from convatlas.models.weights import detect, load_weights, published
-from convatlas.models.weights.prepare import UNUSUAL, assumed
-from convatlas.models.weights.read import Claims
+from convatlas.models.weights.claims import Claims
+from convatlas.models.weights.sources import SOURCES
 
 
 @pytest.fixture
@@ -119,6 +120,14 @@ def test_a_pickle_with_code_is_refused_and_not_run(other, tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_a_network_without_convolutions_takes_weights_too(tmp_path):
+    torch.manual_seed(0)
+    theirs, ours = (ca.create_model("mlp") for _ in range(2))
+    save_file(weights(theirs), tmp_path / "mlp.safetensors")
+    assert load_weights(ours, tmp_path / "mlp.safetensors").source == "convatlas"
+    assert equal(weights(ours), weights(theirs))
+
+
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".npz"])
 def test_a_file_cut_short_is_damaged(net, other, tmp_path, suffix):
     whole = tmp_path / f"whole{suffix}"
@@ -201,13 +210,15 @@ def test_our_own_files_say_nothing_of_preparation(net, other, tmp_path):
     ],
 )
 def test_what_is_assumed_of_a_source(source, network, resize, crop, mean):
-    usual = assumed(source, network)
+    usual = SOURCES[source].usual_preparation(network)
     assert (usual.resize, usual.crop, usual.mean[0]) == (resize, crop, mean)
 
 
 def test_every_exception_names_a_network_of_the_atlas():
     bases = {name.partition("@")[0] for name in ca.list_models()}
-    assert {network for networks in UNUSUAL.values() for network in networks} <= bases
+    assert {network for source in SOURCES.values() for network in source.preparations} <= bases
+    families = {models.entry(name).family for name in ca.list_models()}
+    assert {family for source in SOURCES.values() for family in source.families or ()} <= families
 
 
 def test_an_npz_that_claims_absurd_sizes_is_refused_before_memory_is_taken(other, tmp_path):

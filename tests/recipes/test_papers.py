@@ -3,33 +3,48 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 from pathlib import Path
 
 import pytest
-import torch
 
 from convatlas import models
 from convatlas.errors import UnknownNameError
+from convatlas.recipes import modern
+from convatlas.recipes.finetune import FINETUNE, FINETUNE_DEEP_UNNORMALISED, FINETUNE_UNNORMALISED
 from convatlas.recipes.page import markdown
 from convatlas.recipes.registry import DECLARED, PAPER_RECIPES, named, networks_of, own_recipes, recipe_for
-from convatlas.recipes.vgg import FROM_A, layers_from_a
 from convatlas.runs.prepare import build_schedule
 from convatlas.training.schedule import Progress
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "recipes.md"
-CLASSIFIERS = [name for name in models.list_models() if models.entry(name).family != "autoencoder"]
-# a net for comparison, one whose paper trains it on other images only, and one of our own
-WITHOUT_PAPER = {"mlp", "nin_imagenet", "speednet_cifar"}
+CLASSIFIERS = [name for name in models.list_models() if not models.entry(name).reconstructs]
 
 # --- whose they are ---------------------------------------------------------------------------------------------------
+
+
+def test_which_recipes_a_network_has_follows_from_its_layers():
+    """The modern recipes and the paper's, of every network, against a table that was written by hand once."""
+    kinds = {
+        "normalised": (modern.MODERN, modern.MODERN_LONG, FINETUNE),
+        "shallow": (modern.MODERN_UNNORMALISED, modern.MODERN_LONG_UNNORMALISED, FINETUNE_UNNORMALISED),
+        "deep": (modern.MODERN_DEEP_UNNORMALISED, modern.MODERN_LONG_DEEP_UNNORMALISED, FINETUNE_DEEP_UNNORMALISED),
+        "reconstruction": (modern.RECONSTRUCTION, None, None),
+    }
+    table = json.loads(Path(__file__).with_name("of_every_network.json").read_text(encoding="utf-8"))
+    assert set(table) <= set(models.list_models())
+    for name, (kind, paper) in table.items():
+        own = own_recipes(name)
+        assert tuple(own.get(key) for key in ("modern", "modern_long", "finetune")) == kinds[kind], name
+        assert own["paper"].name == paper if paper else "paper" not in own, name
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_every_classifier_has_recipes_of_today_and_its_papers(name):
     assert recipe_for(name).name == "modern"
     assert recipe_for(name, "modern_long").name == "modern_long"
-    if models.entry(name).name in WITHOUT_PAPER:
+    if "paper" not in own_recipes(name):
         with pytest.raises(UnknownNameError, match="its paper prints no training"):
             recipe_for(name, "paper")
     else:
@@ -131,29 +146,6 @@ def test_the_papers_before_2018_decay_every_parameter_but_prelu_net_its_slopes()
 
 
 # --- VGG's start from A -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["vgg13", "vgg16_c", "vgg16", "vgg19", "vgg16@torchvision"])
-def test_a_deeper_vgg_takes_as_first_four_convolutions_and_fully_connected_layers(name):
-    """Section 3.1; every one of them has the same shape in both."""
-    source = "vgg11" + name[name.index("@") :] if "@" in name else "vgg11"
-    layers = layers_from_a(source, name)
-    with torch.device("meta"):
-        own, a = (models.create_model(each).state_dict() for each in (name, source))
-    convolutions = [key for key in a if key.startswith("conv") and key.endswith("weight")]
-    assert layers == {layer: layer for layer in FROM_A}
-    assert [f"{layer}.weight" for layer in FROM_A[:4]] == convolutions[:4]
-    for layer in layers:
-        for kind in ("weight", "bias"):
-            assert own[f"{layer}.{kind}"].shape == a[f"{layer}.{kind}"].shape
-
-
-@pytest.mark.parametrize(
-    ("source", "network"),
-    [("vgg16", "vgg19"), ("vgg11", "vgg11"), ("vgg11", "alexnet"), ("vgg11", "vgg16@torchvision")],
-)
-def test_no_other_start_is_vggs(source, network):
-    assert layers_from_a(source, network) is None
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import torch
 from convatlas.data import Augmentation
 from convatlas.errors import RecipeError, UnknownNameError
 from convatlas.models import create_model
-from convatlas.recipes.lenet import widen
+from convatlas.models.lenet import widen_
 from convatlas.recipes.recipe import FIELDS, SETTINGS, Recipe
 
 
@@ -63,7 +63,7 @@ def test_lenet5_of_1998_starts_from_the_root_of_its_fan_in():
     """Printed is 2.4 / F; the recipe says that it widens this, and by how much: F6 reads 120 numbers."""
     printed, wide = create_model("lenet5"), create_model("lenet5")
     wide.load_state_dict(printed.state_dict())
-    widen(wide)
+    widen_(wide)
     assert torch.allclose(wide.F6.weight, printed.F6.weight * 120**0.5)
     assert torch.allclose(wide.C3.weight[:3], printed.C3.weight[:3] * 75**0.5)  # the first map of C3 reads three maps
     assert torch.equal(wide.S2.weight, printed.S2.weight)

@@ -23,7 +23,7 @@ from convatlas.runs.prepare import prepare
 from convatlas.runs.run import Run
 from convatlas.runs.train import RunListener, resume, train
 from convatlas.runs.training_data import TrainingData
-from convatlas.runs.transfer import layer_map, mapped
+from convatlas.runs.transfer import InitialWeights, shared_layers, take_over, tensors_of
 from convatlas.training import checkpoint, train_step
 
 NET = "resnet20_cifar"
@@ -99,21 +99,39 @@ def test_a_file_of_other_peoples_weights_may_have_any_number_of_classes(parity, 
     assert all(torch.equal(own[name], theirs[name]) for name in own if not name.startswith("fc."))
 
 
-def test_vggs_deeper_columns_start_from_a():
-    """Section 3.1: the first four convolutions and the fully connected layers."""
-    with torch.device("meta"):
-        a, d = (models.create_model(name, image_size=32).state_dict() for name in ("vgg11", "vgg16"))
-    taken = mapped(a, layer_map("vgg11", "vgg16"), d)
-    assert {name.rpartition(".")[0] for name in taken} == {
-        "conv1_1",
-        "conv2_1",
-        "conv3_1",
-        "conv3_2",
-        "fc6",
-        "fc7",
-        "fc8",
-    }
-    assert all(tensor.shape == d[name].shape for name, tensor in taken.items())
+def test_a_deeper_vgg_takes_over_the_layers_of_a_trained_a():
+    """Section 3.1: the first four convolutions and the fully connected layers; fc8 only where the classes are equal."""
+    torch.manual_seed(5)
+    a, b = (models.create_model(name, num_classes=3, image_size=32) for name in ("vgg11", "vgg13"))
+    drawn = {name: tensor.clone() for name, tensor in b.state_dict().items()}
+    source = InitialWeights("runs/vgg11-photos-001", "vgg11", a.state_dict(), classes=("a", "b", "c"))
+    taken = take_over(b, "vgg13", source, ("a", "b", "c"), image_size=32)
+    layers = {"conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8"}
+    assert {name.rpartition(".")[0] for name in taken.taken} == layers
+    for name, tensor in b.state_dict().items():
+        expected = a.state_dict()[name] if name in taken.taken else drawn[name]
+        assert torch.equal(tensor, expected), name
+    other = take_over(b, "vgg13", source, ("x", "y", "z"), image_size=32)
+    assert set(taken.taken) - set(other.taken) == {"fc8.weight", "fc8.bias"}
+
+
+@pytest.mark.parametrize(
+    ("source", "network"),
+    [("vgg16", "vgg19"), ("vgg11", "vgg11_lrn"), ("vgg11", "alexnet"), ("vgg11", "vgg16@torchvision")],
+)
+def test_no_other_network_starts_from_another(source, network):
+    with pytest.raises(CheckpointError, match=f"holds weights of {source}, and {network} is to be trained"):
+        shared_layers(source, network)
+
+
+@pytest.mark.parametrize("name", [name for name in models.list_models() if models.entry(name).starts_from])
+def test_layers_taken_over_have_the_same_shapes_in_both(name):
+    for source, layers in models.entry(name).starts_from.items():
+        with torch.device("meta"):
+            own, theirs = (models.create_model(each).state_dict() for each in (name, source))
+        taken = tensors_of(layers, theirs)
+        assert len(taken) == 2 * len(layers)  # weight and bias
+        assert all(tensor.shape == own[key].shape for key, tensor in taken.items())
 
 
 # --- what is trained --------------------------------------------------------------------------------------------------

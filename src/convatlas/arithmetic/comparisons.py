@@ -7,21 +7,23 @@ section 4.1 (bottlenecks); Krizhevsky et al. 2012, section 3.2 (groups); Chollet
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from math import prod
 from typing import Any
 
-from convatlas.arithmetic.formulas import reach
+from convatlas.arithmetic.formulas import Sides, reach
 from convatlas.arithmetic.layer import Worked, convolution, fully_connected
 from convatlas.arithmetic.protocol import Shape
 from convatlas.errors import UnknownNameError
-from convatlas.message import Message
+from convatlas.message import Message, joined
 
 
 @dataclass(frozen=True)
 class Alternative:
-    """One way to get from the input to the output."""
+    """One way to get from the input to the output; ``working`` is the sum that gives its weights."""
 
     name: str
     layers: tuple[str, ...]
@@ -30,9 +32,23 @@ class Alternative:
     macs: int
     receptive_field: tuple[int, ...]
     nonlinearities: int
+    working: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return {key: list(v) if isinstance(v, tuple) else v for key, v in self.__dict__.items()}
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The weights of one way beside those of another, in letters and as a share: ``27*C^2 / 49*C^2 = 55.1 %``."""
+
+    way: str
+    against: str
+    formula: str
+    share: Fraction
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"way": self.way, "against": self.against, "formula": self.formula, "share": float(self.share)}
 
 
 @dataclass(frozen=True)
@@ -42,9 +58,15 @@ class StructureComparison:
     title: str
     input: Shape
     ways: tuple[Alternative, ...]
+    ratios: tuple[Ratio, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        return {"title": self.title, "input": list(self.input), "ways": [way.to_dict() for way in self.ways]}
+        return {
+            "title": self.title,
+            "input": list(self.input),
+            "ways": [way.to_dict() for way in self.ways],
+            "ratios": [ratio.to_dict() for ratio in self.ratios],
+        }
 
 
 Conv = dict[str, Any]  # keyword arguments of layer.convolution, out_channels as "out"
@@ -52,7 +74,7 @@ Conv = dict[str, Any]  # keyword arguments of layer.convolution, out_channels as
 
 def chain(name: str, input: Shape, layers: Sequence[Conv], bias: bool = False) -> Alternative:
     """Convolutions one after the other, each followed by a non-linearity; padding "same" where none is given."""
-    shape, params, macs, texts = tuple(input), 0, 0, []
+    shape, params, macs, texts, products = tuple(input), 0, 0, [], []
     field, jump = [1] * (len(input) - 1), [1] * (len(input) - 1)
     for options in layers:
         worked = _conv(shape, options, bias)
@@ -60,10 +82,29 @@ def chain(name: str, input: Shape, layers: Sequence[Conv], bias: bool = False) -
         stride = options.get("stride", 1)
         field = [r + (reach(k) - 1) * j for r, k, j in zip(field, kernel, jump, strict=True)]
         jump = [j * stride for j in jump]
+        products.append(_product_of(shape[0], options["out"], kernel, options.get("groups", 1), bias))
         shape, params, macs = worked.output, params + worked.params, macs + worked.macs
-        groups = options.get("groups", 1)
-        texts.append(f"{'x'.join(map(str, kernel))}, {options['out']}" + (f", groups {groups}" if groups > 1 else ""))
-    return Alternative(name, tuple(texts), shape, params, macs, tuple(field), len(layers))
+        texts.append(
+            Message(
+                "{kernel}, {out}, groups {groups}" if options.get("groups", 1) > 1 else "{kernel}, {out}",
+                kernel="x".join(map(str, kernel)),
+                out=options["out"],
+                groups=options.get("groups", 1),
+            )
+        )
+    return Alternative(name, tuple(texts), shape, params, macs, tuple(field), len(layers), _summed(products))
+
+
+def _product_of(channels: int, out: int, kernel: Sequence[int], groups: int, bias: bool) -> str:
+    """``3*3*256*256``: the weights of one convolution."""
+    depth = str(channels) if groups == 1 else f"({channels}/{groups})"
+    return "*".join([*map(str, kernel), depth, str(out)]) + (f" + {out}" if bias else "")
+
+
+def _summed(products: Sequence[str]) -> str:
+    """The products with plus between them; one that stands ``n`` times in a row is written once."""
+    counted = [(len(list(same)), product) for product, same in itertools.groupby(products)]
+    return " + ".join(product if n == 1 else f"{n} * ({product})" for n, product in counted)
 
 
 def _conv(shape: Shape, options: Conv, bias: bool) -> Worked:
@@ -77,40 +118,52 @@ def together(name: str, branches: Sequence[Alternative]) -> Alternative:
     channels = sum(way.output[0] for way in branches)
     return Alternative(
         name,
-        tuple(" -> ".join(way.layers) for way in branches),
+        tuple(joined(way.layers, " -> ") for way in branches),
         (channels, *branches[0].output[1:]),
         sum(way.params for way in branches),
         sum(way.macs for way in branches),
         tuple(max(sides) for sides in zip(*(way.receptive_field for way in branches), strict=True)),
         max(way.nonlinearities for way in branches),
+        " + ".join(way.working for way in branches if way.working),
     )
 
 
-def stacks(channels: int = 256, side: int = 56) -> StructureComparison:
-    """Two 3x3 against a 5x5, three against a 7x7."""
-    shape, three = (channels, side, side), {"out": channels, "kernel": 3}
+def _sides(side: int | Sides) -> Sides:
+    return (side, side) if isinstance(side, int) else tuple(side)
+
+
+def stacks(channels: int = 256, side: int | Sides = 56) -> StructureComparison:
+    """Two 3x3 against a 5x5, three against a 7x7: 18*C^2 weights against 25*C^2, 27*C^2 against 49*C^2."""
+    shape, three = (channels, *_sides(side)), {"out": channels, "kernel": 3}
     ways = (
         chain("5x5", shape, [{"out": channels, "kernel": 5}]),
         chain(Message("two 3x3"), shape, [three] * 2),
         chain("7x7", shape, [{"out": channels, "kernel": 7}]),
         chain(Message("three 3x3"), shape, [three] * 3),
     )
-    return StructureComparison(Message("a stack of 3x3 convolutions against one larger kernel"), shape, ways)
+    five, two, seven, several = ways
+    ratios = tuple(
+        Ratio(
+            stack.name, one.name, f"{n}*3*3*C^2 / ({k}*{k}*C^2) = {9 * n}/{k * k}", Fraction(stack.params, one.params)
+        )
+        for n, stack, k, one in ((2, two, 5, five), (3, several, 7, seven))
+    )
+    return StructureComparison(Message("a stack of 3x3 convolutions against one larger kernel"), shape, ways, ratios)
 
 
-def reduction(channels: int = 192, reduce: int = 16, out: int = 32, side: int = 28) -> StructureComparison:
+def reduction(channels: int = 192, reduce: int = 16, out: int = 32, side: int | Sides = 28) -> StructureComparison:
     """A 1x1 reduction before a 5x5; the figures are GoogLeNet's inception 3a."""
-    shape, five = (channels, side, side), {"out": out, "kernel": 5}
+    shape, five = (channels, *_sides(side)), {"out": out, "kernel": 5}
     ways = (chain("5x5", shape, [five]), chain(Message("1x1, then 5x5"), shape, [{"out": reduce, "kernel": 1}, five]))
     return StructureComparison(Message("a 1x1 reduction before a 5x5 convolution"), shape, ways)
 
 
 def inception(
-    config: Sequence[int] = (64, 96, 128, 16, 32, 32), channels: int = 192, side: int = 28
+    config: Sequence[int] = (64, 96, 128, 16, 32, 32), channels: int = 192, side: int | Sides = 28
 ) -> StructureComparison:
     """The naive module against the one with reductions; ``config`` is a row of GoogLeNet's Table 1 (3a by default)."""
     one, reduce3, three, reduce5, five, pool = config
-    shape = (channels, side, side)
+    shape = (channels, *_sides(side))
 
     def conv(out: int, kernel: int) -> Conv:
         return {"out": out, "kernel": kernel}
@@ -130,10 +183,11 @@ def inception(
     return StructureComparison(Message("the naive Inception module against the one with 1x1 reductions"), shape, ways)
 
 
-def bottleneck(channels: int = 256, reduce: int = 64, side: int = 56) -> StructureComparison:
+def bottleneck(channels: int = 256, reduce: int | None = None, side: int | Sides = 56) -> StructureComparison:
     """A basic block on the reduced width, the same on the full width, and the bottleneck."""
+    reduce = reduce or max(1, channels // 4)  # as in ResNet-50: 64 of 256
     three = {"out": channels, "kernel": 3}
-    narrow, wide = (reduce, side, side), (channels, side, side)
+    narrow, wide = (reduce, *_sides(side)), (channels, *_sides(side))
     squeezed = [{"out": reduce, "kernel": 1}, {"out": reduce, "kernel": 3}, {"out": channels, "kernel": 1}]
     ways = (
         chain(Message("basic block, {width} wide", width=channels), wide, [three] * 2),
@@ -144,10 +198,10 @@ def bottleneck(channels: int = 256, reduce: int = 64, side: int = 56) -> Structu
 
 
 def grouped(
-    channels: int = 96, out: int = 256, kernel: int = 5, groups: int = 2, side: int = 27
+    channels: int = 96, out: int = 256, kernel: int = 5, groups: int = 2, side: int | Sides = 27
 ) -> StructureComparison:
     """A convolution in groups against the full one; the figures are AlexNet's conv2."""
-    shape = (channels, side, side)
+    shape = (channels, *_sides(side))
     full = {"out": out, "kernel": kernel}
     ways = (
         chain(Message("full"), shape, [full]),
@@ -156,9 +210,11 @@ def grouped(
     return StructureComparison(Message("a grouped convolution against a full one"), shape, ways)
 
 
-def separable(channels: int = 728, out: int | None = None, kernel: int = 3, side: int = 19) -> StructureComparison:
+def separable(
+    channels: int = 728, out: int | None = None, kernel: int = 3, side: int | Sides = 19
+) -> StructureComparison:
     """Depthwise and pointwise against a full convolution; the figures are Xception's middle flow."""
-    out, shape = out or channels, (channels, side, side)
+    out, shape = out or channels, (channels, *_sides(side))
     depthwise = {"out": channels, "kernel": kernel, "groups": channels}
     ways = (
         chain(Message("full"), shape, [{"out": out, "kernel": kernel}]),
@@ -167,18 +223,27 @@ def separable(channels: int = 728, out: int | None = None, kernel: int = 3, side
     return StructureComparison(Message("a depthwise separable convolution against a full one"), shape, ways)
 
 
-def sharing(channels: int = 3, out: int = 10, kernel: int = 5, side: int = 32) -> StructureComparison:
+def sharing(channels: int = 3, out: int = 10, kernel: int = 5, side: int | Sides = 32) -> StructureComparison:
     """A convolution against the fully connected layer of the same sizes."""
-    shape = (channels, side, side)
+    shape = (channels, *_sides(side))
     conv = chain(Message("convolution"), shape, [{"out": out, "kernel": kernel}])
     dense = fully_connected((prod(shape),), prod(conv.output), bias=False)
-    whole = Alternative(Message("fully connected"), ("fc",), conv.output, dense.params, dense.macs, (side, side), 1)
+    whole = Alternative(
+        Message("fully connected"),
+        ("fc",),
+        conv.output,
+        dense.params,
+        dense.macs,
+        shape[1:],
+        1,
+        _product_of(prod(shape), prod(conv.output), (), 1, False),
+    )
     return StructureComparison(
         Message("a convolution against a fully connected layer of the same sizes"), shape, (whole, conv)
     )
 
 
-COMPARISONS: dict[str, Callable[[], StructureComparison]] = {
+COMPARISONS: dict[str, Callable[..., StructureComparison]] = {
     "stacks": stacks,
     "reduction": reduction,
     "inception": inception,
@@ -189,12 +254,16 @@ COMPARISONS: dict[str, Callable[[], StructureComparison]] = {
 }
 
 
-def comparison(name: str) -> StructureComparison:
-    """The comparison of that name, with the figures of the paper it is known from.
+def comparison(name: str, input: Shape | None = None) -> StructureComparison:
+    """The comparison of that name, for an input (C, H, W); for that of the paper it is known from where None.
 
     Raises:
         UnknownNameError: none of COMPARISONS.
+        UsageError: channels that the comparison's groups do not divide.
     """
     if name not in COMPARISONS:
         raise UnknownNameError("comparison", name, COMPARISONS)
-    return COMPARISONS[name]()
+    if input is None:
+        return COMPARISONS[name]()
+    channels, *sides = input
+    return COMPARISONS[name](channels=channels, side=tuple(sides))

@@ -8,17 +8,20 @@ networks", NIPS 2016: it is a small blob inside the theoretical box, and grows a
 from __future__ import annotations
 
 import copy
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
-from convatlas.arithmetic.network import Seen, seen_by
-from convatlas.errors import ShapeError, UnknownNameError, UsageError
+from convatlas.arithmetic.network import Seen, place_of, seen_by
+from convatlas.arithmetic.trace import FunctionResults
+from convatlas.errors import ShapeError, UsageError
 
 BATCH = 8  # images whose gradients are taken at once
 
@@ -30,13 +33,13 @@ class EffectiveField:
     Attributes:
         mass: (H, W), absolute gradient summed over channels, averaged over images, scaled to sum 1.
         seen: the theoretical field: its box, and the part of it inside the image.
-        layer, position: where.
+        layer, position: where; of a vector all elements together, without a position.
     """
 
     mass: np.ndarray
     seen: Seen
     layer: str
-    position: tuple[int, int]
+    position: tuple[int, int] | None
 
     @property
     def field_pixels(self) -> int:
@@ -56,7 +59,7 @@ class EffectiveField:
         (top, bottom), (left, right) = self.seen.theory
         return {
             "layer": self.layer,
-            "position": list(self.position),
+            "position": None if self.position is None else list(self.position),
             "receptive_field": [bottom - top + 1, right - left + 1],
             "rows": [top, bottom],
             "columns": [left, right],
@@ -64,23 +67,6 @@ class EffectiveField:
             "effective_pixels": self.pixels(),
             "mass": 0.95,
         }
-
-    def svg(self, scale: int = 2) -> str:
-        """The mass in grey, darkest where it is largest, with the theoretical box on it."""
-        height, width = self.mass.shape
-        most = float(self.mass.max()) or 1.0
-        cells = [
-            f'<rect x="{x}" y="{y}" width="1" height="1" fill-opacity="{self.mass[y, x] / most:.2f}"/>'
-            for y, x in zip(*np.nonzero(self.mass > 0.005 * most), strict=True)
-        ]
-        (top, bottom), (left, right) = self.seen.theory
-        box = f'<rect x="{left}" y="{top}" width="{right - left + 1}" height="{bottom - top + 1}"'
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{scale * width}" '
-            f'height="{scale * height}"><rect width="{width}" height="{height}" fill="#fff" stroke="#999"/>'
-            + "".join(cells)
-            + f'{box} fill="none" stroke="#c00" stroke-width="1"/></svg>\n'
-        )
 
 
 def effective_field(
@@ -91,34 +77,45 @@ def effective_field(
     Args:
         net: the network with its weights; evaluated as it is, in evaluation mode, and not changed.
         images: (N, C, H, W), already preprocessed; noise shows the architecture, photographs the trained network.
-        layer: path of a module whose output is a map; its channels are summed.
+        layer: a row's name or a module's. Its output is a map, whose channels are summed, or a vector, all of whose
+            elements are.
         position: (row, column); the middle of the map where None.
     Raises:
-        UnknownNameError: no module of that path.
-        ShapeError: the images are no batch, or the layer's output is no map.
+        UnknownNameError: no such layer.
+        ShapeError: the images are no batch, or the layer's output is neither map nor vector.
         UsageError: the layer did not run, or the position is outside the map.
     """
-    modules = dict(net.named_modules())
-    if layer not in modules:
-        raise UnknownNameError("layer", layer, [name for name in modules if name])
     if images.dim() != 4:
         raise ShapeError("images come as (N, C, H, W); got {shape}.", shape=tuple(images.shape))
+    place_in_pass = place_of(net, tuple(images.shape[1:]), layer)
     net = copy.deepcopy(net).eval()
     for parameter in net.parameters():
         parameter.requires_grad_(False)
     caught: list[Tensor] = []
-    net.get_submodule(layer).register_forward_hook(lambda module, given, result: caught.append(result.clone()))
+    if place_in_pass.module is not None:
+        hook_on = net.get_submodule(place_in_pass.module)
+        hook_on.register_forward_hook(lambda module, given, result: caught.append(result.clone()))
     total = torch.zeros(images.shape[2:], dtype=torch.float64)
-    place: tuple[int, int] = (0, 0)
+    place, is_vector = (0, 0), False
     for batch in images.split(BATCH):
         caught.clear()
         batch = batch.detach().clone().requires_grad_()
-        net(batch)
+        if place_in_pass.function is None:
+            net(batch)
+        else:
+            with FunctionResults(_keep(place_in_pass.function, caught)):
+                net(batch)
         if not caught:
             raise UsageError("{layer} did not run.", layer=layer)
-        if caught[0].dim() != 4:
-            raise ShapeError("the output of {layer} is no map: {shape}.", layer=layer, shape=tuple(caught[0].shape[1:]))
-        height, width = caught[0].shape[2:]
+        is_vector = caught[0].dim() == 2
+        output = caught[0][:, :, None, None] if is_vector else caught[0]
+        if output.dim() != 4:
+            raise ShapeError(
+                "the output of {layer} is neither a map nor a vector: {shape}.",
+                layer=layer,
+                shape=tuple(output.shape[1:]),
+            )
+        height, width = output.shape[2:]
         place = (height // 2, width // 2) if position is None else (int(position[0]), int(position[1]))
         if not (0 <= place[0] < height and 0 <= place[1] < width):
             raise UsageError(
@@ -128,7 +125,19 @@ def effective_field(
                 width=width,
                 place=place,
             )
-        (gradient,) = torch.autograd.grad(caught[0][:, :, place[0], place[1]].sum(), batch)
+        (gradient,) = torch.autograd.grad(output[:, :, place[0], place[1]].sum(), batch)
         total += gradient.abs().sum(dim=(0, 1)).double()
     mass = (total / total.sum()).numpy() if total.sum() > 0 else total.numpy()
-    return EffectiveField(mass, seen_by(net, tuple(images.shape[1:]), layer, place), layer, place)
+    where = None if is_vector else place
+    return EffectiveField(mass, seen_by(net, tuple(images.shape[1:]), layer, where), layer, where)
+
+
+def _keep(number: int, caught: list[Tensor]) -> Callable[[Any], None]:
+    """Keeps the first tensor of the result with that number, before the network may write into it."""
+    count = itertools.count()
+
+    def receive(result: Any) -> None:
+        if next(count) == number:
+            caught.append(next(leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)).clone())
+
+    return receive

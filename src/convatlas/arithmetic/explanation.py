@@ -6,15 +6,18 @@ module has an error, and says so by raising.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 from typing import Any
 
-from convatlas import units
+from convatlas import tables, units
 from convatlas.arithmetic import layer as by_hand
 from convatlas.arithmetic.layer import Step, Worked
-from convatlas.arithmetic.summary import INPUT, LayerRow, Summary, times
+from convatlas.arithmetic.records import INPUT, LayerRow, layer_names, times
+from convatlas.arithmetic.summary import Summary
+from convatlas.errors import UnknownNameError
 from convatlas.i18n import translated
 from convatlas.message import Message, joined
 
@@ -28,10 +31,8 @@ class Explanation:
     steps: tuple[Step, ...]
 
     def __str__(self) -> str:
-        told = [(translated(step.quantity), str(step)) for step in self.steps]
-        width = max((units.width(quantity) for quantity, _ in told), default=0)
-        lines = [self.heading, *(f"  {units.ljust(quantity, width)}  {step}" for quantity, step in told)]
-        return "\n".join(lines)
+        steps = tables.labelled(((step.quantity, step.said) for step in self.steps), indent=2)
+        return f"{translated(self.heading)}\n{steps}" if steps else translated(self.heading)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -42,12 +43,17 @@ class Explanation:
         }
 
 
+MOST_PARTS = 12  # of a block, whose counts are written out as a sum
+
+
 def explain(summary: Summary, name: str) -> Explanation:
-    """How the figures of one row come about.
+    """How the figures of one row come about; of a module with parts (a block of the diagram), as the sum of its rows.
 
     Raises:
         UnknownNameError: no such layer.
     """
+    if all(row.name != name for row in summary.rows):
+        return _explain_block(summary, name)
     row = summary[name]
     worked = _work(row)
     steps: list[Step] = []
@@ -68,6 +74,66 @@ def explain(summary: Summary, name: str) -> Explanation:
     inputs = " + ".join(row.inputs) or "-"
     heading = f"{row.name} ({row.kind}): {inputs} -> {times(row.output)}"
     return Explanation(row, heading, tuple(steps))
+
+
+def _explain_block(summary: Summary, name: str) -> Explanation:
+    rows = [row for row in summary.rows if row.name.startswith(f"{name}.")]
+    if not rows:
+        raise UnknownNameError("layer", name, layer_names(row.name for row in summary.rows))
+    inside = {row.name for row in rows}
+    last = rows[-1]
+    block = LayerRow(
+        name=name,
+        path=name,
+        kind="block",
+        inputs=tuple(dict.fromkeys(source for row in rows for source in row.inputs if source not in inside)),
+        output=last.output,
+        params=sum(row.params for row in rows),
+        macs=sum(row.macs or 0 for row in rows),
+        connections=sum(row.connections or 0 for row in rows),
+        activation_bytes=sum(row.activation_bytes for row in rows),
+        receptive_field=last.receptive_field,
+        jump=last.jump,
+        start=last.start,
+    )
+    unknown = Message("at least: an operator inside is not known here") if any(r.macs is None for r in rows) else ""
+    steps = [
+        _sum_step(Message("params"), name, rows, lambda row: row.params),
+        _sum_step("macs", name, rows, lambda row: row.macs or 0, unknown),
+        _sum_step(Message("connections"), name, rows, lambda row: row.connections or 0, unknown),
+        Step(Message("memory"), "", "", units.bytes_(block.activation_bytes), Message("the outputs of all its rows")),
+    ]
+    if last.receptive_field is not None:
+        note = Message("that of {row}, its last row", row=last.name)
+        steps.append(Step(Message("receptive field"), "", "", _size(last.receptive_field), note))
+    if last.jump is not None:
+        steps.append(Step(Message("jump"), "", "", str(last.jump[0]) if len(set(last.jump)) == 1 else times(last.jump)))
+    heading = Message(
+        "{name} (block of {n} rows): {inputs} -> {output}",
+        name=name,
+        n=len(rows),
+        inputs=" + ".join(block.inputs) or "-",
+        output=times(last.output),
+    )
+    return Explanation(block, heading, tuple(steps))
+
+
+def _sum_step(
+    quantity: str, name: str, rows: Sequence[LayerRow], count: Callable[[LayerRow], int], note: str = ""
+) -> Step:
+    """A count of a block as the sum over its direct parts, those that have none left out."""
+    parts: dict[str, int] = {}
+    for row in rows:
+        part = row.name[len(name) + 1 :].split(".")[0]
+        parts[part] = parts.get(part, 0) + count(row)
+    counted = {part: n for part, n in parts.items() if n}
+    total = units.exact(sum(counted.values()))
+    if len(counted) < 2:
+        return Step(quantity, "".join(f"{name}.{part}" for part in counted), "", total, note)
+    if len(counted) > MOST_PARTS:
+        return Step(quantity, Message("the sum over its {n} parts", n=len(counted)), "", total, note)
+    names = " + ".join(f"{name}.{part}" if part.isdigit() else part for part in counted)
+    return Step(quantity, names, " + ".join(map(units.exact, counted.values())), total, note)
 
 
 def explain_all(summary: Summary) -> tuple[Explanation, ...]:

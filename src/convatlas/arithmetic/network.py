@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convatlas.arithmetic.fields import Field, image_field
+from convatlas.arithmetic.field import Field, image_field
 from convatlas.arithmetic.protocol import Shape
+from convatlas.arithmetic.records import LayerRow, blocks_of, layer_names, times
 from convatlas.arithmetic.rows import last_operations, rows_from
-from convatlas.arithmetic.summary import Summary, blocks_of, times
+from convatlas.arithmetic.summary import Summary
 from convatlas.arithmetic.trace import Trace, trace, without_batch
 from convatlas.errors import ConvAtlasError, ShapeError, UnknownNameError, UsageError
 from convatlas.message import Message, joined
@@ -100,12 +101,13 @@ class Seen:
     image: tuple[tuple[int, int] | None, ...]
 
 
-def seen_by(net: nn.Module, input_shape: Sequence[int], layer: str, position: Sequence[int]) -> Seen:
+def seen_by(net: nn.Module, input_shape: Sequence[int], layer: str, position: Sequence[int] | None) -> Seen:
     """Which pixels does one position of a layer see?
 
     Args:
-        layer: a row's name.
-        position: (row, column) in the layer's map; anything for an axis the layer no longer has.
+        layer: a row's name, or a module's: of a module with parts, what its last row sees.
+        position: (row, column) in the layer's map; anything for an axis the layer no longer has; None for
+            all positions together.
     Raises:
         UnknownNameError: no such layer.
         UsageError: a position outside the map, or a layer whose receptive field is not known.
@@ -116,6 +118,8 @@ def seen_by(net: nn.Module, input_shape: Sequence[int], layer: str, position: Se
             "the receptive field of {layer} is not known: it moves pixels in a way not described here.",
             layer=layer,
         )
+    if position is None:
+        return _seen_by_all(field)
     theory, image = [], []
     for axis, place in zip(field.view.axes, position, strict=True):
         place = place if axis.size > 1 else 0
@@ -132,6 +136,16 @@ def seen_by(net: nn.Module, input_shape: Sequence[int], layer: str, position: Se
     return Seen(tuple(theory), tuple(image))
 
 
+def _seen_by_all(field: Field) -> Seen:
+    theory, image = [], []
+    for axis in field.view.axes:
+        spans = [axis.at(place) for place in range(axis.size)]
+        theory.append((min(low for low, _ in spans), max(high for _, high in spans)))
+        inside = [(low, high) for low, high in (axis.support[place] for place in range(axis.size)) if low <= high]
+        image.append((min(low for low, _ in inside), max(high for _, high in inside)) if inside else None)
+    return Seen(tuple(theory), tuple(image))
+
+
 def field_of(net: nn.Module, input_shape: Sequence[int], layer: str | None = None) -> Field | None:
     """The Field of a layer's output, or of the network's; None where it is not known."""
     args, kwargs = _inputs(net, input_shape, None, 1)
@@ -143,10 +157,49 @@ def field_of(net: nn.Module, input_shape: Sequence[int], layer: str | None = Non
         field = seen.operations[last[-1]].field if last else image_field(args[0])
     else:
         operations = last_operations(seen)
-        if layer not in operations:
-            raise UnknownNameError("layer", layer, operations)
-        field = operations[layer].field
+        field = operations[_last_row(layer, operations)].field
     return None if field is None or field.is_mixed else field
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the output of a layer appears in a pass: as that of a module, or of the n-th function of torch."""
+
+    module: str | None = None
+    function: int | None = None
+
+
+def place_of(net: nn.Module, input_shape: Sequence[int], layer: str) -> Place:
+    """Where the output of a layer, named as a row or as a module, appears in a pass in evaluation mode.
+
+    Raises:
+        UnknownNameError: no such layer.
+        UsageError: the output is that of no module and of no function of torch.
+    """
+    args, kwargs = _inputs(net, input_shape, None, 1)
+    seen = trace(net, args, kwargs, 1, training=False)
+    if seen.failure is not None:
+        raise _readable(seen, _summary(net, seen, "")) from seen.failure
+    if any(call.path == layer for call in seen.calls):
+        return Place(module=layer)
+    operations = last_operations(seen)
+    last = operations[_last_row(layer, operations)]
+    index = next(place for place, operation in enumerate(seen.operations) if operation is last)
+    for number, ran in enumerate(seen.functions):
+        if ran > index:
+            return Place(function=number)
+    raise UsageError("the output of {layer} cannot be caught; name the layer before it.", layer=layer)
+
+
+def _last_row(layer: str, rows: Iterable[str]) -> str:
+    """The row of that name, or the last row inside the module of that name."""
+    rows = list(rows)
+    if layer in rows:
+        return layer
+    inside = [name for name in rows if name.startswith(f"{layer}.")]
+    if not inside:
+        raise UnknownNameError("layer", layer, layer_names(rows))
+    return inside[-1]
 
 
 def _summary(net: nn.Module, seen: Trace, model: str) -> Summary:
@@ -168,7 +221,7 @@ def _summary(net: nn.Module, seen: Trace, model: str) -> Summary:
     )
 
 
-def _output_names(seen: Trace, rows: Any) -> tuple[str, ...]:
+def _output_names(seen: Trace, rows: tuple[LayerRow, ...]) -> tuple[str, ...]:
     if not seen.output_sources:
         return ()
     read = {source for row in rows for source in row.inputs}
@@ -188,16 +241,25 @@ def _aside(net: nn.Module, used: set[str]) -> dict[str, int]:
     return gathered
 
 
-def _notes(seen: Trace, rows: Any) -> list[str]:
+def _notes(seen: Trace, rows: tuple[LayerRow, ...]) -> list[Message]:
     notes = []
     unknown = sorted({op for row in rows if row.macs is None for op in row.operators})
     if unknown:
-        notes.append(f"operators not known here, their work is missing from the totals: {', '.join(unknown)}")
+        notes.append(
+            Message(
+                "operators not known here, their work is missing from the totals: {operators}",
+                operators=", ".join(unknown),
+            )
+        )
     odd = [t for t in seen.outputs if t.dim() and t.shape[0] != seen.batch]
     if odd:
         notes.append(
-            f"one image went in and {odd[0].shape[0]} results came out ({times(odd[0].shape)}): a reshape has moved "
-            "pixels into the batch, so the input size is probably not the one the network was made for"
+            Message(
+                "one image went in and {n} results came out ({shape}): a reshape has moved pixels into the batch, so "
+                "the input size is probably not the one the network was made for",
+                n=odd[0].shape[0],
+                shape=times(odd[0].shape),
+            )
         )
     return notes
 
@@ -211,7 +273,7 @@ def _inputs(
     kind = dtype or next((p.dtype for p in net.parameters() if p.is_floating_point()), torch.get_default_dtype())
     if isinstance(given, dict):
         return (), {name: _one(value, kind, batch) for name, value in given.items()}
-    if isinstance(given, Tensor) or all(isinstance(side, int) for side in given):
+    if not isinstance(given, Sequence) or isinstance(given, str) or all(isinstance(side, int) for side in given):
         return (_one(given, kind, batch),), {}
     return tuple(_one(value, kind, batch) for value in given), {}
 

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from convatlas import units
+from convatlas.cli._benchmark import print_benchmark
 from convatlas.cli._common import debug_option, json_option, print_json, print_table
 from convatlas.cli._lang import lang_option
 from convatlas.cli.train import print_notices, settings_options
 from convatlas.errors import DataError, UsageError
 from convatlas.i18n import _, translated
 from convatlas.recipes.recipe import SETTINGS
+from convatlas.tables import Column
 
 if TYPE_CHECKING:
     from convatlas.data import Dataset, Split
@@ -77,6 +79,7 @@ def command(
     convatlas data photos/ --show-batch batch.png --model vgg16 --recipe paper
     """
     from convatlas import data as room
+    from convatlas.data.benchmarks import compare_with_benchmark
 
     given = [name for name, value in {"model": model, "recipe": recipe, "config": config, **flags}.items() if value]
     if given and show_batch is None:
@@ -92,6 +95,8 @@ def command(
             raise DataError(no_split)
         room.write_split(write_split, found, split)
     report = found.report(None if split is None else split.parts(len(found)))
+    benchmark = compare_with_benchmark(found)
+    report["benchmark"] = None if benchmark is None else benchmark.to_dict()
     report["layout_parts"] = {part or "unassigned": int(n.sum()) for part, n in found.counts().items()}
     report["split"] = None if split is None else {"rule": split.rule, "seed": split.seed}
     if split is None:
@@ -149,9 +154,17 @@ def _print_report(report: dict[str, Any]) -> None:
     if hidden > 0:
         rows = [*rows[:MAX_ROWS], [_("... {n} more (--json)", n=hidden), *[""] * (len(parts) + 1)]]
     rows.append([_("all"), *report["parts"].values(), report["n"]])
-    print_table([(_("class"), "left"), *((part, "right") for part in parts), (_("images"), "right")], rows)
+    columns = (
+        Column(_("class")),
+        *(Column(part, number=True, drop=place) for place, part in enumerate(parts, 1)),
+        Column(_("images"), number=True),
+    )
+    print_table(columns, rows)
+    click.echo()
     if report["split"] is not None:
         click.echo(_("split: {rule}", rule=translated(report["split"]["rule"])))
+    if report["benchmark"] is not None:
+        print_benchmark(report["benchmark"])
     for note in report["notes"]:
         click.echo(_("note: {text}", text=translated(note)))
     for problem in report["problems"]:

@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from convatlas import units
-from convatlas.cli._common import debug_option, json_option, print_json
+from convatlas import tables, units
+from convatlas.arithmetic.comparisons import COMPARISONS
+from convatlas.cli._common import debug_option, json_option, print_json, print_table
 from convatlas.cli._lang import lang_option
 from convatlas.errors import UsageError
 from convatlas.i18n import _, translated
+from convatlas.message import joined
+from convatlas.tables import Column
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 FIELD_IMAGES = 16  # whose gradients are averaged
-COMPARISONS = ("stacks", "reduction", "inception", "bottleneck", "grouped", "separable", "sharing")
 
 
 @click.command("explain", short_help="The figures of a layer with the formula and the values put in.")
 @click.argument("name", required=False)
 @click.argument("layer", required=False)
-@click.option("--input", "input_", metavar="CxHxW", help="Image size to count for; the paper's where not given.")
 @click.option(
-    "--comparison", type=click.Choice(COMPARISONS), help="Instead of a network, a comparison every lecture makes."
+    "--input",
+    "input_",
+    metavar="CxHxW",
+    help="Image size to count for, or the input of a --comparison; the paper's where not given.",
+)
+@click.option(
+    "--comparison",
+    type=click.Choice([*COMPARISONS, "two-devices"]),
+    help="Instead of a network, a comparison every lecture makes.",
 )
 @click.option(
     "--effective-field",
@@ -50,17 +59,31 @@ def command(
 ) -> None:
     """How the figures of LAYER in network NAME come about; of all layers where none is given.
 
+    LAYER is a name in the first column of  convatlas show NAME, or what stands before a dot of such a name: a block is
+    explained as the sum of its rows.
+
     The effective receptive field is measured by gradients: of a NAME with its first weights on noise, of a RUN with
     what it learnt on its own test images.
 
     \b
     convatlas explain alexnet conv1
-    convatlas explain --comparison stacks
+    convatlas explain googlenet inception_3a
+    convatlas explain --comparison stacks --input 64x56x56
+    convatlas explain alexnet --comparison two-devices
     convatlas explain vgg16 conv5_3 --effective-field field.png
-    convatlas explain runs/resnet20_cifar-001 conv3_x --effective-field learnt.png
+    convatlas explain runs/resnet20_cifar-001 stage2 --effective-field learnt.png
     """
     if comparison is not None:
-        _print_comparison(comparison, as_json)
+        if layer is not None or (name is not None and comparison != "two-devices"):
+            raise UsageError(
+                "--comparison {comparison} has no {word}: leave it out; --input CxHxW sets what it is worked out for.",
+                comparison=comparison,
+                word=layer or name,
+            )
+        if comparison == "two-devices":
+            _print_two_devices(name or "alexnet", input_, as_json)
+        else:
+            _print_comparison(comparison, input_, as_json)
         return
     if name is None:
         raise UsageError("explain what? Give a network (convatlas models lists them) or --comparison.")
@@ -70,7 +93,7 @@ def command(
         _measure_field(name, layer, input_, picture, seed, as_json)
         return
     from convatlas.arithmetic.explanation import explain, explain_all
-    from convatlas.cli.show import parse_input, summary_of
+    from convatlas.cli._network_input import parse_input, summary_of
 
     summary = summary_of(name, None if input_ is None else parse_input(input_))
     explanations = explain_all(summary) if layer is None else (explain(summary, layer),)
@@ -102,7 +125,8 @@ def _measure_field(name: str, layer: str, input_: str | None, picture: Path, see
         return
     place, size = document["position"], units.exact(document["field_pixels"])
     field = "{} x {}".format(*document["receptive_field"])
-    for word, kind, text in (
+    columns = (Column(_("quantity")), Column(_("kind"), drop=1), Column(_("value"), wraps=True))
+    rows = (
         (_("receptive field"), _("derived"), _("{field} pixels, {n} of them inside the image", field=field, n=size)),
         (
             _("effective receptive field"),
@@ -114,9 +138,13 @@ def _measure_field(name: str, layer: str, input_: str | None, picture: Path, see
                 how=how,
             ),
         ),
-    ):
-        click.echo(f"{units.ljust(word, 28)}  {units.ljust(kind, 8)}  {text}")
-    click.echo(_("at position {row}, {column} of {layer}, the middle", row=place[0], column=place[1], layer=layer))
+    )
+    print_table(columns, rows)
+    click.echo()
+    if place is None:
+        click.echo(_("all outputs of {layer} together", layer=layer))
+    else:
+        click.echo(_("at position {row}, {column} of {layer}, the middle", row=place[0], column=place[1], layer=layer))
     click.echo(_("wrote {file}", file=picture), err=True)
 
 
@@ -124,7 +152,7 @@ def _of_network(name: str, input_: str | None, seed: int) -> tuple[nn.Module, Te
     """A network of the atlas with its first weights, and noise of its input's size."""
     import torch
 
-    from convatlas.cli.show import parse_input
+    from convatlas.cli._network_input import parse_input
     from convatlas.models import create_model, entry
 
     channels, height, width = entry(name).input if input_ is None else parse_input(input_)
@@ -144,33 +172,109 @@ def _of_run(path: Path) -> tuple[nn.Module, Tensor]:
     return run.network(), prepare([rule.apply(dataset.read(int(index))) for index in chosen], rule)
 
 
-def _print_comparison(name: str, as_json: bool) -> None:
+def _print_comparison(name: str, input_: str | None, as_json: bool) -> None:
     from convatlas.arithmetic.comparisons import comparison
-    from convatlas.arithmetic.summary import times
+    from convatlas.arithmetic.records import times
+    from convatlas.cli._network_input import parse_input
 
-    found = comparison(name)
+    found = comparison(name, None if input_ is None else parse_input(input_))
     if as_json:
         print_json({"comparison": name, **found.to_dict()})
         return
     click.echo(f"{translated(found.title)}, {times(found.input)}")
-    headings = ("", _("weights"), "macs", _("receptive field"), _("non-linearities"), _("layers"))
-    table: list[tuple[str, ...]] = [headings]
+    columns = (
+        Column(_("alternative")),
+        Column(_("weights"), number=True),
+        Column(_("macs"), number=True),
+        Column(_("receptive field"), number=True, drop=1),
+        Column(_("non-linearities"), number=True, drop=2),
+        Column(_("layers"), drop=3, wraps=True),
+    )
     first = found.ways[0]
-    for way in found.ways:
-        table.append(
-            (
-                translated(way.name),
-                f"{units.exact(way.params)} ({_share(way.params, first.params)})",
-                f"{units.exact(way.macs)} ({_share(way.macs, first.macs)})",
-                times(way.receptive_field),
-                str(way.nonlinearities),
-                " | ".join(way.layers),
+    rows = (
+        (
+            way.name,
+            f"{units.exact(way.params)} ({_share(way.params, first.params)})",
+            f"{units.exact(way.macs)} ({_share(way.macs, first.macs)})",
+            times(way.receptive_field),
+            way.nonlinearities,
+            joined(way.layers, " | "),
+        )
+        for way in found.ways
+    )
+    print_table(columns, rows)
+    click.echo("\n" + _("weights"))
+    weights = ((way.name, f"{way.working} = {units.exact(way.params)}") for way in found.ways)
+    click.echo(tables.labelled(weights, indent=2))
+    if found.ratios:
+        click.echo("")
+    for ratio in found.ratios:
+        click.echo(
+            _(
+                "{way} against {against}: {formula} = {share}",
+                way=translated(ratio.way),
+                against=translated(ratio.against),
+                formula=ratio.formula,
+                share=_share(ratio.share.numerator, ratio.share.denominator),
             )
         )
-    widths = [max(units.width(line[column]) for line in table) for column in range(len(headings))]
-    for line in table:
-        click.echo("  ".join(units.ljust(cell, width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-def _share(part: int, whole: int) -> Any:
+def _print_two_devices(name: str, input_: str | None, as_json: bool) -> None:
+    from convatlas.arithmetic.two_devices import FLOAT_BYTES, NOTES, two_devices
+    from convatlas.cli._network_input import parse_input, summary_of
+
+    found = two_devices(summary_of(name, None if input_ is None else parse_input(input_)))
+    if as_json:
+        print_json({"comparison": "two-devices", **found.to_dict()})
+        return
+    click.echo(_("{network} on two devices, half of every layer on each; one image", network=name))
+    columns = (
+        Column(_("layer")),
+        Column(_("params of each"), number=True),
+        Column(_("activations of each"), number=True),
+        Column(_("each sends"), number=True),
+        Column(_("bytes"), number=True, drop=2),
+        Column(_("what crosses"), drop=1),
+    )
+    rows: list[tuple[str, ...]] = []
+    for layer in found.layers:
+        sent = (units.exact(layer.sent), units.bytes_(FLOAT_BYTES * layer.sent)) if layer.sent else ("-", "-")
+        source = _("half of {row}", row=layer.source) if layer.source else ""
+        rows.append((layer.name, units.exact(layer.params), units.exact(layer.activations), *sent, source))
+    sent = (units.exact(found.sent), units.bytes_(FLOAT_BYTES * found.sent))
+    rows.append((_("all"), units.exact(found.params), units.exact(found.activations), *sent, ""))
+    print_table(columns, rows)
+    click.echo()
+    facts = [
+        (
+            _("weights of each"),
+            _("{bytes} in training: weights, gradients, momentum in fp32", bytes=units.bytes_(found.param_bytes)),
+        ),
+        (
+            _("activations of each"),
+            _(
+                "{bytes} for a batch of {batch}, the whole images included",
+                bytes=units.bytes_(found.activation_bytes),
+                batch=found.batch,
+            ),
+        ),
+        (
+            _("traffic"),
+            _(
+                "{forward} in a batch's forward pass, both directions together; {step} in a training step: the "
+                "gradients come back",
+                forward=units.bytes_(found.forward_bytes),
+                step=units.bytes_(found.step_bytes),
+            ),
+        ),
+    ]
+    click.echo(tables.labelled(facts))
+    for note in NOTES:
+        click.echo(_("note: {text}", text=translated(note)))
+    if name.partition("@")[0] == "alexnet":
+        click.echo(_("printed: a GTX 580 has 3 GB, which limits the network (Krizhevsky et al. 2012, section 3.2)"))
+
+
+def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.3g} %"

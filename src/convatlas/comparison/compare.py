@@ -82,7 +82,7 @@ class Trained:
 
 
 def compare(
-    names: Sequence[str] | None = None,
+    names: str | Sequence[str] | None = None,
     data: str | Path | Dataset = "digits",
     *,
     seeds: int = 1,
@@ -119,6 +119,10 @@ def compare(
         TrainingError: every single network failed; if some did, they are in ``failures``.
         Interrupted: Ctrl-C or SIGTERM during a training.
     """
+    if isinstance(names, str):
+        names = (names,)
+    if names is not None and not (isinstance(names, Sequence) and all(isinstance(name, str) for name in names)):
+        raise UsageError("names are those of networks, see list_models(); got {names!r}.", names=names)
     limits, stages = Budget.parse(budget), stages or ComparisonListener()
     if seeds < 1:
         raise UsageError("seeds {seeds}: at least 1 is needed.", seeds=seeds)

@@ -26,7 +26,8 @@ import torch
 from torch import Tensor, nn
 
 import convatlas
-from convatlas.evaluation import eval_mode
+from convatlas.message import Message
+from convatlas.modes import eval_mode
 
 WARM_UP = 3  # calls of each network before anything is timed
 BLOCK = 10  # timed calls in a row, after one that is not counted
@@ -127,5 +128,6 @@ def peak_memory(run: Path, input_shape: tuple[int, int, int], threads: int) -> M
         document: dict[str, Any] = json.loads(probe.stdout)
     except (OSError, subprocess.SubprocessError, json.JSONDecodeError) as error:
         lines = (getattr(error, "stderr", "") or "").strip().splitlines()
-        return Memory(None, f"the measuring process failed: {lines[-1] if lines else error}")
+        why = lines[-1] if lines else error
+        return Memory(None, Message("the measuring process failed: {why}", why=why))
     return Memory(document["peak_bytes"], document["how"])

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from convatlas.arithmetic import summarize
 from convatlas.batch import Batch
-from convatlas.evaluation import eval_mode
 from convatlas.message import Message
 from convatlas.models import create_model, entry
+from convatlas.modes import eval_mode
 from convatlas.training import Hardware, environment, train_step
 from convatlas.training.hardware import processor_name
 from convatlas.training.losses import Loss, cross_entropy, mean_squared_error
@@ -192,7 +192,7 @@ class TimedNetwork:
         images = torch.randn(self.batch_size, *self.input).to(hardware.device)
         targets = images
         self._autocast = hardware.autocast
-        self._loss: Loss = cross_entropy() if line.num_classes else mean_squared_error()
+        self._loss: Loss = mean_squared_error() if line.reconstructs else cross_entropy()
         if line.num_classes:
             targets = torch.randint(line.num_classes, (self.batch_size,)).to(hardware.device)
         self._batch = Batch(images, targets)

@@ -1,7 +1,7 @@
 """Metrics, named protocols, and the evaluation of a network on batches."""
 
 from convatlas.evaluation.dense import FullyConvolutional
-from convatlas.evaluation.evaluate import Evaluation, ensemble, eval_mode, evaluate, one_protocol, try_out
+from convatlas.evaluation.evaluate import Evaluation, ensemble, evaluate, one_protocol, try_out
 from convatlas.evaluation.metrics import (
     ClassScore,
     Interval,
@@ -22,7 +22,6 @@ from convatlas.evaluation.protocols import PROTOCOLS, Canvas, Look, Protocol, av
 __all__ = [
     "Evaluation",
     "evaluate",
-    "eval_mode",
     "ensemble",
     "one_protocol",
     "try_out",

@@ -143,7 +143,11 @@ class _Convolutional(TorchFunctionMode):
         if wanted == side:
             return x
         if wanted != (1, 1):
-            raise ValueError(f"its adaptive pooling from {side} to {wanted} has no convolutional form")
+            raise ValueError(
+                Message(
+                    "its adaptive pooling from {side} to {wanted} has no convolutional form", side=side, wanted=wanted
+                )
+            )
         return F.avg_pool2d(x, side, stride=1)
 
     def _convolved(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

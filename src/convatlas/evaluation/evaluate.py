@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -18,6 +17,7 @@ from convatlas.evaluation import metrics
 from convatlas.evaluation.metrics import ClassScore, Interval
 from convatlas.evaluation.protocols import Canvas, Look, Protocol, get_protocol, log_mean, together
 from convatlas.message import Message
+from convatlas.modes import eval_mode
 
 TOP5_CLASSES = 6  # with five classes or fewer every network is right within five guesses, and the figure says nothing
 MATRIX_UP_TO = 100  # classes whose confusion matrix is written out
@@ -254,7 +254,7 @@ def ensemble(members: Sequence[Evaluation]) -> Evaluation:
     return replace(
         first,
         logits=log_mean([torch.from_numpy(member.logits) for member in aligned]).numpy(),
-        protocol=f"ensemble of {len(members)}, {protocol}",
+        protocol=Message("ensemble of {n}, {protocol}", n=len(members), protocol=protocol),
         run=", ".join(member.run or Message("a network") for member in members),
     )
 
@@ -296,18 +296,6 @@ def _in_order_of(first: Evaluation, member: Evaluation) -> Evaluation:
             first=first.run or Message("the first"),
         )
     return replace(member, classes=first.classes, labels=labels, logits=member.logits[:, order])
-
-
-@contextmanager
-def eval_mode(network: nn.Module) -> Iterator[None]:
-    """``network.eval()`` for a while; afterwards every module has the mode it had, even after an error."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _device_of(network: nn.Module) -> torch.device:

@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convatlas.message import Message
-from convatlas.models.blocks import Classifier, LocalResponseNorm, gaussian_, side_after
+from convatlas.models.blocks import Classifier, LocalResponseNorm, side_after
 from convatlas.models.cards import Card, Departure, Figure, Network, Paper, errors
+from convatlas.models.initialisation import gaussian_
 
 
 class AlexNet(Classifier):

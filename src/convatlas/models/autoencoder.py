@@ -17,8 +17,9 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convatlas.models.blocks import Classifier, he_
+from convatlas.models.blocks import Classifier
 from convatlas.models.cards import Card, Departure, Network, Paper
+from convatlas.models.initialisation import he_
 
 WIDTHS = (16, 32)
 
@@ -85,6 +86,7 @@ NETWORKS = (
         (1, 28, 28),
         num_classes=0,
         smallest_size=4,
+        task="reconstruct",
     ),
     Network(
         "autoencoder@switches",
@@ -93,5 +95,6 @@ NETWORKS = (
         (1, 28, 28),
         num_classes=0,
         smallest_size=4,
+        task="reconstruct",
     ),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,7 +13,7 @@ from convatlas.errors import ShapeError
 from convatlas.message import Message
 
 if TYPE_CHECKING:
-    from convatlas.models.weights import Loaded
+    from convatlas.models.loaded import Loaded
 
 
 class Classifier(nn.Module):
@@ -142,43 +141,3 @@ def side_after(size: int, *windows: tuple[int, int, int]) -> int:
     for kernel, stride, padding in windows:
         size = output_size(size, kernel, stride, padding)
     return size
-
-
-def fan_in(weight: Tensor) -> int:
-    """Inputs of one unit: k * k * c of a convolution (per group), columns of a fully connected layer."""
-    return weight[0].numel()
-
-
-@torch.no_grad()
-def he_(net: nn.Module) -> None:
-    """He et al., arXiv:1502.01852, equation 10: Gaussian with standard deviation sqrt(2 / n), n = k^2 c; biases 0.
-
-    Batch norm starts as the identity.
-    """
-    for module in net.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            nn.init.normal_(module.weight, std=math.sqrt(2 / fan_in(module.weight)))
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):
-            module.reset_parameters()
-
-
-@torch.no_grad()
-def gaussian_(net: nn.Module, std: float) -> None:
-    """Gaussian weights of one standard deviation, biases 0."""
-    for module in net.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            nn.init.normal_(module.weight, std=std)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-
-
-@torch.no_grad()
-def glorot_(net: nn.Module) -> None:
-    """Glorot and Bengio, 2010: uniform in +-sqrt(6 / (fan-in + fan-out)); biases 0, batch norm the identity."""
-    for module in net.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            nn.init.xavier_uniform_(module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)

@@ -28,9 +28,10 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convatlas.models.blocks import Classifier, SamePool, he_
+from convatlas.models.blocks import Classifier, SamePool
 from convatlas.models.branches import Branches, ConvNorm, Spec, inception_norm
 from convatlas.models.cards import Card, Departure, Figure, Network, Paper, errors
+from convatlas.models.initialisation import he_
 
 # Figure 5: #1x1, #3x3 reduce, #3x3, double #3x3 reduce, double #3x3, pooling, its projection; "-" where there is none
 Row = tuple[int | str, ...]
@@ -53,13 +54,13 @@ def branches(row: Row) -> tuple[Spec, ...]:
     """A row of the table in the grammar of ``branches``."""
     n1x1, n3x3_reduce, n3x3, double_reduce, double, pool, projection = row
     stride = " /2" if n1x1 == "-" else ""
-    found: list[Spec] = [] if n1x1 == "-" else [(f"{n1x1} 1x1",)]
-    found += [
+    branches: list[Spec] = [] if n1x1 == "-" else [(f"{n1x1} 1x1",)]
+    branches += [
         (f"{n3x3_reduce} 1x1", f"{n3x3} 3x3{stride}"),
         (f"{double_reduce} 1x1", f"{double} 3x3", f"{double} 3x3{stride}"),
         (f"{pool}pool 3x3{stride}", *(() if projection == "-" else (f"{projection} 1x1",))),
     ]
-    return tuple(found)
+    return tuple(branches)
 
 
 class SeparableConvNorm(nn.Module):

@@ -120,13 +120,3 @@ class Outputs(NamedTuple):
     logits: Tensor  # (N, K)
     auxiliary: tuple[Tensor, ...]  # (N, K) each
     weight: float
-
-
-@torch.no_grad()
-def truncated_normal_(net: nn.Module, std: float) -> None:
-    """Gaussian cut at two standard deviations, as TF-slim draws; biases 0, batch norm the identity."""
-    for module in net.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)

@@ -7,19 +7,34 @@ and the whole card. A test fails when it is stale.
 from __future__ import annotations
 
 import json
-import math
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from convatlas.arithmetic import summarize
-from convatlas.models.cards import Network
+from convatlas.models.cards import Modern, Network
 from convatlas.models.initialisation import Undrawn
-from convatlas.models.registry import CATALOGUE, MODULES, declared
+from convatlas.models.registry import CATALOGUE, declared
 
-WITH_NEURONS = ("conv", "fc")  # the layers whose outputs AlexNet's paper counts
+# a network without batch norm and with so many layers that have weights trains only with small steps; AlexNet has 8
+DEEP = 8
+
+
+def model_files() -> list[str]:
+    """The files of this room that declare networks, in the order of publication: by year, then by arXiv number."""
+
+    def published(name: str) -> tuple[int, str, str]:
+        paper = next(iter(declared(name).values())).card.paper
+        return paper.year, paper.arxiv, name
+
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return sorted(
+        (file.stem for file in files if re.search(r"^NETWORKS\b", file.read_text("utf-8"), re.M)), key=published
+    )
 
 
 def record(network: Network, family: str) -> dict[str, Any]:
@@ -28,9 +43,11 @@ def record(network: Network, family: str) -> dict[str, Any]:
         net = network.build(num_classes=network.num_classes, in_channels=network.input[0], image_size=network.input[1])
     summary = summarize(net, network.input)
     totals = summary.totals
+    batch_norm = any(isinstance(module, nn.BatchNorm2d) for module in net.modules())
     return {
         "name": network.name,
         "family": family,
+        "task": network.task,
         "input": list(network.input),
         "classes": network.num_classes,
         "smallest_size": network.smallest_size,
@@ -38,14 +55,25 @@ def record(network: Network, family: str) -> dict[str, Any]:
         "params": totals.params,
         "macs": totals.macs,
         "connections": totals.connections,
-        "neurons": sum(math.prod(row.output) for row in summary.rows if row.kind in WITH_NEURONS),
+        "neurons": summary.neurons,
+        "batch_norm": batch_norm,
+        "weight_layers": len(summary.weighted),
+        "modern": network.modern or modern(batch_norm, len(summary.weighted)),
+        "starts_from": {name: list(layers) for name, layers in network.starts_from.items()},
         "card": network.card.to_dict(),
     }
 
 
+def modern(batch_norm: bool, weight_layers: int) -> Modern:
+    """Which of the modern recipes suits a network with these layers; a model file may declare another."""
+    if batch_norm:
+        return "normalised"
+    return "deep" if weight_layers >= DEEP else "shallow"
+
+
 def catalogue() -> str:
     """The text of the file: one network per line, so that a diff shows which changed."""
-    records = [record(network, module) for module in MODULES for network in declared(module).values()]
+    records = [record(network, family) for family in model_files() for network in declared(family).values()]
     lines = ",\n".join(json.dumps(line, ensure_ascii=False) for line in records)
     return f'{{"schema": 1, "networks": [\n{lines}\n]}}\n'
 

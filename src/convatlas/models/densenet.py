@@ -24,8 +24,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convatlas.models.blocks import Classifier, he_
+from convatlas.models.blocks import Classifier
 from convatlas.models.cards import Card, Departure, Figure, Network, Paper, errors
+from convatlas.models.initialisation import he_
 
 # Table 1: growth rate k, dense layers in blocks 1 to 4
 DENSENETS = {

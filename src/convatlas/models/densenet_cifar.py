@@ -18,9 +18,10 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from convatlas.models.blocks import Classifier, he_
+from convatlas.models.blocks import Classifier
 from convatlas.models.cards import Card, Departure, Figure, Network, Paper
 from convatlas.models.densenet import Transition, dense_block
+from convatlas.models.initialisation import he_
 
 # Table 2: name, depth L, growth rate k, bottleneck and compression ("BC"), parameters printed in millions,
 # errors in percent on C10, C10+, C100, C100+ ("" where the table has none)

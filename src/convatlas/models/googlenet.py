@@ -20,7 +20,6 @@ On a 224 x 224 image; shapes are (C, H, W).
 
 from __future__ import annotations
 
-import math
 from functools import partial
 
 import torch
@@ -29,9 +28,10 @@ from torch.nn import functional as F
 
 from convatlas.arithmetic.formulas import output_size
 from convatlas.errors import ShapeError
-from convatlas.models.blocks import AuxiliaryClassifier, Classifier, LocalResponseNorm, fan_in
-from convatlas.models.branches import ConvNorm, Outputs, truncated_normal_
+from convatlas.models.blocks import AuxiliaryClassifier, Classifier, LocalResponseNorm
+from convatlas.models.branches import ConvNorm, Outputs
 from convatlas.models.cards import Card, Departure, Figure, Network, Paper, errors
+from convatlas.models.initialisation import caffe_xavier, draw_, truncated_normal_
 
 # Table 1: #1x1, #3x3 reduce, #3x3, #5x5 reduce, #5x5, pool proj
 INCEPTIONS = {
@@ -241,13 +241,10 @@ def auxiliary_side(image_size: int) -> int:
 
 def initialise(net: GoogLeNet) -> None:
     """The Caffe replica's "xavier", uniform in +-sqrt(3 / fan-in); biases 0.2, those of the classifiers 0."""
+    draw_(net, caffe_xavier, caffe_xavier, bias=0.2)
     for name, module in net.named_modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            bound = math.sqrt(3 / fan_in(module.weight))
-            nn.init.uniform_(module.weight, -bound, bound)
-            if module.bias is None:  # the depthwise part of a separable conv1
-                continue
-            nn.init.constant_(module.bias, 0.0 if name == "fc" or name.endswith("classifier") else 0.2)
+        if isinstance(module, nn.Linear) and (name == "fc" or name.endswith("classifier")):
+            nn.init.zeros_(module.bias)
 
 
 PAPER = Paper(

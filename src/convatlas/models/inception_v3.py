@@ -31,8 +31,9 @@ from torch import Tensor, nn
 
 from convatlas.arithmetic.formulas import output_size
 from convatlas.models.blocks import AuxiliaryClassifier, Classifier
-from convatlas.models.branches import Branches, ConvNorm, Outputs, ShiftNorm, Spec, Style, truncated_normal_
+from convatlas.models.branches import Branches, ConvNorm, Outputs, ShiftNorm, Spec, Style
 from convatlas.models.cards import Card, Departure, Figure, Network, Paper, errors
+from convatlas.models.initialisation import truncated_normal_
 
 
 def figure_5(pool_projection: int) -> tuple[Spec, ...]:

@@ -27,9 +27,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convatlas.models.blocks import Classifier
-from convatlas.models.branches import Branches, ConvNorm, Outputs, ShiftNorm, Spec, Style, truncated_normal_
+from convatlas.models.branches import Branches, ConvNorm, Outputs, ShiftNorm, Spec, Style
 from convatlas.models.cards import Card, Departure, Figure, Network, Paper, errors
 from convatlas.models.inception_v3 import AuxiliaryHead, auxiliary_side
+from convatlas.models.initialisation import truncated_normal_
 
 Table = tuple[Spec, ...]
 

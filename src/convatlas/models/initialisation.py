@@ -33,7 +33,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from convatlas.errors import UnknownNameError
-from convatlas.models.blocks import AuxiliaryClassifier, fan_in
+from convatlas.models.blocks import AuxiliaryClassifier
+
+Layer = nn.Conv2d | nn.Linear
+Draw = Callable[[Layer], object]  # draws the weight of one layer, in place
 
 INITIALISATIONS = ("printed", "modern")
 HEAD_STD = 0.01
@@ -75,12 +78,93 @@ class Undrawn(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
+# --- the rules that papers print --------------------------------------------------------------------------------------
+
+
+def fan_in(weight: Tensor) -> int:
+    """Inputs of one unit: k * k * c of a convolution (per group), columns of a fully connected layer."""
+    return weight[0].numel()
+
+
+def draw_(net: nn.Module, conv: Draw | None, linear: Draw | None, bias: float = 0.0) -> None:
+    """Draw the weights of every layer of a network in the order of its modules.
+
+    Args:
+        conv, linear: how the weight of a convolution and of a fully connected layer is drawn; None leaves these layers
+            as PyTorch drew them.
+        bias: the value of the biases of the layers that are drawn. Batch norm starts as the identity.
+    """
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, (nn.Conv2d, nn.Linear)):
+                draw = conv if isinstance(module, nn.Conv2d) else linear
+                if draw is None:
+                    continue
+                draw(module)
+                if module.bias is not None:
+                    nn.init.constant_(module.bias, bias)
+            elif isinstance(module, nn.BatchNorm2d):
+                module.reset_parameters()
+
+
+def gaussian(std: float) -> Draw:
+    """Gaussian with one standard deviation for all layers."""
+    return lambda layer: nn.init.normal_(layer.weight, std=std)
+
+
+def he(layer: Layer) -> None:
+    """He et al., arXiv:1502.01852, equation 10: Gaussian with standard deviation sqrt(2 / n), n = k^2 c inputs."""
+    nn.init.normal_(layer.weight, std=math.sqrt(2 / fan_in(layer.weight)))
+
+
+def he_by_fan_out(layer: Layer) -> None:
+    """He et al., equation 14, as torchvision draws it: Gaussian with standard deviation sqrt(2 / (k^2 out))."""
+    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+
+
+def caffe_xavier(layer: Layer) -> None:
+    """Caffe's "xavier" filler: uniform in +-sqrt(3 / fan-in)."""
+    bound = math.sqrt(3 / fan_in(layer.weight))
+    nn.init.uniform_(layer.weight, -bound, bound)
+
+
+def he_(net: nn.Module) -> None:
+    """Draw every layer by `he`; biases 0."""
+    draw_(net, he, he)
+
+
+def gaussian_(net: nn.Module, std: float) -> None:
+    """Draw every layer by `gaussian`; biases 0."""
+    draw_(net, gaussian(std), gaussian(std))
+
+
+def glorot_(net: nn.Module) -> None:
+    """Glorot and Bengio, 2010: uniform in +-sqrt(6 / (fan-in + fan-out)); biases 0."""
+
+    def glorot(layer: Layer) -> None:
+        nn.init.xavier_uniform_(layer.weight)
+
+    draw_(net, glorot, glorot)
+
+
+def truncated_normal_(net: nn.Module, std: float) -> None:
+    """Gaussian cut at two standard deviations, as TF-slim draws; biases 0."""
+
+    def truncated(layer: Layer) -> None:
+        nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
+
+    draw_(net, truncated, truncated)
+
+
+# --- the modern rule --------------------------------------------------------------------------------------------------
+
+
 @torch.no_grad()
 def modern_(net: nn.Module, gain: float = math.sqrt(2)) -> None:
     """The rule above, for a network of convolutions, fully connected layers and batch norm."""
     heads, rectified = class_layers(net), getattr(net, "rectified_logits", False)
     normalised = any(isinstance(module, nn.BatchNorm2d) for module in net.modules())
-    shortcuts = declared(net, "linear_shortcut")
+    shortcuts = block_attributes(net, "linear_shortcut")
     for module in net.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             std = (1.0 if module in shortcuts else gain) / math.sqrt(fan_in(module.weight))
@@ -93,16 +177,16 @@ def modern_(net: nn.Module, gain: float = math.sqrt(2)) -> None:
             module.reset_parameters()
         elif isinstance(module, nn.PReLU):
             nn.init.constant_(module.weight, 0.25)
-    for end in declared(net, "branch_end"):  # the last layer of a residual branch
+    for end in block_attributes(net, "branch_end"):  # the last layer of a residual branch
         nn.init.zeros_(end.weight)
-    branches = declared(net, "rectified_ends")  # the layers whose ReLUs end one
+    branches = block_attributes(net, "rectified_ends")  # the layers whose ReLUs end one
     for layer in chain.from_iterable(branches):
         layer.weight.div_(len(branches))
 
 
-def declared(net: nn.Module, attribute: str) -> list[Any]:
-    """What the blocks of a network say of themselves under this name, where they say anything."""
-    return [said for block in net.modules() if (said := getattr(block, attribute, None))]
+def block_attributes(net: nn.Module, attribute: str) -> list[Any]:
+    """The values of this attribute of the network's blocks, for the blocks that have one."""
+    return [value for block in net.modules() if (value := getattr(block, attribute, None))]
 
 
 def class_layers(net: nn.Module) -> list[nn.Module]:

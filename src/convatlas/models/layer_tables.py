@@ -14,7 +14,8 @@ from pathlib import Path
 
 from convatlas.arithmetic.summary import Summary
 from convatlas.errors import UsageError
-from convatlas.models.registry import create_model, entry, list_models
+from convatlas.models.create import create_model
+from convatlas.models.registry import entry, list_models
 
 FOLDER = "tables"
 

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convatlas.message import Message
-from convatlas.models.blocks import Classifier, he_
+from convatlas.models.blocks import Classifier
 from convatlas.models.cards import Card, Departure, Figure, Network, Paper
+from convatlas.models.initialisation import he_
 
 HIDDEN = (300, 100)
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from convatlas.models.blocks import Classifier, gaussian_
+from convatlas.models.blocks import Classifier
 from convatlas.models.cards import Card, Departure, Figure, Network, Paper
+from convatlas.models.initialisation import gaussian_
 
 # name, kernel, stride, padding, filters (K: the classes), standard deviation of the Gaussian it starts from
 CIFAR = (

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from convatlas.models.blocks import Classifier
 from convatlas.models.cards import Card, Departure, Figure, Network, Paper, errors
+from convatlas.models.initialisation import Layer, draw_
 
 
 class Plan(NamedTuple):
@@ -113,15 +114,15 @@ class PReLUNet(Classifier):
 
 def initialise(net: PReLUNet) -> None:
     """Section 3: equation 14 for the convolutions; section 2.2: 0.01, 0.01 and 0.001 for the fully connected layers."""
-    for name, module in net.named_modules():
-        if isinstance(module, nn.Conv2d):
-            fan_out = module.out_channels * module.weight[0, 0].numel()  # k^2 d
-            nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
-        elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std={"fc1": 0.01, "fc2": 0.01, "fc3": 0.001}[name])
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            assert module.bias is not None
-            nn.init.zeros_(module.bias)
+
+    def equation_14(conv: Layer) -> None:
+        fan_out = len(conv.weight) * conv.weight[0, 0].numel()  # k^2 d
+        nn.init.normal_(conv.weight, std=math.sqrt(2 / fan_out))
+
+    def by_place(fc: Layer) -> None:
+        nn.init.normal_(fc.weight, std=0.001 if fc is net.fc3 else 0.01)
+
+    draw_(net, equation_14, by_place)
 
 
 PAPER = Paper(

@@ -21,8 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convatlas.models.blocks import Classifier, Residual, glorot_, he_
+from convatlas.models.blocks import Classifier, Residual
 from convatlas.models.cards import Card, Departure, Figure, Network, Paper, errors
+from convatlas.models.initialisation import draw_, glorot_, he_, he_by_fan_out
 
 # Table 1: blocks in conv2_x, conv3_x, conv4_x, conv5_x
 BASIC = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
@@ -199,9 +200,7 @@ class ResNet(Classifier):
 
 def initialise_as_torchvision(net: nn.Module) -> None:
     """Convolutions Gaussian with standard deviation sqrt(2 / (k^2 out)); the last layer as torch leaves it."""
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    draw_(net, he_by_fan_out, None)
 
 
 PAPER = Paper(

@@ -22,8 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convatlas.models.blocks import Classifier, he_
+from convatlas.models.blocks import Classifier
 from convatlas.models.cards import Card, Figure, Network, Paper
+from convatlas.models.initialisation import he_
 from convatlas.models.resnet import BasicBlock, stage
 
 RESIDUAL_DEPTHS = (20, 32, 44, 56, 110, 1202)

@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from convatlas.errors import RecipeError
 from convatlas.models.blocks import Classifier
-from convatlas.models.cards import Card, Departure, Figure, Network, Paper
+from convatlas.models.cards import Card, Departure, Figure, Measurement, Network, Paper
 
 WIDTHS = (64, 256, 256)
 PATCH = 2  # side of the patches that are whitened
@@ -125,6 +126,17 @@ class SpeedNet(Classifier):
         return self.head(x) * HEAD_SCALE  # (N, K), logits
 
 
+def whiten_(net: nn.Module, images: Tensor) -> None:
+    """Fit the first layer to the patches of ``images`` (N, C, H, W), which are as the network is given them.
+
+    Raises:
+        RecipeError: another network than speednet_cifar.
+    """
+    if not isinstance(net, SpeedNet):
+        raise RecipeError("initial = whitened is written for speednet_cifar; other networks start as printed.")
+    net.group1.whiten.fit_(images)
+
+
 @torch.no_grad()
 def pass_through_(conv: nn.Conv2d) -> None:
     """The first outputs begin as the inputs, the others as PyTorch draws them: a partial identity, or Dirac, start."""
@@ -150,6 +162,12 @@ CARD = Card(
             "5.99",
             protocol="CIFAR-10 test, mean of 1,000 runs, averaged over mirror images and shifts by a pixel",
             source="KellerJordan/cifar10-airbench, airbench94.py: 94.01 average accuracy",
+            measured=Measurement(
+                6.37,
+                "CIFAR-10 test, one run, averaged over mirror images and shifts by a pixel",
+                source="results/fast",
+                explanation="one run, and ReLU for GELU",
+            ),
         ),
     ),
     departures=(

@@ -17,15 +17,15 @@ Version 1.0 on a 227 x 227 image; shapes are (C, H, W).
 
 from __future__ import annotations
 
-import math
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convatlas.models.blocks import Classifier, fan_in
+from convatlas.models.blocks import Classifier
 from convatlas.models.cards import Card, Departure, Figure, Network, Paper, errors
+from convatlas.models.initialisation import caffe_xavier, draw_
 
 # squeeze 1x1, expand 1x1, expand 3x3 of fire2 to fire9: the same in all versions
 FIRES = {
@@ -134,25 +134,14 @@ class SqueezeNet(Classifier):
 
 def initialise(net: SqueezeNet) -> None:
     """The released solver's: Caffe's "xavier", uniform in +-sqrt(3 / fan-in); conv10 Gaussian 0.01; biases 0."""
-    for name, module in net.named_modules():
-        if isinstance(module, nn.Conv2d):
-            bound = math.sqrt(3 / fan_in(module.weight))
-            nn.init.uniform_(module.weight, -bound, bound)
-            if name == "conv10":
-                nn.init.normal_(module.weight, std=0.01)
-            assert module.bias is not None
-            nn.init.zeros_(module.bias)
+    draw_(net, caffe_xavier, None)
+    nn.init.normal_(net.conv10.weight, std=0.01)
 
 
 def initialise_as_torchvision(net: SqueezeNet) -> None:
     """He's rule, uniform; conv10 Gaussian 0.01; biases 0."""
-    for name, module in net.named_modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_uniform_(module.weight)
-            if name == "conv10":
-                nn.init.normal_(module.weight, std=0.01)
-            assert module.bias is not None
-            nn.init.zeros_(module.bias)
+    draw_(net, lambda conv: nn.init.kaiming_uniform_(conv.weight), None)
+    nn.init.normal_(net.conv10.weight, std=0.01)
 
 
 PAPER = Paper(

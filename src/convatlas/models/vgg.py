@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from functools import partial
 
-import torch
 from torch import Tensor, nn
 
 from convatlas.message import Message
-from convatlas.models.blocks import Classifier, LocalResponseNorm, glorot_
+from convatlas.models.blocks import Classifier, LocalResponseNorm
 from convatlas.models.cards import Card, Departure, Figure, Network, Paper, errors
+from convatlas.models.initialisation import draw_, gaussian, glorot_, he_by_fan_out
 
 # Table 1, a column each: widths of the convolutions by stage; all are 3x3, but a width in brackets is 1x1
 CONFIGURATIONS = {
@@ -93,27 +93,21 @@ class VGG(Classifier):
 
 def initialise_as_torchvision(net: VGG) -> None:
     """Convolutions Gaussian with standard deviation sqrt(2 / (k^2 out)), linear layers Gaussian 0.01, biases 0."""
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.01)
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            assert module.bias is not None
-            nn.init.zeros_(module.bias)
+    draw_(net, he_by_fan_out, gaussian(0.01))
 
 
-@torch.no_grad()
-def start_from(net: VGG, trained: VGG) -> list[str]:
-    """Section 3.1: give a deeper network the first four convolutions and the fully connected layers of a trained A.
+# section 3.1: "we initialised the first four convolutional layers and the last three fully-connected layers with the
+# layers of net A (the intermediate layers were initialised randomly)"; they have the same shapes in B, C, D and E
+FIRST_FOUR_AND_LAST_THREE = ("conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8")
 
-    Layers are matched by name (conv1_1, conv2_1, conv3_1, conv3_2 are A's first four), so a convolution goes where
-    it has the same inputs and outputs. Returns the names that were copied.
+
+def layers_of_a(configuration: str, variant: str = "") -> dict[str, tuple[str, ...]]:
+    """The layers that a deeper network may take from a trained net A (section 3.1).
+
+    Args:
+        variant: of a deployed network, which starts from A in the same variant.
     """
-    names = ["conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8"]
-    for name in names:
-        net.get_submodule(name).load_state_dict(trained.get_submodule(name).state_dict())
-    return names
+    return {f"vgg11{variant}": FIRST_FOUR_AND_LAST_THREE} if configuration in "BCDE" else {}
 
 
 PAPER = Paper(
@@ -189,7 +183,7 @@ MULTI_CROP = (
 INITIALISATION = Departure(
     "initialisation",
     paper="net A Gaussian with variance 10^-2, deeper nets start from the trained A (3.1)",
-    here="Glorot's uniform rule, which 3.1 says needs no such start; start_from() does the other",
+    here="Glorot's uniform rule, which 3.1 says needs no such start; --start-from a trained vgg11 does the other",
     why="one run instead of two; and with standard deviation 0.1 the first logits of A are of the order 10^5",
 )
 
@@ -241,13 +235,26 @@ def deployed(depth: int, batch_norm: bool) -> Card:
 
 
 def network(name: str, configuration: str, summary: str) -> Network:
-    return Network(name, partial(VGG, configuration), card(configuration, summary), smallest_size=32, fixed_size=True)
+    return Network(
+        name,
+        partial(VGG, configuration),
+        card(configuration, summary),
+        smallest_size=32,
+        fixed_size=True,
+        starts_from=layers_of_a(configuration),
+    )
 
 
 def torchvision(depth: int, configuration: str, batch_norm: bool) -> Network:
-    name = f"vgg{depth}@torchvision{'_bn' if batch_norm else ''}"
-    build = partial(VGG, configuration, batch_norm=batch_norm, any_size=True)
-    return Network(name, build, deployed(depth, batch_norm), smallest_size=32)
+    variant = f"@torchvision{'_bn' if batch_norm else ''}"
+    return Network(
+        f"vgg{depth}{variant}",
+        partial(VGG, configuration, batch_norm=batch_norm, any_size=True),
+        deployed(depth, batch_norm),
+        smallest_size=32,
+        modern="deep" if batch_norm else None,  # what was measured of them was measured with small steps
+        starts_from=layers_of_a(configuration, variant),
+    )
 
 
 DEPTHS = {11: "A", 13: "B", 16: "D", 19: "E"}

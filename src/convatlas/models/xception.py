@@ -22,8 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convatlas.models.blocks import Classifier, SamePool, glorot_
+from convatlas.models.blocks import Classifier, SamePool
 from convatlas.models.cards import Card, Departure, Figure, Network, Paper
+from convatlas.models.initialisation import glorot_
 
 # Figure 5: separable convolutions of a block, and the stride of the pooling that ends it (1: none)
 BLOCKS = {

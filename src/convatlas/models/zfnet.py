@@ -20,8 +20,9 @@ from torch.nn import functional as F
 
 from convatlas.arithmetic.formulas import output_size
 from convatlas.message import Message
-from convatlas.models.blocks import Classifier, LocalResponseNorm, gaussian_
+from convatlas.models.blocks import Classifier, LocalResponseNorm
 from convatlas.models.cards import Card, Departure, Network, Paper, errors
+from convatlas.models.initialisation import gaussian_
 
 # filters of conv1 to conv5: the network of Figure 3, and row (b) of Table 2
 WIDTHS = {"a": (96, 256, 384, 384, 256), "b": (96, 256, 512, 1024, 512)}

@@ -18,16 +18,8 @@ last, smaller batch of each: 476 updates, here 490.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from convatlas.data.augmentation import Augmentation
-from convatlas.errors import RecipeError
 from convatlas.recipes.recipe import Recipe
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from convatlas.data import Batches
 
 # The program states the rate for 1,024 images and free of momentum, 11.5, which for torch's SGD and a mean loss is
 # 11.5 / (1 + 1 / (1 - 0.85)) = 1.5; and the decay, 0.0153, free of the rate too: 0.0153 / (1 + 1 / (1 - 0.85)) / 1.5
@@ -55,18 +47,3 @@ FAST = Recipe(
 
 RECIPES = (FAST,)
 MADE_FOR = {"speednet_cifar": FAST}
-
-PATCHES_OF = 5_000  # training images whose patches are looked at
-
-
-def whiten(net: nn.Module, images: Batches) -> None:
-    """Fit the first layer of the network to the first batch of ``images``, which are as they are stored.
-
-    Raises:
-        RecipeError: a network without such a layer.
-    """
-    from convatlas.models.speednet import SpeedNet
-
-    if not isinstance(net, SpeedNet):
-        raise RecipeError("initial = whitened is written for speednet_cifar; other networks start as printed.")
-    net.group1.whiten.fit_(next(images.epoch(0))[0])

@@ -50,20 +50,11 @@ class Modern(NamedTuple):
     finetune: Recipe
 
 
-_NORMALISED = Modern(modern.MODERN, modern.MODERN_LONG, FINETUNE)
-_SHALLOW = Modern(modern.MODERN_UNNORMALISED, modern.MODERN_LONG_UNNORMALISED, FINETUNE_UNNORMALISED)
-_DEEP = Modern(modern.MODERN_DEEP_UNNORMALISED, modern.MODERN_LONG_DEEP_UNNORMALISED, FINETUNE_DEEP_UNNORMALISED)
+# by `Entry.modern`, which the layers of a network decide
 _MODERN = {
-    "mlp": _SHALLOW,
-    "lenet": _SHALLOW,
-    "alexnet": _DEEP,
-    "zfnet": _DEEP,
-    "nin": _DEEP,
-    "vgg": _DEEP,
-    "googlenet": _DEEP,
-    "googlenet@torchvision": _NORMALISED,  # with batch norm
-    "prelu_net": _DEEP,
-    "squeezenet": _DEEP,
+    "normalised": Modern(modern.MODERN, modern.MODERN_LONG, FINETUNE),
+    "shallow": Modern(modern.MODERN_UNNORMALISED, modern.MODERN_LONG_UNNORMALISED, FINETUNE_UNNORMALISED),
+    "deep": Modern(modern.MODERN_DEEP_UNNORMALISED, modern.MODERN_LONG_DEEP_UNNORMALISED, FINETUNE_DEEP_UNNORMALISED),
 }
 
 
@@ -73,9 +64,9 @@ def own_recipes(model: str) -> dict[str, Recipe]:
     A network that gives back images has ``modern`` alone.
     """
     entry = models.entry(model)
-    if entry.family == "autoencoder":
+    if entry.reconstructs:
         return {"modern": modern.RECONSTRUCTION}
-    of_today = _MODERN.get(entry.full_name) or _MODERN.get(entry.family, _NORMALISED)
+    of_today = _MODERN[entry.modern]
     paper = _PAPER.get(entry.full_name) or _PAPER.get(entry.name) or _PAPER.get(entry.family)
     made_for = {recipe.name: recipe for name, recipe in MADE_FOR.items() if name == entry.full_name}
     return of_today._asdict() | made_for | ({"paper": paper} if paper else {})
@@ -157,5 +148,5 @@ def _listed(name: str, whose: str, recipe: Recipe) -> RecipeLine:
 
 def networks_of(recipe: Recipe) -> list[str]:
     """The networks of the atlas, deployed variants left out, whose ``paper`` this recipe is."""
-    classifiers = [name for name in models.list_models(variants=False) if models.entry(name).family != "autoencoder"]
+    classifiers = [name for name in models.list_models(variants=False) if not models.entry(name).reconstructs]
     return [name for name in classifiers if own_recipes(name).get("paper") is recipe]

@@ -52,22 +52,3 @@ VGG_2014_S384 = VGG_2014_S256.change(
 
 RECIPES = (VGG_2014_S256, VGG_2014_S384, VGG_2014)
 PAPER_OF = {"vgg": VGG_2014}
-
-# section 3.1: "we initialised the first four convolutional layers and the last three fully-connected layers with the
-# layers of net A"; A's first four are conv1_1, conv2_1, conv3_1 and conv3_2, and keep their names
-FROM_A = ("conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8")
-DEEPER = ("vgg13", "vgg16_c", "vgg16", "vgg19")  # B, C, D, E
-
-
-def layers_from_a(source: str, network: str) -> dict[str, str] | None:
-    """The layers a deeper VGG takes from a trained net A, by their names in both; the others start from random weights.
-
-    Args:
-        source, network: names of the atlas; ``vgg11`` is A. A deployed variant starts from A in the same variant.
-
-    Returns: layer of the new network -> layer of A; None where it is not B, C, D or E that starts from A.
-    """
-    (first, _, variant), (name, _, other) = source.partition("@"), network.partition("@")
-    if first != "vgg11" or name not in DEEPER or variant != other:
-        return None
-    return {layer: layer for layer in FROM_A}

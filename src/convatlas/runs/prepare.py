@@ -24,12 +24,12 @@ from convatlas.batch import Batch, EpochBatches
 from convatlas.data import Batches, Preprocessing
 from convatlas.data.ranks import RankBatches
 from convatlas.data.store import default_cache_dir
-from convatlas.errors import DataError, RecipeError, UsageError
-from convatlas.recipes.fast import PATCHES_OF, whiten
-from convatlas.recipes.lenet import widen
+from convatlas.errors import DataError, UsageError
+from convatlas.models.lenet import widen_
+from convatlas.models.speednet import whiten_
 from convatlas.recipes.recipe import Recipe
 from convatlas.runs.options import RunOptions
-from convatlas.runs.reconstruction import ImagesAsTargets, check_loss, reconstructs
+from convatlas.runs.reconstruction import ImagesAsTargets, check_loss
 from convatlas.runs.run import Run
 from convatlas.runs.speed import choose_update_mode
 from convatlas.runs.training_data import TrainingData
@@ -54,6 +54,8 @@ from convatlas.training.regularisers import set_dropout, set_stochastic_depth
 from convatlas.training.trial import Update, UpdateMode, time_updates
 
 TIMED_UPDATES = 8  # from which the epochs of a time budget are computed
+
+WHITENED_BY = 5_000  # training images whose patches the first layer is fitted to, where a recipe whitens it
 
 
 @dataclass(frozen=True)
@@ -246,7 +248,8 @@ class Conditions:
         if len(batches) == 0:
             raise DataError("the training part holds no image; give more images, or another split.")
         if recipe.initial == "whitened":
-            whiten(net, data.batches("train", rule, store, batch_size=PATCHES_OF))
+            first = data.batches("train", rule, store, batch_size=WHITENED_BY)
+            whiten_(net, next(first.epoch(0)).images)
         net = hardware.place(net)
 
         epochs = max(recipe.epochs, math.ceil(recipe.min_updates / len(batches)))
@@ -288,7 +291,7 @@ class Conditions:
 def of_this_rank(batches: Batches, process_group: ProcessGroup, entry: models.Entry) -> EpochBatches:
     """Return the rows of ``batches`` that this process computes. The targets of a reconstruction are its images."""
     rows = RankBatches(batches, process_group.rank, process_group.size) if process_group.size > 1 else batches
-    return ImagesAsTargets(rows) if reconstructs(entry) else rows
+    return ImagesAsTargets(rows) if entry.reconstructs else rows
 
 
 def build_network(entry: models.Entry, recipe: Recipe, classes: int, channels: int, image_size: int) -> nn.Module:
@@ -297,7 +300,7 @@ def build_network(entry: models.Entry, recipe: Recipe, classes: int, channels: i
     Raises:
         RecipeError: a setting that this network does not support.
     """
-    head: dict[str, Any] = {} if reconstructs(entry) else {"num_classes": classes}
+    head: dict[str, Any] = {} if entry.reconstructs else {"num_classes": classes}
     net = models.create_model(
         entry.full_name,
         **head,
@@ -310,11 +313,7 @@ def build_network(entry: models.Entry, recipe: Recipe, classes: int, channels: i
     if recipe.stochastic_depth:
         set_stochastic_depth(net, recipe.stochastic_depth)
     if recipe.initial == "root-fan-in":
-        if entry.full_name != "lenet5":
-            raise RecipeError(
-                "initial = root-fan-in is written for lenet5; {model} starts as printed.", model=entry.full_name
-            )
-        widen(net)
+        widen_(net)
     return net
 
 
@@ -465,7 +464,7 @@ def validator(setup: Setup) -> Callable[[nn.Module], Validation] | None:
     if len(setup.validation) == 0:
         return None
     process_group, batches = setup.process_group, setup.of_this_rank(setup.validation)
-    classifies = not reconstructs(setup.entry)
+    classifies = not setup.entry.reconstructs
 
     def validate(net: nn.Module) -> Validation:
         net.eval()

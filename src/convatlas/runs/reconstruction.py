@@ -15,6 +15,8 @@ from convatlas import units
 from convatlas.batch import Batch, EpochBatches
 from convatlas.data import Preprocessing
 from convatlas.errors import RecipeError, UsageError
+from convatlas.i18n import _, language
+from convatlas.message import Message
 from convatlas.models import Entry
 from convatlas.recipes.recipe import Recipe
 from convatlas.visualization import html
@@ -36,18 +38,13 @@ class ImagesAsTargets:
             yield batch._replace(targets=batch.images)
 
 
-def reconstructs(entry: Entry) -> bool:
-    """Whether a network gives back images instead of classes."""
-    return entry.family == "autoencoder"
-
-
 def check_loss(entry: Entry, recipe: Recipe) -> None:
     """Raise RecipeError where the loss is not one for what the network gives."""
-    if reconstructs(entry) and recipe.loss != "mse":
+    if entry.reconstructs and recipe.loss != "mse":
         raise RecipeError(
             "{full_name} gives back images: its loss is mse, not {loss}.", full_name=entry.full_name, loss=recipe.loss
         )
-    if not reconstructs(entry) and recipe.loss == "mse":
+    if not entry.reconstructs and recipe.loss == "mse":
         raise RecipeError(
             "{full_name} is a classifier: the loss mse is for networks that give back images.",
             full_name=entry.full_name,
@@ -56,7 +53,7 @@ def check_loss(entry: Entry, recipe: Recipe) -> None:
 
 def refuse_classifying(model: str, entry: Entry, what: str) -> None:
     """Raise UsageError where a network without classes is asked for some."""
-    if reconstructs(entry):
+    if entry.reconstructs:
         raise UsageError("{model} gives back images, not classes: {what}.", model=model, what=what)
 
 
@@ -86,7 +83,8 @@ def reconstruct(
     squares: Tensor | float = 0.0  # (C,) summed over images and pixels
     values, n = 0, 0
     shown: list[tuple[np.ndarray, np.ndarray]] = []
-    for images, *_ in batches.epoch(0):
+    for batch in batches.epoch(0):
+        images = batch.images
         with autocast:
             output = net(images)
         output = output.float()
@@ -110,22 +108,29 @@ def report(
 ) -> str:
     """The page of a finished training: what was measured, the epochs, images beside what came back."""
     lead = html.join(
-        html.strong(f"{units.percent(1 - found.mse, 1)} of the pixels' variance come back"),
-        f" on {units.exact(found.n)} test images: mean squared error {found.mse:.4f} with pixels of deviation 1, where "
-        f"the mean image gets 1; {found.pixels_rms:.1f} of 255 root mean square. The weights were chosen by "
-        "validation; the test images were looked at once, afterwards.",
+        html.strong(Message("{share} of the pixels' variance come back", share=units.percent(1 - found.mse, 1))),
+        " ",
+        Message(
+            "on {n} test images: mean squared error {mse:.4f} with pixels of deviation 1, where the mean image gets 1; "
+            "{rms:.1f} of 255 root mean square. The weights were chosen by validation; the test images were looked at "
+            "once, afterwards.",
+            n=units.exact(found.n),
+            mse=found.mse,
+            rms=found.pixels_rms,
+        ),
     )
-    columns = [html.Column(name) for name in ("epoch", "training error", "validation error")]
+    columns = [html.Column(_("epoch")), html.Column(_("training error")), html.Column(_("validation error"))]
     rows = [
         [line["epoch"] + 1, f"{line['train_loss']:.4f}", "" if line["val_loss"] is None else f"{line['val_loss']:.4f}"]
         for line in epochs
     ]
     pictures = [picture for pair in found.shown for picture in pair]
-    captions = [word for _ in found.shown for word in ("image", "came back")]
+    captions = [caption for pair in found.shown for caption in (_("image"), _("came back"))]
     return html.page(
-        f"{result['model']}: reconstruction",
-        html.header(str(result["model"]), lead, note=f"seed {result['seed']} · {result['run']}"),
-        html.section("Images and what came back", html.thumbnails(pictures, captions, captions)),
-        html.section("Epochs", html.table(columns, rows, "Mean squared error, pixels of deviation 1.")),
-        html.section("How it was trained", html.facts(header.items())),
+        _("{model}: reconstruction", model=result["model"]),
+        html.header(str(result["model"]), lead, note=_("seed {seed} · {run}", seed=result["seed"], run=result["run"])),
+        html.section(_("Images and what came back"), html.thumbnails(pictures, captions, captions)),
+        html.section(_("Epochs"), html.table(columns, rows, _("Mean squared error, pixels of deviation 1."))),
+        html.section(_("How it was trained"), html.facts(header.items())),
+        lang=language(),
     )

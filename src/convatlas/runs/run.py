@@ -15,7 +15,6 @@ from convatlas.data import Dataset, Preprocessing, Split, open_data, read_split
 from convatlas.errors import CheckpointError, DataError
 from convatlas.recipes.recipe import Recipe
 from convatlas.runs.options import OPTIONS, RunOptions
-from convatlas.runs.reconstruction import reconstructs
 from convatlas.training import checkpoint, journal
 
 WEIGHTS = "model.safetensors"
@@ -71,7 +70,7 @@ class Run:
 
     @property
     def options(self) -> RunOptions:
-        """As they were settled; a run of version 0.1.0 or earlier has them among the settings of its recipe."""
+        """As they were settled; in the file of an earlier run they stand among the settings of the recipe."""
         values = self.config.get("options", self.config["recipe"])
         return RunOptions(**{name: value for name, value in values.items() if name in OPTIONS})
 
@@ -110,7 +109,7 @@ class Run:
 
     def untrained_network(self) -> nn.Module:
         run = self.config["run"]
-        head: dict[str, Any] = {} if reconstructs(models.entry(self.model)) else {"num_classes": len(self.classes)}
+        head: dict[str, Any] = {} if models.entry(self.model).reconstructs else {"num_classes": len(self.classes)}
         return models.create_model(
             self.model,
             **head,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,18 +26,10 @@ from convatlas.models.weights.load import converted, detect, load_weights, spare
 from convatlas.models.weights.published import fetched, published
 from convatlas.models.weights.read import read_tensors
 from convatlas.recipes.recipe import Recipe
-from convatlas.recipes.vgg import layers_from_a
 from convatlas.runs.loaded_network import rule_of
 from convatlas.runs.run import WEIGHTS, Run
 from convatlas.training import checkpoint
 from convatlas.training.freezing import Freezing
-
-# A map names, for layers of the new network, the layers of another whose tensors they take; layers it leaves out start
-# as the paper prints. A function of (source's network, new network) gives one, or None where it has nothing to say.
-LayerMap = Mapping[str, str]
-
-
-LAYER_MAPS: tuple[Callable[[str, str], LayerMap | None], ...] = (layers_from_a,)
 
 
 @dataclass(frozen=True)
@@ -183,8 +175,8 @@ def take_over(
         CheckpointError: weights of another network, or of one for other images; the message says what does not fit.
     """
     own = net.state_dict()
-    layers = None if source.network == model else layer_map(source.network, model)
-    given = source.tensors if layers is None else mapped(source.tensors, layers, own)
+    layers = None if source.network == model else shared_layers(source.network, model)
+    given = source.tensors if layers is None else tensors_of(layers, source.tensors)
     heads = per_class(model, int(getattr(net, "in_channels", 3)), image_size)
     replaced = heads if source.classes != classes else frozenset()
     wanted = [name for name in own if name not in replaced and (layers is None or name in given)]
@@ -216,30 +208,25 @@ def take_over(
     )
 
 
-def layer_map(source: str, target: str) -> LayerMap:
-    """How a network starts from another one.
+def shared_layers(source: str, target: str) -> tuple[str, ...]:
+    """The layers that a network starts with where it starts from another one; the rest of its weights is drawn.
 
     Raises:
-        CheckpointError: nobody has written how.
+        CheckpointError: the network's paper starts it from no such network.
     """
-    found = next((layers for rule in LAYER_MAPS if (layers := rule(source, target)) is not None), None)
-    if found is None:
+    layers = models.entry(target).starts_from.get(source)
+    if layers is None:
         raise CheckpointError(
             "start_from holds weights of {source}, and {target} is to be trained; give one of its own.",
             source=source,
             target=target,
         )
-    return found
+    return layers
 
 
-def mapped(tensors: Mapping[str, Tensor], layers: LayerMap, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The source's tensors under the names of the layers that take them."""
-    found = {}
-    for name in own:
-        layer, _, kind = name.rpartition(".")
-        if layer in layers and f"{layers[layer]}.{kind}" in tensors:
-            found[name] = tensors[f"{layers[layer]}.{kind}"]
-    return found
+def tensors_of(layers: tuple[str, ...], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of these layers."""
+    return {name: tensor for name, tensor in tensors.items() if name.rpartition(".")[0] in layers}
 
 
 def per_class(model: str, in_channels: int, image_size: int) -> frozenset[str]:
@@ -256,7 +243,7 @@ def per_class(model: str, in_channels: int, image_size: int) -> frozenset[str]:
 def why_new(
     source: InitialWeights,
     classes: tuple[str, ...],
-    layers: LayerMap | None,
+    layers: tuple[str, ...] | None,
     new: tuple[str, ...],
     heads: frozenset[str],
 ) -> Message:

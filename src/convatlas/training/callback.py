@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from convatlas.message import Message
+
 CallbackState = tuple[dict[str, Tensor], dict[str, Any]]  # a flat dictionary of tensors, and JSON values
 
 
@@ -80,7 +82,7 @@ class WeightAverage(Callback):
 
     def __init__(self, net: nn.Module, decay: float) -> None:
         self.net, self.decay = net, decay
-        self.weights_description = f"moving average of the weights, decay {decay:g}"
+        self.weights_description = Message("moving average of the weights, decay {decay:g}", decay=decay)
         tensors = net.state_dict()  # shares the storage of the network, so it follows the training
         self.average = {name: tensor.clone() for name, tensor in tensors.items()}
         floating = [name for name, tensor in tensors.items() if tensor.is_floating_point()]

@@ -142,8 +142,10 @@ def unpack(tensors: dict[str, Tensor], scalars: dict[str, Any], learner: Learner
     Raises:
         CheckpointError: names or shapes do not fit this network, or the callbacks are different ones.
     """
-    tensors, scalars = _with_current_names(tensors, scalars)
     optimizer, callbacks = learner.optimizer, learner.callbacks
+    if "companions" in scalars:  # the name of callbacks in version 0.1.0
+        scalars = scalars | {"callbacks": scalars["companions"]}
+        tensors = {re.sub(r"^companion\.", "callback.", name): tensor for name, tensor in tensors.items()}
     names = [callback.name for callback in callbacks]
     if sorted(names) != sorted(scalars["callbacks"]):
         raise CheckpointError(
@@ -167,19 +169,6 @@ def unpack(tensors: dict[str, Tensor], scalars: dict[str, Any], learner: Learner
         prefix = f"callback.{callback.name}."
         own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
         callback.load(own, scalars["callbacks"][callback.name])
-
-
-def _with_current_names(
-    tensors: dict[str, Tensor], scalars: dict[str, Any]
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Rename what version 0.1.0 called companions, so that its runs can be resumed."""
-    if "companions" not in scalars:
-        return tensors, scalars
-    renamed = {
-        f"callback.{name.removeprefix('companion.')}" if name.startswith("companion.") else name: tensor
-        for name, tensor in tensors.items()
-    }
-    return renamed, {**scalars, "callbacks": scalars["companions"]}
 
 
 def _in_layout_of(parameter: Tensor, tensor: Tensor) -> Tensor:

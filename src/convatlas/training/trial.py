@@ -50,8 +50,14 @@ class Timing:
     compile_s: float = 0.0  # before the first update, seconds
 
     def line(self, batch_size: int) -> str:
-        compiling = f" after {self.compile_s:.0f} s of compiling" if self.compile_s else ""
-        return f"{self.mode}: {batch_size / self.update_s:,.0f} images/s{compiling}"
+        return Message(
+            "{mode}: {rate:,.0f} images/s after {compile_s:.0f} s of compiling"
+            if self.compile_s
+            else "{mode}: {rate:,.0f} images/s",
+            mode=self.mode,
+            rate=batch_size / self.update_s,
+            compile_s=self.compile_s,
+        )
 
 
 Update = Callable[[], Tensor]  # makes one update and returns its loss; reading the loss waits for the device

@@ -5,8 +5,7 @@ detect(net, tensors)               whose file it is, from its names
 Loaded                             what was loaded, what was left, how its images must be prepared, its class names
 """
 
-from convatlas.models.weights.labels import Labels
-from convatlas.models.weights.load import Loaded, detect, load_weights
-from convatlas.models.weights.prepare import Preparation
+from convatlas.models.loaded import Labels, Loaded, Preparation
+from convatlas.models.weights.load import detect, load_weights
 
 __all__ = ["load_weights", "detect", "Loaded", "Labels", "Preparation"]

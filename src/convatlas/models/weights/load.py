@@ -2,58 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from convatlas.errors import CheckpointError, UnknownNameError, UsageError
 from convatlas.message import Message, joined
 from convatlas.models.blocks import Classifier
-from convatlas.models.registry import entry
-from convatlas.models.weights.caffe import from_caffe
-from convatlas.models.weights.keras import from_keras
-from convatlas.models.weights.labels import Labels, labels_of
-from convatlas.models.weights.prepare import Preparation, assumed
-from convatlas.models.weights.published import Published, recognised
-from convatlas.models.weights.read import Tensors, read_tensors
-from convatlas.models.weights.rename import renamer
+from convatlas.models.loaded import Loaded, Preparation
+from convatlas.models.weights.claims import Tensors
+from convatlas.models.weights.published import recognised
+from convatlas.models.weights.read import read_tensors
+from convatlas.models.weights.source import Published, Target
+from convatlas.models.weights.sources import SOURCES
 
-SOURCES = ("convatlas", "torchvision", "timm", "akamaster", "keras", "caffe")
 AUXILIARY = ("AuxLogits.", "auxiliary_")  # heads used in training only: a file may lack them, or have them to spare
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """What ``load_weights`` did. The network keeps it as ``net.loaded``, so that `evaluate` and `predict` are right.
-
-    Attributes:
-        weights: the published name, "torchvision:IMAGENET1K_V2", where the file is a published one; else its path.
-        source: whose file it was.
-        tensors: how many of the network's tensors it filled.
-        kept: names of the network the file does not hold and that keep their values: auxiliary heads, counters.
-        ignored: names of the file the network has no use for, of the same kinds.
-        preparation: how the images are prepared: as the published line says where the file is a published one, else
-            as is usual at its source; None where nothing is known.
-        preparation_from: which of these it is, in words.
-        labels: what the outputs are called; None where the source has no usual classes for that many of them.
-    """
-
-    weights: str
-    source: str
-    tensors: int
-    kept: tuple[str, ...]
-    ignored: tuple[str, ...]
-    preparation: Preparation | None
-    preparation_from: str
-    labels: Labels | None
 
 
 def load_weights(net: nn.Module, path: str | Path, source: str | None = None) -> Loaded:
     """Load a file of weights into a network made by ``create_model``.
 
-    The network is touched only after every name and shape has been found right: on an error it keeps its weights.
+    The network is touched only after every name and shape has been checked: on an error it keeps its weights.
     Afterwards ``net.loaded`` is what is returned: ``ca.evaluate(net, data)`` and ``ca.predict(net, images)`` prepare
     the images and name the classes as these weights need it.
 
@@ -71,16 +40,18 @@ def load_weights(net: nn.Module, path: str | Path, source: str | None = None) ->
     tensors = read_tensors(path)
     line = recognised(path)
     source = source or (line.source if line else detect(net, tensors))
-    found = converted(net, tensors, source)
+    ours = converted(net, tensors, source)
     state = net.state_dict()
-    kept = tuple(name for name in state if name not in found and spare(name))
-    ignored = tuple(name for name in found if name not in state and spare(name))
-    complain(net, path, source, state, {name: value for name, value in found.items() if name not in ignored})
-    filled = {name: found[name].to(state[name].dtype) for name in state if name in found}
+    kept = tuple(name for name in state if name not in ours and spare(name))
+    ignored = tuple(name for name in ours if name not in state and spare(name))
+    complain(net, path, source, state, {name: value for name, value in ours.items() if name not in ignored})
+    filled = {name: ours[name].to(state[name].dtype) for name in state if name in ours}
     net.load_state_dict(filled | {name: state[name] for name in kept})
     weights = line.full_name if line else str(path)
     prepared = preparation(line, source, net.network)
-    net.loaded = Loaded(weights, source, len(filled), kept, ignored, *prepared, labels_of(source, net.num_classes))
+    net.loaded = Loaded(
+        weights, source, len(filled), kept, ignored, *prepared, SOURCES[source].usual_labels(net.num_classes)
+    )
     return net.loaded
 
 
@@ -90,7 +61,7 @@ def preparation(line: Published | None, source: str, network: str) -> tuple[Prep
         return line.preparation, Message(
             "published with {name} of {network}", name=line.full_name, network=line.network
         )
-    if (usual := assumed(source, network)) is None:
+    if (usual := SOURCES[source].usual_preparation(network)) is None:
         return None, Message("unknown: {source} files do not say how their images were prepared", source=source)
     return (
         usual,
@@ -108,15 +79,15 @@ def detect(net: Classifier, tensors: Tensors) -> str:
     Raises:
         CheckpointError: under no source do half of the names fit.
     """
-    state = net.state_dict()
+    target = Target.of(net)
     best, fitting = "", -1
-    for source in SOURCES:
-        if renamer(source, entry(net.network).family, net) is None and source not in ("keras", "caffe"):
+    for source in SOURCES.values():
+        if not source.has(target.family):
             continue
-        found = converted(net, tensors, source)
-        count = sum(name in state and state[name].shape == value.shape for name, value in found.items())
+        ours = source.convert(tensors, target)
+        count = sum(target.shapes.get(name) == tuple(value.shape) for name, value in ours.items())
         if count > fitting:
-            best, fitting = source, count
+            best, fitting = source.name, count
     if 2 * fitting < len(tensors):
         raise CheckpointError(
             "these weights are of no source known for {network}: {names} "
@@ -129,44 +100,35 @@ def detect(net: Classifier, tensors: Tensors) -> str:
 
 
 def converted(net: Classifier, tensors: Tensors, source: str) -> Tensors:
-    """The file's tensors under our names and in our shapes, as far as the source's rules go."""
-    family, state = entry(net.network).family, net.state_dict()
-    stem = next(name for name, value in state.items() if value.dim() == 4)
-    shapes = {name: tuple(value.shape) for name, value in state.items()}
-    if source == "caffe":
-        blobs = all(name.rpartition(".")[2].isdigit() for name in tensors)
-        return from_caffe(tensors, shapes, stem, family) if blobs else dict(tensors)
-    if source == "keras":
-        return from_keras(tensors, net, family, stem) if any("/" in name for name in tensors) else dict(tensors)
-    rename = renamer(source, family, net)
-    if rename is None:
-        known = ", ".join(other for other in SOURCES if renamer(other, family, net)) or Message("none")
+    """The file's tensors under our names and in our shapes, as far as the source's rules go.
+
+    Raises:
+        CheckpointError: the source has no network of this family.
+    """
+    target = Target.of(net)
+    if not SOURCES[source].has(target.family):
         raise CheckpointError(
             "{source} has no {family} weights known here; for {network} there are: {known}.",
             source=source,
-            family=family,
+            family=target.family,
             network=net.network,
-            known=known,
+            known=", ".join(other.name for other in SOURCES.values() if other.has(target.family)),
         )
-    found = {rename(name): value for name, value in tensors.items()}
-    for name, value in found.items():  # timm runs VGG's fully connected layers as convolutions
-        if name in shapes and value.dim() == 4 and (value.shape[0], value[0].numel()) == shapes[name]:
-            found[name] = torch.flatten(value, start_dim=1)
-    return found
+    return SOURCES[source].convert(tensors, target)
 
 
 def spare(name: str) -> bool:
     return name.startswith(AUXILIARY) or name.endswith("num_batches_tracked")
 
 
-def complain(net: Classifier, path: str | Path, source: str, state: dict[str, Tensor], found: Tensors) -> None:
+def complain(net: Classifier, path: str | Path, source: str, state: dict[str, Tensor], ours: Tensors) -> None:
     """Raise CheckpointError where a name is missing, unknown, or of another shape; the message says which."""
-    missing = [name for name in state if name not in found and not spare(name)]
-    unknown = [name for name in found if name not in state]
+    missing = [name for name in state if name not in ours and not spare(name)]
+    unknown = [name for name in ours if name not in state]
     reshaped = [
-        f"{name} {tuple(found[name].shape)} for {tuple(state[name].shape)}"
+        f"{name} {tuple(ours[name].shape)} for {tuple(state[name].shape)}"
         for name in state
-        if name in found and found[name].shape != state[name].shape
+        if name in ours and ours[name].shape != state[name].shape
     ]
     if not (missing or unknown or reshaped):
         return

@@ -1,59 +1,28 @@
-"""Published weights: where they are, how they are checked, what they are said to reach. Nothing is fetched unasked.
+"""Published weights: where they are and how they are checked. Nothing is fetched unless the caller allows it.
 
-``published.json`` lists them; a file is kept in the cache folder (``CONVATLAS_CACHE``, else ``~/.cache/convatlas``).
+Each source lists its own (weights/sources). A file is kept in the cache folder: ``CONVATLAS_CACHE``, else
+``~/.cache/convatlas``.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import json
 import os
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from convatlas.errors import CheckpointError, UnknownNameError, UsageError
-from convatlas.models.weights.prepare import Preparation
+from convatlas.models.weights.source import Published
+from convatlas.models.weights.sources import SOURCES
 
 CHUNK = 1 << 20
 TIMEOUT_S = 30
 
 
-@dataclass(frozen=True)
-class Published:
-    """One file of weights: ``torchvision:IMAGENET1K_V1`` of one network.
-
-    ``sha256_prefix`` is as much of the file's SHA-256 as its publisher prints; the errors are printed percentages on
-    the ILSVRC-2012 validation set, one centre crop, prepared as ``preparation`` says.
-    """
-
-    network: str
-    source: str
-    name: str
-    url: str
-    sha256_prefix: str
-    licence: str
-    top1_error: float
-    top5_error: float
-    preparation: Preparation
-
-    @property
-    def full_name(self) -> str:
-        return f"{self.source}:{self.name}"
-
-
-@functools.cache
 def table() -> tuple[Published, ...]:
-    text = resources.files("convatlas.models.weights").joinpath("published.json").read_text(encoding="utf-8")
-    found = []
-    for record in json.loads(text)["weights"]:
-        mean, std = tuple(record.pop("mean")), tuple(record.pop("std"))
-        sizes = {key: record.pop(key) for key in ("resize", "crop", "interpolation")}
-        found.append(Published(**record, preparation=Preparation(mean, std, **sizes)))
-    return tuple(found)
+    """Every published file of every source."""
+    return tuple(line for source in SOURCES.values() for line in source.published)
 
 
 def published(network: str, weights: str) -> Published:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import pickle
 import warnings
 import zipfile
@@ -14,10 +13,9 @@ import torch
 from torch import Tensor
 
 from convatlas.errors import CheckpointError
-
-Tensors = dict[str, Tensor]
-LARGEST = 8 << 30  # bytes in one file; the largest network of the atlas has 1.3 GB
-DEFLATE_MAX_RATIO = 1032  # no more bytes than this come out of one byte of deflate (zlib's own technical note)
+from convatlas.models.weights.caffemodel import read_caffemodel
+from convatlas.models.weights.claims import Claims, Tensors
+from convatlas.models.weights.hdf5 import read_h5, read_keras
 
 
 def read_tensors(path: str | Path) -> Tensors:
@@ -35,47 +33,6 @@ def read_tensors(path: str | Path) -> Tensors:
             "{path} is not a weights file; known endings are {endings}.", path=path, endings=", ".join(READERS)
         )
     return READERS[path.suffix](path)
-
-
-class Claims:
-    """What a file says its tensors need, held against what it has, before memory is taken for them."""
-
-    def __init__(self, path: Path | str, limit: int = LARGEST) -> None:
-        self.path, self.limit, self.total = path, limit, 0
-
-    def tensor(self, name: str, shape: tuple[int, ...], itemsize: int, stored: int) -> None:
-        """A tensor of which ``stored`` bytes are in the file, possibly compressed.
-
-        Raises:
-            CheckpointError: more than any network here needs, alone or with those before it; or more than the bytes
-                stored could become.
-        """
-        size = itemsize * math.prod(shape)
-        if any(side < 0 for side in shape) or self.total + size > self.limit:
-            raise CheckpointError(
-                "{path}: {name} claims the shape {shape}, {size:,} bytes; the file's tensors would need "
-                "more than {limit:,}, more than any network here; refused.",
-                path=self.path,
-                name=name,
-                shape=tuple(shape),
-                size=size,
-                limit=self.limit,
-            )
-        self.bytes(f"{name}, of shape {tuple(shape)},", size, stored)
-
-    def bytes(self, name: str, size: int, stored: int) -> None:
-        """``size`` bytes that are ``stored`` bytes in the file."""
-        self.total += size
-        if self.total > self.limit or size > DEFLATE_MAX_RATIO * stored:
-            raise CheckpointError(
-                "{path}: {name} claims {size:,} bytes, but {stored:,} are stored for it and at most "
-                "{limit:,} allowed; refused.",
-                path=self.path,
-                name=name,
-                size=size,
-                stored=stored,
-                limit=self.limit,
-            )
 
 
 def read_safetensors(path: Path) -> Tensors:
@@ -154,24 +111,6 @@ def npy_header(file: Any) -> tuple[tuple[int, ...], Any]:
     return shape, dtype
 
 
-def read_h5(path: Path) -> Tensors:
-    from convatlas.models.weights import hdf5
-
-    return hdf5.read_h5(path)
-
-
-def read_keras(path: Path) -> Tensors:
-    from convatlas.models.weights import hdf5
-
-    return hdf5.read_keras(path)
-
-
-def read_caffemodel(path: Path) -> Tensors:
-    from convatlas.models.weights import caffe
-
-    return caffe.read_caffemodel(path.read_bytes(), str(path))
-
-
 READERS: dict[str, Callable[[Path], Tensors]] = {
     ".safetensors": read_safetensors,
     ".pth": read_pth,
@@ -180,5 +119,5 @@ READERS: dict[str, Callable[[Path], Tensors]] = {
     ".npz": read_npz,
     ".h5": read_h5,
     ".keras": read_keras,
-    ".caffemodel": read_caffemodel,
+    ".caffemodel": lambda path: read_caffemodel(path.read_bytes(), str(path)),
 }

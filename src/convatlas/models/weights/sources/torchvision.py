@@ -1,0 +1,175 @@
+"""torchvision's networks, and its published weights."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from torch import nn
+
+from convatlas.models.loaded import Preparation
+from convatlas.models.weights.labels import imagenet
+from convatlas.models.weights.source import Published, Rules, Source, by_rules, converter
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+# torchvision's ResNet; timm's and fb.resnet.torch's descendants have the same names
+RESNET: Rules = (
+    (r"^layer([1-4])\.", lambda m: f"conv{int(m[1]) + 1}_x."),
+    (r"\.downsample\.0\.", ".shortcut.conv."),
+    (r"\.downsample\.1\.", ".shortcut.bn."),
+)
+ALEXNET: Rules = (
+    *((rf"^features\.{index}\.", f"{name}.") for index, name in
+      ((0, "conv1"), (3, "conv2"), (6, "conv3"), (8, "conv4"), (10, "conv5"))),
+    (r"^classifier\.1\.", "fc6."), (r"^classifier\.4\.", "fc7."), (r"^classifier\.6\.", "fc8."),
+)  # fmt: skip
+VGG: Rules = (
+    (r"^classifier\.0\.", "fc6."), (r"^classifier\.3\.", "fc7."), (r"^classifier\.6\.", "fc8."),
+    (r"^pre_logits\.fc1\.", "fc6."), (r"^pre_logits\.fc2\.", "fc7."), (r"^head\.fc\.", "fc8."),  # timm
+)  # fmt: skip
+SQUEEZENET: Rules = ((r"\.squeeze\.", ".squeeze1x1."), (r"^classifier\.1\.", "conv10."))
+DENSENET: Rules = (
+    (r"^features\.", ""),
+    (r"^denseblock(\d)\.denselayer(\d+)\.", lambda m: f"block{m[1]}.{int(m[2]) - 1}."),
+    (r"\.(norm|conv)\.([12])\.", r".\1\2."),  # checkpoints older than torchvision 0.3
+)
+GOOGLENET: Rules = (
+    (r"^conv2\.", "conv2_reduce."), (r"^conv3\.", "conv2."),
+    (r"^inception", "inception_"),
+    (r"\.branch1\.", ".conv1x1."),
+    (r"\.branch2\.0\.", ".reduce3x3."), (r"\.branch2\.1\.", ".conv3x3."),
+    (r"\.branch3\.0\.", ".reduce5x5."), (r"\.branch3\.1\.", ".conv5x5."),
+    (r"\.branch4\.1\.", ".pool_proj."),
+    (r"^aux1\.", "auxiliary_4a."), (r"^aux2\.", "auxiliary_4d."),
+    (r"^(auxiliary_4.)\.fc1\.", r"\1.fc."), (r"^(auxiliary_4.)\.fc2\.", r"\1.classifier."),
+)  # fmt: skip
+
+
+def mixed(modules: str, **branches: str) -> Rules:
+    """A rule per step of a torchvision module: its name there -> ours, below ``Mixed_`` and the module's letters."""
+    return tuple((rf"^(Mixed_(?:{modules}))\.{theirs}\.", rf"\1.{ours}.") for theirs, ours in branches.items())
+
+
+INCEPTION_V3: Rules = (
+    *mixed(
+        "5b|5c|5d",
+        branch5x5_1="branch2.conv1x1", branch5x5_2="branch2.conv5x5",
+        branch3x3dbl_1="branch3.conv1x1", branch3x3dbl_2="branch3.conv3x3", branch3x3dbl_3="branch3.conv3x3_2",
+    ),
+    *mixed(
+        "6a",
+        branch3x3="branch1.conv3x3",
+        branch3x3dbl_1="branch2.conv1x1", branch3x3dbl_2="branch2.conv3x3", branch3x3dbl_3="branch2.conv3x3_2",
+    ),
+    *mixed(
+        "6b|6c|6d|6e",
+        branch7x7_1="branch2.conv1x1", branch7x7_2="branch2.conv1x7", branch7x7_3="branch2.conv7x1",
+        branch7x7dbl_1="branch3.conv1x1", branch7x7dbl_2="branch3.conv7x1", branch7x7dbl_3="branch3.conv1x7",
+        branch7x7dbl_4="branch3.conv7x1_2", branch7x7dbl_5="branch3.conv1x7_2",
+    ),
+    *mixed(
+        "7a",
+        branch3x3_1="branch1.conv1x1", branch3x3_2="branch1.conv3x3",
+        branch7x7x3_1="branch2.conv1x1", branch7x7x3_2="branch2.conv1x7", branch7x7x3_3="branch2.conv7x1",
+        branch7x7x3_4="branch2.conv3x3",
+    ),
+    *mixed(
+        "7b|7c",
+        branch3x3_1="branch2.conv1x1",
+        branch3x3_2a="branch2.split.branch1.conv1x3", branch3x3_2b="branch2.split.branch2.conv3x1",
+        branch3x3dbl_1="branch3.conv1x1", branch3x3dbl_2="branch3.conv3x3",
+        branch3x3dbl_3a="branch3.split.branch1.conv1x3", branch3x3dbl_3b="branch3.split.branch2.conv3x1",
+    ),
+    *mixed("..", branch1x1="branch1.conv1x1", branch_pool="branch4.conv1x1"),
+    (r"^AuxLogits\.conv0\.", "AuxLogits.conv1x1."), (r"^AuxLogits\.conv1\.", "AuxLogits.conv5x5."),
+    (r"^fc\.", "Logits."),
+)  # fmt: skip
+
+
+def by_position(name: str, net: nn.Module) -> str:
+    """The name of a numbered layer: ``features.N`` is our Nth layer.
+
+    Both lists run conv, (norm,) ReLU, ..., pooling in the same order.
+    """
+    match = re.match(r"features\.(\d+)\.(.*)", name)
+    children = [child for child, _ in net.named_children()]
+    if match is None or int(match[1]) >= len(children):
+        return name
+    return f"{children[int(match[1])]}.{match[2]}"
+
+
+FAMILIES = {
+    "alexnet": by_rules(ALEXNET),
+    "vgg": by_rules(VGG, by_position),
+    "googlenet": by_rules(GOOGLENET),
+    "inception_v3": by_rules(INCEPTION_V3),
+    "resnet": by_rules(RESNET),
+    "squeezenet": by_rules(SQUEEZENET, by_position),
+    "densenet": by_rules(DENSENET),
+}
+
+# --- preparation ------------------------------------------------------------------------------------------------------
+
+TORCHVISION = Preparation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), resize=256, crop=224)
+# torchvision's ported GoogLeNet and Inception: transform_input turns the usual mean and std into these
+GOOGLENET_PREPARATION = Preparation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), resize=256, crop=224)
+INCEPTION = replace(GOOGLENET_PREPARATION, resize=342, crop=299)
+RESIZED_TO_232 = replace(TORCHVISION, resize=232)
+
+# --- published weights, from torchvision 0.29's get_model_weights -----------------------------------------------------
+
+HOST = "https://download.pytorch.org/models"
+LICENCE = "BSD-3-Clause (torchvision); trained on ImageNet"
+# network, weights, file (its name ends in the first digits of its SHA-256), top-1 and top-5 error in %, preparation
+WEIGHTS = (
+    ("alexnet@torchvision", "IMAGENET1K_V1", "alexnet-owt-7be5be79.pth", 43.478, 20.934, TORCHVISION),
+    ("googlenet@torchvision", "IMAGENET1K_V1", "googlenet-1378be20.pth", 30.222, 10.47, GOOGLENET_PREPARATION),
+    ("inception_v3@torchvision", "IMAGENET1K_V1", "inception_v3_google-0cc3c7bd.pth", 22.706, 6.55, INCEPTION),
+    ("squeezenet1_0@torchvision", "IMAGENET1K_V1", "squeezenet1_0-b66bff10.pth", 41.908, 19.58, TORCHVISION),
+    ("squeezenet1_1@torchvision", "IMAGENET1K_V1", "squeezenet1_1-b8a52dc0.pth", 41.822, 19.376, TORCHVISION),
+    ("vgg11@torchvision", "IMAGENET1K_V1", "vgg11-8a719046.pth", 30.98, 11.372, TORCHVISION),
+    ("vgg11@torchvision_bn", "IMAGENET1K_V1", "vgg11_bn-6002323d.pth", 29.63, 10.19, TORCHVISION),
+    ("vgg13@torchvision", "IMAGENET1K_V1", "vgg13-19584684.pth", 30.072, 10.754, TORCHVISION),
+    ("vgg13@torchvision_bn", "IMAGENET1K_V1", "vgg13_bn-abd245e5.pth", 28.414, 9.626, TORCHVISION),
+    ("vgg16@torchvision", "IMAGENET1K_V1", "vgg16-397923af.pth", 28.408, 9.618, TORCHVISION),
+    ("vgg16@torchvision_bn", "IMAGENET1K_V1", "vgg16_bn-6c64b313.pth", 26.64, 8.484, TORCHVISION),
+    ("vgg19@torchvision", "IMAGENET1K_V1", "vgg19-dcbb9e9d.pth", 27.624, 9.124, TORCHVISION),
+    ("vgg19@torchvision_bn", "IMAGENET1K_V1", "vgg19_bn-c79401a0.pth", 25.782, 8.158, TORCHVISION),
+    ("resnet18@torchvision", "IMAGENET1K_V1", "resnet18-f37072fd.pth", 30.242, 10.922, TORCHVISION),
+    ("resnet34@torchvision", "IMAGENET1K_V1", "resnet34-b627a593.pth", 26.686, 8.58, TORCHVISION),
+    ("resnet50@torchvision", "IMAGENET1K_V1", "resnet50-0676ba61.pth", 23.87, 7.138, TORCHVISION),
+    ("resnet50@torchvision", "IMAGENET1K_V2", "resnet50-11ad3fa6.pth", 19.142, 4.566, RESIZED_TO_232),
+    ("resnet101@torchvision", "IMAGENET1K_V1", "resnet101-63fe2227.pth", 22.626, 6.454, TORCHVISION),
+    ("resnet101@torchvision", "IMAGENET1K_V2", "resnet101-cd907fc2.pth", 18.114, 4.22, RESIZED_TO_232),
+    ("resnet152@torchvision", "IMAGENET1K_V1", "resnet152-394f9c45.pth", 21.688, 5.954, TORCHVISION),
+    ("resnet152@torchvision", "IMAGENET1K_V2", "resnet152-f82ba261.pth", 17.716, 3.998, RESIZED_TO_232),
+    ("densenet121", "IMAGENET1K_V1", "densenet121-a639ec97.pth", 25.566, 8.028, TORCHVISION),
+    ("densenet161", "IMAGENET1K_V1", "densenet161-8d451a50.pth", 22.862, 6.44, TORCHVISION),
+    ("densenet169", "IMAGENET1K_V1", "densenet169-b2777c0a.pth", 24.4, 7.194, TORCHVISION),
+    ("densenet201", "IMAGENET1K_V1", "densenet201-c1103571.pth", 23.104, 6.63, TORCHVISION),
+)  # fmt: skip
+
+SOURCE = Source(
+    name="torchvision",
+    order=1,
+    convert=converter(FAMILIES),
+    families=frozenset(FAMILIES),
+    preparation=TORCHVISION,
+    preparations={"googlenet": GOOGLENET_PREPARATION, "inception_v3": INCEPTION},
+    labels={1000: imagenet},
+    published=tuple(
+        Published(
+            network=network,
+            source="torchvision",
+            name=name,
+            url=f"{HOST}/{file}",
+            sha256_prefix=file.removesuffix(".pth").rpartition("-")[2],
+            licence=LICENCE,
+            top1_error=top1,
+            top5_error=top5,
+            preparation=preparation,
+        )
+        for network, name, file, top1, top5, preparation in WEIGHTS
+    ),
+)
