@@ -68,7 +68,6 @@ def test_a_disk_that_fills_while_the_cache_is_written_leaves_the_cache_that_was_
     program = """
         import pathlib, sys
         from convatlas.data import Preprocessing, load_images, open_data
-from convatlas.data.workers import cores
         from convatlas.errors import ConvAtlasError
         root, disk = map(pathlib.Path, sys.argv[1:])
         rule = Preprocessing((8, 8), 3)
