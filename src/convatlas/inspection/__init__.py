@@ -1,0 +1,1 @@
+"""Looking inside a network: activations, filters, attribution. A network and images in, arrays out."""
