@@ -101,12 +101,6 @@ FEW = {
 @pytest.mark.parametrize("name", attr.METHODS)
 def test_every_method_gives_one_map_per_image_and_leaves_the_network(squeezenet, name):
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    few = {
-        "smoothgrad": {"samples": 2},
-        "rise": {"masks": 8},
-        "occlusion": {"patch": 32},
-        "integrated_gradients": {"steps": 2},
-    }
     squeezenet.train()
     found = attr.method(name).function(squeezenet, images, **FEW.get(name, {}))
     assert squeezenet.training
@@ -176,7 +170,7 @@ def test_captum_computes_the_same(name):
 
     def same(ours, theirs):
         theirs = theirs.detach().numpy()
-        assert ours.values == pytest.approx(theirs, abs=1e-4 * max(1e-6, np.abs(theirs).max()))
+        assert ours.values == pytest.approx(theirs, abs=float(1e-4 * max(1e-6, np.abs(theirs).max())))
 
     same(attr.gradient(net, images.detach(), [3, 7]), captum.Saliency(net).attribute(images, labels, abs=False))
     exact = captum.IntegratedGradients(net).attribute(images, target=labels, n_steps=16, method="riemann_middle")
