@@ -4,11 +4,12 @@
 # the virtual environment of the libraries ours are compared with; never the one convatlas is used in
 PEERS ?= build/peers
 
-check:                ## format, lint, types, imports
+check:                ## format, lint, types, imports, texts that cannot be translated
 	ruff format --check .
 	ruff check .
 	mypy
 	lint-imports
+	python .ci/lint_texts.py
 
 format:               ## put the format and the fixable lint right
 	ruff format .
@@ -29,11 +30,12 @@ parity: $(PEERS)/ready       ## the same with the deepest networks; writes resul
 $(PEERS)/ready: .ci/peers .ci/peers.txt constraints.txt pyproject.toml
 	.ci/peers $(PEERS)
 
-catalogue:            ## write models/catalogue.json, models/tables, docs/ledger.md, docs/recipes.md anew from what is declared (a test fails when it is stale)
+catalogue:            ## write models/catalogue.json, models/tables, docs/ledger.md, docs/recipes.md and the counts on pages anew from what is declared (a test fails when it is stale)
 	python -m convatlas.models.catalogue
 	python -m convatlas.models.layer_tables
 	python -m convatlas.models.ledger > docs/ledger.md
 	python -m convatlas.recipes.page > docs/recipes.md
+	python benchmarks/page_counts.py
 
 messages:             ## bring the Korean catalogues in step with what the program says, compile them, name what they lack
 	python -m convatlas.cli._messages

@@ -1,15 +1,16 @@
-"""The CIFAR residual networks by their paper's recipe, plain ones beside them: curves, and errors beside the printed.
+"""Train the residual and plain networks for CIFAR-10 with their paper's recipe; error curves and test errors.
 
     python benchmarks/cifar_resnets.py CIFAR results/cifar_resnets [--epochs 2] [--threads 1] [--only NAME...]
 
-The recipe is that of He, Zhang, Ren and Sun (arXiv:1512.03385, section 4.2) in all but its length: it prints 64,000
-updates, 164 epochs, with the learning rate divided by ten at one half and at three quarters of them. Here it runs for
-``--epochs`` and divides at the same shares, so a figure of a short run says how far one gets in so many updates and
-is no reproduction of the printed error; each record holds both lengths.
+Writes OUT/runs.jsonl (one line per network) and OUT/curves.png.
 
-One JSON line per network is appended to OUT/runs.jsonl as it is done, and the picture OUT/curves.png drawn anew.
-Networks that are in the file are skipped, and a run that was interrupted goes on where its last checkpoint is: start
-the same command again.
+The recipe is that of He, Zhang, Ren and Sun (arXiv:1512.03385, section 4.2), except for its length. The paper trains
+for 64,000 updates (164 epochs) and divides the learning rate by ten after one half and after three quarters of them.
+This script trains for ``--epochs`` and divides the learning rate after the same fractions. A short run therefore shows
+how far a network gets in that many updates; it does not reproduce the printed error. Each record holds both lengths.
+
+Networks that are already in OUT/runs.jsonl are skipped. To continue an interrupted training from its last checkpoint,
+start the same command again.
 """
 
 from __future__ import annotations
@@ -30,29 +31,29 @@ from convatlas.runs.training_data import TrainingData
 from convatlas.visualization.plots import Curve, error_curves
 from convatlas.visualization.style import look, new_axes, styles
 
-# the deepest pair and the shallowest first: what the paper's section 4.2 is about
+# the shallowest and the deepest pair first, because the paper's section 4.2 compares them
 NETWORKS = ("resnet20_cifar", "plain20_cifar", "resnet56_cifar", "plain56_cifar", "resnet32_cifar", "resnet44_cifar")
 PRINTED_UPDATES = 64_000
 DOTS_PER_INCH = 160
 
 
 def trained(name: str, training_data: TrainingData, out: Path, args: argparse.Namespace) -> Run:
-    """The finished run of a network, going on with an interrupted one."""
-    begun = sorted(out.glob(f"{name}-*"))
-    if begun:
-        asked = Run(begun[-1]).recipe.epochs
-        if asked != args.epochs:
+    """The finished run of a network; an interrupted run is resumed."""
+    started = sorted(out.glob(f"{name}-*"))
+    if started:
+        epochs = Run(started[-1]).recipe.epochs
+        if epochs != args.epochs:
             raise SystemExit(
-                f"{begun[-1]} is a run of {asked} epochs; pass --epochs {asked}, or another folder --runs."
+                f"{started[-1]} is a run of {epochs} epochs; pass --epochs {epochs}, or another folder with --runs."
             )
-        return ca.resume(begun[-1])
+        return ca.resume(started[-1])
     recipe = recipe_for(name, "paper").change(epochs=args.epochs)
     options = RunOptions(threads=args.threads, precision=args.precision)
     return ca.train(name, training_data, recipe, options=options, seed=args.seed, out=out)
 
 
 def record(name: str, run: Run) -> dict[str, Any]:
-    """What the run says, and what is printed; each with its protocol."""
+    """The measured errors of a run and the printed error, each with its protocol."""
     result, config, epochs = run.result, run.config, run.epochs()
     assert result is not None
     printed = next((figure for figure in card(name).figures if figure.quantity == "error"), None)
@@ -87,23 +88,23 @@ def record(name: str, run: Run) -> dict[str, Any]:
 
 
 def draw(records: list[dict[str, Any]], path: Path) -> None:
-    """Validation error against the epoch, a line per network; the label has the test error and the printed one."""
+    """Plot the validation error against the epoch, one line per network; labels give the test and the printed error."""
     with look():
         ax = new_axes(6.4, 4.2)
-        looks = styles(NETWORKS)
+        line_styles = styles(NETWORKS)
         curves = [
             Curve(
                 label(record),
                 [line["epoch"] for line in record["curve"]],
                 [line["val_error"] for line in record["curve"]],
-                looks[record["network"]],
+                line_styles[record["network"]],
             )
             for record in records
         ]
         lengths = sorted({record["updates"] for record in records})
-        of = " to ".join(f"{updates:,}" for updates in dict.fromkeys((lengths[0], lengths[-1])))
-        error_curves(ax, curves, f"CIFAR-10: {of} of the paper's {PRINTED_UPDATES:,} updates")
-        ax.set_yscale("linear")  # so short a run ends far above the one percent that error_curves spreads out
+        updates = " to ".join(f"{length:,}" for length in dict.fromkeys((lengths[0], lengths[-1])))
+        error_curves(ax, curves, f"CIFAR-10: {updates} of the paper's {PRINTED_UPDATES:,} updates")
+        ax.set_yscale("linear")  # a short run ends far above 1 %, so the logarithmic axis of error_curves is not useful
         ax.yaxis.set_major_formatter(PercentFormatter(decimals=0))
         ax.legend(loc="lower left", fontsize=8)
         ax.get_figure(root=True).savefig(path, dpi=DOTS_PER_INCH, facecolor="white")  # type: ignore[union-attr]
@@ -115,33 +116,35 @@ def label(record: dict[str, Any]) -> str:
     return f"{name}: test error {100 * record['test_error']:.1f} % after {record['updates']:,} updates{after}"
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+def read_records(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="the CIFAR-10 binary batches")
-    parser.add_argument("out", type=Path, help="where records and picture go")
-    parser.add_argument("--epochs", type=int, default=2, help="of 182")
+    parser.add_argument("out", type=Path, help="folder for runs.jsonl and curves.png")
+    parser.add_argument("--epochs", type=int, default=2, help="the paper trains for 182 epochs of 45,000 images")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--precision", default="auto", help="auto, fp32 (as the paper) or bf16; it is in the record")
+    parser.add_argument(
+        "--precision", default="auto", help="auto, fp32 (as in the paper) or bf16; stored in the record"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", choices=NETWORKS, default=NETWORKS, metavar="NAME")
-    parser.add_argument("--runs", type=Path, default=Path("runs/cifar_resnets"), help="where the run directories lie")
+    parser.add_argument("--runs", type=Path, default=Path("runs/cifar_resnets"), help="folder of the run directories")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     log = args.out / "runs.jsonl"
-    training_data = TrainingData(args.data, seed=args.seed)  # opened once for all of them
+    training_data = TrainingData(args.data, seed=args.seed)  # opened once for all networks
     for name in args.only:
-        if name in {record["network"] for record in read(log)}:
+        if name in {record["network"] for record in read_records(log)}:
             continue
         line = json.dumps(record(name, trained(name, training_data, args.runs, args)))
         with log.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
         print(line, flush=True)
-        draw(read(log), args.out / "curves.png")
-    draw(read(log), args.out / "curves.png")
+        draw(read_records(log), args.out / "curves.png")
+    draw(read_records(log), args.out / "curves.png")
 
 
 if __name__ == "__main__":

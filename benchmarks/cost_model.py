@@ -1,48 +1,48 @@
-"""What an ImageNet training costs on n devices, from the measured rate of one: docs/cost-model.md as a table.
+"""Model the time of an ImageNet training on n devices from the training rate of one; the table of docs/cost-model.md.
 
     python benchmarks/cost_model.py --model resnet50 --images-per-s 400 --gb-per-s 25
     python benchmarks/cost_model.py --model resnet50 --batch 8 --measure --gb-per-s 1.25
 
-The first fills the table from a rate measured elsewhere; the second measures the training rate of this machine first
-(forward, loss, backward and update on images that are already there). Derived: the bytes of the gradients, by counting
-the network's parameters. Given by the caller, and so assumed: the bandwidth each device has for the all-reduce.
+The first command uses a training rate that was measured elsewhere. The second measures the rate of this machine:
+forward, loss, backward and update, with the images already in memory. The bytes of the gradients are derived from the
+network's parameters. The bandwidth of each device in the all-reduce is given by the user, so it is an assumption.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import time
 from dataclasses import asdict, dataclass
 
 import torch
 
 from convatlas import models, training, units
 from convatlas.training import losses
+from timing import interleaved_seconds
 
 IMAGENET = 1_281_167  # training images of ILSVRC2012 (Russakovsky et al., arXiv:1409.0575, table 2)
-BACKWARD = 2 / 3  # share of a step: backward makes two products where forward makes one; update left out
+# fraction of an update: two products for each one of the forward pass; the optimizer is neglected
+BACKWARD = 2 / 3
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one training on ``devices`` devices, each with ``batch`` images; times in seconds."""
+    """Times of one training in seconds: ``hidden`` with full overlap of the all-reduce, ``exposed`` without any."""
 
     devices: int
     compute_s: float
     all_reduce_s: float
-    step_hidden_s: float  # the all-reduce hidden behind the backward pass as far as that lasts
-    step_exposed_s: float  # nothing hidden
+    step_hidden_s: float
+    step_exposed_s: float
     training_hidden_s: float
     training_exposed_s: float
-    efficiency_hidden: float  # images per second and device, relative to one device by itself
+    efficiency_hidden: float  # images per second and device, relative to a single device
     efficiency_exposed: float
-    images_per_s: float  # of all together, that the input must deliver; hidden
+    images_per_s: float  # over all devices, which the input must deliver, with overlap
 
 
 def cost(devices: int, batch: int, images_per_s: float, gradient_bytes: int, bytes_per_s: float, epochs: int) -> Cost:
-    """docs/cost-model.md, equations 1 to 4."""
+    """The formulas 1 to 4 of docs/cost-model.md."""
     compute = batch / images_per_s
     all_reduce = 2 * (devices - 1) / devices * gradient_bytes / bytes_per_s
     hidden = compute + max(0.0, all_reduce - BACKWARD * compute)
@@ -54,8 +54,8 @@ def cost(devices: int, batch: int, images_per_s: float, gradient_bytes: int, byt
     )  # fmt: skip
 
 
-def measured(model: str, batch: int, updates: int) -> tuple[float, dict[str, object]]:
-    """Images per second of this machine in training; the median of ``updates`` updates after three to warm up."""
+def measure_rate(model: str, batch: int, updates: int) -> tuple[float, dict[str, object]]:
+    """Training rate of this machine in images per second: median of ``updates`` updates, after three for warm-up."""
     hardware = training.choose()
     entry = models.entry(model)
     torch.manual_seed(0)
@@ -64,13 +64,12 @@ def measured(model: str, batch: int, updates: int) -> tuple[float, dict[str, obj
     images = torch.randn(batch, *entry.input, device=hardware.device)
     images = images.contiguous(memory_format=torch.channels_last) if hardware.channels_last else images
     labels = torch.randint(0, 1000, (batch,), device=hardware.device)
-    times = []
-    for _ in range(3 + updates):
-        clock = time.perf_counter()
+
+    def update() -> None:
         result = training.train_step(net, images, labels, losses.cross_entropy(), optimizer, hardware.autocast())
         float(result.loss)  # waits for the device
-        times.append(time.perf_counter() - clock)
-    return batch / statistics.median(times[3:]), hardware.to_dict()
+
+    return batch / interleaved_seconds({"update": update}, updates, warm_up_rounds=3)["update"], hardware.to_dict()
 
 
 def main() -> None:
@@ -79,10 +78,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32, help="images per device and update")
     parser.add_argument("--epochs", type=int, default=90)
     rate = parser.add_mutually_exclusive_group(required=True)
-    rate.add_argument("--images-per-s", type=float, help="training rate of one device, measured elsewhere")
-    rate.add_argument("--measure", action="store_true", help="measure it here")
-    parser.add_argument("--updates", type=int, default=5, help="updates to measure")
-    parser.add_argument("--gb-per-s", type=float, required=True, help="bandwidth of the all-reduce per device, 1e9 B/s")
+    rate.add_argument("--images-per-s", type=float, help="training rate of one device")
+    rate.add_argument("--measure", action="store_true", help="measure the rate on this machine")
+    parser.add_argument("--updates", type=int, default=5, help="number of measured updates")
+    parser.add_argument(
+        "--gb-per-s", type=float, required=True, help="bandwidth of each device in the all-reduce, in 1e9 bytes/s"
+    )
     parser.add_argument("--devices", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -93,7 +94,7 @@ def main() -> None:
     hardware: dict[str, object] = {}
     images_per_s = options.images_per_s
     if options.measure:
-        images_per_s, hardware = measured(options.model, options.batch, options.updates)
+        images_per_s, hardware = measure_rate(options.model, options.batch, options.updates)
     rows = [
         cost(n, options.batch, images_per_s, gradient_bytes, 1e9 * options.gb_per_s, options.epochs)
         for n in options.devices

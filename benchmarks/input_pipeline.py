@@ -1,15 +1,19 @@
-"""Input pipeline: images/s of convatlas' batches beside a DataLoader with Pillow transforms, both in one run.
+"""Measure the input pipeline: images/s of convatlas and of a PyTorch DataLoader with Pillow transforms.
 
     python benchmarks/input_pipeline.py --data CIFAR             # arrays: padded crop and flip
     python benchmarks/input_pipeline.py --data PHOTOS            # files: random-resized crop to 224 and flip
     python benchmarks/input_pipeline.py --data CIFAR --device cuda
 
-No network is trained: what is timed is how fast normalised float batches come. Both sides do the same to an image: the
-same padding, or a random-resized crop of 8 to 100 % of the area, aspect 3:4 to 4:3, antialiased; mirror; normalise. The
-two sides take turns, warmed up, and medians over the rounds are printed. For files the first pass (decoding) is timed
-too, then epochs from the decode-once cache: mapped from its file, and resident. The peer decodes every file every time,
-as DataLoaders do. A small folder is gone through as often as gives 2,048 images an epoch. Freed memory is kept in the
-process, as in training. For figures per core run it on one:  taskset -c 0 python benchmarks/input_pipeline.py ...
+Writes the JSON files of results/input_pipeline (``--json``, redirected).
+
+No network is trained: the script measures how fast normalised float32 batches are made. Both sides do the same work per
+image: padded crop, or an antialiased random-resized crop of 8 to 100 % of the area with an aspect ratio of 3:4 to 4:3;
+horizontal flip; normalisation. The sides take turns after a warm-up, and the medians over the rounds are printed.
+
+For image files, the first pass (decoding) is measured too, then epochs from the decoded-image cache: memory-mapped, and
+resident in memory. The DataLoader decodes every file in every epoch, as usual. A small folder is repeated until an
+epoch has 2,048 images. Freed memory stays in the process, as in training. To measure one core, use ``taskset -c 0
+python benchmarks/input_pipeline.py ...``.
 """
 
 from __future__ import annotations
@@ -18,11 +22,9 @@ import argparse
 import json
 import math
 import random
-import statistics
 import tempfile
-import time
 import unittest.mock
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -44,13 +46,14 @@ from convatlas.data import (
 from convatlas.data.dataset import ArrayImages
 from convatlas.data.workers import cores
 from convatlas.training import choose, environment
+from timing import interleaved, medians, seconds, timed
 
 BATCH_SIZE = 128
-EPOCH = 2048  # images; smaller folders are repeated
+EPOCH = 2048  # images per epoch; smaller folders are repeated
 
 
 class PillowImages(TorchDataset):
-    """One image at a time, by Pillow: what a tutorial writes with torchvision, which does the same inside."""
+    """A map-style data set that transforms one image at a time with Pillow, as torchvision's transforms do."""
 
     def __init__(self, data: Dataset, side: int, indices: np.ndarray) -> None:
         self.data, self.side, self.indices = data, side, indices
@@ -62,13 +65,13 @@ class PillowImages(TorchDataset):
 
     def __getitem__(self, k: int) -> tuple[torch.Tensor, int]:
         index = int(self.indices[k])
-        image = self._padded_crop(self.images[k]) if self.images else self._resized_crop(self._opened(index))
+        image = self._padded_crop(self.images[k]) if self.images else self._resized_crop(self._read_file(index))
         if random.random() < 0.5:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         pixels = torch.from_numpy(np.array(image)).view(self.side, self.side, -1).permute(2, 0, 1)
         return (pixels.float() / 255 - 0.5) / 0.25, int(self.data.labels[index])
 
-    def _opened(self, index: int) -> Image.Image:
+    def _read_file(self, index: int) -> Image.Image:
         with Image.open(self.data.images.tree.root / self.data.names[index]) as image:
             return image.convert("RGB")
 
@@ -89,19 +92,20 @@ class PillowImages(TorchDataset):
 
 
 def images_per_s(batches: Iterable[tuple[torch.Tensor, torch.Tensor]], at_most: int, device: str = "cpu") -> float:
-    """The first batch warms up and starts the workers; the next ``at_most`` images are timed."""
+    """Rate of the batches, over about ``at_most`` images; the first batch starts the workers and is not measured."""
     iterator = iter(batches)
     next(iterator)
-    if device == "cuda":
-        torch.cuda.synchronize()
-    started, seen = time.perf_counter(), 0
-    for images, _ in iterator:
-        seen += len(images)
-        if seen >= at_most:
-            break
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return seen / (time.perf_counter() - started)
+
+    def read() -> int:
+        count = 0
+        for images, _ in iterator:
+            count += len(images)
+            if count >= at_most:
+                break
+        return count
+
+    count, elapsed_s = timed(read, device)
+    return count / elapsed_s
 
 
 def loader(images: PillowImages, workers: int) -> DataLoader:
@@ -122,49 +126,50 @@ def arrays(data: Dataset, rounds: int, device: str) -> dict[str, float]:
         device=device,
     )
     pillow = PillowImages(data, rule.size[0], train[:10_000])
-    taken: dict[str, list[float]] = {}
-    for round_ in range(rounds):
-        taken.setdefault("convatlas", []).append(images_per_s(batches.epoch(round_), 40_000, device))
-        taken.setdefault("dataloader_0", []).append(images_per_s(loader(pillow, 0), 5_000))
-        taken.setdefault(f"dataloader_{cores()}", []).append(images_per_s(loader(pillow, cores()), 8_000))
-    return {name: statistics.median(values) for name, values in taken.items()}
+    sides: dict[str, Callable[[int], float]] = {
+        "convatlas": lambda epoch: images_per_s(batches.epoch(epoch), 40_000, device),
+        "dataloader_0": lambda _: images_per_s(loader(pillow, 0), 5_000),
+        f"dataloader_{cores()}": lambda _: images_per_s(loader(pillow, cores()), 8_000),
+    }
+    return medians(interleaved(sides, rounds))
 
 
 def files(data: Dataset, rounds: int, device: str, processes: bool = True) -> dict[str, float]:
     rule = preprocessing_for(data, 224)
-    everything = np.tile(np.arange(len(data)), -(-EPOCH // len(data)))
-    taken: dict[str, list[float]] = {}
+    repeated = np.tile(np.arange(len(data)), -(-EPOCH // len(data)))
 
     def first_pass(workers: int | None) -> float:
-        started = time.perf_counter()
-        load_images(data, rule, workers=workers)
-        return len(data) / (time.perf_counter() - started)
+        return len(data) / seconds(lambda: load_images(data, rule, workers=workers))
+
+    def first_pass_with_pillow() -> float:
+        with unittest.mock.patch.object(decode, "_simplejpeg", return_value=None):
+            return first_pass(1)
 
     def epoch_of(store: ImageStore, epoch: int) -> float:
         batches = Batches(
-            store, data.labels, everything, batch_size=BATCH_SIZE, device=device,
+            store, data.labels, repeated, batch_size=BATCH_SIZE, device=device,
             augment=Augmentation(crop="random-resized", crop_area=(0.08, 1.0), flip="on"),
         )  # fmt: skip
-        return images_per_s(batches.epoch(epoch), len(everything), device)
+        return images_per_s(batches.epoch(epoch), len(repeated), device)
 
-    pillow = PillowImages(data, 224, everything)
+    pillow = PillowImages(data, 224, repeated)
     with tempfile.TemporaryDirectory() as cache:
         load_images(data, rule, cache_dir=cache)
         mapped = load_images(data, rule, cache_dir=cache, memory_share=0)
         resident = load_images(data, rule, cache_dir=cache)
-        for store in (mapped, resident):  # the first batches take new memory from the system
+        for store in (mapped, resident):  # warm-up: the first batches take new memory from the system
             epoch_of(store, 0)
-        for round_ in range(rounds):
-            taken.setdefault("cached_resident", []).append(epoch_of(resident, round_))
-            taken.setdefault("cached_mapped", []).append(epoch_of(mapped, round_))
-            taken.setdefault("dataloader_0", []).append(images_per_s(loader(pillow, 0), 256))
-            taken.setdefault(f"dataloader_{cores()}", []).append(images_per_s(loader(pillow, cores()), 512))
-            taken.setdefault("first_pass_in_process", []).append(first_pass(1))
-            with unittest.mock.patch.object(decode, "_simplejpeg", return_value=None):
-                taken.setdefault("first_pass_in_process_pillow_alone", []).append(first_pass(1))
-            if processes:
-                taken.setdefault(f"first_pass_{cores()}_processes", []).append(first_pass(cores()))
-    return {name: statistics.median(values) for name, values in taken.items()}
+        sides: dict[str, Callable[[int], float]] = {
+            "cached_resident": lambda epoch: epoch_of(resident, epoch),
+            "cached_mapped": lambda epoch: epoch_of(mapped, epoch),
+            "dataloader_0": lambda _: images_per_s(loader(pillow, 0), 256),
+            f"dataloader_{cores()}": lambda _: images_per_s(loader(pillow, cores()), 512),
+            "first_pass_in_process": lambda _: first_pass(1),
+            "first_pass_in_process_pillow_alone": lambda _: first_pass_with_pillow(),
+        }
+        if processes:
+            sides[f"first_pass_{cores()}_processes"] = lambda _: first_pass(cores())
+        return medians(interleaved(sides, rounds))
 
 
 def main() -> None:
@@ -172,7 +177,9 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--no-processes", action="store_true", help="leave the first pass by several processes out")
+    parser.add_argument(
+        "--no-processes", action="store_true", help="do not measure the first pass in several processes"
+    )
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     hardware = choose(arguments.device)
@@ -188,7 +195,7 @@ def main() -> None:
     ours = measured.get("convatlas", measured.get("cached_resident", 0.0))
     print(f"{data.source}: {len(data):,} images, {data.layout}; {cores()} cores, batch {BATCH_SIZE}")
     for name, rate in measured.items():
-        print(f"{name:>34}  {rate:>10,.0f} images/s  {ours / rate:>6.1f} times as long as ours")
+        print(f"{name:>34}  {rate:>10,.0f} images/s  {rate / ours:>6.2f} times the rate of convatlas")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
-"""Ants and bees: a network pre-trained on CIFAR-10 beside the same network from scratch.
+"""Compare transfer learning from CIFAR-10 with training from scratch, on photos of ants and bees.
 
-    python benchmarks/transfer.py pretrain CIFAR RUNS                        the source: recipe fast; prints its run
-    python benchmarks/transfer.py choose WEIGHTS PHOTOS FOLDS.jsonl          settings, by the training images alone
-    python benchmarks/transfer.py compare WEIGHTS PHOTOS FOLDS.jsonl RECORDS.jsonl       both sides, five seeds
-    python benchmarks/transfer.py table RECORDS.jsonl                        means, deviations, the paired interval
+    python benchmarks/transfer.py pretrain CIFAR RUNS                              train the source; prints its run
+    python benchmarks/transfer.py choose WEIGHTS PHOTOS FOLDS.jsonl                cross-validate the learning rates
+    python benchmarks/transfer.py compare WEIGHTS PHOTOS FOLDS.jsonl RECORDS.jsonl train both sides with five seeds
+    python benchmarks/transfer.py table RECORDS.jsonl                              print means and intervals
 
-WEIGHTS is the source's run or its weights' file. Both sides have the same network, images, augmentation, loss,
-schedule, batch size and number of updates, and for each seed the same order of images. They differ in the first weights
-and in the learning rate, and each has the best rate of its own: `choose` cross-validates the rates of `RATES` within
-the training images, as many for one side as for the other. `compare` then trains on all training images with what was
-chosen, keeps the last weights, and looks at the test images once a run.
+Writes results/transfer. WEIGHTS is the run of the source or its weights file. Both sides have the same network, images,
+augmentation, loss, schedule, batch size, number of updates and, for each seed, order of images. They differ in the
+initial weights and in the learning rate. `choose` selects the learning rate of each side from `RATES` by
+cross-validation on the training images; both sides have the same number of candidates. `compare` trains on all training
+images with the chosen rates, keeps the last weights, and evaluates the test images once per run.
 
-One JSON line per training is appended as it is done; those in the file are not done again.
+One JSON line per training is appended; trainings that are in the file are skipped.
 """
 
 from __future__ import annotations
@@ -38,11 +38,21 @@ from convatlas.runs.training_data import TrainingData
 NETWORK = "speednet_cifar"
 FOLDS = 4
 RATES = {"from scratch": (0.02, 0.06, 0.2), "pre-trained": (0.006, 0.02, 0.06)}
-SAID = ("optimizer", "lr", "stage_lr_decay", "schedule", "batch_size", "weight_decay", "label_smoothing", "flip", "pad")
+RECORDED_SETTINGS = (
+    "optimizer",
+    "lr",
+    "stage_lr_decay",
+    "schedule",
+    "batch_size",
+    "weight_decay",
+    "label_smoothing",
+    "flip",
+    "pad",
+)
 
 
 def recipe_of(arm: str, lr: float, args: argparse.Namespace) -> Recipe:
-    """What both sides have, and what is each one's own."""
+    """The recipe of one side: shared settings, then those that differ."""
     shared = recipe_for(NETWORK, "finetune").change(
         epochs=args.epochs,
         min_updates=0,
@@ -53,10 +63,10 @@ def recipe_of(arm: str, lr: float, args: argparse.Namespace) -> Recipe:
     )
     if arm == "pre-trained":
         return shared.change(start_from=str(args.weights))
-    return shared.change(stage_lr_decay=1.0, initial="whitened")  # the network's own start
+    return shared.change(stage_lr_decay=1.0, initial="whitened")  # the network's own initialisation
 
 
-def measured(arm: str, lr: float, seed: int, training_data: TrainingData, args: argparse.Namespace) -> dict[str, Any]:
+def train_once(arm: str, lr: float, seed: int, training_data: TrainingData, args: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as out:
         run = ca.train(NETWORK, training_data, recipe_of(arm, lr, args), seed=seed, out=out, threads=args.threads)
         result, epochs, config = run.result, run.epochs(), run.config
@@ -75,7 +85,7 @@ def measured(arm: str, lr: float, seed: int, training_data: TrainingData, args: 
         "train_s": result["train_s"],
         "image_size": config["run"]["image_size"],
         "starts_from": config.get("start", {}).get("said"),
-        "recipe": {name: config["recipe"].get(name) for name in SAID},
+        "recipe": {name: config["recipe"].get(name) for name in RECORDED_SETTINGS},
         "precision": config["options"]["precision"],
         "threads": config["options"]["threads"],
         "torch": torch.__version__,
@@ -83,7 +93,7 @@ def measured(arm: str, lr: float, seed: int, training_data: TrainingData, args: 
 
 
 def folds(photos: Path, folder: Path) -> Iterator[tuple[int, TrainingData]]:
-    """The training images alone, in `FOLDS` parts of which each is the test part once; as folders in ``folder``."""
+    """`FOLDS` splits of the training images, each part being the test set once; copied into ``folder``."""
     data = TrainingData(str(photos), seed=0, validation_images=0)
     train = data.split.train
     cut = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
@@ -103,34 +113,37 @@ def choose(args: argparse.Namespace) -> None:
             for arm, rates in RATES.items():
                 for lr in rates:
                     if (arm, lr, number) not in done:
-                        append(args.folds, {"fold": number} | measured(arm, lr, 0, training_data, args))
+                        append(args.folds, {"fold": number} | train_once(arm, lr, 0, training_data, args))
     for arm in RATES:
-        for lr, top1 in of_rates(args.folds, arm).items():
-            print(f"{arm:<12}  lr {lr:<6g}  {100 * top1:.1f} % of {FOLDS} folds")
+        for lr, top1 in top1_by_rate(args.folds, arm).items():
+            print(f"{arm:<12}  lr {lr:<6g}  top-1 {100 * top1:.1f} % over {FOLDS} folds")
         print(f"{arm:<12}  chosen: lr {chosen(args.folds, arm):g}")
 
 
-def of_rates(path: Path, arm: str) -> dict[float, float]:
-    """Share of hits over all folds by the learning rate."""
-    found: dict[float, list[tuple[float, int]]] = {}
+def top1_by_rate(path: Path, arm: str) -> dict[float, float]:
+    """Learning rate -> top-1 accuracy over all folds."""
+    folds_of_rate: dict[float, list[tuple[float, int]]] = {}
     for line in records(path):
         if line["arm"] == arm:
-            found.setdefault(line["recipe"]["lr"], []).append((line["test_top1"], line["test_n"]))
-    return {lr: sum(top1 * n for top1, n in of) / sum(n for _, n in of) for lr, of in sorted(found.items())}
+            folds_of_rate.setdefault(line["recipe"]["lr"], []).append((line["test_top1"], line["test_n"]))
+    return {
+        lr: sum(top1 * n for top1, n in results) / sum(n for _, n in results)
+        for lr, results in sorted(folds_of_rate.items())
+    }
 
 
 def chosen(path: Path, arm: str) -> float:
-    """The rate with the most hits; of equals the smaller."""
-    return max(of_rates(path, arm).items(), key=lambda item: item[1])[0]
+    """The learning rate with the highest accuracy; the smaller of two equal ones."""
+    return max(top1_by_rate(path, arm).items(), key=lambda item: item[1])[0]
 
 
 def compare(args: argparse.Namespace) -> None:
     training_data = TrainingData(str(args.photos), seed=0, validation_images=0)
     done = {(line["arm"], line["seed"]) for line in records(args.records)}
     for seed in range(args.seeds):
-        for arm in RATES:  # seed by seed: what is interrupted has whole pairs
+        for arm in RATES:  # seed by seed, so that an interrupted comparison has complete pairs
             if (arm, seed) not in done:
-                append(args.records, measured(arm, chosen(args.folds, arm), seed, training_data, args))
+                append(args.records, train_once(arm, chosen(args.folds, arm), seed, training_data, args))
     print(table(args.records))
 
 
@@ -149,28 +162,28 @@ def records(path: Path) -> list[dict[str, Any]]:
 def table(path: Path) -> str:
     """Mean and deviation over the seeds; the pairs' mean difference with its 95 % interval (Student's t)."""
     lines = records(path)
-    of_arm = {arm: {line["seed"]: 100 * line["test_top1"] for line in lines if line["arm"] == arm} for arm in RATES}
-    seeds = sorted(set.intersection(*(set(of_seeds) for of_seeds in of_arm.values())))
+    top1 = {arm: {line["seed"]: 100 * line["test_top1"] for line in lines if line["arm"] == arm} for arm in RATES}
+    seeds = sorted(set.intersection(*(set(by_seed) for by_seed in top1.values())))
     rows = ["| | " + " | ".join(f"seed {seed}" for seed in seeds) + " | mean | deviation |"]
     rows.append("|---|" + "---:|" * (len(seeds) + 2))
-    values = {arm: [of_arm[arm][seed] for seed in seeds] for arm in RATES}
+    values = {arm: [top1[arm][seed] for seed in seeds] for arm in RATES}
     values["difference"] = [b - a for a, b in zip(values["from scratch"], values["pre-trained"], strict=True)]
-    for name, of_seeds in values.items():
-        mean, deviation = moments(of_seeds)
-        cells = " | ".join(f"{value:.1f}" for value in of_seeds)
+    for name, by_seed in values.items():
+        mean, deviation = mean_and_deviation(by_seed)
+        cells = " | ".join(f"{value:.1f}" for value in by_seed)
         rows.append(f"| {name} | {cells} | {mean:.1f} | {deviation:.1f} |")
-    mean, deviation = moments(values["difference"])
-    reach = float(stats.t.ppf(0.975, len(seeds) - 1)) * deviation / math.sqrt(len(seeds))
+    mean, deviation = mean_and_deviation(values["difference"])
+    half_width = float(stats.t.ppf(0.975, len(seeds) - 1)) * deviation / math.sqrt(len(seeds))
     rows.append("")
     rows.append(
-        f"Pre-trained less from scratch: {mean:+.1f} percentage points, 95 % interval {mean - reach:+.1f} to "
-        f"{mean + reach:+.1f} over {len(seeds)} pairs of one seed each (Student's t), {lines[0]['test_n']} test images."
+        f"Pre-trained minus from scratch: {mean:+.1f} percentage points, 95 % interval {mean - half_width:+.1f} to "
+        f"{mean + half_width:+.1f} over {len(seeds)} pairs of runs (Student's t), {lines[0]['test_n']} test images."
     )
     return "\n".join(rows)
 
 
-def moments(values: list[float]) -> tuple[float, float]:
-    """Mean and sample deviation."""
+def mean_and_deviation(values: list[float]) -> tuple[float, float]:
+    """Mean and sample standard deviation."""
     mean = sum(values) / len(values)
     return mean, math.sqrt(sum((value - mean) ** 2 for value in values) / max(1, len(values) - 1))
 
@@ -188,8 +201,7 @@ def main() -> None:
     source.add_argument("cifar", type=Path)
     source.add_argument("out", type=Path)
     source.set_defaults(run=pretrain)
-    both = {"choose": choose, "compare": compare}
-    for name, carry_out in both.items():
+    for name, function in {"choose": choose, "compare": compare}.items():
         command = commands.add_parser(name)
         command.add_argument("weights", type=Path)
         command.add_argument("photos", type=Path)
@@ -199,7 +211,7 @@ def main() -> None:
             command.add_argument("--seeds", type=int, default=5)
         command.add_argument("--epochs", type=int, default=25)
         command.add_argument("--image-size", type=int, default=64)
-        command.set_defaults(run=carry_out)
+        command.set_defaults(run=function)
     for each in commands.choices.values():
         each.add_argument("--threads", type=int, default=1)
     shown = commands.add_parser("table")

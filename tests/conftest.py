@@ -10,6 +10,8 @@ from hypothesis import settings
 
 os.environ["CONVATLAS_LANG"] = "en"  # what most tests read, on a Korean machine too; the others ask for their language
 
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it; a test of a narrow table sets its own
+
 settings.register_profile("convatlas", deadline=None)  # no test fails because the machine was busy
 settings.load_profile("convatlas")
 

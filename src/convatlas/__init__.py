@@ -8,31 +8,47 @@ which. Importing this package does not import torch; the first name that needs i
 
 from __future__ import annotations
 
-from convatlas._lazy import resolver
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the public names: executed by type checkers and editors, read by `resolver` at run time
+    from convatlas.comparison.compare import compare as compare
+    from convatlas.data.sources import open_data as open_data
+    from convatlas.models.create import create_model as create_model
+    from convatlas.models.registry import card as card
+    from convatlas.models.registry import list_models as list_models
+    from convatlas.models.weights.load import load_weights as load_weights
+    from convatlas.recipes.recipe import Recipe as Recipe
+    from convatlas.runs.evaluate import evaluate as evaluate
+    from convatlas.runs.options import RunOptions as RunOptions
+    from convatlas.runs.predict import predict as predict
+    from convatlas.runs.run import Run as Run
+    from convatlas.runs.summarize import explain as explain
+    from convatlas.runs.summarize import summarize as summarize
+    from convatlas.runs.train import train as train
+else:
+    from convatlas._lazy import resolver
+
+    __getattr__ = resolver(__name__)
 
 __version__ = "0.1.0"
 
-# public name -> the room it lives in; resolved on first use, so that ``import convatlas`` stays cheap
-_ROOMS = {
-    "list_models": "convatlas.models",
-    "create_model": "convatlas.models",
-    "card": "convatlas.models",
-    "load_weights": "convatlas.models",
-    "summarize": "convatlas.arithmetic",
-    "explain": "convatlas.arithmetic",
-    "open_data": "convatlas.data",
-    "Recipe": "convatlas.recipes.recipe",
-    "Run": "convatlas.runs.run",
-    "train": "convatlas.runs.train",
-    "evaluate": "convatlas.runs.evaluate",
-    "predict": "convatlas.runs.predict",
-    "compare": "convatlas.comparison",
-}
-
-__all__ = ["__version__", *_ROOMS]
-
-
-__getattr__ = resolver(__name__, _ROOMS)
+__all__ = [
+    "__version__",
+    "list_models",
+    "create_model",
+    "card",
+    "load_weights",
+    "summarize",
+    "explain",
+    "open_data",
+    "Recipe",
+    "RunOptions",
+    "Run",
+    "train",
+    "evaluate",
+    "predict",
+    "compare",
+]
 
 
 def __dir__() -> list[str]:

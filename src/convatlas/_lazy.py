@@ -1,24 +1,52 @@
-"""Names of a package that are imported when first used, so that commands without tensors never wait for torch."""
+"""Names of a package that are imported when first used, so that commands without tensors never wait for torch.
+
+A package declares its names once, as imports that only type checkers and editors execute::
+
+    if TYPE_CHECKING:
+        from convatlas.arithmetic.network import summarize
+    else:
+        __getattr__ = resolver(__name__)
+
+and at run time the same lines say which module a name is in.
+"""
 
 from __future__ import annotations
 
+import ast
+import functools
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 
-def resolver(package: str, places: Mapping[str, str]) -> Callable[[str], Any]:
-    """The ``__getattr__`` of ``package`` (PEP 562): ``places`` tells the module each public name stands in.
-
-    A place that begins with a dot is relative to the package.
-    """
+def resolver(package: str) -> Callable[[str], Any]:
+    """The ``__getattr__`` of ``package`` (PEP 562)."""
 
     def resolve(name: str) -> Any:
-        if name not in places:
+        module = declared(package).get(name)
+        if module is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(places[name], package), name)
+        value = getattr(importlib.import_module(module), name)
         setattr(sys.modules[package], name, value)
         return value
 
     return resolve
+
+
+@functools.cache
+def declared(package: str) -> dict[str, str]:
+    """Name -> module, of the imports that the package makes under ``if TYPE_CHECKING``."""
+    spec = find_spec(package)
+    source = None if spec is None else getattr(spec.loader, "get_source")(package)  # noqa: B009  (typed without it)
+    if source is None:
+        raise ImportError(f"{package} has no source to read its names from")
+    return {
+        alias.name: statement.module
+        for block in ast.parse(source).body
+        if isinstance(block, ast.If) and isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING"
+        for statement in block.body
+        if isinstance(statement, ast.ImportFrom) and statement.module
+        for alias in statement.names
+    }

@@ -128,7 +128,7 @@ def test_progress_is_on_stderr(compared):
         (["mlp", "--seeds", "0"], 2, "seeds 0: at least 1"),
         (["mlp", "--epochs", "2", "--time", "1"], 2, "two budgets of training; give one"),
         (["mlp", "--time", "-1"], 2, "minutes above 0"),
-        (["mlp", "--budget", "fast"], 2, "the budget 'fast' cannot be read"),
+        (["mlp", "--budget", "fast"], 2, "'fast' is not a budget"),
         (["mlp", "--protocol", "ten"], 2, "unknown protocol 'ten'"),
         (["mlp", "--data", "no/such/place"], 3, "no/such/place"),
     ],

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
+import subprocess
+import sys
 
 import click
 import pytest
@@ -177,3 +180,26 @@ def test_lines_are_broken_by_what_is_seen():
     lines = list(wrapped("합성곱 신경망은 특징 맵을 만듭니다", 14))
     assert lines == ["합성곱", "신경망은 특징", "맵을 만듭니다"]
     assert all(units.width(line) <= 14 for line in lines)
+
+
+@pytest.mark.parametrize("group", [(), ("layer",)])
+def test_a_group_with_a_language_and_no_command_prints_its_help(convatlas, group):
+    code, out, err = convatlas(*group, "--lang", "ko")
+    assert (code, out) == (2, "")
+    assert "명령:" in err
+    assert (code, out, err) == convatlas("--lang", "ko", *group)
+    english_help = convatlas(*group, "--lang", "en")
+    assert (english_help[0], english_help[1]) == (2, "")
+    assert english_help[2] == convatlas(*group)[2]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp949", "utf-8"])
+@pytest.mark.parametrize("arguments", [("models", "lenet*"), ("show", "lenet5"), ("models", "lenet5", "--json")])
+def test_korean_in_a_terminal_that_cannot_show_it_is_no_traceback(encoding, arguments):
+    command = [sys.executable, "-m", "convatlas", "--lang", "ko", *arguments]
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"lenet5" in done.stdout or b"60,000" in done.stdout
+    if arguments[0] == "show":
+        assert ("층" in done.stdout.decode(encoding, "replace")) is (encoding in ("cp949", "utf-8"))

@@ -65,14 +65,14 @@ def test_what_is_exceeded_is_said_with_its_value():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("fast", "'fast' cannot be read. Write, for example, latency<=20ms,size<=20MB"),
-        ("latency<=", "cannot be read"),
-        ("latency<=20", "has no unit; latency is in s, ms, us, µs. Write, for example, latency<=20ms"),
-        ("size<=20ms", "has the unit 'ms'; size is in B, kB, KB, MB"),
-        ("latency>=20ms", "asks for at least; a budget is at most"),
-        ("latency<=0ms", "leaves nothing"),
+        ("fast", "'fast' is not a budget. Write upper limits such as latency<=20ms,size<=20MB"),
+        ("latency<=", "is not a budget"),
+        ("latency<=20", "has no unit. Units of latency: s, ms, us, µs. Write, for example, latency<=20ms"),
+        ("size<=20ms", "has the unit 'ms'. Units of size: B, kB, KB, MB"),
+        ("latency>=20ms", "is not an upper limit"),
+        ("latency<=0ms", "is not above zero"),
         ("latency<=1.2.3ms", "'1.2.3' is not a number"),
-        ("size<=1MB,size<=2MB", "limits size more than once"),
+        ("size<=1MB,size<=2MB", "more than one limit for size"),
     ],
 )
 def test_a_budget_that_cannot_be_read(text, message):

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from convatlas.errors import DataError, ShapeError, TrainingError, UsageError
-from convatlas.evaluation import Evaluation, ensemble, evaluate, one_protocol
+from convatlas.evaluation import Evaluation, common_protocol, ensemble, evaluate
 
 CLASSES = ("cat", "dog", "owl")
 
@@ -109,12 +109,12 @@ def test_no_images():
 
 
 def test_a_label_that_is_no_class():
-    with pytest.raises(DataError, match="label 3 of image 1 is not one of the 3 classes"):
+    with pytest.raises(DataError, match="image 1 has label 3, but the 3 classes have labels 0 to 2"):
         evaluate(Says(), [batch([[0.0, 1.0, 2.0]] * 2, [0, 3])], CLASSES)
 
 
 def test_a_network_with_another_number_of_classes():
-    with pytest.raises(ShapeError, match=r"shape \(2, 3\) for 2 images of 2 classes"):
+    with pytest.raises(ShapeError, match=r"shape \(2, 3\); \(2, 2\) was expected for 2 images of 2 classes"):
         evaluate(Says(), BATCHES, ("cat", "dog"))
 
 
@@ -142,19 +142,19 @@ def test_an_ensemble_by_hand_puts_the_classes_in_the_order_of_the_first():
 
 def test_two_accuracies_under_different_protocols_never_come_together():
     centre, flip = of([[1.0, 0.0, 0.0]], [0]), of([[1.0, 0.0, 0.0]], [0], protocol="flip")
-    assert one_protocol([centre, centre]) == "centre"
-    for refused in (one_protocol, ensemble):
-        with pytest.raises(UsageError, match="centre and flip do not belong together"):
+    assert common_protocol([centre, centre]) == "centre"
+    for refused in (common_protocol, ensemble):
+        with pytest.raises(UsageError, match=r"different protocols cannot be compared \(centre, flip\)"):
             refused([centre, flip])
     with pytest.raises(UsageError, match="no evaluation"):
-        one_protocol([])
+        common_protocol([])
 
 
 def test_an_ensemble_needs_the_same_images_and_classes():
     first = of([[1.0, 0.0, 0.0]], [0], names=("a.png",))
-    with pytest.raises(DataError, match="other images"):
+    with pytest.raises(DataError, match="different images"):
         ensemble([first, of([[1.0, 0.0, 0.0]], [0], names=("b.png",))])
-    with pytest.raises(DataError, match="other images"):
+    with pytest.raises(DataError, match="different images"):
         ensemble([first, of([[1.0, 0.0, 0.0]], [1], names=("a.png",))])
-    with pytest.raises(DataError, match=r"other classes.*fox, owl"):
+    with pytest.raises(DataError, match=r"different classes.*fox, owl"):
         ensemble([first, of([[1.0, 0.0, 0.0]], [0], classes=("cat", "dog", "fox"), names=("a.png",))])

@@ -1,4 +1,4 @@
-"""Where the views of each protocol lie, how they are averaged, and dense reading against a sliding window."""
+"""Where the views of each protocol lie, how they are averaged, and dense evaluation against a sliding window."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ import torch
 from torch import nn
 
 from convatlas.errors import UnknownNameError, UsageError
-from convatlas.evaluation import PROTOCOLS, Canvas, FullyConvolutional, averaged, evaluate, get_protocol, protocols
+from convatlas.evaluation import (
+    PROTOCOLS,
+    FullyConvolutional,
+    ImageRegion,
+    average_views,
+    evaluate,
+    get_protocol,
+    protocols,
+)
 from convatlas.models import create_model, entry
 
 
@@ -41,7 +49,7 @@ def corners(views, height: int, width: int) -> list[tuple[int, int]]:
 
 def test_the_ten_crops_of_alexnet():
     """224 x 224 out of 256 x 256: 32 pixels to spare, 16 on each side of the centre."""
-    assert protocols.ten_crop_places(256, 256, (224, 224)) == [(0, 0), (0, 32), (32, 0), (32, 32), (16, 16)]
+    assert protocols.ten_crop_positions(256, 256, (224, 224)) == [(0, 0), (0, 32), (32, 0), (32, 32), (16, 16)]
     views = list(protocols.ten_crops(numbered(256, 256), (224, 224)))
     assert [view.shape for view in views] == [(1, 1, 224, 224)] * 10
     assert torch.equal(views[9], views[8].flip(-1))
@@ -53,12 +61,12 @@ def test_the_ten_crops_of_alexnet():
 def test_the_144_crops_of_googlenet():
     """Section 7: 4 scales x 3 squares x 6 crops x 2; a 3:2 photograph, and the same one upright."""
     protocol = PROTOCOLS["144-crop"]
-    assert [look.canvas for look in protocol.looks] == [Canvas(side, whole=True) for side in (256, 288, 320, 352)]
-    assert protocols.square_places(256, 384) == [(0, 0), (0, 64), (0, 128)]
-    assert protocols.square_places(384, 256) == [(0, 0), (64, 0), (128, 0)]
-    assert protocols.square_places(288, 288) == [(0, 0)] * 3
+    assert [each.region for each in protocol.passes] == [ImageRegion(side, whole=True) for side in (256, 288, 320, 352)]
+    assert protocols.square_positions(256, 384) == [(0, 0), (0, 64), (0, 128)]
+    assert protocols.square_positions(384, 256) == [(0, 0), (64, 0), (128, 0)]
+    assert protocols.square_positions(288, 288) == [(0, 0)] * 3
     views = list(protocols.squares_and_crops(numbered(256, 384), (224, 224)))
-    assert len(views) * len(protocol.looks) == 144
+    assert len(views) * len(protocol.passes) == 144
     assert {tuple(view.shape) for view in views} == {(1, 1, 224, 224)}
     # of the central square: the corners, the centre, and the square shrunk by 256 / 224
     assert corners(views[12:22:2], 256, 384) == [(0, 64), (0, 96), (32, 64), (32, 96), (16, 80)]
@@ -71,17 +79,17 @@ def test_the_144_crops_of_googlenet():
 def test_the_150_crops_of_vgg():
     """Section 3.2: "50 crops per scale (5 x 5 regular grid with 2 flips), for a total of 150 crops over 3 scales"."""
     protocol = PROTOCOLS["150-crop"]
-    assert [look.canvas.shorter for look in protocol.looks] == [256, 384, 512]
-    places = protocols.grid_places(256, 384, (224, 224))
+    assert [each.region.shorter_side for each in protocol.passes] == [256, 384, 512]
+    places = protocols.grid_positions(256, 384, (224, 224))
     assert sorted({top for top, _ in places}) == [0, 8, 16, 24, 32]
     assert sorted({left for _, left in places}) == [0, 40, 80, 120, 160]
     assert len(list(protocols.grid_crops(numbered(256, 384), (224, 224)))) == 50
 
 
 @pytest.mark.parametrize(("size", "side"), [(224, 256), (227, 256), (299, 342), (32, 37), (112, 128)])
-def test_a_canvas_keeps_the_margin_of_256_around_224(size, side):
-    assert Canvas(256).side((size, size)) == side
-    assert Canvas(224).side((size, size)) == size
+def test_a_region_keeps_the_margin_of_256_around_224(size, side):
+    assert ImageRegion(256).side((size, size)) == side
+    assert ImageRegion(224).side((size, size)) == size
 
 
 # --- averages ---------------------------------------------------------------------------------------------------------
@@ -107,19 +115,19 @@ def test_flip_and_shift_give_the_unshifted_views_half_of_the_weight():
 
 def test_an_average_over_all_circular_shifts_no_longer_depends_on_where_the_object_stands():
     images, network = random_images(3, 1, 5, 5), linear(25)
-    everywhere = averaged(lambda x, size: (x.roll((dy, dx), (2, 3)) for dy in range(5) for dx in range(5)))
+    everywhere = average_views(lambda x, size: (x.roll((dy, dx), (2, 3)) for dy in range(5) for dx in range(5)))
     here, there = (everywhere(network, (5, 5))(x) for x in (images, images.roll((2, 1), (2, 3))))
     assert torch.allclose(here, there, atol=1e-6)
     assert not torch.allclose(network(images), network(images.roll((2, 1), (2, 3))))
 
 
-def test_looks_count_by_their_views():
+def test_passes_are_weighted_by_their_views():
     """Two sizes read by dense@, two views each: the mean of four probabilities."""
     network = linear(1 * 8 * 8)
     photos = {256: random_images(2, 1, 9, 12), 512: random_images(2, 1, 18, 24)}
     labels = torch.tensor([0, 3])
     found = evaluate(
-        network, lambda canvas: [(photos[canvas.shorter], labels)], "abcd", "dense@256,512", size=(8, 8)
+        network, lambda region: [(photos[region.shorter_side], labels)], "abcd", "dense@256,512", size=(8, 8)
     )  # fmt: skip
     probabilities = []
     for photo in photos.values():
@@ -198,7 +206,7 @@ class Pyramid(nn.Module):
 @pytest.mark.parametrize("network", [Pyramid(), create_model("lenet5")], ids=["spatial pyramid", "lenet5's RBF"])
 def test_a_head_that_has_no_convolutional_form_is_refused(network):
     images = random_images(1, 3 if isinstance(network, Pyramid) else 1, 32, 32)
-    with torch.inference_mode(), pytest.raises(UsageError, match=r"cannot be evaluated densely.*ten-crop"):
+    with torch.inference_mode(), pytest.raises(UsageError, match=r"has another head.*ten-crop"):
         FullyConvolutional(network.eval(), (32, 32))(images)
 
 
@@ -215,13 +223,13 @@ def test_the_papers_words_for_a_protocol():
     assert get_protocol("multi-scale") is PROTOCOLS["dense@256,384,512"]
     assert get_protocol("dense@224,256,288").name == "dense@224,256,288"
     for name in ("dense@", "dense@small", "dense@100"):
-        with pytest.raises(UsageError, match="224 at least"):
+        with pytest.raises(UsageError, match="at least 224 pixels"):
             get_protocol(name)
 
 
 def test_a_protocol_that_asks_for_more_than_the_input_says_so():
     batches = [(random_images(1, 1, 4, 4), torch.tensor([0]))]
-    with pytest.raises(UsageError, match="ten-crop asks for larger images"):
+    with pytest.raises(UsageError, match="ten-crop needs larger images"):
         evaluate(linear(16), batches, "abcd", "ten-crop")
-    with pytest.raises(UsageError, match="ten-crop asks for larger images"):
+    with pytest.raises(UsageError, match="ten-crop needs larger images"):
         PROTOCOLS["ten-crop"].logits(linear(16), batches[0][0])

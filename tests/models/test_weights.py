@@ -120,6 +120,14 @@ def test_a_pickle_with_code_is_refused_and_not_run(other, tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_a_network_without_convolutions_takes_weights_too(tmp_path):
+    torch.manual_seed(0)
+    theirs, ours = (ca.create_model("mlp") for _ in range(2))
+    save_file(weights(theirs), tmp_path / "mlp.safetensors")
+    assert load_weights(ours, tmp_path / "mlp.safetensors").source == "convatlas"
+    assert equal(weights(ours), weights(theirs))
+
+
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".npz"])
 def test_a_file_cut_short_is_damaged(net, other, tmp_path, suffix):
     whole = tmp_path / f"whole{suffix}"

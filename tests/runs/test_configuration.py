@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from convatlas.errors import RecipeError, UnknownNameError
+from convatlas.errors import RecipeError, UnknownNameError, UsageError
 from convatlas.recipes.recipe import SETTINGS, Recipe
 from convatlas.recipes.registry import recipe_for
 from convatlas.runs.configuration import ALL_SETTINGS, configure
@@ -100,6 +100,13 @@ def test_a_former_name_works_from_everywhere_with_a_notice(tmp_path, origin):
     found = configure(Recipe(), flags, tmp_path / "mine.toml", environment)
     assert (found.recipe.normalization, found.origins["normalization"]) == ("standard", origin)
     assert found.notices == ("pixels is now called normalization; the old name works in this version only.",)
+
+
+@pytest.mark.parametrize("content", ['recipe = "paper"', "[options]\nthread = 1", "lr = 'fast'", "pad = [1, 2]", "["])
+def test_a_file_that_cannot_be_meant_is_an_error_of_ours(tmp_path, content):
+    (tmp_path / "mine.toml").write_text(content)
+    with pytest.raises(UsageError):
+        configure(Recipe(), config=tmp_path / "mine.toml", environment={})
 
 
 def test_keywords_go_to_recipe_or_options_by_name():

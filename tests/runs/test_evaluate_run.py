@@ -10,7 +10,7 @@ from PIL import Image
 from convatlas import data as room
 from convatlas.data import Preprocessing
 from convatlas.errors import DataError, UsageError
-from convatlas.evaluation import PROTOCOLS, Canvas
+from convatlas.evaluation import PROTOCOLS, ImageRegion
 from convatlas.runs.evaluate import evaluate
 from convatlas.runs.run import Run
 from convatlas.runs.train import train
@@ -79,10 +79,10 @@ def test_a_whole_image_keeps_its_shape_and_neighbours_of_one_shape_share_a_batch
     dataset = room.open_data(str(photos))
     rule = Preprocessing((32, 32), 3, resize="shorter-crop")
     views = Views(dataset, np.arange(16))
-    shapes = [tuple(images.shape) for images, _ in views.batches(Canvas(256, whole=True), rule, dataset.labels)]
+    shapes = [tuple(images.shape) for images, _ in views.batches(ImageRegion(256, whole=True), rule, dataset.labels)]
     one_class = [(1, 3, 37, 49), (1, 3, 49, 37), (1, 3, 37, 37), (2, 3, 37, 49), (1, 3, 49, 37), (1, 3, 37, 37)]
     assert shapes == [*one_class, (2, 3, 37, 49), *one_class[1:-1], (1, 3, 37, 37), (1, 3, 37, 49)]
-    labels = torch.cat([labels for _, labels in views.batches(Canvas(256, whole=True), rule, dataset.labels)])
+    labels = torch.cat([labels for _, labels in views.batches(ImageRegion(256, whole=True), rule, dataset.labels)])
     assert labels.tolist() == dataset.labels.tolist()
 
 
@@ -96,7 +96,7 @@ def test_digits_that_training_pads_are_padded_not_enlarged(digits):
 
 def test_a_network_whose_head_has_no_convolutional_form_is_refused(tmp_path):
     run = train("lenet5", "digits", epochs=1, batch_size=256, threads=1, out=tmp_path)
-    with pytest.raises(UsageError, match="lenet5 cannot be evaluated densely"):
+    with pytest.raises(UsageError, match="lenet5 has another head"):
         evaluate(run, protocol="dense")
 
 

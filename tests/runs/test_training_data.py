@@ -85,5 +85,5 @@ def test_the_header_says_how_long_a_balanced_pass_is():
     rule, store = training_data.prepared(None, recipe)
     batches = training_data.training_batches(rule, store, recipe, 0, "cpu")
     n = len(training_data.split.train)
-    assert balance_in_words(batches) == f"balanced: {n} images a pass, of each class {n // 10} or {n // 10 + 1}"
+    assert balance_in_words(batches) == f"balanced: {n} images per epoch, {n // 10} or {n // 10 + 1} of each class"
     assert sum(len(labels) for _, labels in batches.epoch(0)) == n

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from convatlas.evaluation import Evaluation
-from convatlas.visualization import run_report
+from convatlas.figures import Figure, FigureComparison, Measurement
+from convatlas.visualization.run_report import run_report
 from pages import check_page
 
 EPOCHS = [
@@ -37,6 +38,20 @@ def test_the_page_is_whole(image):
     assert "93.3\u00a0% of 60 test images" in page
     assert "protocol: centre" in page
     assert "&lt;0&gt;.png" in page
+
+
+def test_the_papers_error_rates_stand_beside_the_runs_with_both_protocols():
+    printed = Figure("error", "0.95", protocol="MNIST test")
+    figures = [
+        FigureComparison("lenet5", printed, "LeCun 1998", measured=Measurement(6.6667, "digits, 60 images, centre")),
+        FigureComparison("lenet5", Figure("top5_error", "0.1", protocol="MNIST test"), "LeCun 1998"),
+    ]
+    page = run_report({}, EPOCHS, RESULT, judged(60, tuple("abcdefg"), wrong=4), figures=figures)
+    check_page(page)
+    row = next(row for row in page.split("<tr") if "0.95" in row)
+    for cell in ("MNIST test", "6.667", "digits, 60 images, centre", "measured under another protocol", "LeCun 1998"):
+        assert cell in row.replace("\u00a0", " ")
+    assert "not compared" in next(row for row in page.split("<tr") if "top-5 error" in row)
 
 
 def test_a_page_without_mistakes_and_with_two_classes():

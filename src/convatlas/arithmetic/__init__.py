@@ -21,21 +21,10 @@ if TYPE_CHECKING:
     from convatlas.arithmetic.explanation import Explanation, explain
     from convatlas.arithmetic.network import ForwardError, Seen, seen_by, summarize
     from convatlas.arithmetic.protocol import LayerCount, StatesItsArithmetic
-    from convatlas.arithmetic.summary import LayerRow, Summary, Totals
-
-_FILES = {
-    "summarize": ".network",
-    "seen_by": ".network",
-    "Seen": ".network",
-    "ForwardError": ".network",
-    "explain": ".explanation",
-    "Explanation": ".explanation",
-    "Summary": ".summary",
-    "LayerRow": ".summary",
-    "Totals": ".summary",
-    "LayerCount": ".protocol",
-    "StatesItsArithmetic": ".protocol",
-}
+    from convatlas.arithmetic.records import LayerRow, Totals
+    from convatlas.arithmetic.summary import Summary
+else:
+    __getattr__ = resolver(__name__)
 
 __all__ = [
     "summarize",
@@ -50,5 +39,3 @@ __all__ = [
     "LayerCount",
     "StatesItsArithmetic",
 ]
-
-__getattr__ = resolver(__name__, _FILES)

@@ -18,7 +18,7 @@ from convatlas.arithmetic.formulas import Sides, reach
 from convatlas.arithmetic.layer import Worked, convolution, fully_connected
 from convatlas.arithmetic.protocol import Shape
 from convatlas.errors import UnknownNameError
-from convatlas.message import Message
+from convatlas.message import Message, joined
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,14 @@ def chain(name: str, input: Shape, layers: Sequence[Conv], bias: bool = False) -
         jump = [j * stride for j in jump]
         products.append(_product_of(shape[0], options["out"], kernel, options.get("groups", 1), bias))
         shape, params, macs = worked.output, params + worked.params, macs + worked.macs
-        groups = options.get("groups", 1)
-        texts.append(f"{'x'.join(map(str, kernel))}, {options['out']}" + (f", groups {groups}" if groups > 1 else ""))
+        texts.append(
+            Message(
+                "{kernel}, {out}, groups {groups}" if options.get("groups", 1) > 1 else "{kernel}, {out}",
+                kernel="x".join(map(str, kernel)),
+                out=options["out"],
+                groups=options.get("groups", 1),
+            )
+        )
     return Alternative(name, tuple(texts), shape, params, macs, tuple(field), len(layers), _summed(products))
 
 
@@ -112,7 +118,7 @@ def together(name: str, branches: Sequence[Alternative]) -> Alternative:
     channels = sum(way.output[0] for way in branches)
     return Alternative(
         name,
-        tuple(" -> ".join(way.layers) for way in branches),
+        tuple(joined(way.layers, " -> ") for way in branches),
         (channels, *branches[0].output[1:]),
         sum(way.params for way in branches),
         sum(way.macs for way in branches),

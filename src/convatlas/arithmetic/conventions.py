@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from convatlas.arithmetic.summary import WEIGHTED, LayerRow, Summary
+from convatlas.arithmetic.records import WEIGHTED, LayerRow
+from convatlas.arithmetic.summary import Summary
 from convatlas.message import Message
-
-PRODUCTS = (*WEIGHTED, "matmul", "attention")
 
 
 @dataclass(frozen=True)

@@ -68,23 +68,6 @@ class EffectiveField:
             "mass": 0.95,
         }
 
-    def svg(self, scale: int = 2) -> str:
-        """The mass in grey, darkest where it is largest, with the theoretical box on it."""
-        height, width = self.mass.shape
-        most = float(self.mass.max()) or 1.0
-        cells = [
-            f'<rect x="{x}" y="{y}" width="1" height="1" fill-opacity="{self.mass[y, x] / most:.2f}"/>'
-            for y, x in zip(*np.nonzero(self.mass > 0.005 * most), strict=True)
-        ]
-        (top, bottom), (left, right) = self.seen.theory
-        box = f'<rect x="{left}" y="{top}" width="{right - left + 1}" height="{bottom - top + 1}"'
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{scale * width}" '
-            f'height="{scale * height}"><rect width="{width}" height="{height}" fill="#fff" stroke="#999"/>'
-            + "".join(cells)
-            + f'{box} fill="none" stroke="#c00" stroke-width="1"/></svg>\n'
-        )
-
 
 def effective_field(
     net: nn.Module, images: Tensor, layer: str, position: Sequence[int] | None = None

@@ -12,10 +12,11 @@ from fractions import Fraction
 from math import prod
 from typing import Any
 
-from convatlas import units
+from convatlas import tables, units
 from convatlas.arithmetic import layer as by_hand
 from convatlas.arithmetic.layer import Step, Worked
-from convatlas.arithmetic.summary import INPUT, LayerRow, Summary, layer_names, times
+from convatlas.arithmetic.records import INPUT, LayerRow, layer_names, times
+from convatlas.arithmetic.summary import Summary
 from convatlas.errors import UnknownNameError
 from convatlas.i18n import translated
 from convatlas.message import Message, joined
@@ -30,10 +31,8 @@ class Explanation:
     steps: tuple[Step, ...]
 
     def __str__(self) -> str:
-        told = [(translated(step.quantity), str(step)) for step in self.steps]
-        width = max((units.width(quantity) for quantity, _ in told), default=0)
-        lines = [translated(self.heading), *(f"  {units.ljust(quantity, width)}  {step}" for quantity, step in told)]
-        return "\n".join(lines)
+        steps = tables.labelled(((step.quantity, step.said) for step in self.steps), indent=2)
+        return f"{translated(self.heading)}\n{steps}" if steps else translated(self.heading)
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -147,11 +147,6 @@ def fc_params(in_features: int, out_features: int, bias: bool = True) -> int:
     return in_features * out_features + (out_features if bias else 0)
 
 
-def fc_macs(in_features: int, out_features: int) -> int:
-    """Multiply-adds of a fully connected layer applied once."""
-    return in_features * out_features
-
-
 def connections(macs: int, neurons: int, bias: bool = True) -> int:
     """LeCun's count: every link of every neuron to an input, and one to its bias."""
     return macs + (neurons if bias else 0)

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convatlas.arithmetic.fields import Field, image_field
+from convatlas.arithmetic.field import Field, image_field
 from convatlas.arithmetic.protocol import Shape
+from convatlas.arithmetic.records import LayerRow, blocks_of, layer_names, times
 from convatlas.arithmetic.rows import last_operations, rows_from
-from convatlas.arithmetic.summary import Summary, blocks_of, layer_names, times
+from convatlas.arithmetic.summary import Summary
 from convatlas.arithmetic.trace import Trace, trace, without_batch
 from convatlas.errors import ConvAtlasError, ShapeError, UnknownNameError, UsageError
 from convatlas.message import Message, joined
@@ -220,7 +221,7 @@ def _summary(net: nn.Module, seen: Trace, model: str) -> Summary:
     )
 
 
-def _output_names(seen: Trace, rows: Any) -> tuple[str, ...]:
+def _output_names(seen: Trace, rows: tuple[LayerRow, ...]) -> tuple[str, ...]:
     if not seen.output_sources:
         return ()
     read = {source for row in rows for source in row.inputs}
@@ -240,16 +241,25 @@ def _aside(net: nn.Module, used: set[str]) -> dict[str, int]:
     return gathered
 
 
-def _notes(seen: Trace, rows: Any) -> list[str]:
+def _notes(seen: Trace, rows: tuple[LayerRow, ...]) -> list[Message]:
     notes = []
     unknown = sorted({op for row in rows if row.macs is None for op in row.operators})
     if unknown:
-        notes.append(f"operators not known here, their work is missing from the totals: {', '.join(unknown)}")
+        notes.append(
+            Message(
+                "operators not known here, their work is missing from the totals: {operators}",
+                operators=", ".join(unknown),
+            )
+        )
     odd = [t for t in seen.outputs if t.dim() and t.shape[0] != seen.batch]
     if odd:
         notes.append(
-            f"one image went in and {odd[0].shape[0]} results came out ({times(odd[0].shape)}): a reshape has moved "
-            "pixels into the batch, so the input size is probably not the one the network was made for"
+            Message(
+                "one image went in and {n} results came out ({shape}): a reshape has moved pixels into the batch, so "
+                "the input size is probably not the one the network was made for",
+                n=odd[0].shape[0],
+                shape=times(odd[0].shape),
+            )
         )
     return notes
 
@@ -263,7 +273,7 @@ def _inputs(
     kind = dtype or next((p.dtype for p in net.parameters() if p.is_floating_point()), torch.get_default_dtype())
     if isinstance(given, dict):
         return (), {name: _one(value, kind, batch) for name, value in given.items()}
-    if isinstance(given, Tensor) or all(isinstance(side, int) for side in given):
+    if not isinstance(given, Sequence) or isinstance(given, str) or all(isinstance(side, int) for side in given):
         return (_one(given, kind, batch),), {}
     return tuple(_one(value, kind, batch) for value in given), {}
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from convatlas.arithmetic.operators import Work
 from convatlas.arithmetic.protocol import Shape
-from convatlas.arithmetic.summary import INPUT, LayerRow
+from convatlas.arithmetic.records import INPUT, LayerRow
 from convatlas.arithmetic.trace import Operation, Trace, image_bytes, without_batch
 
 # kinds that make an operator a layer by itself; a module with two of them is not one layer

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from convatlas.arithmetic.summary import INPUT, WEIGHTED, LayerRow, Summary
+from convatlas.arithmetic.records import INPUT, WEIGHTED, LayerRow
+from convatlas.arithmetic.summary import Summary
 from convatlas.errors import UsageError
 from convatlas.message import Message
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import Any
@@ -11,7 +12,7 @@ import click
 
 from convatlas import __version__
 from convatlas.cli._common import process_number
-from convatlas.cli._help import Context, speak, with_translated_help
+from convatlas.cli._help import Context, help_where_no_command, speak, with_translated_help
 from convatlas.cli._lang import lang_option
 from convatlas.errors import ConvAtlasError, UnknownNameError, UsageError
 from convatlas.i18n import _, translated
@@ -56,25 +57,41 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(__version__, prog_name="convatlas")
 @lang_option
-def app() -> None:
+@click.pass_context
+def app(ctx: click.Context) -> None:
     """The workbench for convolutional image classifiers.
 
     Every number is printed (in a paper), derived (arithmetic on the layers) or measured (in a run here).
     """
+    help_where_no_command(ctx)
 
 
 def complain(error: ConvAtlasError) -> None:
-    """Say on stderr what went wrong; of several processes, number 0 says what befell all, each other its own."""
+    """Print the error on stderr; of several processes, rank 0 prints an error of all, each other rank its own."""
     number = process_number()
     if not number:
         click.echo(f"convatlas: {translated(error)}", err=True)
     elif not error.of_all and "torch.distributed" in sys.modules and sys.modules["torch.distributed"].is_initialized():
-        click.echo(
-            f"convatlas: rank {number}: {translated(error)}", err=True
-        )  # before they had joined, all said the same
+        # before they had joined, each of them met the same error, and number 0 alone reports it
+        click.echo(_("convatlas: rank {rank}: {error}", rank=number, error=error), err=True)
+
+
+def escape_what_cannot_be_encoded() -> None:
+    """Print a character that the terminal's encoding lacks as ``\\uac00``, instead of failing on it.
+
+    In a JSON document such an escape is the character again. Where Python would choose ASCII, click writes UTF-8.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -83,6 +100,7 @@ def main(arguments: list[str] | None = None) -> None:
     if process_number() is not None:
         # DistributedDataParallel warns in every process of what training.distributed chooses on purpose
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    escape_what_cannot_be_encoded()
     speak(arguments)
     try:
         app.main(args=arguments, prog_name="convatlas", standalone_mode=False)

@@ -126,7 +126,7 @@ def _first_lines(array: WorkedArray, most: int | None) -> list[Any]:
 def _print_text(
     worked: ByValue, arrays: tuple[WorkedArray, ...], most_lines: int | None, most_terms: int | None
 ) -> None:
-    from convatlas.arithmetic.summary import times
+    from convatlas.arithmetic.records import times
 
     click.echo(f"{worked.kind}: {times(worked.given['x'].shape)} -> {times(worked.output.shape)}")
     for step in worked.sizes:

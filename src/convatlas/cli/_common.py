@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import click
 
-from convatlas.i18n import translated
+from convatlas import tables
+from convatlas.tables import Column
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -44,26 +44,14 @@ def process_number() -> int | None:
 
 def print_json(document: dict[str, Any]) -> None:
     """One document on stdout, the schema first."""
-    json.dump({"schema": SCHEMA, **document}, sys.stdout, ensure_ascii=False, indent=2)
-    sys.stdout.write("\n")
+    click.echo(json.dumps({"schema": SCHEMA, **document}, ensure_ascii=False, indent=2))
 
 
 def print_json_line(document: dict[str, Any]) -> None:
     """One line of JSON on stdout, flushed: a reader may follow along."""
-    sys.stdout.write(json.dumps({"schema": SCHEMA, **document}, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    click.echo(json.dumps({"schema": SCHEMA, **document}, ensure_ascii=False))  # which flushes
 
 
-def print_table(columns: Iterable[tuple[str, str]], rows: Iterable[Iterable[object]], title: str = "") -> None:
-    """A table on stdout, messages in the language in use; ``columns`` are (heading, "left" or "right")."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
-    for heading, justify in columns:
-        table.add_column(heading, justify="right" if justify == "right" else "left", no_wrap=justify == "right")
-    for row in rows:
-        table.add_row(*map(translated, row))
-    width = None if sys.stdout.isatty() else 140
-    Console(width=width, highlight=False, soft_wrap=False).print(table)
+def print_table(columns: Iterable[Column], rows: Iterable[Iterable[object]], title: str = "") -> None:
+    """A table on stdout, as wide as the terminal; messages in the language in use."""
+    click.echo(tables.text(list(columns), rows, title))

@@ -11,6 +11,7 @@ import inspect
 import itertools
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -67,8 +68,15 @@ def with_translated_help(command: click.Command) -> click.Command:
     return command
 
 
+def help_where_no_command(ctx: click.Context) -> None:
+    """``convatlas --lang ko`` prints the help, as ``convatlas`` does: an option alone is no command either."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        sys.exit(click.UsageError.exit_code)
+
+
 def speak(arguments: list[str]) -> None:
-    """Settle the language of this process before its arguments are parsed: complaints about them are in it too."""
+    """Choose the language before the arguments are parsed: the errors of parsing are in it too."""
     said = [value for flag, value in itertools.pairwise(arguments) if flag == "--lang"]
     said += [argument.removeprefix("--lang=") for argument in arguments if argument.startswith("--lang=")]
     set_language(said[-1] if said and said[-1] in LANGUAGES else None)

@@ -14,6 +14,7 @@ from convatlas.cli.train import settings_options
 from convatlas.errors import UsageError
 from convatlas.i18n import _, translated
 from convatlas.message import Message
+from convatlas.tables import Column
 
 if TYPE_CHECKING:
     from convatlas.comparison.speed import MachineSpeed, Speed
@@ -121,13 +122,13 @@ def show(found: Speed, choices: list[Choice]) -> None:
     precision = found.hardware.precision
     title = _("{processor}; measured: the median, and what 8 of 10 calls lie between", processor=found.processor)
     columns = (
-        (_("network"), "left"),
-        (_("input"), "left"),
-        (_("batch"), "right"),
-        (_("training, images/s"), "right"),
-        (_("inference, images/s"), "right"),
-        (_("one image, ms"), "right"),
-        (_("of the matrix peak"), "right"),
+        Column(_("network")),
+        Column(_("input"), drop=4),
+        Column(_("batch"), number=True, drop=2),
+        Column(_("training, images/s"), number=True),
+        Column(_("inference, images/s"), number=True, drop=1),
+        Column(_("one image, ms"), number=True, drop=3),
+        Column(_("of the matrix peak"), number=True, drop=5),
     )
     rows = (
         (
@@ -142,8 +143,11 @@ def show(found: Speed, choices: list[Choice]) -> None:
         for each in found.networks
     )
     print_table(columns, rows, title)
+    click.echo()
     show_machine(found.machine)
-    print_table([(_("chosen"), "left"), ("", "left"), (_("why"), "left")], choices)
+    click.echo()
+    print_table((Column(_("chosen")), Column(_("value"), wraps=True), Column(_("why"), wraps=True)), choices)
+    click.echo()
     click.echo(
         _(
             "of the matrix peak: derived, 6 * MACs * images/s of training over the {precision} matrix product; "
@@ -166,7 +170,8 @@ def show_machine(machine: MachineSpeed) -> None:
     ]
     copied = machine.to_dict()["copy_bytes_per_s"]
     rows.append((_("memory"), with_spread(copied, 1e9) + " GB/s", _("copy of 256 MiB; what is read and written")))
-    print_table([(_("this machine"), "left"), (_("measured"), "right"), ("", "left")], rows)
+    columns = (Column(_("this machine")), Column(_("measured"), number=True), Column(_("of what"), drop=1, wraps=True))
+    print_table(columns, rows)
 
 
 def with_spread(figure: dict[str, float], unit: float = 1.0) -> str:

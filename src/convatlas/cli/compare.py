@@ -12,6 +12,7 @@ from convatlas.cli._lang import lang_option
 from convatlas.cli.train import settings_options
 from convatlas.errors import LimitError, UsageError
 from convatlas.i18n import _, translated
+from convatlas.tables import Column
 
 if TYPE_CHECKING:
     from convatlas.comparison import Comparison
@@ -95,17 +96,17 @@ def _print(found: Comparison) -> None:
     from convatlas import units
 
     columns = [
-        (_("network"), "left"),
-        (_("test top-1"), "right"),
-        (f"95 % {_('interval')}", "right"),
-        (_("params"), "right"),
-        ("MACs", "right"),
-        ("p50", "right"),
-        ("p95", "right"),
-        (_("memory"), "right"),
-        (_("size"), "right"),
-        (_("training"), "right"),
-        ("", "left"),
+        Column(_("network")),
+        Column(_("test top-1"), number=True),
+        Column(f"95 % {_('interval')}", number=True, drop=1),
+        Column(_("params"), number=True, drop=4),
+        Column("MACs", number=True, drop=6),
+        Column("p50", number=True, drop=2),
+        Column("p95", number=True, drop=7),
+        Column(_("memory"), number=True, drop=5),
+        Column(_("size"), number=True, drop=8),
+        Column(_("training"), number=True, drop=9),
+        Column(_("note"), drop=3),
     ]
     rows = [
         (
@@ -124,6 +125,7 @@ def _print(found: Comparison) -> None:
         for row in found.rows
     ]
     print_table(columns, rows)
+    click.echo()
     conditions = found.conditions
     click.echo(
         _(

@@ -18,6 +18,7 @@ from convatlas.cli.train import print_notices, settings_options
 from convatlas.errors import DataError, UsageError
 from convatlas.i18n import _, translated
 from convatlas.recipes.recipe import SETTINGS
+from convatlas.tables import Column
 
 if TYPE_CHECKING:
     from convatlas.data import Dataset, Split
@@ -153,7 +154,13 @@ def _print_report(report: dict[str, Any]) -> None:
     if hidden > 0:
         rows = [*rows[:MAX_ROWS], [_("... {n} more (--json)", n=hidden), *[""] * (len(parts) + 1)]]
     rows.append([_("all"), *report["parts"].values(), report["n"]])
-    print_table([(_("class"), "left"), *((part, "right") for part in parts), (_("images"), "right")], rows)
+    columns = (
+        Column(_("class")),
+        *(Column(part, number=True, drop=place) for place, part in enumerate(parts, 1)),
+        Column(_("images"), number=True),
+    )
+    print_table(columns, rows)
+    click.echo()
     if report["split"] is not None:
         click.echo(_("split: {rule}", rule=translated(report["split"]["rule"])))
     if report["benchmark"] is not None:

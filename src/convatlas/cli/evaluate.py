@@ -13,6 +13,7 @@ from convatlas.cli._lang import lang_option
 from convatlas.cli._loaded_network import asked, subject_options
 from convatlas.errors import UsageError
 from convatlas.i18n import _, translated
+from convatlas.tables import Column
 
 if TYPE_CHECKING:
     from convatlas.evaluation import Evaluation
@@ -31,8 +32,18 @@ def list_protocols(ctx: click.Context, parameter: click.Parameter, wanted: bool)
     from convatlas.evaluation.protocols import ALIASES
 
     also = {name: [alias for alias, meant in ALIASES.items() if meant == name] for name in PROTOCOLS}
-    rows = [(name, ", ".join(also[name]), protocol.what, protocol.source or "") for name, protocol in PROTOCOLS.items()]
-    print_table([(word, "left") for word in (_("protocol"), _("also"), _("what it looks at"), _("source"))], rows)
+    rows = [
+        (name, ", ".join(also[name]), protocol.description, protocol.source or "")
+        for name, protocol in PROTOCOLS.items()
+    ]
+    columns = (
+        Column(_("protocol")),
+        Column(_("also"), drop=2),
+        Column(_("what it looks at"), wraps=True),
+        Column(_("source"), drop=1, wraps=True),
+    )
+    print_table(columns, rows)
+    click.echo()
     click.echo(_("dense@Q or dense@Q,Q,... reads the whole image densely at any sizes: dense@224,256,384,480,640."))
     click.echo(_("Sizes are those of a 224-pixel network; for another they are in proportion."))
     ctx.exit()
@@ -113,9 +124,14 @@ def _print(found: Evaluation) -> None:
     shown = (
         sorted(scores, key=lambda score: score.recall or 0)[:CLASSES_SHOWN] if len(scores) > CLASSES_SHOWN else scores
     )
-    columns = [(_("class"), "left")] + [
-        (word, "right") for word in (_("images"), _("recall"), _("95 % interval"), _("precision"), "F1")
-    ]
+    columns = (
+        Column(_("class")),
+        Column(_("images"), number=True, drop=3),
+        Column(_("recall"), number=True),
+        Column(_("95 % interval"), number=True, drop=1),
+        Column(_("precision"), number=True, drop=2),
+        Column("F1", number=True, drop=4),
+    )
     rows = [
         (s.name, units.exact(s.n), share(s.recall), units.interval(*s.recall_ci95), share(s.precision), share(s.f1))
         for s in shown
@@ -123,6 +139,8 @@ def _print(found: Evaluation) -> None:
     title = ""
     if len(shown) < len(scores):
         title = _("the {n} worst of {all} classes with images", n=CLASSES_SHOWN, all=len(scores))
+    click.echo()
     print_table(columns, rows, title)
+    click.echo()
     for true, said, count in found.most_confused:
         click.echo(_("{n:>5} x  {true} taken for {said}", n=count, true=true, said=said))

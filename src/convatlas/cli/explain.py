@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from convatlas import units
-from convatlas.cli._common import debug_option, json_option, print_json
+from convatlas import tables, units
+from convatlas.arithmetic.comparisons import COMPARISONS
+from convatlas.cli._common import debug_option, json_option, print_json, print_table
 from convatlas.cli._lang import lang_option
 from convatlas.errors import UsageError
 from convatlas.i18n import _, translated
+from convatlas.message import joined
+from convatlas.tables import Column
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 FIELD_IMAGES = 16  # whose gradients are averaged
-COMPARISONS = ("stacks", "reduction", "inception", "bottleneck", "grouped", "separable", "sharing", "two-devices")
 
 
 @click.command("explain", short_help="The figures of a layer with the formula and the values put in.")
@@ -30,7 +32,9 @@ COMPARISONS = ("stacks", "reduction", "inception", "bottleneck", "grouped", "sep
     help="Image size to count for, or the input of a --comparison; the paper's where not given.",
 )
 @click.option(
-    "--comparison", type=click.Choice(COMPARISONS), help="Instead of a network, a comparison every lecture makes."
+    "--comparison",
+    type=click.Choice([*COMPARISONS, "two-devices"]),
+    help="Instead of a network, a comparison every lecture makes.",
 )
 @click.option(
     "--effective-field",
@@ -89,7 +93,7 @@ def command(
         _measure_field(name, layer, input_, picture, seed, as_json)
         return
     from convatlas.arithmetic.explanation import explain, explain_all
-    from convatlas.cli.show import parse_input, summary_of
+    from convatlas.cli._network_input import parse_input, summary_of
 
     summary = summary_of(name, None if input_ is None else parse_input(input_))
     explanations = explain_all(summary) if layer is None else (explain(summary, layer),)
@@ -121,7 +125,8 @@ def _measure_field(name: str, layer: str, input_: str | None, picture: Path, see
         return
     place, size = document["position"], units.exact(document["field_pixels"])
     field = "{} x {}".format(*document["receptive_field"])
-    for word, kind, text in (
+    columns = (Column(_("quantity")), Column(_("kind"), drop=1), Column(_("value"), wraps=True))
+    rows = (
         (_("receptive field"), _("derived"), _("{field} pixels, {n} of them inside the image", field=field, n=size)),
         (
             _("effective receptive field"),
@@ -133,8 +138,9 @@ def _measure_field(name: str, layer: str, input_: str | None, picture: Path, see
                 how=how,
             ),
         ),
-    ):
-        click.echo(f"{units.ljust(word, 28)}  {units.ljust(kind, 8)}  {text}")
+    )
+    print_table(columns, rows)
+    click.echo()
     if place is None:
         click.echo(_("all outputs of {layer} together", layer=layer))
     else:
@@ -146,7 +152,7 @@ def _of_network(name: str, input_: str | None, seed: int) -> tuple[nn.Module, Te
     """A network of the atlas with its first weights, and noise of its input's size."""
     import torch
 
-    from convatlas.cli.show import parse_input
+    from convatlas.cli._network_input import parse_input
     from convatlas.models import create_model, entry
 
     channels, height, width = entry(name).input if input_ is None else parse_input(input_)
@@ -168,31 +174,38 @@ def _of_run(path: Path) -> tuple[nn.Module, Tensor]:
 
 def _print_comparison(name: str, input_: str | None, as_json: bool) -> None:
     from convatlas.arithmetic.comparisons import comparison
-    from convatlas.arithmetic.summary import times
-    from convatlas.cli.show import parse_input
+    from convatlas.arithmetic.records import times
+    from convatlas.cli._network_input import parse_input
 
     found = comparison(name, None if input_ is None else parse_input(input_))
     if as_json:
         print_json({"comparison": name, **found.to_dict()})
         return
     click.echo(f"{translated(found.title)}, {times(found.input)}")
-    headings = ("", _("weights"), "macs", _("receptive field"), _("non-linearities"), _("layers"))
-    table: list[tuple[str, ...]] = [headings]
+    columns = (
+        Column(_("alternative")),
+        Column(_("weights"), number=True),
+        Column(_("macs"), number=True),
+        Column(_("receptive field"), number=True, drop=1),
+        Column(_("non-linearities"), number=True, drop=2),
+        Column(_("layers"), drop=3, wraps=True),
+    )
     first = found.ways[0]
-    for way in found.ways:
-        table.append(
-            (
-                translated(way.name),
-                f"{units.exact(way.params)} ({_share(way.params, first.params)})",
-                f"{units.exact(way.macs)} ({_share(way.macs, first.macs)})",
-                times(way.receptive_field),
-                str(way.nonlinearities),
-                " | ".join(way.layers),
-            )
+    rows = (
+        (
+            way.name,
+            f"{units.exact(way.params)} ({_share(way.params, first.params)})",
+            f"{units.exact(way.macs)} ({_share(way.macs, first.macs)})",
+            times(way.receptive_field),
+            way.nonlinearities,
+            joined(way.layers, " | "),
         )
-    _print_columns(table)
+        for way in found.ways
+    )
+    print_table(columns, rows)
     click.echo("\n" + _("weights"))
-    _print_columns([(f"  {translated(way.name)}", f"{way.working} = {units.exact(way.params)}") for way in found.ways])
+    weights = ((way.name, f"{way.working} = {units.exact(way.params)}") for way in found.ways)
+    click.echo(tables.labelled(weights, indent=2))
     if found.ratios:
         click.echo("")
     for ratio in found.ratios:
@@ -207,32 +220,33 @@ def _print_comparison(name: str, input_: str | None, as_json: bool) -> None:
         )
 
 
-def _print_columns(table: list[tuple[str, ...]]) -> None:
-    widths = [max(units.width(line[column]) for line in table) for column in range(len(table[0]))]
-    for line in table:
-        click.echo("  ".join(units.ljust(cell, width) for cell, width in zip(line, widths, strict=True)).rstrip())
-
-
 def _print_two_devices(name: str, input_: str | None, as_json: bool) -> None:
     from convatlas.arithmetic.two_devices import FLOAT_BYTES, NOTES, two_devices
-    from convatlas.cli.show import parse_input, summary_of
+    from convatlas.cli._network_input import parse_input, summary_of
 
     found = two_devices(summary_of(name, None if input_ is None else parse_input(input_)))
     if as_json:
         print_json({"comparison": "two-devices", **found.to_dict()})
         return
     click.echo(_("{network} on two devices, half of every layer on each; one image", network=name))
-    table: list[tuple[str, ...]] = [
-        (_("layer"), _("params of each"), _("activations of each"), _("each sends"), _("bytes"), _("what crosses"))
-    ]
+    columns = (
+        Column(_("layer")),
+        Column(_("params of each"), number=True),
+        Column(_("activations of each"), number=True),
+        Column(_("each sends"), number=True),
+        Column(_("bytes"), number=True, drop=2),
+        Column(_("what crosses"), drop=1),
+    )
+    rows: list[tuple[str, ...]] = []
     for layer in found.layers:
         sent = (units.exact(layer.sent), units.bytes_(FLOAT_BYTES * layer.sent)) if layer.sent else ("-", "-")
         source = _("half of {row}", row=layer.source) if layer.source else ""
-        table.append((layer.name, units.exact(layer.params), units.exact(layer.activations), *sent, source))
+        rows.append((layer.name, units.exact(layer.params), units.exact(layer.activations), *sent, source))
     sent = (units.exact(found.sent), units.bytes_(FLOAT_BYTES * found.sent))
-    table.append((_("all"), units.exact(found.params), units.exact(found.activations), *sent, ""))
-    _print_columns(table)
-    for word, text in (
+    rows.append((_("all"), units.exact(found.params), units.exact(found.activations), *sent, ""))
+    print_table(columns, rows)
+    click.echo()
+    facts = [
         (
             _("weights of each"),
             _("{bytes} in training: weights, gradients, momentum in fp32", bytes=units.bytes_(found.param_bytes)),
@@ -254,13 +268,13 @@ def _print_two_devices(name: str, input_: str | None, as_json: bool) -> None:
                 step=units.bytes_(found.step_bytes),
             ),
         ),
-    ):
-        click.echo(f"{units.ljust(word, 20)}  {text}")
+    ]
+    click.echo(tables.labelled(facts))
     for note in NOTES:
         click.echo(_("note: {text}", text=translated(note)))
     if name.partition("@")[0] == "alexnet":
         click.echo(_("printed: a GTX 580 has 3 GB, which limits the network (Krizhevsky et al. 2012, section 3.2)"))
 
 
-def _share(part: int, whole: int) -> Any:
+def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.3g} %"

@@ -6,17 +6,21 @@ from typing import Any
 
 import click
 
-from convatlas import units
+from convatlas import tables, units
 from convatlas.cli import _by_value
 from convatlas.cli._by_value import check_by_value, print_by_value, read_values, values_options
 from convatlas.cli._common import debug_option, json_option, print_json
+from convatlas.cli._help import help_where_no_command
 from convatlas.cli._lang import lang_option
 from convatlas.errors import UsageError
 
 
-@click.group("layer", short_help="The arithmetic of one layer, by hand.")
+@click.group(
+    "layer", invoke_without_command=True, no_args_is_help=True, short_help="The arithmetic of one layer, by hand."
+)
 @lang_option
-def command() -> None:
+@click.pass_context
+def command(ctx: click.Context) -> None:
     """The arithmetic of one layer, by hand: the lecture's exercises.
 
     With --input: sizes, parameters and multiply-adds of a layer. With --values: its result for the given numbers, with
@@ -28,6 +32,7 @@ def command() -> None:
     convatlas layer fc --input 256x6x6 --out 4096
     convatlas layer conv --values "1 2 0 / 0 1 3 / 2 0 1" --weights "1 0 / 0 -1" --backward
     """
+    help_where_no_command(ctx)
 
 
 command.add_command(_by_value.lrn)
@@ -254,8 +259,8 @@ def _fits(shape: tuple[int, ...], kernel: Any, stride: Any, padding: Any, dilati
 
 
 def _print(worked: Any, fits: list[dict[str, Any]], dense: Any, as_json: bool) -> None:
-    from convatlas.arithmetic.summary import times
-    from convatlas.i18n import _, translated
+    from convatlas.arithmetic.records import times
+    from convatlas.i18n import _
 
     if as_json:
         document = worked.to_dict()
@@ -265,9 +270,7 @@ def _print(worked: Any, fits: list[dict[str, Any]], dense: Any, as_json: bool) -
         print_json(document)
         return
     click.echo(f"{worked.kind}: {times(worked.input)} -> {times(worked.output)}")
-    width = max(units.width(translated(step.quantity)) for step in worked.steps)
-    for step in worked.steps:
-        click.echo(f"  {units.ljust(translated(step.quantity), width)}  {step}")
+    click.echo(tables.labelled(((step.quantity, step.said) for step in worked.steps), indent=2))
     for side in fits:
         click.echo("")
         click.echo(

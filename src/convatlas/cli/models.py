@@ -8,18 +8,21 @@ from convatlas import units
 from convatlas.cli._common import debug_option, json_option, print_json, print_table
 from convatlas.cli._lang import lang_option
 from convatlas.errors import UnknownNameError
-from convatlas.i18n import _
+from convatlas.figures import ERRORS, VERDICTS, FigureComparison, coverage, tally
+from convatlas.i18n import _, translated
 from convatlas.message import Message
 from convatlas.models import Entry, Figure, entry, list_models
-from convatlas.models.ledger import WORDS, Line, derived_text, lines, tally
+from convatlas.models.figures import compare_figures
+from convatlas.tables import Column
 
-ERRORS = ("top1_error", "top5_error", "error")
+# the verdicts of the JSON document that are not called as in `figures.VERDICTS`; its readers know them by these names
+JSON_VERDICTS = {"agrees": "agree", "differs": "unmet", "not_compared": "measured"}
 
 
 @click.command("models")
 @click.argument("pattern", default="*")
 @click.option("--no-variants", is_flag=True, help="Only the papers' own networks, not those others deploy.")
-@click.option("--ledger", "as_ledger", is_flag=True, help="Every printed figure beside the derived one.")
+@click.option("--ledger", "as_ledger", is_flag=True, help="Every printed figure beside the derived or measured one.")
 @json_option
 @lang_option
 @debug_option
@@ -33,70 +36,73 @@ def command(pattern: str, no_variants: bool, as_ledger: bool, as_json: bool) -> 
         raise UnknownNameError("network", pattern, list_models(), Message("PATTERN may hold the wildcards * and ?."))
     entries = [entry(name) for name in names]
     if as_ledger:
-        print_ledger([line for subject in entries for line in lines(subject)], as_json)
+        print_ledger([each for subject in entries for each in compare_figures(subject)], as_json)
         return
     if as_json:
         print_json({"models": [as_record(line) for line in entries]})
         return
     columns = (
-        (_("network"), "left"),
-        (_("paper"), "left"),
-        (_("year"), "right"),
-        (_("input"), "left"),
-        (_("params"), "right"),
-        ("MACs", "right"),
-        (_("printed error %, top-1 / top-5"), "left"),
+        Column(_("network")),
+        Column(_("paper"), drop=2),
+        Column(_("year"), number=True, drop=1),
+        Column(_("input"), drop=4),
+        Column(_("params"), number=True),
+        Column("MACs", number=True),
+        Column(_("printed error %, top-1 / top-5"), drop=3, wraps=True),
     )
     print_table(columns, (row(line) for line in entries))
 
 
-def print_ledger(found: list[Line], as_json: bool) -> None:
-    counts = tally(found)
+def print_ledger(comparisons: list[FigureComparison], as_json: bool) -> None:
     if as_json:
-        print_json({"figures": [ledger_record(line) for line in found], "counts": counts})
+        counts = {JSON_VERDICTS.get(verdict, verdict): count for verdict, count in tally(comparisons).items()}
+        print_json({"figures": [ledger_record(each) for each in comparisons], "counts": counts})
         return
-    left = (
-        _("network"),
-        _("quantity"),
-        _("printed"),
-        _("derived"),
-        _("verdict"),
-        _("protocol"),
-        _("source"),
+    columns = (
+        Column(_("network")),
+        Column(_("quantity")),
+        Column(_("printed")),
+        Column(_("derived"), number=True),
+        Column(_("measured"), number=True, drop=1),
+        Column(_("verdict"), drop=2),
+        Column(_("protocol"), drop=4, wraps=True),
+        Column(_("source"), drop=3, wraps=True),
     )
-    columns = [(heading, "left") for heading in left]
     print_table(
         columns,
         (
             (
-                line.network,
-                line.figure.quantity.replace("_", " "),
-                line.figure.text,
-                derived_text(line),
-                line.verdict,
-                line.figure.explanation or line.figure.protocol,
-                line.source,
+                each.network,
+                each.quantity.replace("_", " "),
+                each.printed.text,
+                each.derived_text,
+                each.measured_text,
+                translated(VERDICTS[each.verdict]),
+                each.explanation or each.printed.protocol,
+                each.source,
             )
-            for line in found
+            for each in comparisons
         ),
     )
-    verdicts = "; ".join(_("{count} {verdict}", count=count, verdict=WORDS[word]) for word, count in counts.items())
-    click.echo(_("{n} printed figures: {verdicts}", n=len(found), verdicts=verdicts))
+    click.echo()
+    click.echo(translated(coverage(comparisons)))
 
 
-def ledger_record(line: Line) -> dict[str, object]:
-    figure = line.figure
+def ledger_record(comparison: FigureComparison) -> dict[str, object]:
+    figure = comparison.printed
     return {
-        "network": line.network,
+        "network": comparison.network,
         "quantity": figure.quantity,
         "printed": figure.printed,
         "unit": figure.unit,
         "unit_name": figure.unit_name,
-        "derived": line.derived,
-        "verdict": line.verdict,
-        "explanation": figure.explanation,
+        "derived": comparison.derived,
+        "measured": None if comparison.measured is None else comparison.measured.value,
+        "verdict": JSON_VERDICTS.get(comparison.verdict, comparison.verdict),
+        "explanation": comparison.explanation,
         "protocol": figure.protocol,
-        "source": line.source,
+        "measured_protocol": "" if comparison.measured is None else comparison.measured.protocol,
+        "source": comparison.source,
     }
 
 

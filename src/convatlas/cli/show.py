@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from convatlas import units
 from convatlas.cli._common import debug_option, json_option, print_json
+from convatlas.cli._figures import departure_lines, departure_record, figure_lines, figure_record
 from convatlas.cli._lang import lang_option
-from convatlas.errors import LimitError, UsageError
+from convatlas.cli._memory import print_largest_batch, print_step_memory
+from convatlas.cli._network_input import parse_input, summary_of
+from convatlas.errors import UsageError
 from convatlas.i18n import _, translated
 from convatlas.message import of_system
 
 if TYPE_CHECKING:
-    from convatlas.arithmetic.summary import Summary
+    from convatlas.arithmetic import Summary
+    from convatlas.figures import FigureComparison
     from convatlas.models import Card
 
 
@@ -25,7 +30,8 @@ if TYPE_CHECKING:
 @click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the table for Markdown.")
 @click.option("--latex", "as_latex", is_flag=True, help="Print the table for LaTeX.")
-@click.option("--svg", type=click.Path(dir_okay=False), help="Draw the block diagram into this file, or the --bars.")
+@click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              help="Draw the block diagram into this file, or the --bars.")  # fmt: skip
 @click.option("--bars", metavar="QUANTITY", help="params, macs, connections, activation_bytes or receptive_field.")
 @click.option("--depth", type=click.IntRange(1), default=1, show_default=True, help="Levels of modules --svg opens.")
 @click.option("--conventions", is_flag=True, help="What other tools would print, and why.")
@@ -33,70 +39,107 @@ if TYPE_CHECKING:
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Images per step, for --fits.")
 @click.option("--optimizer", default="sgd", show_default=True, help="For --fits and --limit.")
 @click.option("--precision", default="fp32", show_default=True, help="fp32 or bf16, for --fits and --limit.")
-@click.option("--limit", metavar="8GiB", help="Say the largest training batch that fits in this much memory.")
+@click.option("--limit", metavar="8GiB", help="Print the largest training batch that fits in this much memory.")
 @json_option
 @lang_option
 @debug_option
-def command(name: str, input_: str | None, as_json: bool, **wanted: Any) -> None:
+def command(
+    name: str,
+    input_: str | None,
+    as_csv: bool,
+    as_markdown: bool,
+    as_latex: bool,
+    svg: Path | None,
+    bars: str | None,
+    depth: int,
+    conventions: bool,
+    fits: bool,
+    batch: int,
+    optimizer: str,
+    precision: str,
+    limit: str | None,
+    as_json: bool,
+) -> None:
     """The layer table of NAME: shapes, parameters, MACs, connections, memory, receptive field.
 
     Everything is for one image. A kind marked * states its own arithmetic, because the operators it runs do more than
-    the layer means.
+    the layer means. In a narrow terminal the columns of least use are left out, and named below the table.
     """
     from convatlas.models import card, entry
+    from convatlas.models.figures import compare_figures
 
+    usual = entry(name).input
     shape = None if input_ is None else parse_input(input_)
-    if wanted["fits"] or wanted["limit"]:
-        show_memory(name, shape or entry(name).input, as_json, wanted)
+    if bars and svg is None:
+        raise UsageError("--bars draws a picture: say where with --svg FILE.")
+    if limit is not None:
+        print_largest_batch(name, shape or usual, limit, optimizer, precision, as_json)
+        return
+    if fits:
+        print_step_memory(name, shape or usual, batch, optimizer, precision, as_json)
         return
     summary = summary_of(name, shape)
-    figures = compare_figures(card(name), summary) if shape in (None, entry(name).input) else []
-    if wanted["bars"] and not wanted["svg"]:
-        raise UsageError("--bars draws a picture: say where with --svg FILE.")
-    if wanted["conventions"]:
-        show_conventions(summary, figures, as_json)
-    elif wanted["svg"]:
-        from convatlas.arithmetic.pictures import bars, block_diagram
-
-        picture = bars(summary, wanted["bars"]) if wanted["bars"] else block_diagram(summary, wanted["depth"])
-        try:
-            with open(wanted["svg"], "w", encoding="utf-8") as file:
-                file.write(picture)
-        except OSError as error:
-            raise UsageError(
-                "cannot write {svg}: {reason}. Choose another file.", svg=wanted["svg"], reason=of_system(error)
-            ) from None
-        click.echo(_("wrote {file}", file=wanted["svg"]), err=True)
-    elif wanted["as_csv"]:
+    figures = compare_figures(name) if shape in (None, usual) else ()
+    if conventions:
+        print_conventions(summary, figures, as_json)
+    elif svg is not None:
+        write_drawing(summary, svg, bars, depth)
+    elif as_csv:
         click.echo(summary.to_csv(), nl=False)
-    elif wanted["as_markdown"] or wanted["as_latex"]:
-        from convatlas.arithmetic.pictures import latex_table, markdown_table
-
-        click.echo(markdown_table(summary) if wanted["as_markdown"] else latex_table(summary), nl=False)
+    elif as_markdown:
+        click.echo(summary.to_markdown(), nl=False)
+    elif as_latex:
+        click.echo(summary.to_latex(), nl=False)
     elif as_json:
-        document = summary.to_dict()
-        document["model"], document["variant"] = name.partition("@")[::2]
-        document["figures"] = figures
-        document["departures"] = [departure_of(d) for d in card(name).departures]
-        print_json(document)
+        print_document(name, summary, figures, card(name))
     else:
         click.echo(summary)
         for line in figure_lines(figures) + departure_lines(card(name)):
             click.echo(line)
 
 
-def show_conventions(summary: Summary, figures: list[dict[str, Any]], as_json: bool) -> None:
+def print_document(name: str, summary: Summary, figures: Sequence[FigureComparison], card: Card) -> None:
+    """The summary as JSON, with the paper's figures and what differs from the paper."""
+    document = summary.to_dict()
+    document["model"], document["variant"] = name.partition("@")[::2]
+    document["figures"] = [figure_record(figure) for figure in figures]
+    document["departures"] = [departure_record(departure) for departure in card.departures]
+    print_json(document)
+
+
+def write_drawing(summary: Summary, file: Path, quantity: str | None, depth: int) -> None:
+    """The block diagram as SVG, or a bar per layer for a quantity.
+
+    Raises:
+        UnknownNameError: a quantity that is not drawn.
+        UsageError: the file cannot be written.
+    """
+    from convatlas.visualization.diagram import bars, block_diagram
+
+    picture = bars(summary, quantity) if quantity else block_diagram(summary, depth)
+    try:
+        file.write_text(picture, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            "cannot write {svg}: {reason}. Choose another file.", svg=file, reason=of_system(error)
+        ) from None
+    click.echo(_("wrote {file}", file=file), err=True)
+
+
+def print_conventions(summary: Summary, figures: Sequence[FigureComparison], as_json: bool) -> None:
     from convatlas.arithmetic.conventions import conventions
 
     found = conventions(summary)
     if as_json:
-        document = {"model": summary.model, "macs": summary.totals.macs, "figures": figures}
+        document: dict[str, Any] = {"model": summary.model, "macs": summary.totals.macs}
+        document["figures"] = [figure_record(figure) for figure in figures]
         print_json({**document, "conventions": [convention.to_dict() for convention in found]})
         return
-    click.echo(f"{summary.model}: convatlas macs {units.exact(summary.totals.macs)}")
+    macs = units.exact(summary.totals.macs)
+    click.echo(_("{model}: {macs} MACs as convatlas counts them", model=summary.model, macs=macs))
     for figure in figures:
-        if figure["quantity"] == "macs":
-            printed = _("the paper prints {printed} ({source})", printed=figure["printed"], source=figure["source"])
+        if figure.quantity == "macs":
+            printed = _("the paper prints {printed} ({source})", printed=figure.printed.text, source=figure.source)
             click.echo(f"  {printed}")
     for convention in found:
         click.echo(f"\n{convention.tool}: {units.exact(convention.total)} {convention.unit}")
@@ -104,170 +147,3 @@ def show_conventions(summary: Summary, figures: list[dict[str, Any]], as_json: b
             click.echo(f"  {line.difference:+17,}  {translated(line.reason)}")
         if not convention.lines:
             click.echo("  " + _("the same"))
-
-
-def part_names() -> dict[str, str]:
-    """The parts of a training step's memory: the key in JSON and its name in the language in use."""
-    return {
-        "params": _("params"),
-        "gradients": _("gradients"),
-        "optimizer": _("optimizer state"),
-        "buffers": _("buffers"),
-        "input": _("input"),
-        "saved": _("saved for backward"),
-        "train_peak": _("peak, training"),
-        "infer_peak": _("peak, inference"),
-    }
-
-
-def show_memory(name: str, shape: tuple[int, int, int], as_json: bool, wanted: dict[str, Any]) -> None:
-    """Predicted memory beside measured, or the largest batch under a limit."""
-    from convatlas.arithmetic import memory
-    from convatlas.models import create_model
-
-    optimizer, precision = wanted["optimizer"], wanted["precision"]
-    if wanted["limit"]:
-        limit = parse_bytes(wanted["limit"])
-        net = create_model(name, in_channels=shape[0], image_size=shape[1])
-        batch, peak = memory.largest_batch(net, shape, limit, optimizer, precision)
-        if as_json:
-            print_json({"model": name, "limit_bytes": limit, "batch": batch, "train_peak": peak})
-        elif batch:
-            click.echo(
-                _(
-                    "{name} trains with at most {batch} images in {limit}: {peak} at the peak",
-                    name=name,
-                    batch=batch,
-                    limit=wanted["limit"],
-                    peak=units.bytes_(peak),
-                )
-            )
-        else:
-            peak_of_one = units.bytes_(peak)
-            click.echo(
-                _("{name} does not fit: one image already takes {peak} at the peak", name=name, peak=peak_of_one)
-            )
-        if not batch:
-            raise LimitError(
-                "{name} cannot train in {limit}; one image takes {peak}.",
-                name=name,
-                limit=wanted["limit"],
-                peak=units.bytes_(peak),
-            )
-        return
-    net = create_model(name, in_channels=shape[0], image_size=shape[1])
-    predicted = memory.predict(net, shape, wanted["batch"], optimizer, precision).to_dict()
-    measured = memory.measure(net, shape, wanted["batch"], optimizer, precision).to_dict()
-    if as_json:
-        print_json({"model": name, "optimizer": optimizer, "predicted": predicted, "measured": measured})
-        return
-    said = part_names()
-    click.echo(f"{name}, {_('batch')} {wanted['batch']}, {optimizer}, {precision}")
-    columns = max(map(units.width, said.values()))
-    for word, *values in (
-        ("", _("predicted"), _("measured")),
-        *((said[part], units.bytes_(predicted[part]), units.bytes_(measured[part])) for part in said),
-    ):
-        click.echo("  ".join((units.ljust(word, columns), *(units.rjust(value, 12) for value in values))))
-
-
-def parse_bytes(text: str) -> int:
-    """``8GiB``, ``500MB``, ``1e9`` -> bytes; GiB are powers of 1024, GB of 1000."""
-    found = re.fullmatch(r"([0-9.e+]+)\s*([kmgt]?)(i?)b?", text.strip().lower())
-    try:
-        count = float(found[1]) if found else -1.0
-    except ValueError:
-        count = -1.0
-    if found is None or count <= 0:
-        raise UsageError("a size is a number and a unit, such as 8GiB or 500MB; got {text!r}.", text=text)
-    return int(count * (1024 if found[3] else 1000) ** " kmgt".index(found[2] or " "))
-
-
-def parse_input(text: str) -> tuple[int, int, int]:
-    """``3x224x224`` -> ``(3, 224, 224)``; ``1x28`` means a square."""
-    parts = text.lower().replace("×", "x").split("x")
-    if not all(part.strip().isdigit() and int(part) > 0 for part in parts) or len(parts) not in (2, 3):
-        raise UsageError("--input is CxHxW, such as 3x224x224; got {text!r}.", text=text)
-    channels, height = int(parts[0]), int(parts[1])
-    return channels, height, int(parts[-1])
-
-
-def summary_of(name: str, shape: tuple[int, int, int] | None) -> Summary:
-    """The summary of an atlas network; at the paper's input from the kept tables, else counted now, without weights."""
-    from convatlas.models import entry
-    from convatlas.models.layer_tables import table
-
-    if shape is None or shape == entry(name).input:
-        kept = table(name)
-        if kept is not None:
-            return kept
-    import torch
-
-    from convatlas.arithmetic import ForwardError, summarize
-    from convatlas.models import create_model
-
-    shape = shape or entry(name).input
-    with torch.device("meta"):
-        net = create_model(name, in_channels=shape[0], image_size=shape[1])
-    try:
-        return summarize(net, shape, model=name)
-    except ForwardError as error:
-        if error.summary.rows:
-            click.echo(f"{error.summary}\n", err=True)  # what ran, up to the layer that did not
-        raise
-
-
-def compare_figures(card: Card, summary: Summary) -> list[dict[str, Any]]:
-    """The paper's figures beside the derived ones; what only a run can tell has no derived figure."""
-    counted = {
-        "params": summary.totals.params,
-        "macs": summary.totals.macs,
-        "connections": summary.totals.connections,
-        "neurons": summary.neurons,
-    }
-    return [
-        {
-            "quantity": figure.quantity,
-            "printed": figure.text,
-            "derived": counted.get(figure.quantity),
-            "measured": None,
-            "agrees": figure.agrees(counted[figure.quantity]) if figure.quantity in counted else None,
-            "source": ", ".join(part for part in (figure.source or card.paper.citation, figure.where) if part),
-            "protocol": figure.protocol,
-            "verified": figure.verified,
-            "explanation": figure.explanation,
-        }
-        for figure in card.figures
-    ]
-
-
-def departure_of(departure: Any) -> dict[str, str]:
-    return {key: getattr(departure, key) for key in ("topic", "paper", "here", "why")}
-
-
-def departure_lines(card: Card) -> list[str]:
-    """Where the network here differs from the paper, and why."""
-    if not card.departures:
-        return []
-    return [
-        "",
-        _("departures from {citation}", citation=card.paper.citation),
-        *("  " + _("{topic}: {paper} there, {here} here; {why}", **departure_of(each)) for each in card.departures),
-    ]
-
-
-def figure_lines(figures: list[dict[str, Any]]) -> list[str]:
-    """``printed  60 million   derived 60,965,224   agrees   Krizhevsky et al., NIPS 2012, section 5``."""
-    compared = [figure for figure in figures if figure["derived"] is not None]
-    lines = [""] if compared else []
-    for figure in compared:
-        verdict = _("agrees") if figure["agrees"] else _("DISAGREES")
-        lines.append(
-            f"{figure['quantity']:<12}  {_('printed')} {figure['printed']:<16}  "
-            f"{_('derived')} {units.exact(figure['derived']):>15}  {units.ljust(verdict, 9)}  {figure['source']}"
-        )
-        if figure["explanation"]:
-            lines.append(f"{'':<12}  {figure['explanation']}")
-        if not figure["verified"]:
-            lines.append(f"{'':<12}  {_('recalled: the text of the source was not found')}")
-    return lines

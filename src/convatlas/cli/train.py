@@ -22,6 +22,7 @@ from convatlas.cli._grouped import GroupedCommand
 from convatlas.cli._lang import lang_option
 from convatlas.errors import UsageError
 from convatlas.i18n import _, translated
+from convatlas.tables import Column
 
 if TYPE_CHECKING:
     from convatlas.runs.configuration import Configuration
@@ -65,23 +66,38 @@ def setting_option(setting: Setting, name: str, hidden: bool = False) -> Callabl
 @click.argument("model", required=False)
 @data_option()
 @click.option("--recipe", default="modern", show_default=True,
-              help="modern, modern_long, paper, or a recipe's own name.")  # fmt: skip
-@click.option("--list-recipes", is_flag=True, help="List the recipes there are, or those of MODEL, and stop.")
-@click.option("--config", type=click.Path(path_type=Path), help="A TOML file of settings.")
-@click.option("--seed", default=0, show_default=True, help="Of the split, the weights, the order and the augmentation.")
-@click.option("--out", default="runs", show_default=True, type=click.Path(path_type=Path), help="Parent of the run.")
-@click.option("--split", type=click.Path(path_type=Path), help="A split file to reuse.")
-@click.option("--on-bad", default="fail", type=click.Choice(["fail", "skip"]), show_default=True,
-              help="What a file that cannot be read does.")  # fmt: skip
-@click.option("--max-bad", default=0.05, show_default=True, help="The largest share of images that skip may leave out.")
-@click.option("--time", "minutes", type=float, help="Train for about so many minutes; sets the epochs.")
-@click.option("--resume", "resume_from", type=click.Path(path_type=Path), help="Continue the run in this directory.")
-@click.option("--print-config", is_flag=True, help="Print every setting and where it came from, and stop.")
-@click.option("--dry-run", is_flag=True, help="Check everything, train nothing, write nothing.")
-@click.option("--find-lr", is_flag=True,
-              help="Sweep the learning rate over 100 updates of a copy, suggest one, write numbers and picture below "
-                   "--out, and stop.")  # fmt: skip
-@click.option("--download", is_flag=True, help="Published weights named by --start-from may be fetched.")
+              help="Recipe: modern, modern_long, finetune, paper, or the name of one.")  # fmt: skip
+@click.option("--list-recipes", is_flag=True, help="List all recipes, or those of MODEL, and exit.")
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file of settings.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    help="Random seed of the split, the initial weights, the order of the images and the augmentation.",
+)
+@click.option("--out", default="runs", show_default=True, type=click.Path(path_type=Path),
+              help="Directory in which the run directory is created.")  # fmt: skip
+@click.option("--split", type=click.Path(path_type=Path), help="Split file to use instead of a new split.")
+@click.option(
+    "--on-bad",
+    default="fail",
+    type=click.Choice(["fail", "skip"]),
+    show_default=True,
+    help="What to do about files that cannot be read: fail stops, skip leaves them out and lists them.",
+)
+@click.option("--max-bad", default=0.05, show_default=True,
+              help="Largest share of the images that --on-bad skip may leave out.")  # fmt: skip
+@click.option("--time", "minutes", type=float, help="Training time in minutes; sets the number of epochs.")
+@click.option("--resume", "resume_from", type=click.Path(path_type=Path), help="Run directory to continue.")
+@click.option("--print-config", is_flag=True, help="Print all settings as TOML, with where each comes from, and exit.")
+@click.option("--dry-run", is_flag=True, help="Check everything and exit; nothing is trained or written.")
+@click.option(
+    "--find-lr",
+    is_flag=True,
+    help="Run a learning-rate range test of 100 updates on a copy of the network: suggest a learning rate, write "
+    "the numbers and a plot to a directory in --out, and exit.",
+)
+@click.option("--download", is_flag=True, help="Allow the download of the published weights named by --start-from.")
 @settings_options()
 @json_option
 @lang_option
@@ -194,10 +210,16 @@ def _print_recipes(model: str | None, as_json: bool) -> None:
         print_json({"recipes": [line._asdict() for line in found]})
         return
     whose = _("is paper for") if model is None else _("own name")
-    columns = [(word, "left") for word in (_("recipe"), whose, _("length, images an update"), _("update"))]
+    columns = (
+        Column(_("recipe")),
+        Column(whose),
+        Column(_("length, images an update"), drop=1, wraps=True),
+        Column(_("update"), drop=2, wraps=True),
+    )
     title = "" if model is None else _("recipes of {model}", model=model)
     print_table(columns, found, title)
     if model is not None:
+        click.echo()
         click.echo(_("Any other is taken by its own name:  convatlas train --list-recipes"))
 
 

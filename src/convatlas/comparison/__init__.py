@@ -1,4 +1,4 @@
-"""Comparison: train several networks alike, measure them here, say which to take and how sure that is."""
+"""Comparison: train several networks in the same way, measure them, and recommend one with its uncertainty."""
 
 from convatlas.comparison.budget import Budget
 from convatlas.comparison.compare import ComparisonListener, compare, default_networks

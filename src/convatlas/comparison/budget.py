@@ -1,8 +1,8 @@
-"""``latency<=20ms,size<=20MB``: what a network may cost, as the user writes it.
+"""The budget of a comparison: upper limits for what a network may cost, such as ``latency<=20ms,size<=20MB``.
 
-    Budget.parse("latency<=20ms, params<=1M").broken_by(row)  ->  [] or what is exceeded, in words
+    Budget.parse("latency<=20ms, params<=1M").broken_by(row.costs())  ->  the exceeded limits in words, or []
 
-A limit is a promise, so ``latency`` is held against the 95th percentile; ``latency_p50`` asks for the median.
+``latency`` limits the 95th percentile; ``latency_p50`` limits the median.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ _COUNTS = {"": 1.0, "K": 1e3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 @dataclass(frozen=True)
 class Quantity:
-    """Something that can be limited: its name, its units, and how its values are written."""
+    """A quantity that a budget can limit: its name, its units, and a function that writes its values."""
 
     name: str
-    what: str
+    description: str
     units: Mapping[str, float]
     example: str
     write: Callable[[float], str]
 
 
-def _time_as_asked(value: float) -> str:
-    """``20 ms``."""
+def _duration(value: float) -> str:
+    """Seconds as text, for example ``20 ms``."""
     for size, unit in ((1.0, "s"), (1e-3, "ms")):
         if value >= size:
             return f"{value / size:.4g} {unit}"
     return f"{value * 1e6:.4g} µs"
 
 
-def _bytes_as_asked(value: float) -> str:
-    """Sizes in powers of ten, as most budgets are written: ``1.08 MB``."""
+def _file_size(value: float) -> str:
+    """Bytes as text in powers of ten, as most budgets are written, for example ``1.08 MB``."""
     for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if value >= size:
             return f"{value / size:.4g} {unit}"
@@ -56,10 +56,10 @@ def _count(value: float) -> str:
 QUANTITIES = {
     quantity.name: quantity
     for quantity in (
-        Quantity("latency", "95th percentile at batch 1", _SECONDS, "latency<=20ms", _time_as_asked),
-        Quantity("latency_p50", "median at batch 1", _SECONDS, "latency_p50<=20ms", _time_as_asked),
-        Quantity("size", "the weights' file", _BYTES, "size<=20MB", _bytes_as_asked),
-        Quantity("memory", "peak of inference at batch 1", _BYTES, "memory<=200MB", _bytes_as_asked),
+        Quantity("latency", "95th percentile of the latency at batch size 1", _SECONDS, "latency<=20ms", _duration),
+        Quantity("latency_p50", "median latency at batch size 1", _SECONDS, "latency_p50<=20ms", _duration),
+        Quantity("size", "size of the weights file", _BYTES, "size<=20MB", _file_size),
+        Quantity("memory", "peak memory of inference at batch size 1", _BYTES, "memory<=200MB", _file_size),
         Quantity("params", "trainable parameters", _COUNTS, "params<=1M", _count),
         Quantity("macs", "multiply-adds of one image", _COUNTS, "macs<=300M", _count),
     )
@@ -72,7 +72,7 @@ _LIMIT = re.compile(
 
 @dataclass(frozen=True)
 class Limit:
-    """One limit: ``at_most`` in seconds, bytes or counts."""
+    """One upper limit: ``at_most`` in seconds, bytes or counts."""
 
     quantity: Quantity
     at_most: float
@@ -83,17 +83,17 @@ class Limit:
 
 @dataclass(frozen=True)
 class Budget:
-    """All limits at once; an empty budget is met by everything."""
+    """All limits. Every network meets an empty budget."""
 
     limits: tuple[Limit, ...] = ()
 
     @classmethod
     def parse(cls, text: str | Budget | None) -> Budget:
-        """From ``latency<=20ms,size<=20MB``.
+        """Read a budget such as ``latency<=20ms,size<=20MB``.
 
         Raises:
-            UnknownNameError: a quantity that cannot be limited.
-            UsageError: anything else that does not read as a limit; the message shows one that does.
+            UnknownNameError: an unknown quantity.
+            UsageError: the text is not a list of upper limits; the message shows a correct one.
         """
         if isinstance(text, Budget):
             return text
@@ -101,14 +101,14 @@ class Budget:
         for limit in limits:
             if sum(other.quantity.name == limit.quantity.name for other in limits) > 1:
                 raise UsageError(
-                    "the budget limits {name} more than once. Give one limit for it.", name=limit.quantity.name
+                    "the budget has more than one limit for {name}. Keep one of them.", name=limit.quantity.name
                 )
         return cls(tuple(limits))
 
     def broken_by(self, costs: Mapping[str, float | None]) -> list[str]:
-        """Each limit that ``costs`` (quantity -> seconds, bytes or count) exceeds, in words; empty if all are met.
+        """The limits that ``costs`` (quantity -> seconds, bytes or count) exceeds, in words; empty if none.
 
-        A cost that could not be measured breaks its limit: nobody can promise it.
+        A cost that could not be measured counts as exceeded, because it is not known to meet the limit.
         """
         broken: list[str] = []
         for limit in self.limits:
@@ -130,7 +130,7 @@ def _parse_limit(text: str) -> Limit:
     match = _LIMIT.match(text)
     if match is None:
         raise UsageError(
-            "the budget {text!r} cannot be read. Write, for example, latency<=20ms,size<=20MB.",
+            "{text!r} is not a budget. Write upper limits such as latency<=20ms,size<=20MB.",
             text=text,
         )
     name, sign, number, unit = match["name"].lower(), match["sign"], match["number"], match["unit"]
@@ -139,7 +139,7 @@ def _parse_limit(text: str) -> Limit:
     quantity = QUANTITIES[name]
     if sign not in ("<=", "<", "≤"):
         raise UsageError(
-            "the budget {text!r} asks for at least; a budget is at most. Write {example}.",
+            "the budget {text!r} is not an upper limit. Use <=, for example {example}.",
             text=text,
             example=quantity.example,
         )
@@ -147,7 +147,7 @@ def _parse_limit(text: str) -> Limit:
         known = joined(unit or Message("no unit") for unit in quantity.units)
         wrong = Message("has the unit {unit!r}", unit=unit) if unit else Message("has no unit")
         raise UsageError(
-            "the budget {text!r} {wrong}; {name} is in {known}. Write, for example, {example}.",
+            "the budget {text!r} {wrong}. Units of {name}: {known}. Write, for example, {example}.",
             text=text,
             wrong=wrong,
             name=name,
@@ -158,11 +158,15 @@ def _parse_limit(text: str) -> Limit:
         value = float(number) * quantity.units[unit]
     except ValueError:
         raise UsageError(
-            "the budget {text!r}: {number!r} is not a number. Write {example}.",
+            "the budget {text!r}: {number!r} is not a number. Write, for example, {example}.",
             text=text,
             number=number,
             example=quantity.example,
         ) from None
     if value <= 0:
-        raise UsageError("the budget {text!r} leaves nothing; a limit above zero is expected.", text=text)
+        raise UsageError(
+            "the limit of the budget {text!r} is not above zero. Write, for example, {example}.",
+            text=text,
+            example=quantity.example,
+        )
     return Limit(quantity, value)

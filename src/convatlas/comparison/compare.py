@@ -82,7 +82,7 @@ class Trained:
 
 
 def compare(
-    names: Sequence[str] | None = None,
+    names: str | Sequence[str] | None = None,
     data: str | Path | Dataset = "digits",
     *,
     seeds: int = 1,
@@ -119,6 +119,10 @@ def compare(
         TrainingError: every single network failed; if some did, they are in ``failures``.
         Interrupted: Ctrl-C or SIGTERM during a training.
     """
+    if isinstance(names, str):
+        names = (names,)
+    if names is not None and not (isinstance(names, Sequence) and all(isinstance(name, str) for name in names)):
+        raise UsageError("names are those of networks, see list_models(); got {names!r}.", names=names)
     limits, stages = Budget.parse(budget), stages or ComparisonListener()
     if seeds < 1:
         raise UsageError("seeds {seeds}: at least 1 is needed.", seeds=seeds)
@@ -164,7 +168,7 @@ def compare(
         "split": (split, None),
         "on-bad": (on_bad, "fail"),
     }
-    evaluation.one_protocol([one.evaluation for runs in trained.values() for one in runs])
+    evaluation.common_protocol([one.evaluation for runs in trained.values() for one in runs])
     hits = {model: np.stack([one.evaluation.hits for one in runs]) for model, runs in trained.items()}
     comparison = Comparison(
         rows=tuple(rows),
@@ -248,8 +252,8 @@ def _candidate(model: str, recipe: Recipe, training_data: TrainingData, protocol
     entry, data = models.entry(model), training_data.dataset
     side = recipe.image_size or entry.input[1]
     network = models.create_model(model, num_classes=len(data.classes), in_channels=data.channels, image_size=side)
-    if evaluation.get_protocol(protocol).needs_more:
-        evaluation.try_out(protocol, network, (side, side), data.channels)
+    if evaluation.get_protocol(protocol).needs_larger_images:
+        evaluation.check_network(protocol, network, (side, side), data.channels)
     totals = arithmetic.summarize(network, (data.channels, side, side)).totals
     return Candidate(model, recipe, totals.params, totals.macs)
 

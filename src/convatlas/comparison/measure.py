@@ -1,12 +1,12 @@
-"""What a network costs on this machine: latency at batch 1, and the memory of an inference. Measured.
+"""Measure the latency and the memory of inference at batch size 1 on this machine.
 
-Latency. The networks take turns in short blocks, so that a neighbour who loads the machine for a while slows all of
-them and not the one that happened to be measured then. Each block begins with a call that is not counted: it brings
-back the caches that the other networks have taken. Before the first block every network is warmed up.
+Latency: the networks take turns in short blocks, so that another process on the machine slows all of them alike. Each
+block begins with a call that is not counted, because the other networks have replaced the contents of the caches. Every
+network is warmed up before the first block.
 
-Memory. A process of its own loads the run, and only it: the memory of a process that has trained others says nothing.
-What counts is the highest resident set during inference above the one before the network was loaded, so weights,
-activations and scratch memory are in it; Python, torch and its thread pool are not.
+Memory: a separate process loads only this run, because the memory of a process that has trained networks is not
+meaningful. The result is the highest resident set during inference minus the resident set before the network was
+loaded. It includes weights, activations and scratch memory, but not Python, torch and its thread pool.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ import torch
 from torch import Tensor, nn
 
 import convatlas
-from convatlas.evaluation import eval_mode
+from convatlas.message import Message
+from convatlas.modes import eval_mode
 
-WARM_UP = 3  # calls of each network before anything is timed
-BLOCK = 10  # timed calls in a row, after one that is not counted
+WARM_UP = 3  # calls of each network before the first measurement
+BLOCK = 10  # measured calls in a row, after one that is not counted
 BLOCKS_AT_LEAST, BLOCKS_AT_MOST = 3, 20
 MEMORY_TIMEOUT_S = 300
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Wall time of single calls, one image each, in seconds, in the order they were made."""
+    """Wall times of single calls with one image each, in seconds, in the order of the calls."""
 
     samples_s: tuple[float, ...]
     threads: int
@@ -55,7 +56,7 @@ class Latency:
         return len(self.samples_s)
 
     def to_dict(self) -> dict[str, float]:
-        """In milliseconds: the key of DESIGN section 2 is ``latency_ms``."""
+        """In milliseconds, as under the JSON key ``latency_ms``."""
         return {"p50": self.p50_s * 1e3, "p95": self.p95_s * 1e3}
 
 
@@ -65,14 +66,15 @@ def latencies(
     limit_s: float = 20.0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Latency]:
-    """Time every network on its own example, taking turns.
+    """Measure the latency of every network; the networks take turns.
 
     Args:
         networks: name -> (network, one image (1, C, H, W) on the network's device).
-        limit_s: no new round of blocks begins after that many seconds for all networks together; three rounds are
-            made in any case, so that a slow network has 30 calls behind its 95th percentile.
+        limit_s: no new round of blocks begins after that many seconds in total. At least three rounds are made, so that
+            the 95th percentile of a slow network has 30 calls.
+        clock: returns seconds.
 
-    Threads are torch's present number, and are kept with the result.
+    The number of threads is torch's current one; it is stored in the result.
     """
     samples: dict[str, list[float]] = {name: [] for name in networks}
     with torch.inference_mode():
@@ -95,7 +97,7 @@ def latencies(
 
 
 def _call(network: nn.Module, example: Tensor, clock: Callable[[], float]) -> float:
-    """One forward pass; its wall time in seconds, until the result is there."""
+    """Wall time of one forward pass in seconds, until the device has finished."""
     if example.device.type == "cuda":
         torch.cuda.synchronize(example.device)
     start = clock()
@@ -107,14 +109,14 @@ def _call(network: nn.Module, example: Tensor, clock: Callable[[], float]) -> fl
 
 @dataclass(frozen=True)
 class Memory:
-    """Peak memory of an inference at batch 1, None where it cannot be measured; ``how`` says how, or why not."""
+    """Peak memory of inference at batch size 1, or None; ``how`` says how it was measured, or why it was not."""
 
     peak_bytes: int | None
     how: str
 
 
 def peak_memory(run: Path, input_shape: tuple[int, int, int], threads: int) -> Memory:
-    """Load ``run`` in a process of its own, infer one image of ``input_shape`` (C, H, W), and report its peak."""
+    """Peak memory of a separate process that loads ``run`` and evaluates one image of ``input_shape`` (C, H, W)."""
     shape = "x".join(map(str, input_shape))
     command = [sys.executable, "-P", "-m", "convatlas.comparison.memory_probe", str(run), shape, str(threads)]
     package = str(Path(convatlas.__file__).parents[1])
@@ -127,5 +129,6 @@ def peak_memory(run: Path, input_shape: tuple[int, int, int], threads: int) -> M
         document: dict[str, Any] = json.loads(probe.stdout)
     except (OSError, subprocess.SubprocessError, json.JSONDecodeError) as error:
         lines = (getattr(error, "stderr", "") or "").strip().splitlines()
-        return Memory(None, f"the measuring process failed: {lines[-1] if lines else error}")
+        why = lines[-1] if lines else error
+        return Memory(None, Message("the measuring process failed: {why}", why=why))
     return Memory(document["peak_bytes"], document["how"])

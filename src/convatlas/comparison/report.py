@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from convatlas import models, units
+from convatlas import units
 from convatlas.comparison.result import Comparison, ComparisonRow
 from convatlas.comparison.statistics import Difference
 from convatlas.evaluation import Evaluation
+from convatlas.figures import ERRORS
 from convatlas.i18n import _, language, translated
+from convatlas.models.figures import compare_figures
 from convatlas.visualization import Curve, Point, SeriesStyle, html, look, new_axes, plots, styles, svg
 from convatlas.visualization.html import Column, Html
-from convatlas.visualization.run_report import confusion_figure, surest_mistakes_section
+from convatlas.visualization.run_report import confusion_figure, error_name, surest_mistakes_section
 
 MATRICES_UP_TO = 6  # networks: above, only the recommended one's confusion is drawn
 
@@ -212,23 +214,19 @@ def _points(share: float) -> str:
 
 def _printed(comparison: Comparison) -> list[Html]:
     """The papers' own accuracies, for the networks that have them; on other data, and said so."""
-    rows = []
-    for row in comparison.rows:
-        card = models.card(row.model)
-        for figure in card.figures:
-            if figure.quantity in ("error", "top1_error", "top5_error"):
-                where = ", ".join(filter(None, (figure.source or card.paper.citation, figure.where)))
-                quantity = {"error": _("error"), "top1_error": _("top-1 error"), "top5_error": _("top-5 error")}
-                doubt = "" if figure.verified else f" ({_('recalled, not checked against the text')})"
-                rows.append(
-                    (
-                        html.code(row.model),
-                        quantity[figure.quantity],
-                        f"{figure.printed} %",
-                        figure.protocol or _("not stated"),
-                        where + doubt,
-                    )
-                )
+    doubt = f" ({_('recalled, not checked against the text')})"
+    rows = [
+        (
+            html.code(row.model),
+            error_name(figure.quantity),
+            figure.printed.text,
+            figure.printed.protocol or _("not stated"),
+            figure.source + ("" if figure.printed.verified else doubt),
+        )
+        for row in comparison.rows
+        for figure in compare_figures(row.model)
+        if figure.quantity in ERRORS
+    ]
     if not rows:
         return []
     columns = [

@@ -1,4 +1,4 @@
-"""What a comparison has found: one row per network, each figure with its kind."""
+"""The result of a comparison: one row per network, the recommendation, and the conditions of the measurements."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from convatlas.comparison.statistics import Accuracy, Difference
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """One network. ``params`` and ``macs`` are derived from its layers, everything else is measured here.
+    """One network. ``params`` and ``macs`` are derived from its layers; everything else is measured.
 
     Args:
         model: full name, ``NAME`` or ``NAME@VARIANT``.
         seeds: one per run.
         runs: the run directories, in the order of the seeds.
-        accuracy: on the test part, over all runs.
-        val_top1: mean over the runs of the validation accuracy by which each chose its weights.
+        accuracy: on the test set, over all runs.
+        val_top1: mean over the runs of the validation accuracy that chose the weights.
         latency, memory: of the first run.
-        size_bytes: the weights' file.
-        epochs: of each run.
-        train_s: mean wall time of one training.
-        pareto: no other network is at least as accurate and at least as fast, and better in one of the two.
-        over_budget: the limits it exceeds, in words.
+        size_bytes: size of the weights file.
+        epochs: number of epochs of each run.
+        train_s: mean wall time of one training in seconds.
+        pareto: whether no other network is at least as accurate and as fast, and better in one of the two.
+        over_budget: the exceeded limits, in words.
     """
 
     model: str
@@ -51,7 +51,7 @@ class ComparisonRow:
         return self.accuracy.top1
 
     def costs(self) -> dict[str, float | None]:
-        """What a budget can limit: seconds, bytes, counts."""
+        """The quantities that a budget can limit, in seconds, bytes or counts."""
         return {
             "latency": self.latency.p95_s,
             "latency_p50": self.latency.p50_s,
@@ -62,7 +62,7 @@ class ComparisonRow:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """The keys of DESIGN section 2, ``compare``, and more beside them."""
+        """One row of the JSON document of ``convatlas compare``."""
         return {
             "model": self.model,
             "seeds": list(self.seeds),
@@ -87,7 +87,7 @@ class ComparisonRow:
 
 @dataclass(frozen=True)
 class Failure:
-    """A network that is not in the table, and why."""
+    """A network that could not be compared, and the reason."""
 
     model: str
     why: str
@@ -95,10 +95,11 @@ class Failure:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The advice: ``model`` is None when nothing fits the budget.
+    """The recommended network; ``model`` is None if no network meets the budget.
 
-    ``ties`` are the networks that cannot be told apart from the most accurate one (which is among them when it is not
-    the one recommended). ``differences`` are the tests it rests on: the most accurate network against each other.
+    ``ties`` are the networks that do not differ significantly from the most accurate one; they include the most
+    accurate one if another is recommended. ``differences`` are the tests of the most accurate network against every
+    other.
     """
 
     model: str | None
@@ -112,15 +113,16 @@ class Recommendation:
 
 @dataclass(frozen=True)
 class Conditions:
-    """Under which the figures hold: told in the report, kept in the JSON.
+    """The conditions of a comparison, which stand in the report and in the JSON document.
 
     Args:
-        data: as the user named it; ``parts`` counts its images: train, val, test.
-        split: the rule by which the parts were drawn, in words; the same split for every network.
-        training: the budget each network was given, in words.
-        protocol: of every accuracy.
-        machine: what figures of time depend on.
-        command: repeats the comparison.
+        data: the data set as named by the user.
+        parts: number of images in the training, validation and test set.
+        split: the rule of the split, in words; every network has the same split.
+        training: the training of each network, in words.
+        protocol: the evaluation protocol of every accuracy.
+        machine: properties of the machine that the times depend on.
+        command: the command that repeats the comparison.
     """
 
     data: str
@@ -148,7 +150,7 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` returns. ``rows`` are in the order the networks were named; ``report`` is the page to look at."""
+    """The result of `compare`. ``rows`` have the order of the networks' names; ``report`` is the HTML report."""
 
     rows: tuple[ComparisonRow, ...]
     recommendation: Recommendation
@@ -165,7 +167,7 @@ class Comparison:
         return next(row for row in self.rows if row.model == model)
 
     def to_dict(self) -> dict[str, Any]:
-        """The keys of DESIGN section 2, ``compare``, and more beside them."""
+        """The JSON document of ``convatlas compare``."""
         return {
             "data": self.conditions.data,
             "rows": [row.to_dict() for row in self.rows],

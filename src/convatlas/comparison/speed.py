@@ -1,12 +1,13 @@
-"""How fast this machine trains networks and infers with them, beside what it can do at best. Measured.
+"""Measure the training and inference speed of networks on this machine, beside the machine's peak speed.
 
-The images are random, and on the device before the clock starts: no reading, no augmentation. What is timed takes
-turns, networks and machine alike, so that a neighbour who loads the machine for a while slows all of them; a turn
-of several calls begins with one that is not counted, for those before have taken the caches.
+The images are random and are on the device before the measurement, so reading and augmentation are not included. All
+measurements, of networks and of the machine, take turns, so that another process on the machine slows all of them
+alike. A turn of several calls begins with one that is not counted, because the calls before have replaced the contents
+of the caches.
 
-An update costs about three forward passes: the gradients of the weights and of the inputs take as many multiply-adds
-as the outputs do. So it makes 6 * MACs floating-point operations an image, and that over the rate of a large matrix
-product says how far the training is from it.
+An update costs about three forward passes: the gradients of the weights and of the inputs take as many multiply-adds as
+the outputs. An update therefore has 6 * MACs floating-point operations per image. Its rate divided by that of a large
+matrix product is the share of the machine's peak that training reaches.
 """
 
 from __future__ import annotations
@@ -22,23 +23,23 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.arithmetic import summarize
-from convatlas.evaluation import eval_mode
 from convatlas.message import Message
 from convatlas.models import create_model, entry
+from convatlas.modes import eval_mode
 from convatlas.training import Hardware, environment, train_step
 from convatlas.training.hardware import processor_name
 from convatlas.training.losses import Loss, cross_entropy, mean_squared_error
 
 DEFAULT_NETWORKS = ("resnet20_cifar", "resnet18")  # small images and large ones
-WARM_UP = 2  # calls of each before anything is timed
+WARM_UP = 2  # calls of each before the first measurement
 ROUNDS_AT_LEAST = 3
-ROUNDS_AIMED_AT = 5  # turns are as long as that many fit into the time
+ROUNDS_AIMED_AT = 5  # the length of a turn is chosen so that this many rounds fit into the time
 CALLS_AT_MOST = 100  # in one turn
-SMALL_IMAGE = 64  # pixels; up to there a batch has `BATCH_OF_SMALL` images
+SMALL_IMAGE = 64  # pixels; batches of images up to this side have `BATCH_OF_SMALL` images
 BATCH_OF_SMALL, BATCH_OF_LARGE = 128, 16
-GPU_BATCH = 8  # times as many on a GPU
-LARGE_PRODUCT_S = 0.03  # a matrix product is large enough when it takes that long
-COPIED_BYTES = 256 << 20  # far more than a processor's caches hold
+GPU_BATCH = 8  # factor of the batch size on a GPU
+LARGE_PRODUCT_S = 0.03  # the matrices are enlarged until their product takes this long
+COPIED_BYTES = 256 << 20  # much larger than a processor's caches
 Call = Callable[[], object]
 Key = TypeVar("Key")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -46,7 +47,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Times:
-    """Wall time of single calls, in seconds, in the order they were made."""
+    """Wall times of single calls in seconds, in the order of the calls."""
 
     samples_s: tuple[float, ...]
 
@@ -55,42 +56,42 @@ class Times:
         return float(np.median(self.samples_s))
 
     def rate(self, amount: float) -> dict[str, float]:
-        """What is done a second where a call does ``amount``: the median, and what 8 of 10 calls lie between."""
+        """``amount`` per call as a rate per second: the median, and the 10th and 90th percentile of the calls."""
         low, median, high = (float(value) for value in np.percentile(amount / np.array(self.samples_s), (10, 50, 90)))
         return {"median": median, "low": low, "high": high, "calls": len(self.samples_s)}
 
     def milliseconds(self) -> dict[str, float]:
-        """The median call and what 8 of 10 lie between."""
+        """Milliseconds per call: the median, and the 10th and 90th percentile."""
         low, median, high = (float(value) * 1e3 for value in np.percentile(self.samples_s, (10, 50, 90)))
         return {"median": median, "low": low, "high": high, "calls": len(self.samples_s)}
 
 
 @dataclass(frozen=True)
 class MachineSpeed:
-    """The best this machine can do: products of large matrices, copies of a large tensor."""
+    """Peak speeds of this machine: products of large matrices, and copies of a large tensor."""
 
-    products: Mapping[str, Times]  # precision -> products of two square matrices
-    sides: Mapping[str, int]  # precision -> rows and columns of these
-    copies: Times  # of COPIED_BYTES
+    products: Mapping[str, Times]  # precision -> times of the product of two square matrices
+    sides: Mapping[str, int]  # precision -> number of rows and columns of the matrices
+    copies: Times  # times of a copy of COPIED_BYTES
 
     def flops_per_s(self, precision: str) -> dict[str, float]:
-        """Floating-point operations a second; a multiply-add is two."""
+        """Floating-point operations per second; a multiply-add counts as two."""
         return self.products[precision].rate(2 * self.sides[precision] ** 3)
 
     def to_dict(self) -> dict[str, Any]:
         products = {name: {**self.flops_per_s(name), "matrix": self.sides[name]} for name in self.products}
-        # a copy reads every byte and writes it
+        # a copy reads and writes every byte
         return {"matmul_flops_per_s": products, "copy_bytes_per_s": self.copies.rate(2 * COPIED_BYTES)}
 
 
 @dataclass(frozen=True)
 class NetworkSpeed:
-    """Updates, and inferences of a batch and of one image, of one network."""
+    """Times of one network: updates, inferences of a batch, and inferences of a single image."""
 
     model: str
     input: tuple[int, int, int]  # (C, H, W)
     batch_size: int
-    macs: int  # of one image's forward pass; derived
+    macs: int  # multiply-adds of the forward pass of one image; derived
     training: Times
     inference: Times
     single: Times
@@ -108,13 +109,13 @@ class NetworkSpeed:
         }
 
     def share(self, machine: MachineSpeed, precision: str) -> float:
-        """Of the rate of a large matrix product in that precision, what training reaches. Derived."""
+        """Rate of training divided by that of a large matrix product in the same precision. Derived."""
         return 6 * self.macs * self.batch_size / self.training.median_s / machine.flops_per_s(precision)["median"]
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What `measure_speed` found."""
+    """The result of `measure_speed`."""
 
     hardware: Hardware
     processor: str
@@ -140,47 +141,49 @@ def measure_speed(
     time_s: float = 15.0,
     on_stage: Callable[[str], None] = lambda text: None,
 ) -> Speed:
-    """Time updates and inferences of the networks called ``names``, on random images, as ``hardware`` says.
+    """Measure the times of updates and inferences of the networks called ``names``, on random images.
 
     Args:
-        batch_size: images of a batch; by default 128 up to 64 pixels and 16 above, eight times that on a GPU.
-        image_size: side of the images; each network's own by default.
-        time_s: seconds a network, warm-up not counted; three rounds are made in any case.
-        on_stage: hears what is done next.
+        hardware: device, precision and memory format to use.
+        batch_size: images per batch; by default 128 for images up to 64 pixels and 16 for larger ones, eight times as
+            many on a GPU.
+        image_size: side of the images in pixels; by default that of each network.
+        time_s: seconds per network, without the warm-up; at least three rounds are made.
+        on_stage: called with a description of each stage before it begins.
 
     Raises:
-        UnknownNameError: no such network.
+        UnknownNameError: there is no network with that name.
         ShapeError: the images are too small for a network.
     """
     for name in names:
-        entry(name)  # the last name is looked up before the first network is built
+        entry(name)  # check all names before the first network is built
     calls: dict[tuple[str, str], Call] = {}
-    about: dict[str, tuple[tuple[int, int, int], int, int]] = {}
+    facts: dict[str, tuple[tuple[int, int, int], int, int]] = {}
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(0)
         for name in dict.fromkeys(names):
             on_stage(name)
-            subject = TimedNetwork(name, hardware, batch_size, image_size)
-            about[name] = subject.input, subject.batch_size, subject.macs
-            calls |= {(name, "training"): subject.update}
-            calls |= {(name, "inference"): subject.infer, (name, "single"): subject.infer_one}
+            network = TimedNetwork(name, hardware, batch_size, image_size)
+            facts[name] = network.input, network.batch_size, network.macs
+            calls |= {(name, "training"): network.update}
+            calls |= {(name, "inference"): network.infer, (name, "single"): network.infer_one}
         device, sides = torch.device(hardware.device), {}
         for precision, dtype in DTYPES.items():
             sides[precision], calls["machine", precision] = large_product(device, dtype)
         calls["machine", "copy"] = copy(device)
-        on_stage(Message("timing, taking turns"))
-        times = take_turns(calls, time_s * len(about), device)
+        on_stage(Message("measuring all networks in turn"))
+        times = take_turns(calls, time_s * len(facts), device)
     products = {precision: times["machine", precision] for precision in DTYPES}
     machine = MachineSpeed(products, sides, times["machine", "copy"])
     networks = tuple(
-        NetworkSpeed(name, *of, *(times[name, what] for what in ("training", "inference", "single")))
-        for name, of in about.items()
+        NetworkSpeed(name, *of_network, *(times[name, kind] for kind in ("training", "inference", "single")))
+        for name, of_network in facts.items()
     )
     return Speed(hardware, processor_name(hardware.device), machine, networks)
 
 
 class TimedNetwork:
-    """A network of the atlas with random images and labels, and what is timed of it."""
+    """A network of the atlas with random images and labels, and the calls that are measured."""
 
     def __init__(self, name: str, hardware: Hardware, batch_size: int | None, image_size: int | None) -> None:
         line = entry(name)
@@ -197,7 +200,7 @@ class TimedNetwork:
         self._targets = self._images
         if line.num_classes:
             self._targets = torch.randint(line.num_classes, (self.batch_size,)).to(hardware.device)
-        # at learning rate 0 an update costs what it always costs, and the weights stay finite however many are made
+        # with learning rate 0 an update costs the same, and the weights stay finite after any number of updates
         self._optimizer = torch.optim.SGD(self._net.parameters(), lr=0.0, momentum=0.9, weight_decay=1e-4, fused=True)
 
     def update(self) -> None:
@@ -205,19 +208,19 @@ class TimedNetwork:
         train_step(self._net, self._images, self._targets, self._loss, self._optimizer, self._autocast())
 
     def infer(self) -> None:
-        inferred(self._net, self._images, self._autocast())
+        infer(self._net, self._images, self._autocast())
 
     def infer_one(self) -> None:
-        inferred(self._net, self._images[:1], self._autocast())
+        infer(self._net, self._images[:1], self._autocast())
 
 
-def inferred(net: nn.Module, images: Tensor, autocast: AbstractContextManager[Any]) -> None:
+def infer(net: nn.Module, images: Tensor, autocast: AbstractContextManager[Any]) -> None:
     with torch.inference_mode(), autocast, eval_mode(net):
         net(images)
 
 
 def large_product(device: torch.device, dtype: torch.dtype) -> tuple[int, Call]:
-    """The side of square matrices whose product takes long enough to be timed, and that product."""
+    """The side of square matrices whose product takes long enough to be measured, and a call of that product."""
     side, largest = 256, 8192 if device.type == "cuda" else 4096
     while True:
         left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
@@ -239,23 +242,23 @@ class Product:
 
 
 def copy(device: torch.device) -> Call:
-    """A copy of a tensor of `COPIED_BYTES`, written before: pages nobody has written take no memory."""
+    """A call that copies `COPIED_BYTES`. Both tensors were written before, because unwritten pages take no memory."""
     source = torch.ones(COPIED_BYTES // 4, device=device)
     target = torch.zeros_like(source).fill_(0.0)
     return lambda: target.copy_(source)
 
 
 def take_turns(calls: Mapping[Key, Call], limit_s: float, device: torch.device) -> dict[Key, Times]:
-    """The times of all calls, a turn each, round after round.
+    """Measure all calls in rounds; in each round every call has one turn.
 
-    No round begins after ``limit_s`` seconds, but three are made in any case. A turn is about as long for each: an
-    equal share of the time, a call at least.
+    No round begins after ``limit_s`` seconds, but at least three rounds are made. Turns have about the same length: an
+    equal share of the time, and at least one call.
     """
-    once = {}
+    single_s = {}
     for key, call in calls.items():
-        once[key] = [timed(call, device) for _ in range(WARM_UP)][-1]
+        single_s[key] = [timed(call, device) for _ in range(WARM_UP)][-1]
     share_s = limit_s / len(calls) / ROUNDS_AIMED_AT
-    counts = {key: min(CALLS_AT_MOST, max(1, int(share_s / once[key]) - 1)) for key in calls}
+    counts = {key: min(CALLS_AT_MOST, max(1, int(share_s / single_s[key]) - 1)) for key in calls}
     samples: dict[Key, list[float]] = {key: [] for key in calls}
     start, rounds = time.perf_counter(), 0
     while rounds < ROUNDS_AT_LEAST or time.perf_counter() - start < limit_s:
@@ -264,11 +267,11 @@ def take_turns(calls: Mapping[Key, Call], limit_s: float, device: torch.device) 
                 timed(call, device)
             samples[key] += [timed(call, device) for _ in range(counts[key])]
         rounds += 1
-    return {key: Times(tuple(found)) for key, found in samples.items()}
+    return {key: Times(tuple(of_call)) for key, of_call in samples.items()}
 
 
 def timed(call: Call, device: torch.device) -> float:
-    """Wall time of one call, in seconds, until the device has done it."""
+    """Wall time of one call in seconds, until the device has finished."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     clock = time.perf_counter()

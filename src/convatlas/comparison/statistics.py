@@ -1,19 +1,19 @@
-"""How sure an accuracy is, and whether two networks can be told apart on the same test images.
+"""Confidence intervals of accuracies, and tests of whether two networks differ on the same test images.
 
-Two kinds of chance stand between a measured accuracy and the next one. Another handful of images would have given
-another figure; so would another seed, because training starts elsewhere and sees the images in another order. One run
-shows only the first kind. Several runs show both, and the intervals here then cover both; each says in words which.
+A measured accuracy varies for two reasons: another sample of test images would give another value, and so would another
+seed, because training starts from other weights and sees the images in another order. One run shows only the first kind
+of variation. Several runs show both, and the intervals then cover both. Each result says in words what it covers.
 
-Legend: S seeds (runs of one network), N test images. ``hits`` is (S, N) bool: was run s right about image i.
+Legend: S seeds (runs of one network), N test images. ``hits`` is (S, N) bool: whether run s is correct on image i.
 
 The tests:
-- one run each: McNemar's test (Psychometrika 12, 1947, 153-157), exact, as Dietterich recommends for networks that are
-  too slow to train many times (Neural Computation 10, 1998, 1895-1923);
-- several runs each: its generalisation, the exact sign-flip test on each image's difference (Pitman, Supplement to
-  JRSS 4, 1937), which still treats images as the sample and the runs as given; and beside it Welch's test with the
-  variances of images and of seeds added (Bouthillier et al., MLSys 2021, on why both belong). The larger p counts:
-  a difference is claimed only when neither kind of chance explains it.
-- one network against several others: Holm's correction (Scandinavian Journal of Statistics 6, 1979, 65-70).
+- One run each: McNemar's exact test (Psychometrika 12, 1947, 153-157), which Dietterich recommends for networks that
+  are too slow to train many times (Neural Computation 10, 1998, 1895-1923).
+- Several runs each: the generalisation of McNemar's test, the exact sign-flip test on the difference per image (Pitman,
+  Supplement to JRSS 4, 1937), which treats the images as the sample and the runs as fixed; and Welch's test with the
+  variances of images and of seeds added (Bouthillier et al., MLSys 2021, explain why both are needed). The larger
+  p-value counts, so a difference is reported only if neither kind of variation explains it.
+- One network against several others: Holm's correction (Scandinavian Journal of Statistics 6, 1979, 65-70).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit  # Student's t: its distribution and its quantiles
+from scipy.special import stdtr, stdtrit  # distribution function and quantiles of Student's t
 
 from convatlas.evaluation import Interval, wilson
 from convatlas.message import Message
@@ -42,7 +42,7 @@ Hits = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Test top-1 of one network: the mean over its runs, its interval, and what the interval covers."""
+    """Test top-1 accuracy of one network: the mean over its runs, and its confidence interval."""
 
     top1: float
     ci95: Interval
@@ -51,27 +51,27 @@ class Accuracy:
 
     @property
     def covers(self) -> str:
-        """What the interval allows for, in words."""
+        """What the interval covers, in words."""
         if len(self.by_seed) > 1:
             return Message("which images were drawn for the test and which seed the training had")
         return Message("which images were drawn for the test, not which seed the training had (one run)")
 
     @property
     def spread(self) -> float | None:
-        """Standard deviation over the seeds; None for one run."""
+        """Sample standard deviation over the seeds; None for one run."""
         return float(np.std(self.by_seed, ddof=1)) if len(self.by_seed) > 1 else None
 
 
 def accuracy(hits: Hits) -> Accuracy:
     """Mean top-1 with a 95 % interval.
 
-    One run: Wilson's interval over the images. Several: Wilson's interval of the mean over the images and Student's of
-    the mean over the seeds, their half-widths added in quadrature on either side (square-and-add: Newcombe, Statistics
-    in Medicine 17, 1998, 873-890; Zou and Donner, Statistics in Medicine 27, 2008, 1693-1702).
+    One run: Wilson's interval over the images. Several runs: Wilson's interval over the images and Student's interval
+    over the seeds, with their half-widths added in quadrature on each side (square-and-add: Newcombe, Statistics in
+    Medicine 17, 1998, 873-890; Zou and Donner, Statistics in Medicine 27, 2008, 1693-1702).
 
-    For the image part, S runs on N images count as more than N trials and fewer than S * N: as many as would give the
-    variance that is seen between images (Kish's effective sample size). How runs waver on single images enters both
-    parts, so the interval is rather too wide than too narrow.
+    For Wilson's interval, S runs on N images count as an effective sample size between N and S * N, derived from the
+    variance between images (Kish). Disagreement between runs on single images enters both parts, so the interval is
+    conservative.
     """
     by_seed, by_image = hits.mean(axis=1), hits.mean(axis=0)
     seeds, n = hits.shape
@@ -94,11 +94,11 @@ def accuracy(hits: Hits) -> Accuracy:
 class Difference:
     """Accuracy of the first network minus that of the second, on the same N images.
 
-    ``only_first`` and ``only_second`` count the images (summed over pairs of runs, where there are several) that only
-    one of the two gets right: all that a paired test looks at. ``p`` is the chance of a difference at least as large
-    between networks that are equally good; ``p_of_these_runs`` asks this of the runs as they are and leaves out that
-    another seed would have given others: of one run each it is p itself. ``adjusted_p`` is p after Holm's correction,
-    once it has been applied.
+    ``only_first`` and ``only_second`` count the images (summed over pairs of runs) on which only one of the two
+    networks is correct; a paired test uses only these. ``p`` is the probability of a difference at least as large if
+    both networks are equally accurate. ``p_of_these_runs`` treats the runs as fixed and ignores the variation between
+    seeds; for one run each it equals ``p``. ``adjusted_p`` is ``p`` after Holm's correction, or ``p`` before the
+    correction is applied. ``images_needed`` is the number of test images needed to detect a difference of this size.
     """
 
     first: str
@@ -120,7 +120,7 @@ class Difference:
 
     @property
     def test(self) -> str:
-        """The name of the test, for tables."""
+        """The name of the test."""
         return "exact McNemar" if self.runs == (1, 1) else "sign-flip and Welch"
 
     def to_dict(self) -> dict[str, Any]:
@@ -141,9 +141,9 @@ class Difference:
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """Two-sided exact p of McNemar's test.
+    """Two-sided exact p-value of McNemar's test.
 
-    If both networks are equally good, each image that only one of them gets right is a fair coin.
+    Under the null hypothesis, each image on which only one network is correct is a fair coin flip.
     """
     discordant = only_first + only_second
     tail = sum(math.comb(discordant, k) for k in range(min(only_first, only_second) + 1))
@@ -151,12 +151,12 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def sign_flip(differences: NDArray[np.int64]) -> float:
-    """Two-sided exact p that the sum of ``differences`` is this far from 0 if every sign were a fair coin.
+    """Two-sided exact p-value of the sum of ``differences`` if every sign is a fair coin flip.
 
     With differences of -1, 0 and 1 this is McNemar's test.
     """
     sizes = np.abs(differences[differences != 0])
-    probability = np.zeros(sizes.sum() + 1)  # of the sum of those sizes whose coin shows a plus
+    probability = np.zeros(sizes.sum() + 1)  # probability of each sum of the sizes with a positive sign
     probability[0] = 1.0
     for size in sizes:
         shifted = probability[:-size].copy()
@@ -169,14 +169,14 @@ def sign_flip(differences: NDArray[np.int64]) -> float:
 def difference(first: str, hits_first: Hits, second: str, hits_second: Hits) -> Difference:
     """Compare two networks image by image.
 
-    The interval adds half an image to each of the four cells of agreement (Agresti and Min, Statistics in Medicine 24,
-    2005, 729-740), so that two runs which never disagree still leave some room. With several runs the variance between
-    seeds is added, with Welch and Satterthwaite's degrees of freedom; it is counted a little twice, since runs that
-    waver do so on particular images: on the safe side.
+    The interval adds half an image to each of the four cells of the agreement table (Agresti and Min, Statistics in
+    Medicine 24, 2005, 729-740), so its width is positive also if the runs never disagree. With several runs the
+    variance between seeds is added, with Welch-Satterthwaite degrees of freedom. Part of that variance is also in the
+    variance between images, so the interval is conservative.
     """
     assert hits_first.shape[1] == hits_second.shape[1], "a paired test needs the same images"
     n, runs = hits_first.shape[1], (len(hits_first), len(hits_second))
-    right_first, right_second = hits_first.sum(axis=0), hits_second.sum(axis=0)  # (N,) runs that were right
+    right_first, right_second = hits_first.sum(axis=0), hits_second.sum(axis=0)  # (N,) number of correct runs
     by_image = right_first / runs[0] - right_second / runs[1]  # (N,) from -1 to 1
 
     centre = by_image.sum() / (n + 2)
@@ -187,12 +187,12 @@ def difference(first: str, hits_first: Hits, second: str, hits_second: Hits) -> 
         if len(hits) > 1
     ]
     variance = image_variance / (n + 2) + sum(part for part, _ in seed_parts)
-    wobble = sum(part**2 / freedom for part, freedom in seed_parts)
-    freedom = variance**2 / wobble if wobble else math.inf
-    half = (float(stdtrit(freedom, 0.975)) if wobble else Z95) * math.sqrt(variance)
+    welch_sum = sum(part**2 / freedom for part, freedom in seed_parts)
+    freedom = variance**2 / welch_sum if welch_sum else math.inf
+    half = (float(stdtrit(freedom, 0.975)) if welch_sum else Z95) * math.sqrt(variance)
 
     p = p_images = sign_flip(right_first.astype(np.int64) * runs[1] - right_second.astype(np.int64) * runs[0])
-    if wobble:
+    if welch_sum:
         p = max(p_images, 2 * float(stdtr(freedom, -abs(centre) / math.sqrt(variance))))
 
     observed = float(by_image.mean())
@@ -213,7 +213,7 @@ def difference(first: str, hits_first: Hits, second: str, hits_second: Hits) -> 
 
 
 def _images_needed(observed: float, image_variance: float) -> int | None:
-    """Test images with which a difference of this size would be noticed four times in five; None if there is none."""
+    """Test images needed to detect a difference of this size with a power of 80 %; None if there is no difference."""
     if observed == 0:
         return None
     power80 = NormalDist().inv_cdf(0.8)
@@ -221,7 +221,7 @@ def _images_needed(observed: float, image_variance: float) -> int | None:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p of each, so that the chance of one false alarm among all of them stays below the level."""
+    """Holm-adjusted p-values, which control the probability of at least one false positive."""
     adjusted, largest = [0.0] * len(p_values), 0.0
     for place, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
         largest = max(largest, min(1.0, (len(p_values) - place) * p_values[index]))

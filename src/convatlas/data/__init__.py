@@ -25,26 +25,8 @@ if TYPE_CHECKING:
     from convatlas.data.sources import open_data
     from convatlas.data.split import Split, make_split, read_split, write_split
     from convatlas.data.store import ImageStore, channel_stats, load_images
-
-_FILES = {
-    "open_data": ".sources",
-    "Dataset": ".dataset",
-    "Problem": ".dataset",
-    "read_image": ".decode",
-    "Split": ".split",
-    "make_split": ".split",
-    "read_split": ".split",
-    "write_split": ".split",
-    "Preprocessing": ".preprocessing",
-    "preprocessing_for": ".preprocessing",
-    "load_file": ".preprocessing",
-    "ImageStore": ".store",
-    "load_images": ".store",
-    "channel_stats": ".store",
-    "Augmentation": ".augmentation",
-    "Batches": ".batches",
-    "prepare": ".batches",
-}
+else:
+    __getattr__ = resolver(__name__)
 
 __all__ = [
     "open_data",
@@ -65,5 +47,3 @@ __all__ = [
     "Batches",
     "prepare",
 ]
-
-__getattr__ = resolver(__name__, _FILES)

@@ -169,7 +169,9 @@ def read_idx(tree: Tree, name: str, magic: int) -> np.ndarray:
     header_bytes = 4 + 4 * dimensions
     header = _read_up_to(stream, header_bytes, place)
     if len(header) < 4 or struct.unpack(">I", header[:4])[0] != magic:
-        found = f"magic {struct.unpack('>I', header[:4])[0]}" if len(header) >= 4 else f"{len(header)} bytes"
+        found = Message("{n} bytes", n=len(header))
+        if len(header) >= 4:
+            found = Message("magic {number}", number=struct.unpack(">I", header[:4])[0])
         kind = "images" if magic == IDX_IMAGES else "labels"
         raise DataError(
             "{place} is no IDX file of {kind}: expected magic {magic}, found {found}",
@@ -203,7 +205,7 @@ def read_idx(tree: Tree, name: str, magic: int) -> np.ndarray:
         )
     body = _read_up_to(stream, expected + 1, place)
     if len(body) != expected:
-        found = f"{len(body):,}" if len(body) < expected else "more"
+        found = Message("{n:,}", n=len(body)) if len(body) < expected else Message("more")
         raise DataError(
             "{place} is damaged: expected {expected:,} bytes after the header, found {found}. Fetch it again.",
             place=place,

@@ -109,8 +109,18 @@ def decode(content: bytes, at_least: int | None = None) -> np.ndarray:
             image.draft(None, (at_least, at_least))
         pixels = _by_simplejpeg(content, image, whole)
         if pixels is None:
-            image.load()
-            pixels = _to_uint8(_upright(image))
+            pixels = pixels_of_pillow(image)
+    return pixels if pixels.ndim == 3 else pixels[:, :, None]
+
+
+def pixels_of_pillow(image: Image.Image) -> np.ndarray:
+    """The pixels of an image that Pillow opened; see the head of this file for what happens to each kind.
+
+    Raises:
+        UnreadableImage: floating-point pixels that are not finite.
+    """
+    image.load()
+    pixels = _to_uint8(_upright(image))
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
 

@@ -143,7 +143,10 @@ class _Reader:
         if level.has_class_folders(at_least=2 if tables else 1):
             if tables:
                 self.notes.append(
-                    f"{tables[0]} was not used: the folders name the classes. Pass the file itself to use it."
+                    Message(
+                        "{table} was not used: the folders name the classes. Pass the file itself to use it.",
+                        table=tables[0],
+                    )
                 )
             return self._class_folders(level, prefix)
         if len(tables) > 1:
@@ -219,7 +222,10 @@ class _Reader:
         others = [folder for folder in level.top_folders if folder.casefold() not in PART_OF_FOLDER]
         if others:
             self.notes.append(
-                f"folders that are no part of the split were left out: {', '.join(map(printable, others))}"
+                Message(
+                    "folders that are no part of the split were left out: {folders}",
+                    folders=", ".join(map(printable, others)),
+                )
             )
         return self._from_listing(level, prefix + "split folders", listing, sorted(folders))
 

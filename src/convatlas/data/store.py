@@ -142,17 +142,17 @@ class _Cache:
                 page = file.read(_PAGE)
                 size = file.seek(0, os.SEEK_END)
         except OSError:
-            return "there was none yet"
+            return Message("there was none yet")
         try:
             found: dict[str, Any] = json.loads(page.rstrip(b"\0"))
         except ValueError:
-            return "its first page is damaged"
+            return Message("its first page is damaged")
         if {name: found.get(name) for name in self._wanted} != self._wanted:
-            return "the images or the rule changed"
+            return Message("the images or the rule changed")
         if size != _PAGE + self.bytes:
-            return f"it has {size:,} bytes, expected {_PAGE + self.bytes:,}"
+            return Message("it has {size:,} bytes, expected {expected:,}", size=size, expected=_PAGE + self.bytes)
         if found.get("sha256") != self._digest(self.path):
-            return "its pixels are damaged"
+            return Message("its pixels are damaged")
         return ""
 
     def write(self, images: Iterator[tuple[int, np.ndarray]]) -> None:

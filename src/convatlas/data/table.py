@@ -12,7 +12,7 @@ from convatlas.data.dataset import nfc, printable
 from convatlas.data.decode import is_image_name
 from convatlas.data.tree import Tree
 from convatlas.errors import DataError
-from convatlas.message import of_system
+from convatlas.message import Message, of_system
 
 PART_OF_FOLDER = {
     "train": "train", "training": "train",
@@ -108,7 +108,7 @@ class Table:
             cell, label = row[file_column].strip(), row[label_column].strip()
             if not label:
                 raise DataError("{place}, line {line}: no label for {cell!r}", place=self.place, line=line, cell=cell)
-            name = finder.find(cell, f"{self.place}, line {line}")
+            name = finder.find(cell, Message("{place}, line {line}", place=self.place, line=line))
             if name is None:
                 missing.append((line, cell))
                 continue

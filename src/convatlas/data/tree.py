@@ -6,7 +6,6 @@ so no name in an archive ever becomes a name on the disk.
 
 from __future__ import annotations
 
-import json
 import lzma
 import os
 import stat
@@ -121,7 +120,7 @@ class FolderTree:
                     if stat.S_ISREG(status.st_mode):
                         files[name] = FileEntry(status.st_size, status.st_mtime_ns)
                     else:
-                        refused[name] = "it is not a regular file"
+                        refused[name] = Message("it is not a regular file")
         return dict(sorted(files.items())), tuple(sorted(folders)), refused
 
     def open(self, name: str) -> BinaryIO:
@@ -226,19 +225,6 @@ class ZipTree:
         return {"zip": str(self.root)}
 
 
-def open_tree(spec: dict[str, str]) -> Tree:
-    """The tree that ``Tree.to_dict`` described: how a decoding process opens the same place."""
-    if "tar" in spec:
-        from convatlas.data.shards import TarTree
-
-        return TarTree(Path(spec["tar"]), json.loads(spec["shards"]))
-    if "hf" in spec:
-        from convatlas.data.hub import HubTree
-
-        return HubTree(spec["hf"])
-    return ZipTree(Path(spec["zip"])) if "zip" in spec else FolderTree(Path(spec["folder"]))
-
-
 def _member_name(info: zipfile.ZipInfo) -> str:
     """The member's name; without the UTF-8 flag, Korean Windows wrote cp949 and older macOS plain UTF-8."""
     if info.flag_bits & 0x800 or info.orig_filename.isascii():
@@ -252,17 +238,20 @@ def _member_name(info: zipfile.ZipInfo) -> str:
     return info.filename
 
 
-def _why_refused(info: zipfile.ZipInfo, name: str) -> str:
+def _why_refused(info: zipfile.ZipInfo, name: str) -> Message:
     if "\0" in info.orig_filename or "\\" in info.orig_filename:
-        return "has a NUL or a backslash in its name"
+        return Message("has a NUL or a backslash in its name")
     if name.startswith("/") or ".." in name.split("/") or name[1:2] == ":":
-        return "has a name that leads outside of the archive"
+        return Message("has a name that leads outside of the archive")
     if stat.S_ISLNK(info.external_attr >> 16):
-        return "is a link"
+        return Message("is a link")
     if info.flag_bits & 0x1:
-        return "is encrypted"
+        return Message("is encrypted")
+    size = units.bytes_(info.file_size)
     if info.file_size > MAX_MEMBER_BYTES:
-        return f"unpacks to {units.bytes_(info.file_size)}, more than {units.bytes_(MAX_MEMBER_BYTES)}"
+        return Message("unpacks to {size}, more than {most}", size=size, most=units.bytes_(MAX_MEMBER_BYTES))
     if info.file_size > LARGE_MEMBER_BYTES and info.file_size > MAX_RATIO * max(1, info.compress_size):
-        return f"unpacks to {units.bytes_(info.file_size)}, over {MAX_RATIO} times what is stored, as in a zip bomb"
-    return ""
+        return Message(
+            "unpacks to {size}, over {times} times what is stored, as in a zip bomb", size=size, times=MAX_RATIO
+        )
+    return Message("")

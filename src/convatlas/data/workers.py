@@ -24,9 +24,10 @@ from typing import IO
 import numpy as np
 
 from convatlas.data.decode import Header, UnreadableImage, decode
+from convatlas.data.open_tree import open_tree
 from convatlas.data.preprocessing import Preprocessing
-from convatlas.data.tree import Tree, open_tree
-from convatlas.message import of_system
+from convatlas.data.tree import Tree
+from convatlas.message import Message, of_system
 
 # pixels by a rule; or, where no rule is given, the header of a file that was decoded in full; or why it is bad
 Result = np.ndarray | Header | str
@@ -185,8 +186,8 @@ class _Worker(threading.Thread):
         if len(self._in_flight) == 1:  # it died with nothing else to do
             index, _ = self._in_flight.popleft()
             code = self._process.returncode
-            how = f"signal {-code}" if code < 0 else f"exit code {code}"
-            self._put((index, f"the process that decoded it died or was stopped ({how})"))
+            how = Message("signal {n}", n=-code) if code < 0 else Message("exit code {n}", n=code)
+            self._put((index, Message("the process that decoded it died or was stopped ({how})", how=how)))
         self._suspects.extendleft(reversed(self._in_flight))
         self._in_flight.clear()
         self._start_process()

@@ -1,7 +1,13 @@
-"""Metrics, named protocols, and the evaluation of a network on batches."""
+"""Evaluation: metrics, named protocols, and the evaluation of a network on batches."""
 
 from convatlas.evaluation.dense import FullyConvolutional
-from convatlas.evaluation.evaluate import Evaluation, ensemble, eval_mode, evaluate, one_protocol, try_out
+from convatlas.evaluation.evaluate import (
+    Evaluation,
+    check_network,
+    common_protocol,
+    ensemble,
+    evaluate,
+)
 from convatlas.evaluation.metrics import (
     ClassScore,
     Interval,
@@ -17,23 +23,30 @@ from convatlas.evaluation.metrics import (
     topk_hits,
     wilson,
 )
-from convatlas.evaluation.protocols import PROTOCOLS, Canvas, Look, Protocol, averaged, get_protocol, log_mean
+from convatlas.evaluation.protocols import (
+    PROTOCOLS,
+    ImageRegion,
+    Pass,
+    Protocol,
+    average_views,
+    get_protocol,
+    log_mean_probability,
+)
 
 __all__ = [
     "Evaluation",
     "evaluate",
-    "eval_mode",
     "ensemble",
-    "one_protocol",
-    "try_out",
+    "common_protocol",
+    "check_network",
     "FullyConvolutional",
     "PROTOCOLS",
-    "Canvas",
-    "Look",
+    "ImageRegion",
+    "Pass",
     "Protocol",
-    "averaged",
+    "average_views",
     "get_protocol",
-    "log_mean",
+    "log_mean_probability",
     "ClassScore",
     "Interval",
     "ReliabilityBin",

@@ -1,9 +1,8 @@
-"""From a network and batches to an ``Evaluation``: every image's logits, kept, and all figures drawn from them."""
+"""Evaluate a network on batches: an `Evaluation` keeps the logits of every image and computes all metrics from them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -16,24 +15,32 @@ from torch import Tensor, nn
 from convatlas.errors import DataError, ShapeError, TrainingError, UsageError
 from convatlas.evaluation import metrics
 from convatlas.evaluation.metrics import ClassScore, Interval
-from convatlas.evaluation.protocols import Canvas, Look, Protocol, get_protocol, log_mean, together
+from convatlas.evaluation.protocols import (
+    ImageRegion,
+    Pass,
+    Protocol,
+    combined,
+    get_protocol,
+    log_mean_probability,
+)
 from convatlas.message import Message
+from convatlas.modes import eval_mode
 
-TOP5_CLASSES = 6  # with five classes or fewer every network is right within five guesses, and the figure says nothing
-MATRIX_UP_TO = 100  # classes whose confusion matrix is written out
+TOP5_CLASSES = 6  # with five classes or fewer every top-5 accuracy is 100 %
+MATRIX_UP_TO = 100  # largest number of classes whose confusion matrix is written to JSON
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What a network said about each of N images, and how right it was. Measured.
+    """The logits of a network for N images, and the metrics computed from them. Measured.
 
     Args:
         classes: K names, in the order of the logits.
         labels: (N,) true classes.
-        logits: (N, K) float32; of a protocol with several views, the log of the mean probability.
+        logits: (N, K) float32; for a protocol with several views, the logarithm of the mean probability.
         protocol: name of the protocol.
-        names: N names of images (files, or "index 17"), or empty when they were not given.
-        run, data, part: where network and images came from, where known; "test" is the part nothing was chosen on.
+        names: N names of images (files, or "index 17"), or empty.
+        run, data, part: the run, the data set and its part, if known; no choice was made on the part "test".
     """
 
     classes: tuple[str, ...]
@@ -51,29 +58,29 @@ class Evaluation:
 
     @cached_property
     def predictions(self) -> NDArray[np.int64]:
-        """(N,) the class each image was given."""
+        """(N,) predicted classes."""
         return np.asarray(self.logits.argmax(axis=1), dtype=np.int64)
 
     @cached_property
     def hits(self) -> NDArray[np.bool_]:
-        """(N,) whether that class is the true one."""
+        """(N,) whether the predicted class is the true class."""
         return metrics.topk_hits(self.logits, self.labels, 1)
 
     @property
     def top1(self) -> float:
-        """Share of images whose first class is the true one."""
+        """Fraction of images whose predicted class is the true class."""
         return float(self.hits.mean())
 
     @property
     def top5(self) -> float | None:
-        """Share of images whose true class is among the first five; None with fewer than six classes."""
+        """Fraction of images whose true class is among the five highest logits; None with fewer than six classes."""
         if len(self.classes) < TOP5_CLASSES:
             return None
         return float(metrics.topk_hits(self.logits, self.labels, 5).mean())
 
     @property
     def ci95(self) -> Interval:
-        """Wilson's 95 % interval of ``top1``. It covers which images were drawn, not which seed was trained with."""
+        """Wilson's 95 % interval of ``top1``. It covers the choice of the test images, not the seed of the training."""
         return metrics.wilson(int(self.hits.sum()), self.n)
 
     @cached_property
@@ -88,7 +95,7 @@ class Evaluation:
 
     @property
     def most_confused(self) -> list[tuple[str, str, int]]:
-        """The five commonest mistakes: (true, predicted, count)."""
+        """The five most frequent mistakes: (true, predicted, count)."""
         return metrics.most_confused(self.confusion, self.classes)
 
     @property
@@ -102,9 +109,9 @@ class Evaluation:
         return metrics.expected_calibration_error(self.logits, self.labels)
 
     def surest_mistakes(self, limit: int = 12) -> list[tuple[int, int, int, float]]:
-        """The images that are wrong and were called with the most confidence: what to look at first.
+        """The mistakes with the highest confidence.
 
-        Returns: (index, true class, predicted class, confidence), the surest first.
+        Returns: (index, true class, predicted class, confidence), the highest confidence first.
         """
         confidence = metrics.probabilities(self.logits).max(axis=1)
         wrong = np.flatnonzero(~self.hits)
@@ -112,10 +119,10 @@ class Evaluation:
         return [(int(i), int(self.labels[i]), int(self.predictions[i]), float(confidence[i])) for i in order]
 
     def to_dict(self) -> dict[str, Any]:
-        """The keys of DESIGN section 2, ``evaluate``, and more beside them.
+        """The JSON document of ``convatlas evaluate``.
 
-        ``mistakes`` are all that occurred, (true, predicted, count), the commonest first; ``confusion`` is their matrix
-        up to 100 classes and None above, where it would be a million numbers, nearly all of them 0.
+        ``mistakes`` lists all mistakes as (true, predicted, count), the most frequent first. ``confusion`` is the
+        confusion matrix for up to 100 classes; with more classes it is None, because nearly all entries would be 0.
         """
         return {
             "run": self.run,
@@ -138,12 +145,12 @@ class Evaluation:
         return f"Evaluation(top1={self.top1:.4f}, n={self.n}, classes={len(self.classes)}, protocol={self.protocol!r})"
 
 
-Batch = Sequence[Any]  # images (N, C, H, W), labels (N,), and what else a caller keeps with them
+Batch = Sequence[Any]  # images (N, C, H, W), labels (N,), and anything else, which is ignored
 
 
 def evaluate(
     network: nn.Module,
-    batches: Iterable[Batch] | Callable[[Canvas], Iterable[Batch]],
+    batches: Iterable[Batch] | Callable[[ImageRegion], Iterable[Batch]],
     classes: Sequence[str],
     protocol: str | Protocol = "centre",
     *,
@@ -154,40 +161,40 @@ def evaluate(
     data: str | None = None,
     part: str | None = None,
 ) -> Evaluation:
-    """Let ``network`` label every image of ``batches``; change nothing in it.
+    """Compute the logits of ``network`` for every image of ``batches``. The network is not changed.
 
     Args:
-        batches: of (images (N, C, H, W), labels (N,), ...); what follows the labels is not looked at. Images are moved
-            to the device of the network's parameters. For a protocol that asks for more of an image than the network's
-            input: a function from a `Canvas` to such batches, all images of a batch of one size.
+        batches: batches (images (N, C, H, W), labels (N,), ...); items after the labels are ignored. Images are moved
+            to the device of the network's parameters. A protocol that needs larger images than the network's input
+            takes a function from an `ImageRegion` to such batches, in which all images of a batch have one size.
         classes: K names, in the order of the logits.
-        size: (h, w) of the network's input, for a protocol that asks for more.
-        precision: "fp32" so that figures do not depend on the machine's fast paths, or "bf16" autocast.
-        names: one per image, in the order of the batches; kept with the result.
+        size: (h, w) of the network's input; required for a protocol that needs larger images.
+        precision: "fp32", which gives the same results on every machine up to rounding, or "bf16" autocast.
+        names: one per image, in the order of the batches; kept in the result.
 
     Raises:
         DataError: no images, or a label that is not one of the classes.
-        ShapeError: the network does not give one logit per class.
-        TrainingError: logits that are not a number.
-        UsageError: a protocol that needs larger images than it was given, or that the network's head does not allow.
+        ShapeError: the number of logits is not the number of classes.
+        TrainingError: logits that are not finite.
+        UsageError: the protocol needs larger images than were given, or the network's head does not allow it.
     """
     if precision not in ("fp32", "bf16"):
         raise UsageError("precision {precision!r} is not known for evaluation. Use fp32 or bf16.", precision=precision)
     protocol, classes = get_protocol(protocol), tuple(classes)
-    if protocol.needs_more and (not callable(batches) or size is None):
+    if protocol.needs_larger_images and (not callable(batches) or size is None):
         raise UsageError(
-            "the protocol {name} asks for larger images than the network's input: {what}. Give "
-            "batches as a function of the canvas, and size; convatlas.evaluate(run, protocol=...) does.",
+            "the protocol {name} needs larger images than the network's input: {description}. Pass size, and batches "
+            "as a function of the image region; or call convatlas.evaluate(run, protocol=...), which does both.",
             name=protocol.name,
-            what=protocol.what,
+            description=protocol.description,
         )
     autocast = torch.autocast(_device_of(network).type, dtype=torch.bfloat16, enabled=precision == "bf16")
     with eval_mode(network), torch.inference_mode(), autocast:
-        found = [_looked(network, look, batches, len(classes), size, part) for look in protocol.looks]
+        results = [_run_pass(network, each, batches, len(classes), size, part) for each in protocol.passes]
     result = Evaluation(
         classes=classes,
-        labels=found[0][1].numpy().astype(np.int64),
-        logits=together([logits for logits, _ in found], protocol.looks).numpy(),
+        labels=results[0][1].numpy().astype(np.int64),
+        logits=combined([logits for logits, _ in results], protocol.passes).numpy(),
         protocol=protocol.name,
         names=tuple(names),
         run=run,
@@ -198,34 +205,34 @@ def evaluate(
     return result
 
 
-def try_out(protocol: str | Protocol, network: nn.Module, size: tuple[int, int], channels: int) -> None:
-    """Look at one random image by the first look of a protocol, before a training is spent on it.
+def check_network(protocol: str | Protocol, network: nn.Module, size: tuple[int, int], channels: int) -> None:
+    """Run the first pass of a protocol on one random image, to find out before a training whether it works.
 
     Raises:
         UsageError: the network's head does not allow the protocol.
     """
-    look = get_protocol(protocol).looks[0]
-    side = look.canvas.side(size)
+    first = get_protocol(protocol).passes[0]
+    side = first.region.side(size)
     with eval_mode(network), torch.inference_mode():
-        look.reading(network, size)(torch.rand(1, channels, side, side))
+        first.reader(network, size)(torch.rand(1, channels, side, side))
 
 
-def _looked(
+def _run_pass(
     network: nn.Module,
-    look: Look,
-    batches: Iterable[Batch] | Callable[[Canvas], Iterable[Batch]],
+    one_pass: Pass,
+    batches: Iterable[Batch] | Callable[[ImageRegion], Iterable[Batch]],
     num_classes: int,
     size: tuple[int, int] | None,
     part: str | None,
 ) -> tuple[Tensor, Tensor]:
-    """(N, K) logits of one look at every image, and (N,) labels, both on the CPU."""
+    """(N, K) logits of one pass over the images, and (N,) labels, both on the CPU."""
     device = _device_of(network)
-    reader = None if size is None else look.reading(network, size)
+    reader = None if size is None else one_pass.reader(network, size)
     all_logits: list[Tensor] = []
     all_labels: list[Tensor] = []
-    for images, labels, *_ in batches(look.canvas) if callable(batches) else batches:
+    for images, labels, *_ in batches(one_pass.region) if callable(batches) else batches:
         if reader is None:
-            reader = look.reading(network, (images.shape[-2], images.shape[-1]))
+            reader = one_pass.reader(network, (images.shape[-2], images.shape[-1]))
         logits = reader(images.to(device, non_blocking=True))
         _check_logits(logits, len(labels), num_classes)
         all_logits.append(logits.float().cpu())
@@ -240,74 +247,62 @@ def _looked(
 
 
 def ensemble(members: Sequence[Evaluation]) -> Evaluation:
-    """The mean of the probabilities several networks gave the same images, as AlexNet's of five and seven networks.
+    """Average the probabilities of several networks on the same images, as AlexNet's authors do for five and seven.
 
-    Its protocol says so: ``ensemble of 3, centre``. Classes in another order are put in that of the first.
+    The protocol of the result is, for example, ``ensemble of 3, centre``. Classes in another order are reordered as in
+    the first member.
 
     Raises:
         UsageError: no member, or members under different protocols.
         DataError: other images, labels or classes.
     """
-    protocol = one_protocol(members)
+    protocol = common_protocol(members)
     first = members[0]
     aligned = [_in_order_of(first, member) for member in members]
     return replace(
         first,
-        logits=log_mean([torch.from_numpy(member.logits) for member in aligned]).numpy(),
-        protocol=f"ensemble of {len(members)}, {protocol}",
+        logits=log_mean_probability([torch.from_numpy(member.logits) for member in aligned]).numpy(),
+        protocol=Message("ensemble of {n}, {protocol}", n=len(members), protocol=protocol),
         run=", ".join(member.run or Message("a network") for member in members),
     )
 
 
-def one_protocol(evaluations: Sequence[Evaluation]) -> str:
-    """The protocol that all of them share: what every column of accuracies asks for before it is written.
+def common_protocol(evaluations: Sequence[Evaluation]) -> str:
+    """The protocol of all evaluations. Accuracies in one table must have the same protocol.
 
     Raises:
-        UsageError: none was given, or they differ: their accuracies are different quantities.
+        UsageError: no evaluation, or different protocols: their accuracies are different quantities.
     """
-    found = list(dict.fromkeys(evaluation.protocol for evaluation in evaluations))
-    if len(found) != 1:
-        listed = " and ".join(found) or "no evaluation"
+    protocols = list(dict.fromkeys(evaluation.protocol for evaluation in evaluations))
+    if len(protocols) != 1:
         raise UsageError(
-            "accuracies under {listed} do not belong together; evaluate all by one protocol.",
-            listed=listed,
+            "accuracies with different protocols cannot be compared ({listed}). Evaluate all with the same protocol.",
+            listed=", ".join(protocols) or Message("no evaluation"),
         )
-    return found[0]
+    return protocols[0]
 
 
 def _in_order_of(first: Evaluation, member: Evaluation) -> Evaluation:
-    """``member`` with the classes of ``first`` in their order."""
+    """``member`` with its classes in the order of ``first``."""
     if set(member.classes) != set(first.classes):
         other = sorted(set(member.classes) ^ set(first.classes))
         raise DataError(
-            "{member} was trained on other classes than {first}: "
-            "{others} are not common to both. An ensemble needs the same classes.",
+            "{member} and {first} were trained on different classes: only one of them has {others}. "
+            "Choose ensemble members with the same classes.",
             member=member.run or Message("a network"),
             first=first.run or Message("the first"),
             others=", ".join(other[:5]) + (" ..." if len(other) > 5 else ""),
         )
     order = [member.classes.index(name) for name in first.classes]
-    labels = np.argsort(order)[member.labels]  # the place in first.classes of the member's class
+    labels = np.argsort(order)[member.labels]  # each label of the member as an index into first.classes
     if member.names != first.names or not np.array_equal(labels, first.labels):
         raise DataError(
-            "{member} was evaluated on other images than {first}; an ensemble "
-            "needs the same images, in the same order.",
+            "{member} and {first} were evaluated on different images. "
+            "Evaluate all ensemble members on the same images, in the same order.",
             member=member.run or Message("a network"),
             first=first.run or Message("the first"),
         )
     return replace(member, classes=first.classes, labels=labels, logits=member.logits[:, order])
-
-
-@contextmanager
-def eval_mode(network: nn.Module) -> Iterator[None]:
-    """``network.eval()`` for a while; afterwards every module has the mode it had, even after an error."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _device_of(network: nn.Module) -> torch.device:
@@ -318,8 +313,8 @@ def _device_of(network: nn.Module) -> torch.device:
 def _check_logits(logits: Tensor, n: int, num_classes: int) -> None:
     if tuple(logits.shape) != (n, num_classes):
         raise ShapeError(
-            "the network gave logits of shape {shape} for {n} images of {num_classes} classes; "
-            "({n}, {num_classes}) was expected. Evaluate it on data with the classes it was trained on.",
+            "the network's logits have shape {shape}; ({n}, {num_classes}) was expected for {n} images of {num_classes}"
+            " classes. Evaluate the network on data with the classes that it was trained on.",
             shape=tuple(logits.shape),
             n=n,
             num_classes=num_classes,
@@ -329,7 +324,7 @@ def _check_logits(logits: Tensor, n: int, num_classes: int) -> None:
 def _check_result(result: Evaluation) -> None:
     if result.names and len(result.names) != result.n:
         raise UsageError(
-            "{names} names were given for {n} images; one each, or none, is expected.",
+            "there are {names} names for {n} images. Pass one name per image, or none.",
             names=len(result.names),
             n=result.n,
         )
@@ -337,7 +332,8 @@ def _check_result(result: Evaluation) -> None:
     if len(outside):
         first = int(outside[0])
         raise DataError(
-            "label {label} of image {first} is not one of the {classes} classes (0 to {last}).",
+            "image {first} has label {label}, but the {classes} classes have labels 0 to {last}. "
+            "Evaluate the network on data with the classes that it was trained on.",
             label=int(result.labels[first]),
             first=first,
             classes=len(result.classes),

@@ -1,7 +1,7 @@
-"""Functions of logits and labels: hits, intervals, confusion, scores per class, calibration. NumPy only.
+"""Metrics of logits and labels: accuracy, intervals, confusion, scores per class, calibration. NumPy only.
 
-Legend: N images, K classes. ``logits`` is (N, K), ``labels`` and ``predictions`` are (N,) integers; a torch tensor on
-the CPU will do for any of them. Everything is computed in float64.
+Legend: N images, K classes. ``logits`` is (N, K), ``labels`` and ``predictions`` are (N,) integers; each can be an
+array or a torch tensor on the CPU. Everything is computed in float64.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 class Interval(NamedTuple):
-    """Both ends of a confidence interval, shares between 0 and 1."""
+    """The bounds of a confidence interval of a proportion, between 0 and 1."""
 
     low: float
     high: float
@@ -27,10 +27,10 @@ class Interval(NamedTuple):
 
 
 def ranks(logits: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
-    """How many classes the network puts before the true one: (N,), 0 means right.
+    """Rank of the true class: how many classes have a higher logit. (N,); 0 means a correct prediction.
 
-    Of equal logits the class with the lower index comes first, as in ``argmax``, so that rank 0 and
-    ``predictions == labels`` are the same thing. A row that holds nan is ranked K: never a hit, for no k.
+    Of equal logits the class with the lower index comes first, as in ``argmax``, so that rank 0 is equivalent to
+    ``predictions == labels``. A row with nan has rank K, which is not a hit for any k.
     """
     scores = np.asarray(logits, dtype=np.float64)  # (N, K)
     truth = np.asarray(labels, dtype=np.int64)
@@ -41,7 +41,7 @@ def ranks(logits: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
 
 
 def topk_hits(logits: ArrayLike, labels: ArrayLike, k: int = 1) -> NDArray[np.bool_]:
-    """For each image, whether the true class is among the k first: (N,)."""
+    """Whether the true class is among the k highest logits: (N,)."""
     return ranks(logits, labels) < k
 
 
@@ -49,12 +49,12 @@ def topk_hits(logits: ArrayLike, labels: ArrayLike, k: int = 1) -> NDArray[np.bo
 
 
 def wilson(hits: float, n: float, confidence: float = 0.95) -> Interval:
-    """Wilson's score interval of a share that was ``hits`` out of ``n`` independent trials.
+    """Wilson's score interval of a proportion, from ``hits`` out of ``n`` independent trials.
 
         centre = (p + z²/2n) / (1 + z²/n)        half = z/(1 + z²/n) * sqrt(p(1-p)/n + z²/4n²)
 
-    Unlike p ± 1.96 sqrt(p(1-p)/n) it stays within 0 and 1, and 0 or n hits do not give an interval of no width.
-    ``hits`` and ``n`` may be fractions: of a mean over several runs. With n = 0 nothing is known: 0 to 1.
+    Unlike p ± 1.96 sqrt(p(1-p)/n) it stays within 0 and 1, and its width is positive also for 0 and n hits. ``hits``
+    and ``n`` may be fractional, for a mean over several runs. For n = 0 the interval is 0 to 1.
 
     Source: Wilson, JASA 22 (1927) 209-212; Brown, Cai and DasGupta, Statistical Science 16 (2001) 101-133, eq. 4.
     """
@@ -65,11 +65,11 @@ def wilson(hits: float, n: float, confidence: float = 0.95) -> Interval:
     shrink = 1 + z * z / n
     centre = (p + z * z / (2 * n)) / shrink
     half = z / shrink * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    # at 0 and n hits the formula's end is 0 and 1; rounding must not put it on the wrong side of the share itself
+    # for 0 and n hits the exact bound is 0 or 1; rounding must not move it past p
     return Interval(min(p, max(0.0, centre - half)), max(p, min(1.0, centre + half)))
 
 
-# --- confusion, and what follows from it ------------------------------------------------------------------------------
+# --- confusion matrix and metrics per class --------------------------------------------------------------------------
 
 
 def confusion_matrix(labels: ArrayLike, predictions: ArrayLike, num_classes: int) -> NDArray[np.int64]:
@@ -80,9 +80,10 @@ def confusion_matrix(labels: ArrayLike, predictions: ArrayLike, num_classes: int
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class: ``n`` images of it, ``predicted`` images called it; shares with 95 % intervals.
+    """Metrics of one class, with 95 % intervals: ``n`` images have the class, for ``predicted`` images it is predicted.
 
-    A share without a single trial (precision of a class never predicted, recall of a class without images) is None.
+    A metric without any trial is None: the precision of a class that is never predicted, the recall of a class without
+    images.
     """
 
     name: str
@@ -110,7 +111,7 @@ class ClassScore:
 
 
 def per_class(confusion: ArrayLike, classes: Sequence[str]) -> tuple[ClassScore, ...]:
-    """Precision, recall and F1 of every class, one against the rest."""
+    """Precision, recall and F1 of every class (one versus rest)."""
     matrix = np.asarray(confusion, dtype=np.int64)
     return tuple(
         _class_score(name, int(matrix[k, k]), int(matrix[k].sum()), int(matrix[:, k].sum()))
@@ -119,7 +120,7 @@ def per_class(confusion: ArrayLike, classes: Sequence[str]) -> tuple[ClassScore,
 
 
 def _class_score(name: str, hits: int, n: int, predicted: int) -> ClassScore:
-    union = n + predicted - hits  # images that are of the class, are called it, or both
+    union = n + predicted - hits  # images that have the class, are predicted to have it, or both
     return ClassScore(
         name=name,
         n=n,
@@ -136,15 +137,16 @@ def _class_score(name: str, hits: int, n: int, predicted: int) -> ClassScore:
 def _f1_interval(hits: int, union: int) -> Interval:
     """Interval of F1 = 2J / (1 + J), where J = hits / union is the Jaccard index.
 
-    Each image is a hit, a miss or a false alarm for the class, or none of the three. Given how many are one of the
-    three, the hits among them are binomial with share J; F1 rises with J, so Wilson's ends map onto its ends.
+    Each image is a true positive, a false negative or a false positive of the class, or a true negative. Given the
+    number of the first three together, the true positives are binomial with proportion J. F1 increases with J, so the
+    bounds of Wilson's interval of J give the bounds of F1.
     """
     low, high = wilson(hits, union)
     return Interval(2 * low / (1 + low), 2 * high / (1 + high))
 
 
 def most_confused(confusion: ArrayLike, classes: Sequence[str], limit: int = 5) -> list[tuple[str, str, int]]:
-    """The commonest mistakes, (true, predicted, count), the most frequent first."""
+    """The most frequent mistakes as (true, predicted, count), the most frequent first."""
     matrix = np.array(confusion, dtype=np.int64)
     np.fill_diagonal(matrix, 0)
     order = np.argsort(-matrix, axis=None, kind="stable")[:limit]
@@ -174,7 +176,7 @@ def mean_nll(logits: ArrayLike, labels: ArrayLike) -> float:
 
 
 class ReliabilityBin(NamedTuple):
-    """The images whose confidence falls into one bin: how sure the network was, and how often it was right."""
+    """The images whose confidence is in one bin: their mean confidence and their accuracy."""
 
     low: float
     high: float
@@ -184,7 +186,7 @@ class ReliabilityBin(NamedTuple):
 
 
 def reliability(logits: ArrayLike, labels: ArrayLike, bins: int = 15) -> list[ReliabilityBin]:
-    """Confidence against accuracy in ``bins`` bins of equal width, (low, high] each.
+    """Mean confidence and accuracy in ``bins`` bins of equal width, (low, high] each.
 
     Source: Guo, Pleiss, Sun and Weinberger, ICML 2017 (arXiv:1706.04599), section 2, eq. 1 and Figure 1.
     """
@@ -202,9 +204,9 @@ def reliability(logits: ArrayLike, labels: ArrayLike, bins: int = 15) -> list[Re
 
 
 def expected_calibration_error(logits: ArrayLike, labels: ArrayLike, bins: int = 15) -> float:
-    """Mean gap between confidence and accuracy over the bins, weighted by their images.
+    """Mean difference between confidence and accuracy over the bins, weighted by their number of images.
 
-    Source: Guo et al. (as above), eq. 3; 15 bins as in their Table 1. With few images it is biased upwards.
+    Source: Guo et al. (as above), eq. 3; 15 bins as in their Table 1. With few images the estimate is biased upwards.
     """
     rows = [row for row in reliability(logits, labels, bins) if row.n]
     return sum(row.n * abs(row.accuracy - row.confidence) for row in rows) / sum(row.n for row in rows)

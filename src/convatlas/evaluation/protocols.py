@@ -1,13 +1,14 @@
-"""How an image becomes one prediction: the protocol, whose name is printed with every accuracy.
+"""Evaluation protocols: how an image becomes one prediction. The protocol is printed with every accuracy.
 
-Two accuracies under different protocols are different quantities: AlexNet's 37.5 % top-1 error is the mean of ten
-crops, 39.0 % is the same network without them; VGG's figures are dense, GoogLeNet's best is the mean of 144 crops. So
-an accuracy here never travels without its protocol, and a table has one protocol or is refused.
+Accuracies with different protocols are different quantities. AlexNet's top-1 error is 37.5 % as the mean of ten crops
+and 39.0 % without them; VGG's figures are from dense evaluation; GoogLeNet's best figure is the mean of 144 crops.
+Therefore every accuracy keeps its protocol, and accuracies with different protocols are not put into one table.
 
-A protocol is one look at the image or several. Each look says what it wants to be given, its `Canvas`: the network's
-own input, a larger central square, or the whole image at a stated size; and how it reads that. Views of one image are
-averaged as probabilities, as AlexNet (section 4.1) and GoogLeNet (section 7) do, and the logarithm of the mean is
-returned: its softmax is the mean again, and its cross-entropy is the one of the averaged prediction.
+A protocol consists of one or several passes over the images. Each pass has an `ImageRegion` (the network's own input, a
+larger central square, or the whole image at a given size) and a function that computes logits from it. The
+probabilities of several test-time augmentation views of an image are averaged, as in the AlexNet (section 4.1) and
+GoogLeNet (section 7) papers. The returned logits are the logarithm of the mean probability: their softmax is the mean
+probability, and their cross-entropy is that of the averaged prediction.
 """
 
 from __future__ import annotations
@@ -27,125 +28,130 @@ Size = tuple[int, int]  # (h, w) of the network's input
 Views = Callable[[Tensor, Size], Iterable[Tensor]]  # images (N, C, H, W), (h, w) -> views, each (N, C, h, w)
 Reader = Callable[[Tensor], Tensor]  # images (N, C, H, W) -> logits (N, K)
 
-CLASSIC_SIDE = 224  # the input of the networks for which the papers print their protocols, in pixels
+CLASSIC_SIDE = 224  # input side, in pixels, of the networks for which the papers print their protocols
 
 
 @dataclass(frozen=True)
-class Canvas:
-    """What a look wants of each image.
+class ImageRegion:
+    """The part of each image that a pass reads, and its size.
 
     Args:
-        shorter: pixels of the image's shorter side for a network with a 224 x 224 input, in proportion for another;
-            None: the network's own input, prepared as in training.
-        whole: the whole image at that size, not only its central square.
+        shorter_side: length of the image's shorter side in pixels, for a network with a 224 x 224 input; scaled in
+            proportion for other input sizes. None: the network's own input, prepared as for validation.
+        whole: the whole image at that size instead of its central square.
     """
 
-    shorter: int | None = None
+    shorter_side: int | None = None
     whole: bool = False
 
     def side(self, size: Size) -> int:
-        """Pixels of the shorter side for a network whose input is ``size``; never less than that.
+        """Length of the shorter side in pixels for a network with input ``size``; at least the input's.
 
-        AlexNet's 227 is its paper's 224 with the arithmetic put right, so its images are those of 224.
+        AlexNet's 227 corrects the arithmetic of its paper's 224, so its images have the sizes of a 224-pixel network.
         """
-        if self.shorter is None:
+        if self.shorter_side is None:
             return min(size)
-        scaled = self.shorter if min(size) == 227 else round(self.shorter * min(size) / CLASSIC_SIDE)
+        scaled = self.shorter_side if min(size) == 227 else round(self.shorter_side * min(size) / CLASSIC_SIDE)
         return max(scaled, min(size))
 
 
-INPUT = Canvas()
+INPUT = ImageRegion()
 
 
 @dataclass(frozen=True)
-class Look:
-    """A canvas and a way to read it.
+class Pass:
+    """One pass over the images: the region of each image, and how the logits are computed from it.
 
     Args:
-        reading: (network in eval mode, (h, w) of its input) -> a function of the images.
-        weight: in the mean over the looks of a protocol: how many views this one averages.
+        reader: (network in evaluation mode, (h, w) of its input) -> function from images to logits.
+        weight: weight of the pass in the mean over the passes; the number of views that it averages.
     """
 
-    canvas: Canvas
-    reading: Callable[[nn.Module, Size], Reader]
+    region: ImageRegion
+    reader: Callable[[nn.Module, Size], Reader]
     weight: float = 1.0
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A named way from images to logits.
+    """A named way to compute logits from images.
 
     Args:
-        name: the word of the command line and of every table.
-        what: one sentence for a reader who does not know the name.
-        source: where it is printed.
+        name: the name on the command line and in every table.
+        description: one sentence that explains the protocol.
+        source: the paper that describes it.
     """
 
     name: str
-    what: str
-    looks: tuple[Look, ...]
+    description: str
+    passes: tuple[Pass, ...]
     source: str = ""
 
     @property
-    def needs_more(self) -> bool:
-        """Whether it asks for more of an image than the network's own input."""
-        return any(look.canvas != INPUT for look in self.looks)
+    def needs_larger_images(self) -> bool:
+        """Whether a pass reads a region larger than the network's input."""
+        return any(each.region != INPUT for each in self.passes)
 
     def logits(self, network: nn.Module, images: Tensor) -> Tensor:
-        """(N, K) of images (N, C, h, w) of the network's own size.
+        """Logits (N, K) of images (N, C, h, w) of the network's input size.
 
         Raises:
-            UsageError: the protocol asks for more of an image.
+            UsageError: the protocol needs larger images.
         """
-        if self.needs_more:
+        if self.needs_larger_images:
             raise UsageError(
-                "the protocol {name} asks for larger images than the network's input ({what}); let "
-                "convatlas.evaluate prepare them, or give evaluation.evaluate a function of the canvas.",
+                "the protocol {name} needs larger images than the network's input ({description}). Call "
+                "convatlas.evaluate, which prepares them, or pass a function of the image region to "
+                "evaluation.evaluate.",
                 name=self.name,
-                what=self.what,
+                description=self.description,
             )
         size = (images.shape[-2], images.shape[-1])
-        return together([look.reading(network, size)(images) for look in self.looks], self.looks)
+        return combined([each.reader(network, size)(images) for each in self.passes], self.passes)
 
 
-def together(logits: Sequence[Tensor], looks: Sequence[Look]) -> Tensor:
-    """The looks' logits as one: those of a single look as they are, else the log of the mean probability."""
+def combined(logits: Sequence[Tensor], passes: Sequence[Pass]) -> Tensor:
+    """The logits of a single pass, or the logarithm of the weighted mean probability of several passes."""
     if len(logits) == 1:
         return logits[0]
-    return log_mean(logits, [look.weight for look in looks])
+    return log_mean_probability(logits, [each.weight for each in passes])
 
 
-def log_mean(logits: Iterable[Tensor], weights: Sequence[float] | None = None) -> Tensor:
-    """Logarithm of the mean, weighted or not, of the probabilities that ``logits``, each (N, K), stand for."""
+def log_mean_probability(logits: Iterable[Tensor], weights: Sequence[float] | None = None) -> Tensor:
+    """Logarithm of the (weighted) mean of the softmax probabilities of ``logits``, each (N, K)."""
     log_probabilities = torch.stack([torch.log_softmax(each.float(), dim=1) for each in logits])  # (V, N, K)
     shares = torch.tensor(weights or [1.0] * len(log_probabilities), device=log_probabilities.device)
     return torch.logsumexp(log_probabilities + (shares / shares.sum()).log()[:, None, None], dim=0)
 
 
-def averaged(views: Views, weights: Sequence[float] | None = None) -> Callable[[nn.Module, Size], Reader]:
-    """A reading that looks several times: log of the mean probability over the views."""
-    return lambda network, size: lambda images: log_mean([network(view) for view in views(images, size)], weights)
+def average_views(views: Views, weights: Sequence[float] | None = None) -> Callable[[nn.Module, Size], Reader]:
+    """A reader that computes the logarithm of the mean probability over several views of each image."""
+
+    def reader(network: nn.Module, size: Size) -> Reader:
+        return lambda images: log_mean_probability([network(view) for view in views(images, size)], weights)
+
+    return reader
 
 
-# --- where the views lie: (top, left) of each, for a network that takes h x w of an H x W image -----------------------
+# --- positions of the views: (top, left) of each h x w view in an H x W image -----------------------------------------
 
 
-def ten_crop_places(height: int, width: int, size: Size) -> list[tuple[int, int]]:
+def ten_crop_positions(height: int, width: int, size: Size) -> list[tuple[int, int]]:
     """The four corners and the centre. Source: Krizhevsky, Sutskever and Hinton, NIPS 2012, section 4.1."""
     h, w = size
     bottom, right = height - h, width - w
     return [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
 
 
-def square_places(height: int, width: int) -> list[tuple[int, int]]:
-    """Left, central and right square, or top, central and bottom one. Source: GoogLeNet, section 7, point 3."""
+def square_positions(height: int, width: int) -> list[tuple[int, int]]:
+    """Left, centre and right square, or top, centre and bottom square. Source: GoogLeNet, section 7, point 3."""
     spare = abs(height - width)
     offsets = [0, spare // 2, spare]
     return [(offset, 0) if height > width else (0, offset) for offset in offsets]
 
 
-def grid_places(height: int, width: int, size: Size, lines: int = 5) -> list[tuple[int, int]]:
-    """A regular grid of ``lines`` x ``lines`` places, corners included. Source: VGG, section 3.2."""
+def grid_positions(height: int, width: int, size: Size, lines: int = 5) -> list[tuple[int, int]]:
+    """A regular grid of ``lines`` x ``lines`` positions, corners included. Source: VGG, section 3.2."""
     tops, lefts = (
         [round(step * spare / (lines - 1)) for step in range(lines)] for spare in (height - size[0], width - size[1])
     )
@@ -159,7 +165,7 @@ def with_mirror(view: Tensor) -> tuple[Tensor, Tensor]:
     return view, view.flip(-1)
 
 
-def cut(images: Tensor, top: int, left: int, size: Size) -> Tensor:
+def crop(images: Tensor, top: int, left: int, size: Size) -> Tensor:
     return images[..., top : top + size[0], left : left + size[1]]
 
 
@@ -168,39 +174,39 @@ def flips(images: Tensor, size: Size) -> Iterable[Tensor]:
 
 
 def flips_and_shifts(images: Tensor, size: Size) -> Iterable[Tensor]:
-    """The image, it one pixel down and right, one up and left, edges reflected; and the three mirrored."""
+    """The image, the image shifted by a pixel down and right and up and left (reflected edges), and their mirrors."""
     padded = F.pad(images, (1, 1, 1, 1), mode="reflect")
     for top, left in ((1, 1), (0, 0), (2, 2)):
-        yield from with_mirror(cut(padded, top, left, size))
+        yield from with_mirror(crop(padded, top, left, size))
 
 
 def ten_crops(images: Tensor, size: Size) -> Iterable[Tensor]:
-    for top, left in ten_crop_places(images.shape[-2], images.shape[-1], size):
-        yield from with_mirror(cut(images, top, left, size))
+    for top, left in ten_crop_positions(images.shape[-2], images.shape[-1], size):
+        yield from with_mirror(crop(images, top, left, size))
 
 
 def squares_and_crops(images: Tensor, size: Size) -> Iterable[Tensor]:
-    """GoogLeNet's 36 views of one scale: 3 squares, each cut in 5 places and once shrunk whole, each mirrored."""
+    """GoogLeNet's 36 views at one scale: 3 squares, each with 5 crops and the resized square, and all mirrors."""
     side = min(images.shape[-2:])
-    for top, left in square_places(images.shape[-2], images.shape[-1]):
-        square = cut(images, top, left, (side, side))
+    for top, left in square_positions(images.shape[-2], images.shape[-1]):
+        square = crop(images, top, left, (side, side))
         yield from ten_crops(square, size)
         yield from with_mirror(F.interpolate(square, size, mode="bilinear", antialias=True, align_corners=False))
 
 
 def grid_crops(images: Tensor, size: Size) -> Iterable[Tensor]:
-    for top, left in grid_places(images.shape[-2], images.shape[-1], size):
-        yield from with_mirror(cut(images, top, left, size))
+    for top, left in grid_positions(images.shape[-2], images.shape[-1], size):
+        yield from with_mirror(crop(images, top, left, size))
 
 
-def one_look(network: nn.Module, size: Size) -> Reader:
+def single_view(network: nn.Module, size: Size) -> Reader:
     return network
 
 
 def dense_with_mirror(network: nn.Module, size: Size) -> Reader:
-    """VGG's: the class scores of all places averaged, then the probabilities of the image and its mirror."""
+    """VGG's: mean score over all positions, then the mean probability of the image and its mirror image."""
     scores = FullyConvolutional(network, size)
-    return lambda images: log_mean([scores(view).mean(dim=(2, 3)) for view in with_mirror(images)])
+    return lambda images: log_mean_probability([scores(view).mean(dim=(2, 3)) for view in with_mirror(images)])
 
 
 # --- the protocols ----------------------------------------------------------------------------------------------------
@@ -211,16 +217,16 @@ GOOGLENET_SCALES = (256, 288, 320, 352)
 
 
 def dense(*shorter_sides: int) -> Protocol:
-    """VGG's dense evaluation at one or several image sizes Q, ``dense@256,384,512`` by name."""
+    """VGG's dense evaluation at one or several image sizes Q; its name is, for example, ``dense@256,384,512``."""
     sizes = ",".join(map(str, shorter_sides))
     return Protocol(
         f"{DENSE}@{sizes}",
         Message(
-            "the whole image, shorter side {sizes}, read fully convolutionally, and its mirror image; scores averaged "
-            "over the places, probabilities over mirrors and sizes",
+            "the whole image with shorter side {sizes} and its mirror image, evaluated fully convolutionally; scores "
+            "are averaged over positions, probabilities over mirror images and sizes",
             sizes=sizes.replace(",", ", "),
         ),
-        tuple(Look(Canvas(side, whole=True), dense_with_mirror, weight=2) for side in shorter_sides),
+        tuple(Pass(ImageRegion(side, whole=True), dense_with_mirror, weight=2) for side in shorter_sides),
         "Simonyan and Zisserman, arXiv:1409.1556, section 3.2",
     )
 
@@ -228,28 +234,28 @@ def dense(*shorter_sides: int) -> Protocol:
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
-        Protocol("centre", Message("one central view of each image"), (Look(INPUT, one_look),)),
+        Protocol("centre", Message("one central view of each image"), (Pass(INPUT, single_view),)),
         Protocol(
             "flip",
-            Message("the central view and its mirror image, probabilities averaged"),
-            (Look(INPUT, averaged(flips), weight=2),),
+            Message("the mean probability of the central view and its mirror image"),
+            (Pass(INPUT, average_views(flips), weight=2),),
         ),
         Protocol(
             "flip-shift",
             Message(
-                "the central view with half of the weight, it shifted by a pixel down and right and up and left with a "
-                "quarter each, and their mirror images, probabilities averaged"
+                "the mean probability of the central view (weight 1/2), the view shifted by one pixel down and right, "
+                "and the view shifted by one pixel up and left (weight 1/4 each), each with its mirror image"
             ),
-            (Look(INPUT, averaged(flips_and_shifts, (2, 2, 1, 1, 1, 1)), weight=6),),
-            "Jordan, arXiv:2404.00498, section 3.5, on the views; probabilities averaged instead of scores",
+            (Pass(INPUT, average_views(flips_and_shifts, (2, 2, 1, 1, 1, 1)), weight=6),),
+            "Jordan, arXiv:2404.00498, section 3.5 (which averages scores instead of probabilities)",
         ),
         Protocol(
             "ten-crop",
             Message(
-                "four corners and the centre of the central 256 x 256 square, and their mirror images, probabilities "
-                "averaged"
+                "the mean probability of ten crops of the central 256 x 256 square: four corners and the centre, and "
+                "their mirror images"
             ),
-            (Look(Canvas(256), averaged(ten_crops), weight=10),),
+            (Pass(ImageRegion(256), average_views(ten_crops), weight=10),),
             "Krizhevsky, Sutskever and Hinton, NIPS 2012, section 4.1",
         ),
         dense(256),
@@ -257,24 +263,27 @@ PROTOCOLS = {
         Protocol(
             "150-crop",
             Message(
-                "5 x 5 places of the whole image and their mirror images, at the shorter sides 256, 384 and 512, "
-                "probabilities averaged"
+                "the mean probability of 150 crops: a grid of 5 x 5 positions in the whole image and their mirror "
+                "images, with shorter sides 256, 384 and 512"
             ),
-            tuple(Look(Canvas(side, whole=True), averaged(grid_crops), weight=50) for side in VGG_SCALES),
+            tuple(Pass(ImageRegion(side, whole=True), average_views(grid_crops), weight=50) for side in VGG_SCALES),
             "Simonyan and Zisserman, arXiv:1409.1556, section 3.2",
         ),
         Protocol(
             "144-crop",
             Message(
-                "the shorter sides 256, 288, 320 and 352; left, central and right square; four corners, the centre and "
-                "the square whole; and their mirror images, probabilities averaged"
+                "the mean probability of 144 crops: shorter sides 256, 288, 320 and 352; left, centre and right square "
+                "of each; four corners, the centre and the resized square of each; and their mirror images"
             ),
-            tuple(Look(Canvas(side, whole=True), averaged(squares_and_crops), weight=36) for side in GOOGLENET_SCALES),
+            tuple(
+                Pass(ImageRegion(side, whole=True), average_views(squares_and_crops), weight=36)
+                for side in GOOGLENET_SCALES
+            ),
             "Szegedy and others, arXiv:1409.4842, section 7",
         ),
     )
 }
-# the words of the papers for what is in the list above
+# other names, such as those in the papers
 ALIASES = {
     "dense": "dense@256",
     "multi-scale": f"dense@{','.join(map(str, VGG_SCALES))}",
@@ -285,13 +294,13 @@ ALIASES = {
 
 
 def get_protocol(protocol: str | Protocol) -> Protocol:
-    """The protocol of that name; a ``Protocol`` is passed through.
+    """The protocol with that name; a ``Protocol`` is returned unchanged.
 
-    Besides the listed ones there is dense evaluation at any image sizes: ``dense@224,256,288``.
+    Dense evaluation takes any image sizes: ``dense@224,256,288``.
 
     Raises:
-        UnknownNameError: there is none of that name.
-        UsageError: sizes that are none, or smaller than the network's input.
+        UnknownNameError: there is no protocol with that name.
+        UsageError: the sizes are not integers of at least 224.
     """
     if isinstance(protocol, Protocol):
         return protocol
@@ -308,8 +317,9 @@ def _sizes(protocol: str, text: str) -> list[int]:
     parts = text.split(",")
     if not all(part.isdecimal() and int(part) >= CLASSIC_SIDE for part in parts):
         raise UsageError(
-            "protocol {protocol!r}: after dense@ come shorter sides in pixels, {classic_side} at least, as in "
-            "dense@224,256,288. They are for 224-pixel networks and are scaled for others.",
+            "{protocol!r} is not a protocol: after dense@ shorter sides of at least {classic_side} pixels are "
+            "expected, separated by commas. Write, for example, dense@224,256,288. For networks with another input "
+            "than 224 pixels the sizes are scaled.",
             protocol=protocol,
             classic_side=CLASSIC_SIDE,
         )

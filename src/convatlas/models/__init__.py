@@ -9,15 +9,18 @@ load_weights(net, path)  other people's weights under our names
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from convatlas._lazy import resolver
 from convatlas.models.cards import Card, Departure, Figure, Paper
 from convatlas.models.create import create_model
 from convatlas.models.registry import Entry, card, entry, list_models
 
 if TYPE_CHECKING:
     from convatlas.models.initialisation import initialise
-    from convatlas.models.weights import load_weights
+    from convatlas.models.weights.load import load_weights
+else:  # these two need torch
+    __getattr__ = resolver(__name__)
 
 __all__ = [
     "list_models",
@@ -32,15 +35,3 @@ __all__ = [
     "Departure",
     "Paper",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "initialise":  # this and the next need torch
-        from convatlas.models.initialisation import initialise
-
-        return initialise
-    if name == "load_weights":
-        from convatlas.models.weights import load_weights
-
-        return load_weights
-    raise AttributeError(f"module 'convatlas.models' has no attribute {name!r}")

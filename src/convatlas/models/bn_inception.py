@@ -54,13 +54,13 @@ def branches(row: Row) -> tuple[Spec, ...]:
     """A row of the table in the grammar of ``branches``."""
     n1x1, n3x3_reduce, n3x3, double_reduce, double, pool, projection = row
     stride = " /2" if n1x1 == "-" else ""
-    found: list[Spec] = [] if n1x1 == "-" else [(f"{n1x1} 1x1",)]
-    found += [
+    branches: list[Spec] = [] if n1x1 == "-" else [(f"{n1x1} 1x1",)]
+    branches += [
         (f"{n3x3_reduce} 1x1", f"{n3x3} 3x3{stride}"),
         (f"{double_reduce} 1x1", f"{double} 3x3", f"{double} 3x3{stride}"),
         (f"{pool}pool 3x3{stride}", *(() if projection == "-" else (f"{projection} 1x1",))),
     ]
-    return tuple(found)
+    return tuple(branches)
 
 
 class SeparableConvNorm(nn.Module):

@@ -1,7 +1,7 @@
 """What a model file says about its network besides the layers: plain frozen records, no torch.
 
 Paper       where the network was published, and which version was read
-Figure      one number printed there, kept as it is printed, with its unit, place and protocol
+Figure      one number printed there (convatlas.figures)
 Departure   one point in which the network here is not the paper's, and why
 Card        all of these for one network
 Network     the card, the input it was made for, and the function that builds it
@@ -12,8 +12,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
+
+from convatlas.figures import Figure, Measurement
 
 if TYPE_CHECKING:
     from convatlas.models.blocks import Classifier
@@ -39,80 +40,6 @@ class Paper:
         first = self.authors[0]
         who = {1: first, 2: " and ".join(self.authors)}.get(len(self.authors), f"{first} et al.")
         return f"{who}, {self.venue}"
-
-
-# how the multiplier of a printed figure is spoken
-UNIT_NAMES = {
-    1: "",
-    1_000: "thousand",
-    1_000_000: "million",
-    1_000_000_000: "billion",
-    10_000_000_000: "x 10^10",
-    250_000: "MB of float32",
-    262_144: "MiB of float32",
-    1_048_576: "x 2^20",
-}
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A printed number.
-
-    Args:
-        quantity: ``params``, ``macs``, ``connections`` and ``neurons`` have a derived counterpart; ``top1_error``,
-            ``top5_error`` and ``error`` are percentages whose counterpart is measured.
-        printed: the digits as they stand in the source; they carry the precision.
-        unit: what the printed number is to be multiplied by.
-        where: table, figure or section.
-        source: the publication, where it is not the network's own paper.
-        protocol: for what was measured: data set, part, crops.
-        tolerance: in printed units; half of the last printed digit unless the source itself is looser ("about").
-        verified: False where the figure is recalled and its text was not found; such a figure is shown, never tested.
-        explanation: why the derived figure disagrees, where it does.
-    """
-
-    quantity: str
-    printed: str
-    unit: int = 1
-    where: str = ""
-    source: str = ""
-    protocol: str = ""
-    tolerance: float | None = None
-    verified: bool = True
-    explanation: str = ""
-
-    @property
-    def value(self) -> Decimal:
-        return Decimal(self.printed.replace(",", ""))
-
-    @property
-    def allowed(self) -> Decimal:
-        """How far a derived figure may lie from the printed one, in printed units."""
-        if self.tolerance is not None:
-            return Decimal(str(self.tolerance))
-        exponent = self.value.as_tuple().exponent
-        assert isinstance(exponent, int)
-        return Decimal(5).scaleb(exponent - 1)
-
-    @property
-    def unit_name(self) -> str:
-        return "%" if self.quantity.endswith("error") else UNIT_NAMES.get(self.unit, f"x {self.unit:,}")
-
-    @property
-    def text(self) -> str:
-        """``138 million``, ``7.3 %``."""
-        return f"{self.printed} {self.unit_name}".rstrip()
-
-    @property
-    def line(self) -> str:
-        """``params  138 million  (Table 2)``."""
-        place = ", ".join(part for part in (self.protocol, self.source, self.where) if part)
-        recalled = "; recalled, not checked against the text" if not self.verified else ""
-        return f"{self.quantity:<12} {self.text}" + (f"  ({place}{recalled})" if place or recalled else "")
-
-    def agrees(self, derived: int) -> bool:
-        """Whether the derived count, in printed units, lies within the printed precision."""
-        return abs(Decimal(derived) / self.unit - self.value) <= self.allowed
 
 
 @dataclass(frozen=True)
@@ -179,7 +106,7 @@ class Card:
             paper=Paper(**paper),
             summary=record["summary"],
             initialisation=record["initialisation"],
-            figures=tuple(Figure(**figure) for figure in record["figures"]),
+            figures=tuple(_figure(figure) for figure in record["figures"]),
             departures=tuple(Departure(**departure) for departure in record["departures"]),
             unstated=tuple(record["unstated"]),
         )
@@ -225,9 +152,14 @@ def errors(top1: str, top5: str, protocol: str, **common: Any) -> tuple[Figure, 
     return tuple(Figure(quantity, printed, protocol=protocol, **common) for quantity, printed in pairs if printed)
 
 
+def _figure(record: dict[str, Any]) -> Figure:
+    measured = record.get("measured")
+    return Figure(**{**record, "measured": Measurement(**measured) if measured else None})
+
+
 def _trimmed(record: Any) -> dict[str, Any]:
     return {
-        field.name: value
+        field.name: _trimmed(value) if dataclasses.is_dataclass(value) else value
         for field in dataclasses.fields(record)
         if (value := getattr(record, field.name)) != field.default
     }

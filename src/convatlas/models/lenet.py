@@ -23,7 +23,7 @@ from convatlas.arithmetic.protocol import LayerCount, Shape
 from convatlas.errors import RecipeError
 from convatlas.message import Message
 from convatlas.models.blocks import Classifier
-from convatlas.models.cards import Card, Departure, Figure, Network, Paper
+from convatlas.models.cards import Card, Departure, Figure, Measurement, Network, Paper
 from convatlas.models.initialisation import fan_in
 
 # Table I: for each of the 16 maps of C3, the maps of S2 it reads
@@ -296,7 +296,18 @@ CARD = Card(
     figures=(
         Figure("params", "60,000", where="section II.B"),
         Figure("connections", "340,908", where="section II.B"),
-        Figure("error", "0.95", where="section III.B", protocol="MNIST test, no distortions"),
+        Figure(
+            "error",
+            "0.95",
+            where="section III.B",
+            protocol="MNIST test, no distortions",
+            measured=Measurement(
+                1.51,
+                "MNIST test, no distortions, 16 patterns an update, one run",
+                source="results/main_job",
+                explanation="the paper updates after each pattern; the first weights are drawn from a wider range",
+            ),
+        ),
         Figure("error", "0.8", where="section III.B", protocol="MNIST test, 540,000 distorted images added"),
     ),
     departures=(

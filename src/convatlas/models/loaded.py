@@ -65,11 +65,11 @@ class Labels:
 
     @functools.cached_property
     def _answering(self) -> dict[str, tuple[int, ...]]:
-        found: dict[str, tuple[int, ...]] = {}
+        places: dict[str, tuple[int, ...]] = {}
         for place, names in enumerate(self.others):
             for spelling in map(folded, names):
-                found[spelling] = (*found.get(spelling, ()), place)
-        return found
+                places[spelling] = (*places.get(spelling, ()), place)
+        return places
 
     def match(self, classes: Sequence[str], source: str, network: str) -> list[int]:
         """The output of each class of a data set.
@@ -78,7 +78,7 @@ class Labels:
             DataError: classes with no output, or with several; the message names them.
         """
         outputs = [self.outputs(name) for name in classes]
-        unknown = [name for name, found in zip(classes, outputs, strict=True) if not found]
+        unknown = [name for name, places in zip(classes, outputs, strict=True) if not places]
         if unknown:
             raise DataError(
                 "{source} has classes that {network} does not know: {unknown}. It knows {count}: {names}",
@@ -88,16 +88,16 @@ class Labels:
                 count=len(self),
                 names=", ".join(self.names[:20]) + (" ..." if len(self) > 20 else "."),
             )
-        for name, found in zip(classes, outputs, strict=True):
-            if len(found) > 1:
-                meant = " or ".join(", ".join((self.names[place], *self.others[place][:1])) for place in found)
+        for name, places in zip(classes, outputs, strict=True):
+            if len(places) > 1:
+                meant = " or ".join(", ".join((self.names[place], *self.others[place][:1])) for place in places)
                 raise DataError(
                     "the class {name} of {source} may be {meant}: spell it as the one that is meant.",
                     name=name,
                     source=source,
                     meant=meant,
                 )
-        return [found[0] for found in outputs]
+        return [places[0] for places in outputs]
 
 
 def folded(name: str) -> str:

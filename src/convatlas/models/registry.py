@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from convatlas.errors import UnknownNameError
+from convatlas.errors import UnknownNameError, UsageError
 from convatlas.message import Message
 from convatlas.models.cards import Card, Modern, Network, Task
 
@@ -92,6 +92,8 @@ def entry(name: str) -> Entry:
         UnknownNameError: no such network; the message lists the near names.
     """
     entries = _entries()
+    if not isinstance(name, str):
+        raise UsageError("a network is named by a text, such as 'lenet5'; got {kind}.", kind=type(name).__name__)
     if name in entries:
         return entries[name]
     base, at, _ = name.partition("@")

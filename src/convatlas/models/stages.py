@@ -86,7 +86,7 @@ def stages(net: nn.Module, image: tuple[int, int, int]) -> tuple[Stage, ...]:
     return (*(Stage(_name(net, group, children), group) for group in groups), Stage(head, (head, *auxiliary)))
 
 
-def frozen_stages(found: tuple[Stage, ...], freeze: str) -> int:
+def frozen_stages(all_stages: tuple[Stage, ...], freeze: str) -> int:
     """How many stages, counted from the images, ``freeze`` stands for.
 
     Args:
@@ -95,15 +95,15 @@ def frozen_stages(found: tuple[Stage, ...], freeze: str) -> int:
         UnknownNameError: no such stage; near names are offered.
         UsageError: a layer inside a stage, or all there are.
     """
-    last = {name: number for number, stage in enumerate(found, 1) for name in (stage.children[-1], stage.name)}
-    inside = {path: stage for stage in found for path in stage.children[:-1]}
-    names = [stage.name for stage in found]
+    last = {name: number for number, stage in enumerate(all_stages, 1) for name in (stage.children[-1], stage.name)}
+    inside = {path: stage for stage in all_stages for path in stage.children[:-1]}
+    names = [stage.name for stage in all_stages]
     if freeze == ALL_BUT_HEAD:
-        return len(found) - 1
+        return len(all_stages) - 1
     if freeze not in last and freeze in inside:
         stage = inside[freeze]
         raise UsageError(
-            "freeze = {freeze!r} lies inside the stage {name!r}, which is frozen whole: pass that.",
+            "freeze = {freeze!r} is a layer inside the stage {name!r}; stages are frozen as a whole. Pass {name!r}.",
             freeze=freeze,
             name=stage.name,
         )
@@ -112,15 +112,15 @@ def frozen_stages(found: tuple[Stage, ...], freeze: str) -> int:
             "stage", freeze, [*names, ALL_BUT_HEAD], Message("The stages are {names}.", names=", ".join(names))
         )
     count = int(freeze) if freeze.isdecimal() else last[freeze]
-    if count >= len(found):
+    if count >= len(all_stages):
         raise UsageError(
-            "freeze = {freeze!r} leaves nothing to train: the network has {found} stages, {names}. "
+            "freeze = {freeze!r} leaves nothing to train: the network has {count} stages, {names}. "
             "{all_but_head!r} ({most}) is the most.",
             freeze=freeze,
-            found=len(found),
+            count=len(all_stages),
             names=", ".join(names),
             all_but_head=ALL_BUT_HEAD,
-            most=len(found) - 1,
+            most=len(all_stages) - 1,
         )
     return count
 
@@ -130,14 +130,14 @@ def _children(net: nn.Module) -> list[str]:
     path = ""
     while True:
         module = net.get_submodule(path)
-        found = [
+        children = [
             f"{path}.{name}" if path else name
             for name, child in module.named_children()
             if next(itertools.chain(child.parameters(), child.buffers()), None) is not None
         ]
-        if len(found) != 1 or not any(True for _ in net.get_submodule(found[0]).children()):
-            return found
-        path = found[0]
+        if len(children) != 1 or not any(True for _ in net.get_submodule(children[0]).children()):
+            return children
+        path = children[0]
 
 
 def _without_stem(net: nn.Module, first: tuple[str, ...]) -> list[tuple[str, ...]]:

@@ -1,12 +1,13 @@
-"""Recipes of today, for whoever wants a good network rather than the paper's own training.
+"""Recipes of today, for a good network rather than the training of its paper.
 
     convatlas train resnet20_cifar --data CIFAR
     convatlas train resnet20_cifar --data CIFAR --recipe modern_long
 
-`modern` is short: one cycle of the learning rate, 15 passes, more of them over small data. `modern_long` is for a
-night: half a cosine over 200 passes, label smoothing, mixup or cutmix, TrivialAugment, random erasing, and a moving
-average of the weights is judged and kept. Neither decays biases and norms. A network with batch norm is trained by SGD
-with Nesterov momentum, one without by AdamW, with smaller steps where it is deep.
+`modern` is short: one cycle of the learning rate over 15 epochs, and over more of them where data are few.
+`modern_long` takes a night: half a cosine over 200 epochs with label smoothing, mixup or CutMix, TrivialAugment and
+random erasing; a moving average of the weights is evaluated and saved. Neither applies weight decay to biases and
+normalization parameters. A network with batch norm is trained by SGD with Nesterov momentum, one without by AdamW, with
+smaller steps if it is deep.
 
 **Time and result** of `modern`. ResNet-20 on CIFAR-10, 15 epochs: 19 minutes on two cores of an AMD EPYC, 89.2 % (88.6
 to 89.8 %, 10,000 test images, centre). LeNet-5 on MNIST, 20 epochs: 2 minutes 22, 99.1 % (98.9 to 99.3 %, 10,000).

@@ -135,7 +135,7 @@ def settings_of_file(path: Path) -> dict[str, Any]:
         content = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError("--config {path} cannot be read: {error}.", path=path, error=error) from error
-    tables = [content[name] for name in ("recipe", "options") if name in content] or [content]
+    tables = [content[name] for name in ("recipe", "options") if isinstance(content.get(name), dict)] or [content]
     values = {name: value for table in tables for name, value in table.items()}
     known = FIELDS.keys() | OPTIONS.keys() | {each.formerly for each in ALL_SETTINGS.values()}
     for name in values:

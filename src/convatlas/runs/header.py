@@ -21,12 +21,15 @@ def header(setup: Setup) -> dict[str, str]:
     left_out: dict[str, str] = {}
     if data.problems:
         places = [Message("{path} (index {index})", path=each.name, index=each.index) for each in data.problems]
-        said = Message("{n} files that cannot be read: {names}", n=len(places), names=some_of(places, 10))
-        left_out = {Message("left out"): said}
-    together: dict[str, str] = {}
+        files = Message("{n} files that cannot be read: {names}", n=len(places), names=some_of(places, 10))
+        left_out = {Message("left out"): files}
+    processes: dict[str, str] = {}
     if setup.process_group.size > 1:
-        together = {Message("processes"): setup.process_group.describe(recipe.batch_size)}
-    average = Message(", judged and kept: their moving average, decay {decay:g}", decay=recipe.ema or 0)
+        processes = {Message("processes"): setup.process_group.describe(recipe.batch_size)}
+    average = Message(
+        "; the exponential moving average of the weights (decay {decay:g}) is evaluated and saved",
+        decay=recipe.ema or 0,
+    )
     return {
         Message("network"): Message(
             "{network}, {n:,} parameters",
@@ -73,18 +76,18 @@ def header(setup: Setup) -> dict[str, str]:
             layout=Message("channels last") if hardware.channels_last else Message("channels first"),
             allocator=hardware.allocator,
         ),
-        **together,
+        **processes,
         Message("seed"): str(setup.seed),
     }
 
 
 def loss_in_words(recipe: Recipe) -> Message:
-    """What is minimised and what holds it back, with units."""
+    """The loss and its regularisation, with units."""
     parts = {
         "cross-entropy": [Message("cross-entropy, nats")],
         "focal": [Message("focal loss, nats, gamma {gamma:g}", gamma=recipe.focal_gamma)],
-        "map-1998": [Message("map-1998: distance to the class's code against the others'")],
-        "mse": [Message("mean squared error of the reconstruction, pixels of deviation 1")],
+        "map-1998": [Message("map-1998: the criterion of LeNet-5's paper")],
+        "mse": [Message("mean squared error of the reconstruction, pixels with standard deviation 1")],
     }[recipe.loss]
     if recipe.label_smoothing:
         parts.append(Message("label smoothing {share:g}", share=recipe.label_smoothing))
@@ -118,8 +121,8 @@ def augmentation_in_words(augment: Augmentation | None) -> Message:
 
 
 def balance_in_words(batches: Batches) -> str:
-    """How long a pass is under balanced sampling, and what each class has of it."""
+    """How many images an epoch has under balanced sampling, and how many of each class."""
     images, classes = len(batches.indices), len(batches.labels.cpu()[batches.indices].unique())
     least, more = divmod(images, classes)
     each = Message("{least} or {most}", least=least, most=least + 1) if more else least
-    return Message("balanced: {n} images a pass, of each class {each}", n=images, each=each)
+    return Message("balanced: {n} images per epoch, {each} of each class", n=images, each=each)

@@ -1,9 +1,10 @@
-"""What `evaluate` and `predict` judge: a network that knows how its images are prepared and what its outputs mean."""
+"""What `evaluate` and `predict` take: a network that knows how its images are prepared and what its outputs mean."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 from torch import nn
@@ -59,8 +60,18 @@ def load_network(
         return given
     if isinstance(given, nn.Module):
         return of_network(given, classes)
+    if not isinstance(given, Run | str | PathLike):
+        raise UsageError(
+            "expected a run, its directory or a network with weights; got {kind}.", kind=type(given).__name__
+        )
     if classes is not None:
         raise UsageError("a run knows its classes; leave classes out.")
+    if isinstance(given, str) and given in models.list_models() and not Path(given).exists():
+        raise UsageError(
+            "{network} is a network, not a run: build it with weights (create_model({network!r}, weights=...)), or "
+            "give the directory of a run of it.",
+            network=given,
+        )
     run = given if isinstance(given, Run) else Run(given)
     what = Message("it has no accuracy and no labels; what was measured of it is in its report.html")
     refuse_classifying(str(run.path), models.entry(run.model), what)
@@ -73,10 +84,10 @@ def of_network(net: nn.Module, classes: Sequence[str] | None) -> LoadedNetwork:
     loaded: Loaded | None = getattr(net, "loaded", None)
     if loaded is None:
         raise UsageError(
-            "this network does not know how its images are prepared: it was trained by nobody, or by a loop of your "
-            "own. Load weights into it (create_model(..., weights=...), load_weights), or give a run."
+            "this network does not know how its images are prepared: its weights are untrained, or from a loop of "
+            "your own. Load weights into it (create_model(..., weights=...), load_weights), or give a run."
         )
-    name = f"{net.network} with {loaded.weights}"
+    name = Message("{network} with {weights}", network=net.network, weights=loaded.weights)
     if loaded.preparation is None:
         raise UsageError(
             "{name}: how its images are prepared is {preparation_from}. "

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from convatlas import units
 from convatlas.data import Preprocessing
 from convatlas.errors import RecipeError, UsageError
+from convatlas.i18n import _, language
+from convatlas.message import Message
 from convatlas.models import Entry
 from convatlas.recipes.recipe import Recipe
 from convatlas.visualization import html
@@ -37,7 +39,7 @@ class OwnTargets:
         return len(self.batches)
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        for images, _ in self.batches.epoch(epoch, start_step):
+        for images, _labels in self.batches.epoch(epoch, start_step):
             yield images, images
 
     def images_in(self, step: int) -> int:
@@ -89,7 +91,7 @@ def reconstruct(
     squares: Tensor | float = 0.0  # (C,) summed over images and pixels
     values, n = 0, 0
     shown: list[tuple[np.ndarray, np.ndarray]] = []
-    for images, _ in batches.epoch(0):
+    for images, _labels in batches.epoch(0):
         with autocast:
             output = net(images)
         output = output.float()
@@ -113,22 +115,29 @@ def report(
 ) -> str:
     """The page of a finished training: what was measured, the epochs, images beside what came back."""
     lead = html.join(
-        html.strong(f"{units.percent(1 - found.mse, 1)} of the pixels' variance come back"),
-        f" on {units.exact(found.n)} test images: mean squared error {found.mse:.4f} with pixels of deviation 1, where "
-        f"the mean image gets 1; {found.pixels_rms:.1f} of 255 root mean square. The weights were chosen by "
-        "validation; the test images were looked at once, afterwards.",
+        html.strong(Message("{share} of the pixels' variance come back", share=units.percent(1 - found.mse, 1))),
+        " ",
+        Message(
+            "on {n} test images: mean squared error {mse:.4f} with pixels of deviation 1, where the mean image gets 1; "
+            "{rms:.1f} of 255 root mean square. The weights were chosen by validation; the test images were looked at "
+            "once, afterwards.",
+            n=units.exact(found.n),
+            mse=found.mse,
+            rms=found.pixels_rms,
+        ),
     )
-    columns = [html.Column(name) for name in ("epoch", "training error", "validation error")]
+    columns = [html.Column(_("epoch")), html.Column(_("training error")), html.Column(_("validation error"))]
     rows = [
         [line["epoch"] + 1, f"{line['train_loss']:.4f}", "" if line["val_loss"] is None else f"{line['val_loss']:.4f}"]
         for line in epochs
     ]
     pictures = [picture for pair in found.shown for picture in pair]
-    captions = [word for _ in found.shown for word in ("image", "came back")]
+    captions = [caption for pair in found.shown for caption in (_("image"), _("came back"))]
     return html.page(
-        f"{result['model']}: reconstruction",
-        html.header(str(result["model"]), lead, note=f"seed {result['seed']} · {result['run']}"),
-        html.section("Images and what came back", html.thumbnails(pictures, captions, captions)),
-        html.section("Epochs", html.table(columns, rows, "Mean squared error, pixels of deviation 1.")),
-        html.section("How it was trained", html.facts(header.items())),
+        _("{model}: reconstruction", model=result["model"]),
+        html.header(str(result["model"]), lead, note=_("seed {seed} · {run}", seed=result["seed"], run=result["run"])),
+        html.section(_("Images and what came back"), html.thumbnails(pictures, captions, captions)),
+        html.section(_("Epochs"), html.table(columns, rows, _("Mean squared error, pixels of deviation 1."))),
+        html.section(_("How it was trained"), html.facts(header.items())),
+        lang=language(),
     )

@@ -70,7 +70,7 @@ class Run:
 
     @property
     def options(self) -> RunOptions:
-        """As they were settled; a run of version 0.1.0 or earlier has them among the settings of its recipe."""
+        """As they were settled; in the file of an earlier run they stand among the settings of the recipe."""
         values = self.config.get("options", self.config["recipe"])
         return RunOptions(**{name: value for name, value in values.items() if name in OPTIONS})
 

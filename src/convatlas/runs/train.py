@@ -12,9 +12,11 @@ import torch
 
 from convatlas import training
 from convatlas.data import Dataset, write_split
-from convatlas.errors import CheckpointError, DataError
+from convatlas.errors import CheckpointError, DataError, UsageError
 from convatlas.evaluation import Evaluation, evaluate
+from convatlas.figures import ERRORS, FigureComparison, Measurement
 from convatlas.message import Message, joined
+from convatlas.models.figures import compare_figures
 from convatlas.recipes.recipe import Recipe
 from convatlas.recipes.registry import PAPER_RECIPES, recipe_for
 from convatlas.runs import directory
@@ -35,7 +37,7 @@ from convatlas.runs.run import CONFIG, ENVIRONMENT, METRICS, REPORT, SPLIT, WEIG
 from convatlas.runs.training_data import TrainingData
 from convatlas.training import Plan, checkpoint, distributed, journal
 from convatlas.training.loggers import Logger, Tracking, by_names
-from convatlas.visualization import run_report
+from convatlas.visualization.run_report import run_report
 
 
 class RunListener(training.TrainingListener):
@@ -95,6 +97,10 @@ def train(
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was written.
         LostRankError: of several processes, another one ended or failed.
     """
+    if not isinstance(model, str):
+        raise UsageError("model is the name of a network, see list_models(); got {kind}.", kind=type(model).__name__)
+    if not isinstance(recipe, str | Recipe):
+        raise UsageError("recipe is a name or a Recipe; got {kind}.", kind=type(recipe).__name__)
     chosen = recipe_for(model, recipe) if isinstance(recipe, str) else recipe
     chosen, options = apply(chosen, options, settings)
     process_group = distributed.join(options.rank_timeout_s)
@@ -339,6 +345,7 @@ def judge_classifier(
     data = setup.training_data.dataset
     names = tuple(data.names[int(index)] for index in setup.training_data.split.test)
     evaluation = evaluate(setup.net, setup.test.epoch(0), data.classes, names=names)
+    figures = figures_of(setup, evaluation)
     result |= {
         "val_top1": score,
         "test_top1": evaluation.top1,
@@ -346,9 +353,9 @@ def judge_classifier(
         "test_n": evaluation.n,
         "test_ci95": list(evaluation.ci95),
         "protocol": evaluation.protocol,
-        "figures": printed_beside_measured(setup, evaluation),
+        "figures": [figure_record(figure) for figure in figures],
     }
-    return result, run_report(header(setup), epochs, result, evaluation, setup.test_image)
+    return result, run_report(header(setup), epochs, result, evaluation, setup.test_image, figures)
 
 
 def judge_reconstruction(
@@ -369,26 +376,32 @@ def judge_reconstruction(
     return result, report(header(setup), epochs, result, found)
 
 
-def printed_beside_measured(setup: Setup, evaluation: Evaluation) -> list[dict[str, Any]]:
-    """The paper's errors beside this run's, for a run by the paper's own recipe; each keeps its protocol.
+def figures_of(setup: Setup, evaluation: Evaluation) -> list[FigureComparison]:
+    """The paper's error rates with what this run measured, for a run by the paper's own recipe.
 
-    Whether the data are the paper's is for the reader to see: both are named.
+    Each keeps its protocol: the data may be others than the paper's.
     """
     if setup.recipe.name not in PAPER_RECIPES:
         return []
-    measured_protocol = f"{setup.training_data.dataset.source}, {evaluation.n} test images, {evaluation.protocol}"
-    measured = {"error": evaluation.top1, "top1_error": evaluation.top1, "top5_error": evaluation.top5}
-    return [
-        {
-            "quantity": figure.quantity,
-            "printed": figure.text,
-            "printed_protocol": figure.protocol,
-            "source": ", ".join(part for part in (figure.source, figure.where) if part),
-            "verified": figure.verified,
-            "measured_percent": None if hit is None else round(100 * (1 - hit), 4),
-            "measured_protocol": measured_protocol,
-        }
-        for figure in setup.entry.card.figures
-        if figure.quantity in measured
-        for hit in [measured[figure.quantity]]
-    ]
+    protocol = f"{setup.training_data.dataset.source}, {evaluation.n} test images, {evaluation.protocol}"
+    shares = {"error": evaluation.top1, "top1_error": evaluation.top1, "top5_error": evaluation.top5}
+    measured = {
+        quantity: Measurement(round(100 * (1 - share), 4), protocol)
+        for quantity, share in shares.items()
+        if share is not None
+    }
+    return [figure for figure in compare_figures(setup.entry, measured) if figure.quantity in ERRORS]
+
+
+def figure_record(figure: FigureComparison) -> dict[str, Any]:
+    """One of the ``figures`` of the run's result."""
+    return {
+        "quantity": figure.quantity,
+        "printed": figure.printed.text,
+        "printed_protocol": figure.printed.protocol,
+        "source": figure.source,
+        "verified": figure.printed.verified,
+        "measured_percent": None if figure.measured is None else figure.measured.value,
+        "measured_protocol": "" if figure.measured is None else figure.measured.protocol,
+        "verdict": figure.verdict,
+    }

@@ -11,6 +11,7 @@ import numpy as np
 
 from convatlas import data as room
 from convatlas.data import Batches, Dataset, ImageStore, Preprocessing, Split
+from convatlas.message import Message
 from convatlas.models import Entry
 from convatlas.recipes.recipe import Recipe
 from convatlas.training.distributed import processes_here
@@ -74,7 +75,7 @@ class TrainingData:
         if recipe.normalization == "lenet-1998":  # ink 1.175 on -0.1: p / 255 * 1.275 - 0.1
             return rule.with_stats((0.1 / 1.275,) * channels, (1 / 1.275,) * channels), store
         if recipe.normalization == "auto" and like is not None:
-            why = f"{rule.why}; mean and deviation as the first weights were trained with"
+            why = Message("{rule}; mean and deviation as the first weights were trained with", rule=rule.why)
             return replace(rule, mean=like.mean, std=like.std, why=why), store
         return rule.with_stats(*room.channel_stats(store, self.split.train)), store
 

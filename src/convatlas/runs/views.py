@@ -11,7 +11,7 @@ from torch import Tensor
 
 from convatlas import data as room
 from convatlas.data import Dataset, ImageStore, Preprocessing
-from convatlas.evaluation import Canvas
+from convatlas.evaluation import ImageRegion
 
 AT_ONCE = 96 * 96 * 256  # pixels of a batch's images, in one channel: small images go by 256, those of 224 by 47
 
@@ -21,7 +21,7 @@ def batch_size(height: int, width: int) -> int:
 
 
 class Views:
-    """Images ``indices`` of a data set, in that order, for any canvas; what was decoded last is kept."""
+    """Images ``indices`` of a data set, in that order, for any image region; what was decoded last is kept."""
 
     def __init__(self, dataset: Dataset, indices: np.ndarray, decoded: ImageStore | None = None) -> None:
         self.dataset, self.indices = dataset, indices
@@ -31,18 +31,18 @@ class Views:
     def names(self) -> tuple[str, ...]:
         return tuple(self.dataset.names[int(index)] for index in self.indices)
 
-    def batches(self, canvas: Canvas, rule: Preprocessing, labels: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, region: ImageRegion, rule: Preprocessing, labels: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of (images float32 (N, C, H, W), labels (N,)), prepared by a network's rule but for their size.
 
         Args:
             labels: of all images of the data set, by the network's classes.
         """
-        side = canvas.side(rule.size)
-        if canvas.whole:
+        side = region.side(rule.size)
+        if region.whole:
             yield from self._whole(side, rule, labels)
             return
-        kept = rule if canvas.shorter is None else rule.kept_at(side)
-        seen = rule if canvas.shorter is None else replace(kept, size=kept.store_size, margin=1.0)
+        kept = rule if region.shorter_side is None else rule.kept_at(side)
+        seen = rule if region.shorter_side is None else replace(kept, size=kept.store_size, margin=1.0)
         yield from room.Batches(
             self._store(kept),
             labels,

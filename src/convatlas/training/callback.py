@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from convatlas.message import Message
+
 Packed = tuple[dict[str, Tensor], dict[str, Any]]  # flat tensors, and what JSON can hold
 
 
@@ -76,7 +78,7 @@ class WeightAverage(Callback):
 
     def __init__(self, net: nn.Module, decay: float) -> None:
         self.net, self.decay = net, decay
-        self.judges = f"moving average of the weights, decay {decay:g}"
+        self.judges = Message("moving average of the weights, decay {decay:g}", decay=decay)
         tensors = net.state_dict()  # the network's own storage, whatever is written there later
         self.average = {name: tensor.clone() for name, tensor in tensors.items()}
         floating = [name for name, tensor in tensors.items() if tensor.is_floating_point()]

@@ -155,6 +155,9 @@ def unpack(tensors: dict[str, Tensor], scalars: dict[str, Any], learner: Learner
         CheckpointError: names or shapes that do not fit this network, or other callbacks.
     """
     optimizer, callbacks = learner.optimizer, learner.callbacks
+    if "companions" in scalars:  # as earlier checkpoints call them
+        scalars = scalars | {"callbacks": scalars["companions"]}
+        tensors = {re.sub(r"^companion\.", "callback.", name): tensor for name, tensor in tensors.items()}
     names = [callback.name for callback in callbacks]
     if sorted(names) != sorted(scalars["callbacks"]):
         raise CheckpointError(

@@ -124,5 +124,9 @@ def by_name(name: str, **settings: object) -> Schedule:
         return SCHEDULES[name](**settings)
     except TypeError as error:
         raise RecipeError(
-            "schedule {name!r} does not take {settings}: {error}", name=name, settings=settings, error=error
+            "schedule {name!r} does not take {given}: {error}",
+            settings=("schedule", "schedule_settings"),
+            name=name,
+            given=settings,
+            error=error,
         ) from error

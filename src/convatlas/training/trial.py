@@ -50,8 +50,14 @@ class Timing:
     compile_s: float = 0.0  # before the first update, seconds
 
     def line(self, batch_size: int) -> str:
-        compiling = f" after {self.compile_s:.0f} s of compiling" if self.compile_s else ""
-        return f"{self.way}: {batch_size / self.update_s:,.0f} images/s{compiling}"
+        return Message(
+            "{way}: {rate:,.0f} images/s after {compile_s:.0f} s of compiling"
+            if self.compile_s
+            else "{way}: {rate:,.0f} images/s",
+            way=self.way,
+            rate=batch_size / self.update_s,
+            compile_s=self.compile_s,
+        )
 
 
 Update = Callable[[], Tensor]  # makes one update and gives its loss: who reads it has waited for the device

@@ -1,18 +1,29 @@
-"""Pictures and pages: data in, matplotlib Axes or HTML out. Nothing is computed here that is not drawn."""
+"""Drawings and pages: arrays and rows in, matplotlib Axes, SVG or HTML out. Nothing is computed here but what is drawn.
 
-from convatlas.visualization.plots import (
-    Curve,
-    Point,
-    accuracy_latency,
-    confusion,
-    error_curves,
-    loss_curves,
-    per_class,
-    reliability,
-    sheet,
-)
-from convatlas.visualization.run_report import run_report
-from convatlas.visualization.style import SeriesStyle, look, new_axes, styles, svg
+Names that need matplotlib are resolved on first use; `diagram` (a network as SVG) and `html` need none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from convatlas._lazy import resolver
+
+if TYPE_CHECKING:
+    from convatlas.visualization.plots import (
+        Curve,
+        Point,
+        accuracy_latency,
+        confusion,
+        error_curves,
+        loss_curves,
+        per_class,
+        reliability,
+        sheet,
+    )
+    from convatlas.visualization.style import SeriesStyle, look, new_axes, styles, svg
+else:
+    __getattr__ = resolver(__name__)
 
 __all__ = [
     "Curve",
@@ -26,7 +37,6 @@ __all__ = [
     "new_axes",
     "per_class",
     "reliability",
-    "run_report",
     "sheet",
     "styles",
     "svg",

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from convatlas import units
-from convatlas.i18n import _, language
+from convatlas.figures import VERDICTS, FigureComparison
+from convatlas.i18n import _, language, translated
 from convatlas.visualization import html, plots
 from convatlas.visualization.html import Column, Html
 from convatlas.visualization.plots import Curve
@@ -54,6 +55,7 @@ def run_report(
     result: Mapping[str, Any],
     evaluation: Judged,
     image: Callable[[int], np.ndarray] | None = None,
+    figures: Sequence[FigureComparison] = (),
 ) -> str:
     """The page of a finished run.
 
@@ -62,7 +64,8 @@ def run_report(
         epochs: the journal's lines of epochs: epoch, train_loss, train_top1, val_loss, val_top1.
         result: the journal's last line: model, epochs, train_s, images_per_s, val_top1, chosen_epoch, seed, run.
         evaluation: of the chosen weights on the test part.
-        image: gives the pixels of test image i, uint8 (h, w, c); without it the surest mistakes are told by name only.
+        image: gives the pixels of test image i, uint8 (h, w, c); without it the surest mistakes are listed by name.
+        figures: the paper's error rates with what this run measured.
     """
     model = str(result["model"])
     lead = html.join(
@@ -83,6 +86,7 @@ def run_report(
             model, lead, note=_("seed {seed} · {run}", seed=result.get("seed", "?"), run=result.get("run", ""))
         ),
         html.section(_("Result"), _result_table(result, evaluation)),
+        *printed_section(figures),
         html.section(_("Learning curves"), _curves(epochs, result)),
         html.section(
             _("What is confused with what"),
@@ -151,7 +155,41 @@ def _curves(epochs: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> H
     )
 
 
+def printed_section(figures: Sequence[FigureComparison]) -> list[Html]:
+    """The paper's error rates beside this run's, each with its protocol; nothing where there are none."""
+    if not figures:
+        return []
+    columns = [
+        Column(_("quantity"), number=False),
+        Column(_("value"), "printed"),
+        Column(_("protocol"), number=False),
+        Column(_("value"), "measured"),
+        Column(_("protocol"), number=False),
+        Column(_("verdict"), number=False),
+        Column(_("source"), number=False),
+    ]
+    rows = [
+        (
+            error_name(figure.quantity),
+            figure.printed.text,
+            figure.printed.protocol or _("not stated"),
+            figure.measured_text,
+            figure.measured.protocol if figure.measured else "",
+            translated(VERDICTS[figure.verdict]),
+            figure.source,
+        )
+        for figure in figures
+    ]
+    caption = _("An error rate can be compared with another one only where data and protocol are the same.")
+    return [html.section(_("What the paper prints"), html.table(columns, rows, caption))]
+
+
 # --- shared with the report of a comparison -----------------------------------------------------------------------
+
+
+def error_name(quantity: str) -> str:
+    """The name of an error rate, in the language in use."""
+    return {"error": _("error"), "top1_error": _("top-1 error"), "top5_error": _("top-5 error")}[quantity]
 
 
 def confusion_figure(model: str, evaluation: Judged, style: SeriesStyle) -> Html:

@@ -73,7 +73,7 @@ def damaged(path: Path, error: BaseException) -> CheckpointError:
 
 
 def member(archive: zipfile.ZipFile, name: str, limit: int, path: Path) -> IO[bytes]:
-    """One member of the archive, opened once its sizes are found possible."""
+    """One member of the archive, opened after its sizes were checked."""
     try:
         info = archive.getinfo(name)
     except KeyError as error:
@@ -119,14 +119,14 @@ def data_sets(content: h5py.File, h5py: Any) -> Iterator[tuple[str, h5py.Dataset
     root = content
     if isinstance(content.get("model_weights", getlink=True), h5py.HardLink):
         root = content["model_weights"]
-    found: list[tuple[str, h5py.Dataset]] = []
+    weights: list[tuple[str, h5py.Dataset]] = []
 
     def collect(place: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and item.dtype.kind == "f" and not place.startswith("optimizer/"):
-            found.append((place, item))
+            weights.append((place, item))
 
     root.visititems(collect)
-    yield from found
+    yield from weights
 
 
 def parameter(place: str, item: h5py.Dataset, names: dict[str, str], path: Path) -> str:

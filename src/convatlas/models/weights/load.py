@@ -22,7 +22,7 @@ AUXILIARY = ("AuxLogits.", "auxiliary_")  # heads used in training only: a file 
 def load_weights(net: nn.Module, path: str | Path, source: str | None = None) -> Loaded:
     """Load a file of weights into a network made by ``create_model``.
 
-    The network is touched only after every name and shape has been found right: on an error it keeps its weights.
+    The network is touched only after every name and shape has been checked: on an error it keeps its weights.
     Afterwards ``net.loaded`` is what is returned: ``ca.evaluate(net, data)`` and ``ca.predict(net, images)`` prepare
     the images and name the classes as these weights need it.
 
@@ -40,12 +40,12 @@ def load_weights(net: nn.Module, path: str | Path, source: str | None = None) ->
     tensors = read_tensors(path)
     line = recognised(path)
     source = source or (line.source if line else detect(net, tensors))
-    found = converted(net, tensors, source)
+    ours = converted(net, tensors, source)
     state = net.state_dict()
-    kept = tuple(name for name in state if name not in found and spare(name))
-    ignored = tuple(name for name in found if name not in state and spare(name))
-    complain(net, path, source, state, {name: value for name, value in found.items() if name not in ignored})
-    filled = {name: found[name].to(state[name].dtype) for name in state if name in found}
+    kept = tuple(name for name in state if name not in ours and spare(name))
+    ignored = tuple(name for name in ours if name not in state and spare(name))
+    complain(net, path, source, state, {name: value for name, value in ours.items() if name not in ignored})
+    filled = {name: ours[name].to(state[name].dtype) for name in state if name in ours}
     net.load_state_dict(filled | {name: state[name] for name in kept})
     weights = line.full_name if line else str(path)
     prepared = preparation(line, source, net.network)
@@ -84,8 +84,8 @@ def detect(net: Classifier, tensors: Tensors) -> str:
     for source in SOURCES.values():
         if not source.has(target.family):
             continue
-        found = source.convert(tensors, target)
-        count = sum(target.shapes.get(name) == tuple(value.shape) for name, value in found.items())
+        ours = source.convert(tensors, target)
+        count = sum(target.shapes.get(name) == tuple(value.shape) for name, value in ours.items())
         if count > fitting:
             best, fitting = source.name, count
     if 2 * fitting < len(tensors):
@@ -121,14 +121,14 @@ def spare(name: str) -> bool:
     return name.startswith(AUXILIARY) or name.endswith("num_batches_tracked")
 
 
-def complain(net: Classifier, path: str | Path, source: str, state: dict[str, Tensor], found: Tensors) -> None:
+def complain(net: Classifier, path: str | Path, source: str, state: dict[str, Tensor], ours: Tensors) -> None:
     """Raise CheckpointError where a name is missing, unknown, or of another shape; the message says which."""
-    missing = [name for name in state if name not in found and not spare(name)]
-    unknown = [name for name in found if name not in state]
+    missing = [name for name in state if name not in ours and not spare(name)]
+    unknown = [name for name in ours if name not in state]
     reshaped = [
-        f"{name} {tuple(found[name].shape)} for {tuple(state[name].shape)}"
+        f"{name} {tuple(ours[name].shape)} for {tuple(state[name].shape)}"
         for name in state
-        if name in found and found[name].shape != state[name].shape
+        if name in ours and ours[name].shape != state[name].shape
     ]
     if not (missing or unknown or reshaped):
         return

@@ -1,4 +1,4 @@
-"""Published weights: where they are, how they are checked, what they are said to reach. Nothing is fetched unasked.
+"""Published weights: where they are and how they are checked. Nothing is fetched unless the caller allows it.
 
 Each source lists its own (weights/sources). A file is kept in the cache folder: ``CONVATLAS_CACHE``, else
 ``~/.cache/convatlas``.

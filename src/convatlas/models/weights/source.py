@@ -22,7 +22,7 @@ class Target:
     Attributes:
         family: the model file it stands in.
         shapes: of its state_dict.
-        stem: the name of the weight of its first convolution.
+        stem: the name of the weight of its first convolution; empty where it has none.
     """
 
     net: Classifier
@@ -33,7 +33,7 @@ class Target:
     @classmethod
     def of(cls, net: Classifier) -> Target:
         shapes = {name: tuple(value.shape) for name, value in net.state_dict().items()}
-        stem = next(name for name, shape in shapes.items() if len(shape) == 4)
+        stem = next((name for name, shape in shapes.items() if len(shape) == 4), "")
         return cls(net, entry(net.network).family, shapes, stem)
 
 
@@ -132,11 +132,11 @@ def converter(families: Mapping[str, Callable[[nn.Module], Rename]]) -> Callable
 
     def convert(tensors: Tensors, target: Target) -> Tensors:
         rename = families[target.family](target.net)
-        found = {rename(name): value for name, value in tensors.items()}
-        for name, value in found.items():  # timm runs VGG's fully connected layers as convolutions
+        ours = {rename(name): value for name, value in tensors.items()}
+        for name, value in ours.items():  # timm runs VGG's fully connected layers as convolutions
             shape = target.shapes.get(name)
             if shape is not None and value.dim() == 4 and (value.shape[0], value[0].numel()) == shape:
-                found[name] = torch.flatten(value, start_dim=1)
-        return found
+                ours[name] = torch.flatten(value, start_dim=1)
+        return ours
 
     return convert

@@ -106,16 +106,16 @@ def from_keras(tensors: Tensors, target: Target) -> Tensors:
         matches = (match for layer in layers if (match := NUMBERED.match(layer)) and match[1] == kind)
         numbers = sorted((int(match[2] or 0), match[0]) for match in matches)
         places |= {layer: place for (_, layer), place in zip(numbers, ours, strict=False)}
-    found: Tensors = {}
+    ours_by_name: Tensors = {}
     for path, tensor in tensors.items():
         layer, parameter = split(path)
         name = f"{places.get(layer) or our_layer(layer, family)}.{PARAMETERS.get(parameter, parameter)}"
-        found[name] = turned(tensor, parameter)
-    if family == "vgg" and "fc6.weight" in found:
-        found["fc6.weight"] = channels_first(found["fc6.weight"])
-    if family in BGR and stem in found and found[stem].shape[1] == 3:
-        found[stem] = found[stem].flip(1)
-    return found
+        ours_by_name[name] = turned(tensor, parameter)
+    if family == "vgg" and "fc6.weight" in ours_by_name:
+        ours_by_name["fc6.weight"] = channels_first(ours_by_name["fc6.weight"])
+    if family in BGR and stem in ours_by_name and ours_by_name[stem].shape[1] == 3:
+        ours_by_name[stem] = ours_by_name[stem].flip(1)
+    return ours_by_name
 
 
 def split(path: str) -> tuple[str, str]:

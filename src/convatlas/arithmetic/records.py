@@ -1,0 +1,141 @@
+"""The records of a layer table: rows, totals and modules. Plain values, no torch.
+
+A row is a layer as its author cut it: one call of a module without parts, however many operators that took; an operator
+that ran outside such a module (``F.relu``, ``x + y``, ``torch.cat``) is a row of its own under the path of the module
+that ran it. Rows know which rows they read, so together they are the graph of the network; there is no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from convatlas.arithmetic.protocol import Shape
+from convatlas.errors import UsageError
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from torch import nn
+
+INPUT = "input"
+WEIGHTED = ("conv", "conv_transposed", "fc")
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One layer, for one image.
+
+    Attributes:
+        name: the path of its module; an operator outside one adds its kind, a second call adds ``:2``.
+        path: the module that ran it; of a layer, the layer itself.
+        kind: "conv", "fc", "maxpool", "batch_norm", "add", ..., or "unknown".
+        inputs: names of the rows it reads, "input" for what the caller gave.
+        output: shape without the batch.
+        kernel, stride, padding, dilation: (height, width) where it has a window, else None.
+        params: parameters first used here; a weight shared with an earlier row is counted there.
+        macs, connections: DESIGN section 2; None for an operator that is not known.
+        activation_bytes: memory its output newly takes; a view and an in-place operator take none.
+        receptive_field, jump, start: (height, width) in input pixels; see receptive_field.py. None where there is none.
+        smallest_field: the receptive field along the shortest path, where paths join.
+        operators: what torch ran.
+        module: class of the layer; "" for an operator outside one.
+        own_params: all parameters it reads, those that an earlier row counted too.
+        operator_macs: what the operators multiplied; other than ``macs`` only where ``stated``.
+        stated: the figures are the module's own ``__arithmetic__``.
+        working: lines of arithmetic the module stated with them.
+    """
+
+    name: str
+    path: str
+    kind: str
+    inputs: tuple[str, ...]
+    output: Shape
+    kernel: tuple[int, ...] | None = None
+    stride: tuple[int, ...] | None = None
+    padding: tuple[int, ...] | None = None
+    dilation: tuple[int, ...] | None = None
+    groups: int | None = None
+    transposed: bool = False
+    ceil_mode: bool = False
+    bias: bool = False
+    params: int = 0
+    macs: int | None = 0
+    connections: int | None = 0
+    activation_bytes: int = 0
+    receptive_field: tuple[int, ...] | None = None
+    jump: tuple[Fraction, ...] | None = None
+    start: tuple[int, ...] | None = None
+    smallest_field: tuple[int, ...] | None = None
+    input_shapes: tuple[Shape, ...] = ()
+    operators: tuple[str, ...] = ()
+    module: str = ""
+    own_params: int = 0
+    operator_macs: int | None = 0
+    shared: bool = False
+    stated: bool = False
+    working: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over the rows. An unknown operator makes ``macs`` and ``connections`` lower bounds."""
+
+    params: int
+    macs: int
+    connections: int
+    activation_bytes: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """One module: where it stands and what it is; blocks nest by their paths."""
+
+    path: str
+    type: str
+
+
+def blocks_of(net: nn.Module) -> tuple[Block, ...]:
+    return tuple(Block(path, type(module).__name__) for path, module in net.named_modules())
+
+
+def times(shape: Iterable[object]) -> str:
+    """``(96, 55, 55)`` -> ``96 x 55 x 55``."""
+    return " x ".join(str(side) for side in shape)
+
+
+def plain_row(row: LayerRow) -> dict[str, Any]:
+    """A row of JSON: lists for tuples; a jump is a whole number, or "1/2"."""
+    record = dict(vars(row))
+    if row.jump is not None:
+        record["jump"] = [int(jump) if jump.denominator == 1 else str(jump) for jump in row.jump]
+    return {key: plain(value) for key, value in record.items()}
+
+
+def row_of(record: dict[str, Any]) -> LayerRow:
+    from fractions import Fraction
+
+    if record.keys() != LayerRow.__dataclass_fields__.keys():
+        raise UsageError("a layer table of another version of convatlas; count the network again.")
+    values = {key: _tuples(value) for key, value in record.items()}
+    if values.get("jump") is not None:
+        values["jump"] = tuple(Fraction(jump) for jump in values["jump"])
+    return LayerRow(**values)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def plain(value: Any) -> Any:
+    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def layer_names(rows: Iterable[str]) -> tuple[str, ...]:
+    """Every name a layer may be asked for by: the rows', and before them those of the modules that hold them."""
+    names: dict[str, None] = {}
+    for row in rows:
+        parts = row.split(".")
+        names.update(dict.fromkeys(".".join(parts[:length]) for length in range(1, len(parts) + 1)))
+    return tuple(names)

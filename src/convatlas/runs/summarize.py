@@ -1,0 +1,134 @@
+"""`summarize` and `explain` for whatever a user names: a network of the atlas, a run, or any module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convatlas import arithmetic, models
+from convatlas.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from convatlas.arithmetic import Explanation, Summary
+    from convatlas.runs.run import Run
+
+    Countable = str | Path | Run | nn.Module
+    InputShape = Sequence[int] | Sequence[Sequence[int]] | Tensor | Sequence[Tensor] | dict[str, Any]
+
+
+def summarize(
+    what: Countable,
+    input_shape: InputShape | None = None,
+    *,
+    dtype: torch.dtype | None = None,
+    training: bool = False,
+    model: str = "",
+) -> Summary:
+    """Count every layer of a network: shapes, parameters, MACs, connections, memory, receptive field. For one image.
+
+    Args:
+        what: a name of `list_models`; a run or its directory; or any ``torch.nn.Module``, ours or not, which is neither
+            copied nor changed.
+        input_shape: ``(C, H, W)`` of one image, without the batch; by default the paper's, and a run's own. A module
+            that is not of the atlas needs one, and may have several inputs: see `convatlas.arithmetic.summarize`.
+        dtype: of the inputs given as shapes; the network's own first floating-point parameter decides where None.
+        training: count the network in training mode (auxiliary heads run, dropout drops) instead of evaluation mode.
+        model: the name that the summary carries; by default the network's.
+    Returns:
+        rows, totals and graph; ``print`` it for the table, ``to_dict()`` for JSON, ``to_csv()`` for a spreadsheet.
+    Raises:
+        UnknownNameError: no such network; the message lists the near names.
+        ForwardError: the forward pass stopped; the message names the layer.
+        UsageError: nothing that has layers, or inputs that are no shapes.
+    """
+    if isinstance(what, str | Path):
+        name = str(what)
+        if name in models.list_models():
+            kept = None if training or dtype is not None else _kept(name, input_shape)
+            if kept is not None and model in ("", name):
+                return kept
+            net, usual = _network(name, input_shape)
+            return arithmetic.summarize(net, usual, dtype=dtype, training=training, model=model or name)
+        if not Path(what).is_dir():
+            models.entry(name)  # raises, and lists the near names
+        from convatlas.runs.run import Run
+
+        what = Run(what)
+    from torch import nn
+
+    from convatlas.runs.run import Run
+
+    if isinstance(what, Run):
+        run = what.config["run"]
+        shape = (run["in_channels"], run["image_size"], run["image_size"]) if input_shape is None else input_shape
+        net = what.untrained_network()
+        return arithmetic.summarize(net, shape, dtype=dtype, training=training, model=model or what.model)
+    if not isinstance(what, nn.Module):
+        raise UsageError("expected a network's name, a run or a torch.nn.Module; got {what}.", what=_shortened(what))
+    if input_shape is None:
+        name = str(getattr(what, "network", ""))
+        if name not in models.list_models():
+            raise UsageError(
+                "the input shape of {network} is not known: pass (C, H, W) of one image, such as (3, 224, 224).",
+                network=type(what).__name__,
+            )
+        input_shape, model = models.entry(name).input, model or name
+    return arithmetic.summarize(what, input_shape, dtype=dtype, training=training, model=model)
+
+
+def explain(what: Summary | Countable, layer: str, input_shape: InputShape | None = None) -> Explanation:
+    """How the figures of one layer come about: the formula, and the values put in.
+
+    Args:
+        what: a summary, or what `summarize` takes.
+        layer: the name of a row.
+        input_shape: as of `summarize`; a summary has its own.
+    Raises:
+        UnknownNameError: no such network or no such layer; the message lists the near names.
+        UsageError: what `summarize` refuses, or an input shape beside a summary.
+    """
+    if not isinstance(layer, str):
+        raise UsageError("a layer is named by a text, such as 'conv1'; got {layer}.", layer=_shortened(layer))
+    if not isinstance(what, arithmetic.Summary):
+        what = summarize(what, input_shape)
+    elif input_shape is not None:
+        raise UsageError("a summary was counted at an input shape of its own; leave input_shape out.")
+    return arithmetic.explain(what, layer)
+
+
+def _kept(name: str, input_shape: InputShape | None) -> Summary | None:
+    """The kept table of a network at its paper's input, which needs no torch; None at another input."""
+    from convatlas.models.layer_tables import table
+
+    usual = models.entry(name).input
+    at_usual = input_shape is None or (isinstance(input_shape, tuple | list) and tuple(input_shape) == usual)
+    return table(name) if at_usual else None
+
+
+def _network(name: str, input_shape: InputShape | None) -> tuple[nn.Module, tuple[int, int, int]]:
+    """A network of the atlas without weights, built for the input shape; and that shape."""
+    import torch
+
+    shape = models.entry(name).input if input_shape is None else input_shape
+    sides = [side for side in shape if isinstance(side, int)] if isinstance(shape, tuple | list) else []
+    if len(sides) != 3 or len(shape) != 3:
+        raise UsageError(
+            "the input of {name} is (C, H, W) of one image, such as {usual}; got {given}.",
+            name=name,
+            usual=models.entry(name).input,
+            given=_shortened(input_shape),
+        )
+    channels, height, width = sides
+    with torch.device("meta"):
+        net = models.create_model(name, in_channels=channels, image_size=height)
+    return net, (channels, height, width)
+
+
+def _shortened(value: object) -> str:
+    """The value as Python writes it, or its beginning."""
+    written = repr(value)
+    return written if len(written) <= 60 else written[:57] + "..."

@@ -1,0 +1,198 @@
+"""One way of writing a table, for every command and for ``print(summary)``: as text, for Markdown, for LaTeX.
+
+A text table is as wide as ``available_width`` at most, and no column of numbers is ever broken. Where the columns are
+too wide together:
+
+1. headings and columns of prose (``wraps``) continue on further lines;
+2. columns of least use are left out, the largest ``drop`` first, and a line below the table names them; the first
+   column, which names the row, always stays;
+3. where even the columns that must stay are too wide, the table becomes one block per row, with every column.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from convatlas import units
+from convatlas.i18n import _, translated
+
+WIDE = 180  # columns of a line that goes to a file, a pipe or a notebook, which have no width of their own
+GAP = "  "
+PROSE = 24  # columns that wrapped prose keeps, where it has as many
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        heading: in the language in use.
+        number: whether its cells are aligned to the right.
+        drop: 0 for a column that must stay; of the others the one with the largest value is left out first.
+        wraps: whether its cells are prose, which may continue on another line at a space.
+    """
+
+    heading: str
+    number: bool = False
+    drop: int = 0
+    wraps: bool = False
+
+
+Rows = Sequence[Sequence[str]]
+
+
+def available_width() -> int:
+    """Columns of a line: ``COLUMNS`` of the environment where it is set, else the terminal's, else ``WIDE``."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns):
+        return int(columns)
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or WIDE
+    except (AttributeError, OSError, ValueError):  # no terminal; a stand-in for stdout may have no fileno
+        return WIDE
+
+
+def text(columns: Sequence[Column], rows: Iterable[Iterable[object]], title: str = "", width: int | None = None) -> str:
+    """The table as lines of text, messages in the language in use.
+
+    Args:
+        rows: a cell for each column; ``str`` makes a text of what is none.
+        title: a line above the headings.
+        width: columns of a line; ``available_width()`` where None.
+    """
+    width = available_width() if width is None else width
+    cells = [tuple(map(translated, row)) for row in rows]
+    shown = list(range(len(columns)))
+    while (widths := _widths(columns, cells, shown, width)) is None:
+        optional = [place for place in shown[1:] if columns[place].drop]
+        if not optional:
+            return "\n".join(([title, ""] if title else []) + list(_blocks(columns, cells, width)))
+        shown.remove(max(optional, key=lambda place: (columns[place].drop, place)))
+    lines = [title] if title else []
+    lines += _lines(columns, [column.heading for column in columns], shown, widths, heading=True)
+    lines.append(GAP.join("-" * columns_wide for columns_wide in widths))
+    for row in cells:
+        lines += _lines(columns, row, shown, widths)
+    left_out = ", ".join(column.heading for place, column in enumerate(columns) if place not in shown)
+    if left_out:
+        lines += wrapped(_("not shown at {width} columns: {names}", width=width, names=left_out), width)
+    return "\n".join(lines)
+
+
+def _widths(columns: Sequence[Column], cells: Rows, shown: Sequence[int], width: int) -> list[int] | None:
+    """How wide each shown column becomes; None where they do not fit together."""
+    natural, least = [], []
+    for place in shown:
+        of_cells = [row[place] for row in cells]
+        most = max(map(units.width, of_cells), default=0)
+        natural.append(max(units.width(columns[place].heading), most))
+        of_body = min(most, max(_longest_word(of_cells), PROSE)) if columns[place].wraps else most
+        least.append(max(_longest_word([columns[place].heading]), of_body))
+    free = width - len(GAP) * (len(shown) - 1)
+    if sum(natural) <= free:
+        return natural
+    if sum(least) > free:
+        return None
+    surplus = free - sum(least)
+    widths = list(least)
+    wanting = sorted(range(len(shown)), key=lambda place: natural[place] - least[place])
+    for number, place in enumerate(wanting):  # those that want little first: the rest is shared by those that want much
+        extra = min(natural[place] - least[place], surplus // (len(wanting) - number))
+        widths[place] += extra
+        surplus -= extra
+    return widths
+
+
+def _longest_word(texts: Iterable[str]) -> int:
+    return max((units.width(word) for each in texts for word in each.split()), default=0)
+
+
+def _lines(
+    columns: Sequence[Column], row: Sequence[str], shown: Sequence[int], widths: Sequence[int], heading: bool = False
+) -> Iterator[str]:
+    """One row, on as many lines as its longest cell takes; a heading of several lines ends on the last of them."""
+    stacks = []
+    for place, columns_wide in zip(shown, widths, strict=True):
+        fits = units.width(row[place]) <= columns_wide
+        stacks.append([row[place]] if fits else list(wrapped(row[place], columns_wide)))
+    height = max(map(len, stacks))
+    for stack in stacks:
+        empty = [""] * (height - len(stack))
+        stack[:] = empty + stack if heading else stack + empty
+    for line in zip(*stacks, strict=True):
+        yield GAP.join(
+            (units.rjust if columns[place].number else units.ljust)(cell, columns_wide)
+            for place, cell, columns_wide in zip(shown, line, widths, strict=True)
+        ).rstrip()
+
+
+def _blocks(columns: Sequence[Column], cells: Rows, width: int) -> Iterator[str]:
+    """One block per row: its name, and below it every other column with a value."""
+    longest = max((units.width(column.heading) for column in columns[1:]), default=0)
+    for number, row in enumerate(cells):
+        if number:
+            yield ""
+        yield row[0]
+        for column, cell in zip(columns[1:], row[1:], strict=True):
+            if cell:
+                yield from _labelled(column.heading, cell, longest, width, indent=2)
+
+
+def labelled(lines: Iterable[tuple[object, object]], indent: int = 0, width: int | None = None) -> str:
+    """A label and a value on each line, the values one below the other; a long value continues below its beginning."""
+    width = available_width() if width is None else width
+    told = [(translated(label), translated(value)) for label, value in lines]
+    longest = max((units.width(label) for label, _ in told), default=0)
+    return "\n".join(line for label, value in told for line in _labelled(label, value, longest, width, indent))
+
+
+def _labelled(label: str, value: str, longest: int, width: int, indent: int) -> Iterator[str]:
+    margin = indent + longest + len(GAP)
+    first, *rest = list(wrapped(value, max(width - margin, PROSE))) or [""]
+    yield (" " * indent + units.ljust(label, longest) + GAP + first).rstrip()
+    for line in rest:
+        yield " " * margin + line
+
+
+def wrapped(text: str, width: int) -> Iterator[str]:
+    """Lines of at most ``width`` columns, broken at single spaces; a longer word stays whole, spaces in a row stay."""
+    line = ""
+    for word in text.split(" "):
+        longer = f"{line} {word}" if line else word
+        if line.strip() and units.width(longer) > width:
+            yield line.rstrip()
+            line = word
+        else:
+            line = longer
+    if line.strip():
+        yield line.rstrip()
+
+
+# ------------------------------------------------------------------ for other programs
+
+
+def markdown(columns: Sequence[Column], rows: Iterable[Iterable[object]]) -> str:
+    """The table for Markdown, with a line break at the end."""
+    rule = ["---:" if column.number else "---" for column in columns]
+    lines = [[column.heading for column in columns], rule, *(list(map(translated, row)) for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def latex(columns: Sequence[Column], rows: Iterable[Iterable[object]], last: Iterable[object]) -> str:
+    """The table for LaTeX: a tabular with the rules of the package booktabs, ``last`` below a rule of its own."""
+    kinds = "".join("r" if column.number else "l" for column in columns)
+    lines = [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule"]
+    lines += [_latex_line(column.heading for column in columns), r"\midrule", *map(_latex_line, rows)]
+    lines += [r"\midrule", _latex_line(last), r"\bottomrule", r"\end{tabular}"]
+    return "\n".join(lines) + "\n"
+
+
+def _latex_line(line: Iterable[object]) -> str:
+    def safe(cell: str) -> str:
+        escaped = cell.replace("_", r"\_").replace("%", r"\%").replace("&", r"\&")
+        return escaped.replace(" x ", r" $\times$ ")
+
+    return " & ".join(safe(translated(cell)) for cell in line) + r" \\"

@@ -1,0 +1,184 @@
+"""A network as SVG, drawn from the rows of its summary: a block diagram of the modules, and bars per layer. No torch.
+
+An SVG is plain text that any browser shows. Colours differ by the kind of layer; labels name the kind too, so that the
+drawing can be read in grey.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+from convatlas import units
+from convatlas.arithmetic.records import INPUT, LayerRow, times
+from convatlas.arithmetic.summary import Summary
+from convatlas.errors import UnknownNameError
+from convatlas.i18n import _
+from convatlas.message import Message, joined
+
+# kind -> fill; what is not here is white
+COLOURS = {
+    "conv": "#cfe3f7",
+    "conv_transposed": "#cfe3f7",
+    "fc": "#d8efd3",
+    "maxpool": "#f9e0c7",
+    "avgpool": "#f9e0c7",
+    "global_avgpool": "#f9e0c7",
+    "batch_norm": "#eee6f5",
+    "lrn": "#eee6f5",
+    "concat": "#fff3b8",
+    "add": "#fff3b8",
+    "unknown": "#f6c6c6",
+}
+WIDTH, HEIGHT, GAP, LANE, LETTER = 300, 34, 22, 18, 6  # pixels: of a box, between boxes, between skips, of a letter
+
+
+# ------------------------------------------------------------------ block diagram
+
+
+@dataclass
+class Box:
+    """Rows drawn as one: a layer, or a module that is not opened."""
+
+    name: str
+    rows: list[LayerRow] = field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        return self.rows[0].kind if len(self.rows) == 1 else "block"
+
+    @property
+    def label(self) -> str:
+        params = sum(row.params for row in self.rows)
+        parts = [
+            self.rows[0].kind if len(self.rows) == 1 else _("{n} layers", n=len(self.rows)),
+            times(self.rows[-1].output),
+        ]
+        if len(self.rows) == 1 and self.rows[0].kernel:
+            parts[0] += " " + times(self.rows[0].kernel).replace(" ", "")
+        if params:
+            parts.append(_("{n} params", n=units.short(params)))
+        return ", ".join(parts)
+
+
+def boxes(summary: Summary, depth: int = 1) -> tuple[list[Box], list[tuple[int, int]]]:
+    """Rows gathered by the first ``depth`` parts of their names, in order, and the edges between the boxes.
+
+    Edge (a, b): box b reads box a; -1 is the input. A module that runs in two stretches makes two boxes, so that every
+    edge points onward.
+    """
+    found: list[Box] = []
+    place: dict[str, int] = {}
+    for row in summary.rows:
+        inside = row.name.count(".") >= depth
+        name = ".".join(row.name.split(".")[:depth]) if inside else row.name
+        if not (inside and found and found[-1].name == name):
+            found.append(Box(name))
+        found[-1].rows.append(row)
+        place[row.name] = len(found) - 1
+    edges: dict[tuple[int, int], None] = {}
+    for row in summary.rows:
+        here = place[row.name]
+        for source in row.inputs:
+            there = -1 if source == INPUT else place[source]
+            if there != here:
+                edges[(there, here)] = None
+    return found, list(edges)
+
+
+def block_diagram(summary: Summary, depth: int = 1) -> str:
+    """The network from top to bottom as SVG: a box per layer or per module, skips drawn round the side.
+
+    Args:
+        depth: how many levels of modules are opened; 1 shows the stages of a ResNet as boxes.
+    """
+    found, edges = boxes(summary, depth)
+    step = HEIGHT + GAP
+    left = 16 + LETTER * max((len(box.name) for box in found), default=0)  # the names stand there
+    edge, middle = left + WIDTH, left + WIDTH // 2
+    lanes = _lanes([skip for skip in edges if skip[1] - skip[0] > 1])
+    given = _("input {shapes}", shapes=joined(map(times, summary.inputs), Message(" and ")))
+    parts = [_rectangle(left, 0, "#f2f2f2", given, "")]
+    for number, box in enumerate(found):
+        fill = COLOURS.get(box.kind, "#e8eef2" if box.kind == "block" else "#ffffff")
+        parts.append(_rectangle(left, step * (number + 1), fill, box.label, box.name))
+    for start, end in edges:
+        top, bottom = step * (start + 1) + HEIGHT, step * (end + 1)
+        if end - start == 1:
+            parts.append(f'<path d="M{middle} {top} V{bottom}" {_ARROW}/>')
+        else:
+            lane = edge + LANE * (1 + lanes[(start, end)])
+            parts.append(f'<path d="M{edge} {top - 12} H{lane} V{bottom + 12} H{edge + 3}" {_ARROW}/>')
+    width = edge + LANE * (2 + max(lanes.values(), default=0)) + 10
+    return _svg(width, step * (len(found) + 1), parts, _("{model}: block diagram", model=summary.model))
+
+
+_ARROW = 'fill="none" stroke="#555" marker-end="url(#arrow)"'
+
+
+def _lanes(skips: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
+    """Side lanes for edges that skip boxes: short ones inside, no two that overlap in one lane."""
+    lanes: dict[tuple[int, int], int] = {}
+    for skip in sorted(skips, key=lambda edge: (edge[1] - edge[0], edge)):
+        taken = {lane for other, lane in lanes.items() if other[0] < skip[1] and skip[0] < other[1]}
+        lanes[skip] = next(lane for lane in range(len(skips)) if lane not in taken)
+    return lanes
+
+
+def _rectangle(left: int, y: int, fill: str, label: str, name: str) -> str:
+    middle = y + HEIGHT // 2 + 4
+    return (
+        f'<rect x="{left}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="4" fill="{fill}" stroke="#555"/>'
+        f'<text x="{left + WIDTH // 2}" y="{middle}" text-anchor="middle">{escape(label)}</text>'
+        f'<text x="{left - 8}" y="{middle}" text-anchor="end">{escape(name)}</text>'
+    )
+
+
+def _svg(width: int, height: int, parts: Sequence[str], title: str) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 -8 {width} {height + 16}" width="{width}" '
+        f'height="{height + 16}" font-family="sans-serif" font-size="11" role="img">\n<title>{escape(title)}</title>\n'
+        '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+        '<path d="M0 0 L8 4 L0 8 z" fill="#555"/></marker></defs>\n' + "\n".join(parts) + "\n</svg>\n"
+    )
+
+
+# ------------------------------------------------------------------ bars
+
+QUANTITIES: dict[str, Callable[[LayerRow], int]] = {
+    "params": lambda row: row.params,
+    "macs": lambda row: row.macs or 0,
+    "connections": lambda row: row.connections or 0,
+    "activation_bytes": lambda row: row.activation_bytes,
+    "receptive_field": lambda row: max(row.receptive_field or (0,)),
+}
+
+
+def bars(summary: Summary, quantity: str = "macs") -> str:
+    """One bar per row that has any of ``quantity``, as SVG; for "receptive_field" it shows how the field grows.
+
+    Raises:
+        UnknownNameError: none of QUANTITIES.
+    """
+    if quantity not in QUANTITIES:
+        raise UnknownNameError("quantity", quantity, QUANTITIES)
+    value = QUANTITIES[quantity]
+    rows = [row for row in summary.rows if value(row)]
+    if quantity == "receptive_field":
+        rows = [row for row in rows if row.kernel]
+    most = max((value(row) for row in rows), default=1)
+    text = units.bytes_ if quantity == "activation_bytes" else units.short
+    left = 16 + LETTER * max((len(row.name) for row in rows), default=0)
+    parts = []
+    for number, row in enumerate(rows):
+        y, length = 18 * number, max(1, round(420 * value(row) / most))
+        fill = COLOURS.get(row.kind, "#dddddd")
+        parts.append(
+            f'<text x="{left - 8}" y="{y + 12}" text-anchor="end">{escape(row.name)}</text>'
+            f'<rect x="{left}" y="{y + 2}" width="{length}" height="13" fill="{fill}" stroke="#777"/>'
+            f'<text x="{left + length + 4}" y="{y + 12}">{text(value(row))}</text>'
+        )
+    return _svg(
+        left + 520, 18 * len(rows), parts, _("{model}: {quantity} per layer", model=summary.model, quantity=quantity)
+    )
