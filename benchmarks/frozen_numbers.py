@@ -70,7 +70,7 @@ RUNS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "resnet20-lookahead-cosine": (
         "resnet20_cifar", "folder",
         ("--recipe", "modern_long", "--epochs", "2", "--min-updates", "0", "--batch-size", "32", "--lookahead", "2",
-         "--warmup-epochs", "1", "--max-grad-norm", "1.0", "--stochastic-depth", "0.2", "--policy", "rand",
+         "--warmup-epochs", "1", "--max-grad-norm", "1.0", "--policy", "rand",
          "--cutout", "8"),
     ),
     "densenet-dropout": (
@@ -186,40 +186,40 @@ def hashed(tensors: dict[str, Any]) -> str:
 # --- runs -------------------------------------------------------------------------------------------------------------
 
 
+class CommandError(Exception):
+    """A command that should have succeeded: its arguments, exit code and the last line it wrote on stderr."""
+
+
 def runs() -> Iterator[tuple[str, dict[str, Any]]]:
     folders: dict[str, Path] = {}
     for name, (model, data, options) in RUNS.items():
         steady = STEADY_BF16 if "bf16" in name else STEADY
         filled = [str(folders[option[1:-1]]) if option.startswith("{") else option for option in options]
         arguments = ["train", model, "--data", data, "--seed", "3", "--json", *steady, *filled]
-        done = command([*arguments, "--out", f"whole-{name}"])
+        try:
+            done = command([*arguments, "--out", f"whole-{name}"])
+        except CommandError as error:  # the other runs are worth having
+            yield name, {"failed": str(error)}
+            continue
         folders[name] = only_run(Path(f"whole-{name}"))
         yield name, {**ending(folders[name]), "figures": stable(json.loads(done.splitlines()[-1]))}
-        yield (
-            f"{name}-evaluated",
-            json.loads(command(["evaluate", str(folders[name]), "--json"])) if (model != "autoencoder") else {},
-        )
+        if model != "autoencoder":
+            yield f"{name}-evaluated", json.loads(command(["evaluate", str(folders[name]), "--json"]))
         if name in RESUMED:
             interrupt([*arguments, "--out", f"halved-{name}"])
             halved = only_run(Path(f"halved-{name}"))
             command(["train", "--resume", str(halved), "--json"])
             yield f"{name}-resumed", {**ending(halved), "same": ending(halved) == ending(folders[name])}
-    yield (
-        "predicted",
-        {
-            "lines": [
-                json.loads(line)
-                for line in command(["predict", str(folders["mlp-modern"]), "folder/1", "--json"]).splitlines()
-            ]
-        },
-    )
+    lines = command(["predict", str(folders["mlp-modern"]), "folder/1", "--json"]).splitlines()
+    yield "predicted", {"lines": [json.loads(line) for line in lines]}
 
 
 def command(arguments: list[str]) -> str:
     """Standard output of the program in a process of its own."""
     done = subprocess.run(program(arguments), capture_output=True, text=True, encoding="utf-8", check=False)
     if done.returncode:
-        raise SystemExit(f"convatlas {' '.join(arguments)}: exit code {done.returncode}\n{done.stderr}")
+        last = (done.stderr.splitlines() or [""])[-1]
+        raise CommandError(f"convatlas {' '.join(arguments)}: exit code {done.returncode}: {last}")
     return done.stdout.replace(f"{Path.cwd()}{os.sep}", "")  # the same in every temporary folder
 
 
@@ -242,7 +242,7 @@ def interrupt(arguments: list[str]) -> None:
                 break
         process.stdout.read()
     if process.returncode != TERMINATED_EXIT:
-        raise SystemExit(f"{' '.join(arguments)}: exit code {process.returncode} instead of {TERMINATED_EXIT}")
+        raise CommandError(f"{' '.join(arguments)}: exit code {process.returncode} instead of {TERMINATED_EXIT}")
 
 
 def only_run(parent: Path) -> Path:
@@ -304,7 +304,7 @@ def printed(arguments: list[str]) -> str:
     except SystemExit as left:
         if left.code:
             raise SystemExit(f"convatlas {' '.join(arguments)}: exit code {left.code}") from None
-    return out.buffer.getvalue().decode()  # type: ignore[attr-defined]
+    return out.buffer.getvalue().decode()
 
 
 # --- comparison -------------------------------------------------------------------------------------------------------
