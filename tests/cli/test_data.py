@@ -96,7 +96,7 @@ def test_the_picture_is_of_the_batch_that_training_sees(convatlas, tmp_path):
     recipe = recipe_for("lenet5").change(flip="on", batch_size=8, pad="3", cutout=5)
     training_data = TrainingData("digits", split=make_split(open_data("digits")))
     rule, store = training_data.prepared(entry("lenet5"), recipe)
-    images, _ = next(iter(training_data.training_batches(rule, store, recipe, 0, "cpu").epoch(0)))
+    images, *_ = next(iter(training_data.training_batches(rule, store, recipe, 0, "cpu").epoch(0)))
     with Image.open(tmp_path / "batch.png") as picture:
         shown = np.asarray(picture)[..., 0]
     for row, image in enumerate(images[:, 0] * rule.std[0] + rule.mean[0]):

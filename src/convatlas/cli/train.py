@@ -163,7 +163,7 @@ def command(
             if find_lr:
                 _find_lr(model, training_data, configuration, seed, out, download, as_json)
                 return
-            setup = prepare(model, training_data, chosen, seed, None, options=options, download=download)
+            setup = prepare(model, training_data, chosen, seed, options=options, download=download)
             for name, value in header(setup).items():
                 click.echo(f"{units.rjust(translated(name), 12)}  {translated(value)}")
             return

@@ -372,7 +372,7 @@ def _measure_all(
 def _example(run: Run, training_data: TrainingData) -> torch.Tensor:
     """The first test image, as the network sees it: (1, C, H, W)."""
     rule, store = training_data.prepared(models.entry(run.model), run.recipe)
-    return training_data.batches("test", rule, store, "cpu").batch(torch.as_tensor(training_data.split.test[:1]))[0]
+    return training_data.batches("test", rule, store, "cpu").batch(torch.as_tensor(training_data.split.test[:1])).images
 
 
 # --- what is told -----------------------------------------------------------------------------------------------------

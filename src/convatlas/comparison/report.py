@@ -15,6 +15,7 @@ from convatlas.comparison.statistics import Difference
 from convatlas.evaluation import Evaluation
 from convatlas.figures import ERRORS
 from convatlas.i18n import _, language, translated
+from convatlas.message import joined
 from convatlas.models.figures import compare_figures
 from convatlas.visualization import Curve, Point, SeriesStyle, html, look, new_axes, plots, styles, svg
 from convatlas.visualization.html import Column, Html
@@ -72,12 +73,12 @@ def report(comparison: Comparison, evidence: Evidence) -> str:
 
 
 def _lead(comparison: Comparison) -> tuple[Html, Html]:
-    """The recommendation in one sentence, the network's name in bold; and what it rests on."""
+    """The recommendation in one sentence, with the network's name in bold, and the reasons for it."""
     advice = comparison.recommendation
-    answer, reasons = translated(advice.why).partition(". ")[::2]
+    answer = translated(advice.answer)
     before, after = answer.partition(advice.model)[::2] if advice.model else (_sentence(answer), "")
-    lead = html.join(before, html.strong(advice.model or ""), after, "." if reasons else "")
-    return lead, html.paragraph(reasons) if reasons else Html("")
+    lead = html.join(before, html.strong(advice.model or ""), after)
+    return lead, html.paragraph(translated(joined(advice.reasons, " "))) if advice.reasons else Html("")
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------

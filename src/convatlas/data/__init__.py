@@ -1,13 +1,14 @@
-"""Data sources -> splits -> decoded uint8 images -> batches.
+"""Sources -> splits -> uint8 images in memory -> batches.
 
-    data = open_data("photos/")                          # detects the layout; needs numpy and Pillow only
+    data = open_data("photos/")                          # finds layout, classes and files; numpy and Pillow only
     split = make_split(data, seed=0)                     # or read_split("split.csv", data)
-    rule = preprocessing_for(data, (224, 224), 3)        # how images are resized, and why
-    store = load_images(data, rule)                      # decoded once, kept in memory or memory-mapped
+    rule = preprocessing_for(data, (224, 224), 3)        # how images are resized and cropped, and why
+    store = load_images(data, rule)                      # decoded once, in memory or memory-mapped
     rule = rule.with_stats(*channel_stats(store, split.train))
-    for images, labels in Batches(store, data.labels, split.train, batch_size=128, seed=0, rule=rule).epoch(0): ...
+    batches = Batches(store, data.labels, split.train, batch_size=128, seed=0, rule=rule)
+    for images, labels, _ in batches.epoch(0): ...       # a `Batch` each; its third field is for several processes
 
-Only the names of the last two lines import torch.
+Only the names in the last two lines import torch.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from convatlas._lazy import resolver
 
 if TYPE_CHECKING:
+    from convatlas.batch import Batch
     from convatlas.data.augmentation import Augmentation
     from convatlas.data.batches import Batches, prepare
     from convatlas.data.dataset import Dataset, Problem, overlap
@@ -48,6 +50,7 @@ __all__ = [
     "load_images",
     "channel_stats",
     "Augmentation",
+    "Batch",
     "Batches",
     "prepare",
 ]

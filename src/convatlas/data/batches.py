@@ -1,4 +1,4 @@
-"""Batches from a resident store: the order is a function of (seed, epoch), the looks of (seed, epoch, sample)."""
+"""Batches from images in memory: the order depends on (seed, epoch), augmentation on (seed, epoch, sample)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convatlas.batch import Batch
 from convatlas.data import geometry, keyed
 from convatlas.data.augment import augmented, mix
 from convatlas.data.augmentation import Augmentation
@@ -24,9 +25,9 @@ _MIXES = "mix"
 class Batches:
     """Training or evaluation batches over images ``indices`` of a store.
 
-    ``epoch(e)`` yields ``(images, labels)``: images float32 (N, C, H, W), channels_last, normalised by the rule; labels
-    int64 (N,), or float32 (N, K) under mixup or cutmix. ``epoch(e, start_step=s)`` is exactly ``epoch(e)`` from its
-    step s on, and costs nothing to reach.
+    ``epoch(e)`` yields a `Batch` for each step: images float32 (N, C, H, W), channels_last, normalised by the rule;
+    targets int64 (N,), or float32 (N, K) with mixup or cutmix. ``epoch(e, start_step=s)`` yields the same batches as
+    ``epoch(e)`` from step s on, without computing those before.
 
     Args:
         store: the decoded images.
@@ -128,27 +129,27 @@ class Batches:
             chosen.append(shuffled[place % len(mine)] + place // len(mine) * len(self.store))
         return torch.cat(chosen)
 
-    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from ``start_step`` on."""
         order = self.order(epoch)
         for step in range(start_step, len(self)):
             samples = order[step * self.batch_size : self.end(step)]
             yield self.batch(samples, epoch, step)
 
-    def batch(self, samples: Tensor, epoch: int = 0, step: int = 0) -> tuple[Tensor, Tensor]:
-        """One batch of the given images (int64, as in ``order``), as they look in ``epoch``."""
+    def batch(self, samples: Tensor, epoch: int = 0, step: int = 0) -> Batch:
+        """One batch of the given images (int64, as in ``order``), with the augmentation of ``epoch``."""
         rows = samples % len(self.store)
         labels = self.labels[rows.to(self.device)]
         if self.augment is None:
             crops = geometry.centre_crop(self.store.on(self.device), self.rule.size)
-            return self._normalisation(self._taken(crops, rows)), labels
+            return Batch(self._normalisation(self._taken(crops, rows)), labels)
         draws = Draws(self.seed, epoch, samples.to(self.device), samples)
         crops = self._cropped(rows, self.augment, draws)
         images = augmented(crops, self.augment, draws, self._normalisation, self._principal_colours)
         if self.augment.mixes:
             stream = keyed.key(self.seed, epoch, _MIXES, step)
-            return mix(images, labels, self.augment, self.classes, stream)
-        return images, labels
+            return Batch(*mix(images, labels, self.augment, self.classes, stream))
+        return Batch(images, labels)
 
     def _taken(self, pixels: Tensor, rows: Tensor) -> Tensor:
         """The rows of the store, on the device: from a mapped file, which stays in main memory, batch by batch."""
