@@ -235,7 +235,7 @@ def _show_batch(
     from convatlas.runs.training_data import TrainingData
 
     configuration = configure(recipe_for(model, recipe) if model else named(recipe), flags, config)
-    print_notices(configuration)
+    print_notices(configuration.notices)
     chosen = configuration.recipe
     nothing = np.array([], dtype=np.int64)
     with _bar(_("decoding")) as progress:

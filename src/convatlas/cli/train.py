@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+from click.core import ParameterSource
 
 from convatlas import units
 from convatlas.cli._common import (
@@ -23,6 +24,7 @@ from convatlas.cli._grouped import GroupedCommand
 from convatlas.cli._lang import lang_option
 from convatlas.errors import UsageError
 from convatlas.i18n import _, translated
+from convatlas.message import Message
 from convatlas.tables import Column
 
 if TYPE_CHECKING:
@@ -96,7 +98,9 @@ def setting_option(setting: Setting, name: str, hidden: bool = False) -> Callabl
 @json_option
 @lang_option
 @debug_option
+@click.pass_context
 def command(
+    ctx: click.Context,
     model: str | None,
     data: str,
     recipe: str,
@@ -128,7 +132,7 @@ def command(
     convatlas train resnet18 --data PHOTOS --find-lr
     """
     from convatlas.recipes.registry import recipe_for
-    from convatlas.runs.configuration import configure
+    from convatlas.runs.configuration import configure, given_settings
     from convatlas.runs.header import header
     from convatlas.runs.prepare import prepare
     from convatlas.runs.train import resume, train
@@ -140,12 +144,16 @@ def command(
     if (model is None) == (resume_from is None):
         raise UsageError("name a network, or pass --resume RUN: one of the two.  convatlas models  lists the networks.")
     if resume_from is not None:
-        with _watcher(as_json) as listener:
-            run = resume(resume_from, listener=listener)
+        refuse_beside_resume(ctx)
+        given = given_settings(flags, config)
+        print_notices(given.notices)
+        moved_to = data if ctx.get_parameter_source("data") is ParameterSource.COMMANDLINE else None
+        with _watcher(as_json) as listener, given.places_in_errors():
+            run = resume(resume_from, data=moved_to, listener=listener, **given.values)
     else:
         assert model is not None
         configuration = configure(recipe_for(model, recipe), flags, config)
-        print_notices(configuration)
+        print_notices(configuration.notices)
         chosen, options = configuration.recipe, configuration.options
         if print_config:
             click.echo(configuration.to_toml())
@@ -193,9 +201,33 @@ def command(
         _print_result(result, run.path)
 
 
-def print_notices(configuration: Configuration) -> None:
+# what --resume goes well with, besides the settings, which `resumption` checks one by one
+WITH_RESUME = {"resume_from", "data", "config", "as_json", "lang"}
+
+
+def refuse_beside_resume(ctx: click.Context) -> None:
+    """Raise UsageError for options of a new run that were given beside --resume."""
+    from convatlas.runs.configuration import ALL_SETTINGS
+
+    former = {each.formerly for each in ALL_SETTINGS.values()}
+    refused = [
+        parameter.opts[0]
+        for parameter in ctx.command.params
+        if isinstance(parameter, click.Option)
+        and parameter.name not in WITH_RESUME | ALL_SETTINGS.keys() | former
+        and ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+    ]
+    if refused:
+        raise UsageError(
+            "{options} cannot be combined with --resume: a resumed run keeps what it was started with. Leave this out, "
+            "or start a new run.",
+            options=", ".join(refused),
+        )
+
+
+def print_notices(notices: Iterable[Message]) -> None:
     """What there is to say about former names of settings, on stderr."""
-    for notice in configuration.notices:
+    for notice in notices:
         click.echo(translated(notice), err=True)
 
 

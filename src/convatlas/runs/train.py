@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,7 +14,7 @@ import torch
 from convatlas import training
 from convatlas.data import Dataset, ReadingOptions, write_split
 from convatlas.data.dataset import printable
-from convatlas.errors import CheckpointError, DataError, UsageError
+from convatlas.errors import CheckpointError, UsageError
 from convatlas.evaluation import Evaluation, evaluate
 from convatlas.figures import ERRORS, FigureComparison, Measurement
 from convatlas.message import Message, joined
@@ -33,6 +34,7 @@ from convatlas.runs.prepare import (
     validator,
 )
 from convatlas.runs.reconstruction import reconstruct, report
+from convatlas.runs.resumption import changes_of, record, reopened, resumption
 from convatlas.runs.run import CONFIG, ENVIRONMENT, METRICS, REPORT, SPLIT, WEIGHTS, Run
 from convatlas.runs.training_data import TrainingData
 from convatlas.training import Plan, checkpoint, distributed, journal
@@ -154,50 +156,64 @@ def train(
     return run
 
 
-def resume(folder: str | Path, *, listener: RunListener | None = None, loggers: Sequence[Logger] = ()) -> Run:
+def resume(
+    folder: str | Path,
+    *,
+    data: str | Path | Dataset | TrainingData | None = None,
+    listener: RunListener | None = None,
+    loggers: Sequence[Logger] = (),
+    **settings: Any,
+) -> Run:
     """Continue an interrupted run from its newest undamaged checkpoint. A finished run is returned unchanged.
 
     On the same machine with the same number of threads the final weights have the same bits as without the
     interruption.
 
+    Args:
+        data: where the data are now, if they have moved.
+        settings: settings to change from here on: epochs, lr, patience, and those of the machine, of checkpoints and of
+            loggers. What changed is written to config.toml, to the journal and to the result.
+
     Raises:
         CheckpointError: every checkpoint of the run is damaged.
         DataError: the data have changed since the run was started.
+        RecipeError: a setting that cannot change in the middle of a run.
+        UsageError: settings to change in a finished run.
     """
     run = Run(folder)
-    process_group = distributed.join(run.options.rank_timeout_s)
+    resumed = resumption(run, settings)
+    changed = dict(resumed.changed)
+    process_group = distributed.join(resumed.options.rank_timeout_s)
     listener = listener if listener and process_group.is_main else RunListener()
     if run.finished and run.result is not None:
+        if changed:
+            raise UsageError(
+                "{run} is finished, so {names} cannot change any more. Start a new run from its weights:  "
+                "convatlas train {model} --start-from {run}",
+                run=run.path,
+                names=", ".join(changed),
+                model=run.model,
+            )
         listener.on_note(Message("{run} is finished already", run=run.path))
         return run
-    data = run.config["data"]
     with process_group.raise_on_all_ranks(), process_group.main_process_first():
-        training_data = TrainingData(
-            data["source"],
-            split=run.split_path,
-            on_bad=data["on_bad"],
-            max_bad=data["max_bad"],
-            progress=listener.on_images,
-            reading=ReadingOptions(**data.get("reading", {})),
-        )
-        if training_data.dataset.fingerprint != data["fingerprint"]:
-            raise DataError(
-                "the data at {source} are no longer those of {run_path}: names, labels or files have changed. "
-                "Start a new run, or put the old data back.",
-                source=data["source"],
-                run_path=run.path,
-            )
+        training_data = reopened(run, data, progress=listener.on_images)
+        before, source = run.config["data"]["source"], described_source(training_data.dataset)
+        if data is not None and source != before:
+            changed["data"] = (before, source)
         if checkpoint.saved(run.path):
-            setup = prepare_resumed(run, training_data)
+            setup = prepare_resumed(run, training_data, resumed.recipe, resumed.options)
         else:
-            setup = prepare(run.model, training_data, run.recipe, run.seed, options=run.options)
+            setup = prepare(run.model, training_data, resumed.recipe, run.seed, options=resumed.options)
     check_ranks_agree(setup)
+    for name, (was, now) in changed.items():
+        listener.on_note(Message("{name} was {was} and is {now} from here on", name=name, was=was, now=now))
     for name, then, now in (
         ("processes", run.config["machine"].get("processes", 1), process_group.size),
         ("threads", run.config["machine"]["threads"], setup.hardware.threads),
         ("torch", run.environment["torch"], torch.__version__),
     ):
-        if then != now:
+        if then != now and name not in changed:
             listener.on_note(
                 Message(
                     "{name} was {then} and is {now}: the result may differ in its last bits",
@@ -206,7 +222,7 @@ def resume(folder: str | Path, *, listener: RunListener | None = None, loggers: 
                     now=now,
                 )
             )
-    return run_training(run.path, setup, listener, loggers)
+    return run_training(run.path, setup, listener, loggers, changed)
 
 
 def write_settings(folder: Path, setup: Setup) -> None:
@@ -222,7 +238,7 @@ def write_settings(folder: Path, setup: Setup) -> None:
             "image_size": setup.rule.size[0],
         },
         "data": {
-            "source": str(Path(data.source).resolve()) if Path(data.source).exists() else data.source,
+            "source": described_source(data),
             "layout": data.layout,
             "fingerprint": data.fingerprint,
             "on_bad": setup.training_data.on_bad,
@@ -242,6 +258,11 @@ def write_settings(folder: Path, setup: Setup) -> None:
     directory.write_toml(folder / CONFIG, tables)
 
 
+def described_source(data: Dataset) -> str:
+    """Where the data are, in a form that is valid in every working directory."""
+    return str(Path(data.source).resolve()) if Path(data.source).exists() else data.source
+
+
 def resolved(hardware: training.Hardware) -> dict[str, Any]:
     """Return the values chosen for the options that were left open, so that a resumed run uses them too."""
     return {
@@ -253,8 +274,18 @@ def resolved(hardware: training.Hardware) -> dict[str, Any]:
     }
 
 
-def run_training(folder: Path, setup: Setup, listener: RunListener, loggers: Sequence[Logger] = ()) -> Run:
-    """Train from the newest checkpoint, or from the start; then choose the weights and evaluate them once."""
+def run_training(
+    folder: Path,
+    setup: Setup,
+    listener: RunListener,
+    loggers: Sequence[Logger] = (),
+    changed: Mapping[str, tuple[Any, Any]] = types.MappingProxyType({}),
+) -> Run:
+    """Train from the newest checkpoint, or from the start; then choose the weights and evaluate them once.
+
+    Args:
+        changed: settings of a resumed run that differ from those it was started with; see `Resumption`.
+    """
     recipe, options, process_group = setup.recipe, setup.options, setup.process_group
     listener.on_start(header(setup), recipe.epochs, len(setup.batches))
     learner = setup.learner()
@@ -263,6 +294,7 @@ def run_training(folder: Path, setup: Setup, listener: RunListener, loggers: Seq
             if process_group.is_main:
                 stack.enter_context(directory.locked(folder))
             state = first_state(folder, setup, learner, listener)
+            record(folder, setup, learner, state, changed)
         check_same_step(process_group, folder, state.step)
         own_loggers = [*loggers, *by_names(options.log)] if process_group.is_main else []
         tracking = Tracking(own_loggers, listener, listener.on_note)
@@ -286,6 +318,7 @@ def run_training(folder: Path, setup: Setup, listener: RunListener, loggers: Seq
                 finish(folder, setup, state, training.describe_weights(learner.callbacks))
                 tracking.artifact(folder / WEIGHTS)
                 tracking.artifact(folder / REPORT)
+                checkpoint.remove_all(folder)  # the weights are in model.safetensors
     return Run(folder)
 
 
@@ -344,7 +377,7 @@ def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> N
         epoch = epochs - 1
     assert epoch is not None  # with keep = "best" there is a validation part
     seen = epochs * len(setup.training_data.split.train)
-    training_part = {
+    training_part: dict[str, Any] = {
         "run": str(folder),
         "model": setup.entry.full_name,
         "epochs": epochs,
@@ -356,6 +389,8 @@ def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> N
         "weights": weights,
         "seed": setup.seed,
     }
+    if changes := changes_of(Run(folder)):
+        training_part["resumed"] = changes
     evaluate_net = evaluate_reconstruction if setup.entry.reconstructs else evaluate_classifier
     result, report = evaluate_net(
         setup, training_part, state.scores[epoch] if state.scores else None, Run(folder).epochs()
