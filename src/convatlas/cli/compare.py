@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from convatlas.cli._common import data_option, debug_option, json_option, print_json, print_table, reading_options
+from convatlas.cli._completion import network_names, protocol_names, recipe_names
 from convatlas.cli._lang import lang_option
 from convatlas.cli.train import settings_options
 from convatlas.errors import LimitError, UsageError
@@ -20,14 +21,16 @@ if TYPE_CHECKING:
 
 
 @click.command("compare", context_settings={"max_content_width": 110})
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=network_names)
 @data_option()
 @click.option("--seeds", default=1, show_default=True, help="Trainings of each network: 1, or 3 and more.")
 @click.option("--seed", default=0, show_default=True, help="Of the split and the first training.")
 @click.option("--time", "minutes", type=float, help="Minutes of every training, instead of epochs.")
 @click.option("--budget", help="Limits, such as latency<=20ms,size<=20MB,memory<=200MB,params<=1M,macs<=300M.")
-@click.option("--recipe", default="modern", show_default=True, help="modern, paper, or a recipe's own name.")
-@click.option("--protocol", default="centre", show_default=True, help="How an image is looked at: centre, flip.")
+@click.option("--recipe", default="modern", show_default=True, shell_complete=recipe_names,
+              help="modern, paper, or a recipe's own name.")  # fmt: skip
+@click.option("--protocol", default="centre", show_default=True, shell_complete=protocol_names,
+              help="How an image is looked at: centre, flip.")  # fmt: skip
 @click.option("--split", type=click.Path(path_type=Path), help="A split file to reuse.")
 @reading_options
 @click.option("--out", default="runs", show_default=True, type=click.Path(path_type=Path),

@@ -20,6 +20,7 @@ from convatlas.cli._common import (
     process_number,
     reading_options,
 )
+from convatlas.cli._completion import network_names, recipe_names, run_names
 from convatlas.cli._grouped import GroupedCommand
 from convatlas.cli._lang import lang_option
 from convatlas.errors import UsageError
@@ -67,9 +68,9 @@ def setting_option(setting: Setting, name: str, hidden: bool = False) -> Callabl
 
 
 @click.command("train", cls=GroupedCommand, context_settings={"max_content_width": 110})
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=network_names)
 @data_option()
-@click.option("--recipe", default="modern", show_default=True,
+@click.option("--recipe", default="modern", show_default=True, shell_complete=recipe_names,
               help="Recipe: modern, modern_long, finetune, paper, or the name of one.")  # fmt: skip
 @click.option("--list-recipes", is_flag=True, help="List all recipes, or those of MODEL, and exit.")
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file of settings.")
@@ -84,7 +85,9 @@ def setting_option(setting: Setting, name: str, hidden: bool = False) -> Callabl
 @click.option("--split", type=click.Path(path_type=Path), help="Split file to use instead of a new split.")
 @reading_options
 @click.option("--time", "minutes", type=float, help="Training time in minutes; sets the number of epochs.")
-@click.option("--resume", "resume_from", type=click.Path(path_type=Path), help="Run directory to continue.")
+@click.option("--name", help="Name of the run directory; by default the network, the data and a number.")
+@click.option("--resume", "resume_from", metavar="RUN", shell_complete=run_names,
+              help="Run to continue: its directory, its name in --out, or latest.")  # fmt: skip
 @click.option("--print-config", is_flag=True, help="Print all settings as TOML, with where each comes from, and exit.")
 @click.option("--dry-run", is_flag=True, help="Check everything and exit; nothing is trained or written.")
 @click.option(
@@ -113,7 +116,8 @@ def command(
     max_bad: float,
     reading: ReadingOptions,
     minutes: float | None,
-    resume_from: Path | None,
+    name: str | None,
+    resume_from: str | None,
     print_config: bool,
     dry_run: bool,
     find_lr: bool,
@@ -127,6 +131,7 @@ def command(
     convatlas train lenet5 --data ../mnist
     convatlas train resnet20_cifar --data CIFAR --epochs 15
     convatlas train --resume runs/lenet5-mnist-001
+    convatlas train --resume latest --epochs 30
     convatlas train vgg16 --list-recipes
     convatlas train resnet18 --data PHOTOS --recipe finetune --start-from RUN
     convatlas train resnet18 --data PHOTOS --find-lr
@@ -134,6 +139,7 @@ def command(
     from convatlas.recipes.registry import recipe_for
     from convatlas.runs.configuration import configure, given_settings
     from convatlas.runs.header import header
+    from convatlas.runs.places import find
     from convatlas.runs.prepare import prepare
     from convatlas.runs.train import resume, train
     from convatlas.runs.training_data import TrainingData
@@ -149,7 +155,7 @@ def command(
         print_notices(given.notices)
         moved_to = data if ctx.get_parameter_source("data") is ParameterSource.COMMANDLINE else None
         with _watcher(as_json) as listener, given.places_in_errors():
-            run = resume(resume_from, data=moved_to, listener=listener, **given.values)
+            run = resume(find(resume_from, out), data=moved_to, listener=listener, **given.values)
     else:
         assert model is not None
         configuration = configure(recipe_for(model, recipe), flags, config)
@@ -172,8 +178,8 @@ def command(
                 _find_lr(model, training_data, configuration, seed, out, download, as_json)
                 return
             setup = prepare(model, training_data, chosen, seed, options=options, download=download)
-            for name, value in header(setup).items():
-                click.echo(f"{units.rjust(translated(name), 12)}  {translated(value)}")
+            for title, value in header(setup).items():
+                click.echo(f"{units.rjust(translated(title), 12)}  {translated(value)}")
             return
         with _watcher(as_json) as listener:
             run = train(
@@ -183,6 +189,7 @@ def command(
                 options=options,
                 seed=seed,
                 out=out,
+                name=name,
                 split=split,
                 on_bad=on_bad,
                 max_bad=max_bad,
@@ -202,7 +209,7 @@ def command(
 
 
 # what --resume goes well with, besides the settings, which `resumption` checks one by one
-WITH_RESUME = {"resume_from", "data", "config", "as_json", "lang"}
+WITH_RESUME = {"resume_from", "out", "data", "config", "as_json", "lang", "debug"}
 
 
 def refuse_beside_resume(ctx: click.Context) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import types
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -25,6 +26,7 @@ from convatlas.runs import directory
 from convatlas.runs.header import header
 from convatlas.runs.launch import Launch, check_ranks_agree
 from convatlas.runs.options import RunOptions, apply
+from convatlas.runs.places import check_name
 from convatlas.runs.prepare import (
     Setup,
     build_schedule,
@@ -63,6 +65,7 @@ def train(
     options: RunOptions | None = None,
     seed: int = 0,
     out: str | Path = "runs",
+    name: str | None = None,
     split: str | Path | None = None,
     on_bad: Literal["fail", "skip"] = "fail",
     max_bad: float = 0.05,
@@ -87,6 +90,7 @@ def train(
         recipe: ``"modern"``, ``"paper"``, a recipe's name, or a `Recipe`.
         options: device, threads, checkpoints and the like; the defaults where None.
         out: the parent of the run directory.
+        name: of the run directory; by default the network, the data and a number.
         split: a split file to use instead of making a split.
         on_bad: what to do with an image that cannot be read: "fail", or "skip" it and list it ...
         max_bad: ... up to this share of all images.
@@ -109,6 +113,8 @@ def train(
         raise UsageError("recipe is a name or a Recipe; got {kind}.", kind=type(recipe).__name__)
     chosen = recipe_for(model, recipe) if isinstance(recipe, str) else recipe
     chosen, options = apply(chosen, options, settings)
+    if name is not None:
+        check_name(name)
     process_group = distributed.join(options.rank_timeout_s)
     listener = listener if listener and process_group.is_main else RunListener()
     arguments = {
@@ -143,14 +149,14 @@ def train(
     if time_s is not None:
         setup = setup.with_epochs(int(process_group.broadcast_text(str(setup.recipe.epochs))))
     check_ranks_agree(setup)
-    name = ""
+    made = ""
     with process_group.raise_on_all_ranks():
         if process_group.is_main:
-            folder = directory.make(Path(out), setup.entry.full_name, training_data.dataset.source)
+            folder = directory.make(Path(out), setup.entry.full_name, training_data.dataset.source, name)
             write_settings(folder, setup)
             launch.remember(folder)
-            name = str(folder)
-    run = run_training(Path(process_group.broadcast_text(name)), setup, listener, loggers)
+            made = str(folder)
+    run = run_training(Path(process_group.broadcast_text(made)), setup, listener, loggers)
     if process_group.is_main:
         launch.forget()
     return run
@@ -229,7 +235,10 @@ def write_settings(folder: Path, setup: Setup) -> None:
     """Write config.toml, env.json and split.csv, from which the run can be resumed or repeated."""
     data = setup.training_data.dataset
     write_split(folder / SPLIT, data, setup.training_data.split)
-    directory.write_json(folder / ENVIRONMENT, training.environment())
+    directory.write_json(
+        folder / ENVIRONMENT,
+        training.environment() | {"started": datetime.datetime.now().astimezone().isoformat(timespec="seconds")},
+    )
     tables: dict[str, dict[str, Any]] = {
         "run": {
             "model": setup.entry.full_name,
