@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -131,13 +131,13 @@ def command(
     convatlas train lenet5 --data ../mnist
     convatlas train resnet20_cifar --data CIFAR --epochs 15
     convatlas train --resume runs/lenet5-mnist-001
-    convatlas train --resume latest --epochs 30
+    convatlas train --resume latest
     convatlas train vgg16 --list-recipes
     convatlas train resnet18 --data PHOTOS --recipe finetune --start-from RUN
     convatlas train resnet18 --data PHOTOS --find-lr
     """
     from convatlas.recipes.registry import recipe_for
-    from convatlas.runs.configuration import configure, given_settings
+    from convatlas.runs.configuration import ALL_SETTINGS, configure, given_settings
     from convatlas.runs.header import header
     from convatlas.runs.places import find
     from convatlas.runs.prepare import prepare
@@ -150,7 +150,8 @@ def command(
     if (model is None) == (resume_from is None):
         raise UsageError("name a network, or pass --resume RUN: one of the two.  convatlas models  lists the networks.")
     if resume_from is not None:
-        refuse_beside_resume(ctx)
+        former = {each.formerly for each in ALL_SETTINGS.values()}
+        refuse_beside_resume(ctx, WITH_RESUME | ALL_SETTINGS.keys() | former)
         given = given_settings(flags, config)
         print_notices(given.notices)
         moved_to = data if ctx.get_parameter_source("data") is ParameterSource.COMMANDLINE else None
@@ -212,22 +213,18 @@ def command(
 WITH_RESUME = {"resume_from", "out", "data", "config", "as_json", "lang", "debug"}
 
 
-def refuse_beside_resume(ctx: click.Context) -> None:
-    """Raise UsageError for options of a new run that were given beside --resume."""
-    from convatlas.runs.configuration import ALL_SETTINGS
-
-    former = {each.formerly for each in ALL_SETTINGS.values()}
+def refuse_beside_resume(ctx: click.Context, accepted: Collection[str | None]) -> None:
+    """Raise UsageError for the options and arguments given beside --resume that are not ``accepted`` (by name)."""
     refused = [
-        parameter.opts[0]
+        parameter.opts[0] if isinstance(parameter, click.Option) else parameter.make_metavar(ctx)
         for parameter in ctx.command.params
-        if isinstance(parameter, click.Option)
-        and parameter.name not in WITH_RESUME | ALL_SETTINGS.keys() | former
+        if parameter.name not in accepted
         and ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
     ]
     if refused:
         raise UsageError(
-            "{options} cannot be combined with --resume: a resumed run keeps what it was started with. Leave this out, "
-            "or start a new run.",
+            "{options} cannot be combined with --resume: what is resumed keeps the settings it was started with. Leave "
+            "this out, or start anew.",
             options=", ".join(refused),
         )
 

@@ -1,6 +1,6 @@
 """Which network to take, in words that say how sure that is.
 
-1. Networks that break the budget are out.
+1. Networks that break the budget are out, and so are networks at chance level.
 2. The most accurate of the rest leads. Every other is tested against it on the same test images, Holm-corrected.
 3. Those that cannot be told apart from the leader are as good as it, as far as these images can say; of them and the
    leader the fastest (median latency) is recommended, and how much accuracy that may cost is said.
@@ -23,13 +23,18 @@ def recommend(rows: Sequence[ComparisonRow], hits: Mapping[str, Hits], budget: B
     fitting = [row for row in rows if not budget.broken_by(row.costs())]
     if not fitting:
         return Recommendation(None, *_nothing_fits(rows, budget))
+    at_chance = [row for row in fitting if row.at_chance]
+    fitting = [row for row in fitting if not row.at_chance]
+    if not fitting:
+        return Recommendation(None, *_nothing_learned(at_chance))
     leader = max(fitting, key=lambda row: (row.test_top1, -row.latency.p50_s))
     differences = _against(leader, fitting, hits)
     tied = [d.second for d in differences if not d.told_apart]
     equals = [row for row in fitting if row is leader or row.model in tied]
     chosen = min(equals, key=lambda row: (row.latency.p50_s, row.size_bytes))
-    answer, *reasons = _choice(chosen, leader, fitting, differences, budget)
-    reasons += _over_budget(rows, fitting, leader, budget)
+    answer, *reasons = _choice(chosen, leader, fitting, differences, budget, bool(at_chance))
+    reasons += _over_budget([row for row in rows if row not in at_chance], fitting, leader, budget)
+    reasons += _at_chance(at_chance)
     ties = tuple(row.model for row in equals if row is not chosen)
     return Recommendation(chosen.model, answer, tuple(reasons), ties, tuple(differences))
 
@@ -50,6 +55,7 @@ def _choice(
     fitting: Sequence[ComparisonRow],
     differences: Sequence[Difference],
     budget: Budget,
+    others_at_chance: bool,
 ) -> list[Message]:
     """The sentences for the recommendation, the answer first."""
     right = Message(
@@ -60,6 +66,14 @@ def _choice(
         interval=units.interval(*chosen.accuracy.ci95),
     )
     if len(fitting) == 1:
+        if others_at_chance:
+            return [
+                Message(
+                    "{model} is the only network that is more accurate than the majority class: {right}.",
+                    model=chosen.model,
+                    right=right,
+                )
+            ]
         if budget:
             return [
                 Message(
@@ -235,6 +249,38 @@ def _nothing_fits(rows: Sequence[ComparisonRow], budget: Budget) -> tuple[Messag
             Message("Raise the limit, or name smaller networks."),
         ),
     )
+
+
+def _nothing_learned(rows: Sequence[ComparisonRow]) -> tuple[Message, tuple[Message, ...]]:
+    """The answer and the reasons if no network is more accurate than the majority class."""
+    best = max(rows, key=lambda row: row.test_top1)
+    return (
+        Message("nothing was learned: no network can be told apart from the majority class."),
+        (
+            Message(
+                "{model} is the most accurate, with {share} of {n} test images.",
+                model=best.model,
+                share=units.percent(best.test_top1, 1),
+                n=units.exact(best.accuracy.n),
+            ),
+            Message(
+                "Train longer (--epochs), start from trained weights (--start-from), or give more images: few test "
+                "images do not show a small difference."
+            ),
+        ),
+    )
+
+
+def _at_chance(rows: Sequence[ComparisonRow]) -> list[Message]:
+    """The sentence that names the networks that are out because they have learned nothing, if there are any."""
+    if not rows:
+        return []
+    return [
+        Message(
+            "Not considered, because the test set cannot tell it apart from the majority class: {names}.",
+            names=_list([row.model for row in rows]),
+        )
+    ]
 
 
 def _excess(row: ComparisonRow, limits: Sequence[Limit]) -> float:
