@@ -29,7 +29,7 @@ from convatlas.runs.reconstruction import OwnTargets, check_loss
 from convatlas.runs.run import Run
 from convatlas.runs.speed import settle
 from convatlas.runs.training_data import TrainingData
-from convatlas.runs.transfer import StageSettings, in_stages, read_source, take_over
+from convatlas.runs.transfer import Origin, StageSettings, in_stages, read_source, take_over
 from convatlas.training import (
     Callback,
     Hardware,
@@ -123,7 +123,7 @@ def prepare(
     torch.manual_seed(seed)
     source = None
     if recipe.start_from is not None and begun is None:
-        source = read_source(recipe.start_from, model, download, recipe.image_size)
+        source = read_source(recipe.start_from, model, download, recipe.image_size, Origin.of(recipe))
     like = source.rule if source else begun.preprocessing if begun and recipe.start_from is not None else None
     image_size = recipe.image_size or (like.size[0] if like else entry.input[1])
     classes = training_data.dataset.classes

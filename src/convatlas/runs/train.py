@@ -115,6 +115,8 @@ def train(
         return run
     if chosen.start_from is not None and Path(chosen.start_from).exists():
         chosen = chosen.change(start_from=str(Path(chosen.start_from).resolve()))
+    if chosen.rename is not None:
+        chosen = chosen.change(rename=str(Path(chosen.rename).resolve()))
     with process_group.together(), process_group.in_turn():
         training_data = data if isinstance(data, TrainingData) else TrainingData(
             data,
