@@ -159,7 +159,7 @@ def _print_nearest(near: list[dict[str, Any]]) -> None:
     ]
     print_table(columns, rows)
     click.echo()
-    click.echo(_("What fits one of them:  convatlas weights FILE --like {network}", network=near[0]["model"]))
+    click.echo(_("Compare with one of them:  convatlas weights FILE --like {network}", network=near[0]["model"]))
 
 
 def _compare(
@@ -232,7 +232,7 @@ def _print_fit(fit: Fit, alike: list[str]) -> None:
     for note in fit.notes:
         click.echo(_("note: {remark}", remark=note))
     if alike:
-        click.echo(_("The same names and shapes, other outputs: {networks}", networks=", ".join(alike)))
+        click.echo(_("The same names and shapes, but other outputs: {networks}", networks=", ".join(alike)))
     missing = [(name, _sides(fit.shapes[name])) for name in fit.missing]
     unknown = [(name, _sides(fit.ours[name].shape)) for name in fit.unknown]
     reshaped = [(name, f"{_sides(fit.ours[name].shape)} / {_sides(fit.shapes[name])}") for name in fit.reshaped]

@@ -246,7 +246,7 @@ def kind_of_json(path: Path) -> str:
                 Message("a JSON document without weights"),
                 Message("Give the file of weights beside it (or its index, *.index.json)."),
             )
-    raise refused(path, Message("a text, not a file of weights"), Message("Fetch it again, and look at what it says."))
+    raise refused(path, Message("a text file, not a file of weights"), Message("Look at what it says, and fetch the weights again."))
 
 
 def refuse_text(path: Path, head: bytes) -> None:
@@ -259,8 +259,8 @@ def refuse_text(path: Path, head: bytes) -> None:
         line = text.strip("\ufeff\r\n\t ").splitlines()[0][:60] if text.strip() else ""
         raise refused(
             path,
-            Message("a text, not a file of weights; it begins: {line}", line=line),
-            Message("Fetch it again, and look at what it says."),
+            Message("a text file, not a file of weights; it begins: {line}", line=line),
+            Message("Look at what it says, and fetch the weights again."),
         )
 
 

@@ -189,7 +189,7 @@ class Fit:
             )
         if self.headless:
             return Message(
-                "It is a backbone without a head, which has no answers. Train a head for it:  {start}", start=start
+                "It is a backbone without a classification head, so it gives no class scores. Train a head for it:  {start}", start=start
             )
         if self.reshaped and not (self.missing or self.unknown):
             return Message(

@@ -32,7 +32,12 @@ STATES = (
     "weights", "params", "module", "shadow", "teacher", "student", "generator",
 )  # fmt: skip
 NOT_WEIGHTS = ("optim", "sched", "scaler", "loss", "criterion")  # begin or stand in the names of other states
-DATA = ("collections.OrderedDict", "collections.Counter", "builtins.set", "__builtin__.set", "builtins.bytearray")
+DATA = (
+    "collections.OrderedDict",
+    "collections.Counter",
+    "builtins.set",
+    "builtins.bytearray",
+)  # which torch takes as they are
 DEEPEST = 8  # dictionaries in one another
 
 
@@ -119,17 +124,23 @@ class Stranger:
 def read_torch(path: Path) -> WeightsFile:
     """A file of ``torch.save``, zipped or older; the dictionaries inside it are looked into."""
     check_claims(path)
+    names = sorted(name for name in globals_in(path) if foreign(name))
     strangers: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
-        (type("Stranger", (Stranger,), {"name": name}), name) for name in sorted(globals_in(path)) if foreign(name)
+        (type("Stranger", (Stranger,), {"name": name}), name) for name in names
     ]
     try:
-        with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(strangers):
-            document = torch.load(path, map_location="cpu", weights_only=True)
+        with (
+            path.open("rb") as file,  # of a path torch would look at the ending
+            warnings.catch_warnings(action="ignore"),
+            torch.serialization.safe_globals(strangers),
+        ):
+            document = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            "{path} holds a pickle with more than tensors in it, which could run code; it is refused. "
-            "Ask its author for a state_dict, or convert it to safetensors where you trust it.",
+            "{path} holds a pickle with more than tensors in it{names}, which could run code; it is refused. {way_out}",
             path=path,
+            names=f" ({', '.join(names[:3])})" if names else "",
+            way_out=SAVE_STATE_DICT,
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise damaged(path, error) from error
@@ -174,7 +185,7 @@ def asked_for(stream: IO[bytes]) -> set[str]:
     names, texts = set(), ["", ""]
     for opcode, argument, _ in pickletools.genops(stream):
         if opcode.name == "GLOBAL":
-            names.add(str(argument).replace(" ", "."))
+            names.add(str(argument).replace(" ", ".").replace("__builtin__.", "builtins."))
         elif opcode.name == "STACK_GLOBAL":
             names.add(".".join(texts[-2:]))
         elif isinstance(argument, str):
@@ -330,7 +341,7 @@ def read_shards(path: Path) -> WeightsFile:
     ordered = {name: found[name] for name in places}
     if not ordered:
         raise CheckpointError("{path} holds no weights.", path=path)
-    return WeightsFile("index", ordered, (Message("{n} files put together", n=len(files)),))
+    return WeightsFile("index", ordered, (Message("{n} files joined", n=len(files)),))
 
 
 def leads_outside(file: str) -> bool:
