@@ -104,7 +104,7 @@ def test_evaluate_prints_the_preparation_beside_every_figure(state, photos, name
              "--interpolation", "bicubic")  # fmt: skip
     code, out, err = convatlas(*line, *given)
     assert code == 0, err
-    said = "images shorter side to 36, bicubic; centre 32 x 32; RGB, mean and std 0.4471 0.4824 0.4902"
+    said = "preparation: shorter side to 36, bicubic; centre 32 x 32; RGB, mean and std 0.4471 0.4824 0.4902"
     assert said in out
     assert "(mean, std, channels, resize, crop, interpolation as given)" in out
     assert "note: the first convolution turned from BGR to RGB" in err

@@ -160,7 +160,7 @@ def test_shards_are_put_together_by_their_index_or_folder(state, tmp_path, endin
     for given in (tmp_path / "hub" / index, tmp_path / "hub"):
         net, loaded = load(given)
         assert same(net, state)
-        assert loaded.undone == ("2 files put together",)
+        assert loaded.undone == ("2 files joined",)
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def _print(found: Evaluation, preparations: list[str]) -> None:
     calibration = _("calibration error {error}", error=units.percent(found.calibration_error, 1))
     click.echo(f"nll    {translated(units.nats(found.nll))}   {calibration}")
     for preparation in preparations:
-        click.echo(_("images {preparation}", preparation=preparation))
+        click.echo(_("preparation: {preparation}", preparation=preparation))
 
     scores = [score for score in found.per_class if score.n or len(found.classes) <= CLASSES_SHOWN]
     shown = (

@@ -246,7 +246,11 @@ def kind_of_json(path: Path) -> str:
                 Message("a JSON document without weights"),
                 Message("Give the file of weights beside it (or its index, *.index.json)."),
             )
-    raise refused(path, Message("a text file, not a file of weights"), Message("Look at what it says, and fetch the weights again."))
+    raise refused(
+        path,
+        Message("a text file, not a file of weights"),
+        Message("Look at what it says, and fetch the weights again."),
+    )
 
 
 def refuse_text(path: Path, head: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,7 @@ def filled(net: Classifier, fit: Fit, given: GivenPreparation | None) -> Loaded:
     notes = (*fit.notes, *of_twins(net.network, fit))
     if given:
         side = net.image_size or entry(net.network).input[1]
-        prepared, prepared_from = given.completed(prepared, Message(prepared_from), side, net.in_channels)
+        prepared, prepared_from = given.completed(prepared, prepared_from, side, net.in_channels)
         usable, turned = in_order(net, usable, given.channels, SOURCES[fit.source])
         notes += turned
     filled_names = {name: value.to(state[name].dtype) for name, value in usable.items()}
@@ -179,7 +180,7 @@ class Fit:
                 weights=self.line.full_name,
                 theirs=self.line.network,
             )
-        start = Message("convatlas train {network} --start-from {path}", network=self.network, path=self.path)
+        start = f"convatlas train {self.network} --start-from {self.path}"
         if (classes := self.other_head()) is not None:
             return Message(
                 "Its head has {n} outputs. Name their classes in their order: --classes FILE, one to a line (in Python "
@@ -189,7 +190,9 @@ class Fit:
             )
         if self.headless:
             return Message(
-                "It is a backbone without a classification head, so it gives no class scores. Train a head for it:  {start}", start=start
+                "It is a backbone without a classification head, so it gives no class scores. Train a head for it:  "
+                "{start}",
+                start=start,
             )
         if self.reshaped and not (self.missing or self.unknown):
             return Message(
@@ -205,7 +208,7 @@ class Fit:
     @property
     def advice(self) -> Message:
         """What can be done with a file that does not fit as it is."""
-        start = Message("convatlas train {network} --start-from {path}", network=self.network, path=self.path)
+        start = f"convatlas train {self.network} --start-from {self.path}"
         if (classes := self.other_head()) is not None:
             return Message(
                 "Only the head is another, of {n} outputs:  convatlas predict {network} --weights {path} "
@@ -217,7 +220,9 @@ class Fit:
             )
         if self.headless:
             return Message("It is a backbone without a head:  {start}  trains one.", start=start)
-        if self.unknown and self.missing:
+        theirs = Counter(tuple(self.ours[name].shape) for name in self.unknown)
+        alike = (theirs & Counter(self.shapes[name] for name in self.missing)).total()
+        if 2 * alike > len(self.missing):
             return Message(
                 "If only the names are others:  convatlas weights {path} --like {network} --write-rename names.toml  "
                 "proposes them.",

@@ -24,6 +24,7 @@ from convatlas.models.registry import declared, entry
 from convatlas.models.weights.source import spare
 
 TABLE = "shapes.json"
+FAINT = 0.1  # a lower score says nothing
 CLOSE = 12  # networks whose order is looked at, of those that have most shapes in common
 Shape = tuple[int, ...]
 
@@ -88,7 +89,8 @@ def nearest(shapes: Sequence[Shape], most: int = 5) -> list[Near]:
         theirs = [shape for shape in table()[name].shapes if len(shape) > 1]
         order = SequenceMatcher(None, kernels, theirs, autojunk=False).ratio()
         found.append(Near(name, len(table()[name].shapes), commons[name], order, (share(name) + order) / 2))
-    return sorted(found, key=lambda near: -near.score)[:most]
+    ordered = sorted(found, key=lambda near: -near.score)[:most]
+    return [near for near in ordered if near.score >= FAINT]
 
 
 def shapes_of(tensors: Mapping[str, Tensor], kind: str) -> list[Shape]:
