@@ -134,7 +134,7 @@ class _Working:
         total = math.fsum(float(each) * self.minus_log(each) for each in p if each)
         text = " - ".join(self.term(each, each) for each in p if each)
         self.values[key] = total
-        self.step(Message("entropy"), f"-sum {letter} {self.log} {letter}", f"-{text}", total, in_both=True)
+        self.step(Message("entropy"), " ".join(("-sum", letter, self.log, letter)), f"-{text}", total, in_both=True)
 
     def of_both(self, p: tuple[Number, ...], q: tuple[Number, ...]) -> None:
         pairs = [(a, b) for a, b in zip(p, q, strict=True) if a]
