@@ -1,7 +1,7 @@
-"""Process images in parallel, each by one thread.
+"""Process images in parallel, one thread per image, with as many threads as torch uses.
 
-Torch's own threads share one operation on a large tensor. An image of 224 x 224 pixels fits in the cache of a core, so
-it is faster to do all operations on an image in one thread, and those on the next image in another.
+Torch's own threads split one operation on a large tensor. An image of 224 x 224 pixels fits in the cache of a core, so
+processing each image entirely on one core is faster.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import torch
 
 
 def for_each(work: Callable[[int], None], count: int) -> None:
-    """Call ``work(i)`` once for each i from 0 to count - 1, in any order, in as many threads as torch uses.
+    """Call ``work(i)`` once for every i from 0 to count - 1, in any order; an exception is raised again here.
 
-    The calls must not write to the same memory. An exception in one of them is raised here.
+    Calls run in parallel and must not write to the same memory.
     """
     threads = min(torch.get_num_threads(), count)
     if threads < 2:
@@ -34,12 +34,12 @@ def for_each(work: Callable[[int], None], count: int) -> None:
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """Make threads in which torch uses one thread each, so that its own threads do not compete with them."""
+    """Threads in which torch uses one thread each; nested thread teams would slow each other down."""
     ready = threading.Barrier(threads + 1)
 
     def use_one_thread() -> None:
-        torch.get_num_threads()  # a thread takes over the global number at its first call; only then can it differ
-        torch.set_num_threads(1)  # also changes the number for new threads, so it is set back after the barrier
+        torch.get_num_threads()  # must come first, or the number could not differ between threads
+        torch.set_num_threads(1)  # also sets the default of new threads, hence the line after the barrier
         ready.wait()
 
     pool = ThreadPoolExecutor(threads, thread_name_prefix="convatlas-images", initializer=use_one_thread)
