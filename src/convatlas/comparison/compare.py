@@ -23,7 +23,7 @@ from convatlas.comparison.budget import Budget
 from convatlas.comparison.recommend import recommend
 from convatlas.comparison.report import Evidence, report
 from convatlas.comparison.result import Comparison, ComparisonRow, Conditions, Failure
-from convatlas.data import Dataset, write_split
+from convatlas.data import Dataset, ReadingOptions, write_split
 from convatlas.errors import DataError, TrainingError, UsageError
 from convatlas.evaluation import Evaluation
 from convatlas.message import Message, joined
@@ -94,6 +94,8 @@ def compare(
     protocol: str = "centre",
     split: str | Path | None = None,
     on_bad: Literal["fail", "skip"] = "fail",
+    max_bad: float = 0.05,
+    reading: ReadingOptions = ReadingOptions(),  # noqa: B008
     out: str | Path = "runs",
     stages: ComparisonListener | None = None,
     **settings: Any,
@@ -139,7 +141,7 @@ def compare(
     for model in recipes:
         refuse_classifying(model, models.entry(model), Message("there is nothing to compare it by"))
 
-    training_data = _material(data, seed, split, on_bad, recipes)
+    training_data = _material(data, seed, split, on_bad, max_bad, reading, recipes)
     if not recipes:
         chosen = default_networks(training_data.dataset)
         recipes = {model: recipe_for(model, recipe).change(**of_recipe) for model in chosen}
@@ -167,6 +169,8 @@ def compare(
         "protocol": (protocol, "centre"),
         "split": (split, None),
         "on-bad": (on_bad, "fail"),
+        "max-bad": (max_bad, 0.05),
+        **{name.replace("_", "-"): (value, None) for name, value in reading.to_dict().items()},
     }
     evaluation.common_protocol([one.evaluation for runs in trained.values() for one in runs])
     hits = {model: np.stack([one.evaluation.hits for one in runs]) for model, runs in trained.items()}
@@ -210,6 +214,8 @@ def _material(
     seed: int,
     split: str | Path | None,
     on_bad: Literal["fail", "skip"],
+    max_bad: float,
+    reading: ReadingOptions,
     recipes: Mapping[str, Recipe],
 ) -> TrainingData:
     share = next(iter(recipes.values())) if recipes else Recipe()
@@ -218,7 +224,9 @@ def _material(
         seed=seed,
         split=Path(split) if split else None,
         on_bad=on_bad,
+        max_bad=max_bad,
         validation_images=share.validation_images,
+        reading=reading,
     )
     for part, use in (
         ("train", Message("to train on")),
@@ -227,7 +235,8 @@ def _material(
     ):
         if not len(getattr(training_data.split, part)):
             raise DataError(
-                "{source} has no image {use}: its {part} part is empty. Draw another split.",
+                "{source} has no image {use}: its {part} set is empty. Leave --split out to have one drawn, or name a "
+                "split file that has one.",
                 source=training_data.dataset.source,
                 use=use,
                 part=part,
@@ -416,7 +425,7 @@ def _command(
     words = ["convatlas", "compare", *recipes, "--data", str(training_data.dataset.source)]
     for name, (value, usual) in flags.items():
         if value != usual:
-            words += [f"--{name}", str(value)]
+            words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
     for name, value in settings.items():
         if name != "min_updates":  # it goes with --epochs
             words += [f"--{name.replace('_', '-')}", str(value)]

@@ -39,6 +39,7 @@ class Batches:
         sampling: "natural" takes every image once an epoch. "balanced" takes as many images an epoch, the classes as
             evenly as the number allows: all of a small class again and again, a new part of a large one.
         drop_last: leave out the last batch when it is smaller.
+        merge_last: a last batch of one image joins the one before, which then has one image more; batch norm needs two.
         device: where the batches are made; the resident pixels are copied there once.
     """
 
@@ -55,6 +56,7 @@ class Batches:
         shuffle: bool = True,
         sampling: str = "natural",
         drop_last: bool = False,
+        merge_last: bool = False,
         device: str | torch.device = "cpu",
     ) -> None:
         rule = store.rule if rule is None else rule
@@ -85,6 +87,7 @@ class Batches:
         self.store, self.rule, self.seed = store, rule, seed
         self.augment = None if augment is None else augment.resolved_for(rule)
         self.batch_size, self.shuffle, self.drop_last, self.sampling = batch_size, shuffle, drop_last, sampling
+        self.merge_last = merge_last
         self.device = torch.device(device)
         self.indices = torch.from_numpy(np.array(indices, dtype=np.int64))
         self.classes = int(labels.max()) + 1 if len(labels) else 0
@@ -95,7 +98,14 @@ class Batches:
     def __len__(self) -> int:
         """Steps per epoch."""
         whole, rest = divmod(len(self.indices), self.batch_size)
+        if self.merge_last and rest == 1 and whole:
+            return whole
         return whole + (1 if rest and not self.drop_last else 0)
+
+    def end(self, step: int) -> int:
+        """The place in the order of an epoch at which the batch of a step ends."""
+        last = step == len(self) - 1 and not self.drop_last
+        return len(self.indices) if last else (step + 1) * self.batch_size
 
     def order(self, epoch: int) -> Tensor:
         """The images of an epoch in their order, (n,) int64: indices into the store, plus its length for every time
@@ -123,7 +133,7 @@ class Batches:
         """The batches of an epoch from ``start_step`` on."""
         order = self.order(epoch)
         for step in range(start_step, len(self)):
-            samples = order[step * self.batch_size : (step + 1) * self.batch_size]
+            samples = order[step * self.batch_size : self.end(step)]
             yield self.batch(samples, epoch, step)
 
     def batch(self, samples: Tensor, epoch: int = 0, step: int = 0) -> Batch:
