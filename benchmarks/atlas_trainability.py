@@ -32,6 +32,7 @@ from torch import Tensor, nn
 
 import convatlas as ca
 from convatlas import data, training
+from convatlas.batch import Batch
 from convatlas.data import Augmentation, Batches
 from convatlas.models import entry
 from convatlas.recipes.registry import recipe_for
@@ -147,7 +148,9 @@ def overfit_attempt(
     batch_losses, hits, start = [], 0, time.process_time()
     while hits < PHOTOS and len(batch_losses) < UPDATES and time.process_time() - start < limit_s:
         optim.set_lr(optimizer, lr * min(1.0, (len(batch_losses) + 1) / WARM_UP))
-        result = training.train_step(net, images, labels, loss_fn, optimizer, hardware.autocast(), max_grad_norm=1.0)
+        result = training.train_step(
+            net, Batch(images, labels), loss_fn, optimizer, autocast=hardware.autocast(), max_grad_norm=1.0
+        )
         batch_losses.append(float(result.loss))
         hits = int(result.hits)
         on_plateau = len(batch_losses) == PATIENCE and min(batch_losses) > PLATEAU
@@ -230,11 +233,11 @@ def three_epochs_attempt(
     step, start = 0, time.process_time()
     for epoch in range(EPOCHS):
         batch_losses = []
-        for images, labels in batches.epoch(epoch):
+        for batch in batches.epoch(epoch):
             progress = Progress(step, len(batches), EPOCHS * len(batches), [])
             optim.set_lr(optimizer, recipe.lr * schedule(progress))
             result = training.train_step(
-                net, images, labels, loss_fn, optimizer, hardware.autocast(), max_grad_norm=5.0
+                net, batch, loss_fn, optimizer, autocast=hardware.autocast(), max_grad_norm=5.0
             )
             batch_losses.append(float(result.loss))
             step += 1
@@ -266,7 +269,7 @@ def three_epochs_attempt(
 def accuracy(net: nn.Module, batches: Batches, hardware: Hardware) -> float:
     net.eval()
     hits = images = 0
-    for pixels, labels in batches.epoch(0):
+    for pixels, labels, _ in batches.epoch(0):
         with hardware.autocast():
             logits = net(pixels)
         hits += int((logits.argmax(1) == labels).sum())
@@ -317,7 +320,7 @@ def main() -> None:
         "--limit-s", type=float, default=400.0, help="an attempt that takes more processor time is stopped"
     )
     options = parser.parse_intermixed_args()  # names may follow options
-    hardware = training.choose("cpu", options.threads)
+    hardware = training.apply(training.choose("cpu", options.threads))
     options.record.parent.mkdir(parents=True, exist_ok=True)
     dataset = data.open_data(str(options.data)) if options.question == "cifar" else None
     for name in options.names or tested_networks(1000 if dataset is None else 10):

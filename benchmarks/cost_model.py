@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 from convatlas import models, training, units
+from convatlas.batch import Batch
 from convatlas.training import losses
 from timing import interleaved_seconds
 
@@ -56,7 +57,7 @@ def cost(devices: int, batch: int, images_per_s: float, gradient_bytes: int, byt
 
 def measure_rate(model: str, batch: int, updates: int) -> tuple[float, dict[str, object]]:
     """Training rate of this machine in images per second: median of ``updates`` updates, after three for warm-up."""
-    hardware = training.choose()
+    hardware = training.apply(training.choose())
     entry = models.entry(model)
     torch.manual_seed(0)
     net = hardware.place(models.create_model(model, num_classes=1000)).train()
@@ -66,7 +67,9 @@ def measure_rate(model: str, batch: int, updates: int) -> tuple[float, dict[str,
     labels = torch.randint(0, 1000, (batch,), device=hardware.device)
 
     def update() -> None:
-        result = training.train_step(net, images, labels, losses.cross_entropy(), optimizer, hardware.autocast())
+        result = training.train_step(
+            net, Batch(images, labels), losses.cross_entropy(), optimizer, autocast=hardware.autocast()
+        )
         float(result.loss)  # waits for the device
 
     return batch / interleaved_seconds({"update": update}, updates, warm_up_rounds=3)["update"], hardware.to_dict()

@@ -45,7 +45,7 @@ from convatlas.data import (
 )
 from convatlas.data.dataset import ArrayImages
 from convatlas.data.workers import cores
-from convatlas.training import choose, environment
+from convatlas.training import apply, choose, environment
 from timing import interleaved, medians, seconds, timed
 
 BATCH_SIZE = 128
@@ -91,14 +91,14 @@ class PillowImages(TorchDataset):
         return image.resize((self.side, self.side), Image.Resampling.BILINEAR, box)
 
 
-def images_per_s(batches: Iterable[tuple[torch.Tensor, torch.Tensor]], at_most: int, device: str = "cpu") -> float:
+def images_per_s(batches: Iterable[tuple[torch.Tensor, ...]], at_most: int, device: str = "cpu") -> float:
     """Rate of the batches, over about ``at_most`` images; the first batch starts the workers and is not measured."""
     iterator = iter(batches)
     next(iterator)
 
     def read() -> int:
         count = 0
-        for images, _ in iterator:
+        for images, *_ in iterator:
             count += len(images)
             if count >= at_most:
                 break
@@ -182,7 +182,7 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    hardware = choose(arguments.device)
+    hardware = apply(choose(arguments.device))
     data = open_data(arguments.data)
     if isinstance(data.images, ArrayImages):
         measured = arrays(data, arguments.rounds, arguments.device)

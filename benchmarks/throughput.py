@@ -35,9 +35,10 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from convatlas import models, training
+from convatlas.batch import Batch
 from convatlas.recipes.registry import recipe_for
 from convatlas.runs.options import RunOptions
-from convatlas.runs.prepare import Setup, build_loss, build_optimizer, prepare
+from convatlas.runs.prepare import Setup, prepare
 from convatlas.runs.training_data import TrainingData
 from timing import fastest_seconds, interleaved, medians, timed
 
@@ -100,7 +101,7 @@ def prepared(data: str, model: str, batch_size: int, allocator: bool) -> Setup:
     recipe = recipe_for(model).change(batch_size=batch_size)
     if models.entry(model).input[1] > 32:
         recipe = recipe.change(crop="random-resized")  # the same work as the tutorial's
-    return prepare(model, TrainingData(data), recipe, 0, None, options=RunOptions(allocator=allocator))
+    return prepare(model, TrainingData(data), recipe, 0, options=RunOptions(allocator=allocator))
 
 
 def defaults(setup: Setup) -> Iterator[int]:
@@ -123,7 +124,7 @@ def by_hand(setup: Setup) -> Iterator[int]:
     net = net.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
     criterion = nn.CrossEntropyLoss()
-    for inputs, labels in endless_epochs(setup):
+    for inputs, labels, _ in endless_epochs(setup):
         with torch.autocast("cpu", torch.bfloat16):
             logits = net(inputs)
         loss = criterion(logits.float(), labels)
@@ -134,14 +135,14 @@ def by_hand(setup: Setup) -> Iterator[int]:
 
 
 def convatlas(setup: Setup) -> Iterator[int]:
-    optimizer, loss_fn = build_optimizer(setup), build_loss(setup)
+    optimizer, loss_fn = setup.learner().optimizer, setup.loss()
     setup.net.train()
-    for images, labels in endless_epochs(setup):
-        training.train_step(setup.net, images, labels, loss_fn, optimizer, setup.hardware.autocast())
-        yield len(labels)
+    for batch in endless_epochs(setup):
+        training.train_step(setup.net, batch, loss_fn, optimizer, autocast=setup.hardware.autocast())
+        yield len(batch.images)
 
 
-def endless_epochs(setup: Setup) -> Iterator[tuple[Tensor, Tensor]]:
+def endless_epochs(setup: Setup) -> Iterator[Batch]:
     epoch = 0
     while True:
         yield from setup.batches.epoch(epoch)

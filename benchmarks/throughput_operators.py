@@ -29,7 +29,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from convatlas import training
-from convatlas.runs.prepare import Setup, build_loss, build_optimizer
+from convatlas.runs.prepare import Setup
 from throughput import endless_epochs, matrix_peak, prepared
 from timing import fastest_seconds
 
@@ -73,10 +73,11 @@ class BytesByOperator(TorchDispatchMode):
 
 def updates(setup: Setup) -> Iterator[Callable[[], object]]:
     """Functions that make one update each; the batch of an update is ready before its function is called."""
-    optimizer, loss_fn = build_optimizer(setup), build_loss(setup)
+    optimizer, loss_fn = setup.learner().optimizer, setup.loss()
     setup.net.train()
-    for images, labels in endless_epochs(setup):
-        yield partial(training.train_step, setup.net, images, labels, loss_fn, optimizer, setup.hardware.autocast())
+    for batch in endless_epochs(setup):
+        autocast = setup.hardware.autocast()
+        yield partial(training.train_step, setup.net, batch, loss_fn, optimizer, autocast=autocast)
 
 
 def copy_peak(megabytes: int = 256, repeats: int = 7) -> float:

@@ -26,7 +26,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -35,15 +34,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convatlas import models, training
+from convatlas.batch import Batch
 from convatlas.recipes.registry import recipe_for
 from convatlas.runs.options import RunOptions
-from convatlas.runs.prepare import build_optimizer, prepare
+from convatlas.runs.prepare import prepare
 from convatlas.runs.training_data import TrainingData
 from convatlas.training import Hardware, Learner, Plan, losses, schedule
-from convatlas.training.loop import LOOK_EVERY
+from convatlas.training.loop import RECORD_EVERY
 from timing import interleaved_seconds, seconds
 
-BLOCK = LOOK_EVERY  # updates: the loop reads the loss once in each block
+BLOCK = RECORD_EVERY  # updates: the loop reads the loss once in each block
 WARM_UP = 2 * BLOCK
 OPTIMIZER_STEPS = 10  # per measured call
 
@@ -53,7 +53,7 @@ class InterleavedBatches:
 
     def __init__(
         self,
-        batches: list[tuple[Tensor, Tensor]],
+        batches: list[Batch],
         updates: int,
         by_hand: dict[str, Callable[..., None]],
         clock: Callable[[], float],
@@ -64,11 +64,11 @@ class InterleavedBatches:
     def __len__(self) -> int:
         return self.updates
 
-    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         for step in range(self.updates):
             batch = self.batches[step % len(self.batches)]
             for name, update in self.by_hand.items():
-                self.seconds[name].append(seconds(partial(update, *batch), clock=self.clock))
+                self.seconds[name].append(seconds(partial(update, batch.images, batch.targets), clock=self.clock))
             started = self.clock()
             yield batch
             self.seconds["convatlas"].append(self.clock() - started)
@@ -103,17 +103,15 @@ def main() -> None:
     options = parser.parse_args()
 
     recipe = recipe_for("lenet5@modern").change(batch_size=128)
-    setup = prepare(
-        "lenet5@modern", TrainingData("digits"), recipe, 0, None, options=RunOptions(threads=options.threads)
-    )
-    copies = {name: replace(setup, net=copy.deepcopy(setup.net)) for name in ("by hand", "by hand again")}
-    by_hand = {name: hand_written(copy_.net, build_optimizer(copy_), setup.hardware) for name, copy_ in copies.items()}
+    setup = prepare("lenet5@modern", TrainingData("digits"), recipe, 0, options=RunOptions(threads=options.threads))
+    copies = {name: setup.learner(copy.deepcopy(setup.net)) for name in ("by hand", "by hand again")}
+    by_hand = {name: hand_written(copy_.net, copy_.optimizer, setup.hardware) for name, copy_ in copies.items()}
     clock = time.thread_time if options.threads == 1 else time.perf_counter
-    full_batches = [batch for batch in setup.batches.epoch(0) if len(batch[1]) == 128]
+    full_batches = [batch for batch in setup.batches.epoch(0) if len(batch.images) == 128]
     interleaved_batches = InterleavedBatches(full_batches, options.updates, by_hand, clock)
     with tempfile.TemporaryDirectory() as folder:
         training.fit(
-            Learner(setup.net, build_optimizer(setup)),
+            Learner(setup.net, setup.learner().optimizer),
             interleaved_batches,
             losses.cross_entropy(),
             Plan(epochs=1, lr=recipe.lr, seed=0, schedule=schedule.one_cycle()),

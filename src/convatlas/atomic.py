@@ -1,4 +1,7 @@
-"""Write a file whole or not at all: a temporary neighbour, flushed to the disk, then renamed over the name."""
+"""Atomic writing of files: a file has its old content or the whole new one, never a part of it.
+
+The content goes to a temporary file in the same folder, is flushed to the disk, and is then renamed.
+"""
 
 from __future__ import annotations
 
@@ -10,26 +13,62 @@ from pathlib import Path
 from typing import BinaryIO
 
 from convatlas.errors import ConvAtlasError
-from convatlas.message import of_system
+from convatlas.message import Message, of_system
+
+TEMPORARY = ".*.tmp"  # glob pattern of the temporary files; a killed process leaves its own behind
 
 _number = itertools.count()
 
 
 @contextmanager
-def written_atomically(path: Path) -> Iterator[BinaryIO]:
-    """Yield a binary file; when the block ends well its content becomes ``path``, otherwise ``path`` is as before.
+def atomic_file(path: Path, *, sync_folder: bool = False) -> Iterator[BinaryIO]:
+    """Yield a binary file whose content replaces ``path`` when the block ends without an error.
+
+    Args:
+        sync_folder: also flush the folder, so that the new name survives a power failure.
 
     Raises:
-        ConvAtlasError: the folder cannot be written to, or the disk is full.
+        OSError: the folder cannot be written to, or the disk is full. ``path`` is unchanged.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{next(_number)}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        if sync_folder:
+            _sync_folder(path.parent)
+    finally:
+        with suppress(OSError):  # after a rename it no longer exists
+            temporary.unlink()
+
+
+def write_verified(path: Path, content: bytes) -> None:
+    """Replace ``path`` with ``content``, which is read back and compared before the rename.
+
+    Raises:
+        OSError: the folder cannot be written to, the disk is full, or the disk returned other bytes. ``path`` is
+            unchanged.
+    """
+    with atomic_file(path, sync_folder=True) as file:
+        file.write(content)
+        file.flush()
+        if Path(file.name).read_bytes() != content:
+            raise OSError(Message("what was read back differs from what was written"))
+
+
+@contextmanager
+def written_atomically(path: Path) -> Iterator[BinaryIO]:
+    """`atomic_file` for a file the user asked for: it makes the folder, and its errors are convatlas's own.
+
+    Raises:
+        ConvAtlasError: the folder cannot be written to, or the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as file:
+            yield file
     except OSError as error:
         raise ConvAtlasError(
             "{path} cannot be written: {reason}. What was there before is untouched; "
@@ -37,6 +76,12 @@ def written_atomically(path: Path) -> Iterator[BinaryIO]:
             path=path,
             reason=of_system(error),
         ) from error
-    finally:
-        with suppress(OSError):  # gone already when all went well
-            temporary.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":  # Windows cannot open a folder
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

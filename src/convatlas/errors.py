@@ -35,7 +35,7 @@ class ConvAtlasError(Exception):
     """
 
     exit_code = 1
-    of_all = False  # where several processes train together: it befell all of them, and one is enough to say so
+    raised_on_all_ranks = False  # whether every rank of a process group raises it, so that rank 0 reports it for all
 
     def __init__(self, message: str, /, **values: object) -> None:
         self.message = Message(message, **values) if values or not isinstance(message, Message) else message
@@ -135,19 +135,19 @@ class TrainingError(ConvAtlasError):
 class NonFiniteLossError(TrainingError):
     """The loss became nan or inf; the last good checkpoint is kept."""
 
-    of_all = True
+    raised_on_all_ranks = True
 
 
 class LostRankError(TrainingError):
     """Of the processes of one training, another one ended, did not answer, or failed; the message says which."""
 
-    of_all = True
+    raised_on_all_ranks = True
 
 
 class Interrupted(ConvAtlasError):
     """A run stopped by a signal after its checkpoint was written; ``signal_number`` is 2 or 15."""
 
-    of_all = True
+    raised_on_all_ranks = True
 
     def __init__(self, message: str, signal_number: int = 2, **values: object) -> None:
         self.exit_code = 128 + signal_number

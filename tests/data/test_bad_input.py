@@ -68,7 +68,6 @@ def test_a_disk_that_fills_while_the_cache_is_written_leaves_the_cache_that_was_
     program = """
         import pathlib, sys
         from convatlas.data import Preprocessing, load_images, open_data
-from convatlas.data.workers import cores
         from convatlas.errors import ConvAtlasError
         root, disk = map(pathlib.Path, sys.argv[1:])
         rule = Preprocessing((8, 8), 3)
@@ -147,7 +146,7 @@ def test_shared_memory_is_not_needed(class_folders):
         store = load_images(data, Preprocessing((200, 200), 3), workers=2)
         augment = Augmentation(crop="random-resized", crop_area=(0.1, 1))
         batches = Batches(store, data.labels, range(len(data)), batch_size=64, augment=augment)
-        print(sum(len(labels) for _, labels in batches.epoch(0)))
+        print(sum(len(batch.targets) for batch in batches.epoch(0)))
     """
     done = run_on_small_disk(Path("/dev/shm"), "4k", program, str(class_folders({"a": 60, "b": 60})))
     assert (done.returncode, done.stdout) == (0, "120\n"), done.stderr

@@ -42,7 +42,7 @@ def test_an_epoch_has_every_image_once(n, batch_size, seed, epoch, drop_last):
     store, labels = numbered_store(n)
     indices = np.arange(0, n, 2)
     batches = Batches(store, labels, indices, batch_size=batch_size, seed=seed, drop_last=drop_last)
-    seen = [labels for _, labels in batches.epoch(epoch)]
+    seen = [batch.targets for batch in batches.epoch(epoch)]
     assert len(seen) == len(batches)
     together = torch.cat(seen).tolist() if seen else []
     assert (
@@ -65,7 +65,7 @@ def test_balanced_sampling_takes_every_class_equally_often(counts, seed, epoch):
     for k in range(len(counts)):  # and within a class every image equally often
         assert often[labels == k].max() - often[labels == k].min() <= 1
     assert torch.equal(order, batches.order(epoch))
-    seen = torch.cat([labels for _, labels in batches.epoch(epoch)])
+    seen = torch.cat([batch.targets for batch in batches.epoch(epoch)])
     assert np.array_equal(seen.numpy(), labels[order % len(labels)])
 
 
@@ -77,7 +77,7 @@ def test_an_image_taken_twice_in_an_epoch_looks_different_and_a_large_class_is_s
         store, labels, np.arange(40), batch_size=40, sampling="balanced", augment=Augmentation(pad=4, flip="off")
     )
     order = batches.order(0)
-    images, _ = next(iter(batches.epoch(0)))
+    images, *_ = next(iter(batches.epoch(0)))
     looks = images[order % 40 == 0].flatten(1)
     assert len(looks) == 10
     assert len({tuple(look.tolist()) for look in looks}) >= 9
@@ -87,7 +87,7 @@ def test_an_image_taken_twice_in_an_epoch_looks_different_and_a_large_class_is_s
 
 def test_pixels_and_labels_stay_together():
     store, labels = numbered_store(50)
-    for images, got in Batches(store, labels, np.arange(50), batch_size=7, seed=1).epoch(0):
+    for images, got, _ in Batches(store, labels, np.arange(50), batch_size=7, seed=1).epoch(0):
         assert torch.allclose(images[:, 0, 0, 0] * 255, got.float())
 
 
@@ -99,7 +99,7 @@ def test_starting_at_a_step_is_the_epoch_from_that_step(digits, start, epoch):
     batches = Batches(store, data.labels, split.val, batch_size=40, seed=2, augment=augment)
     whole, jumped = list(batches.epoch(epoch))[start:], list(batches.epoch(epoch, start))
     assert len(whole) == len(jumped) == len(batches) - start
-    for (images, labels), (again, labels_again) in zip(whole, jumped, strict=True):
+    for (images, labels, _), (again, labels_again, _) in zip(whole, jumped, strict=True):
         assert torch.equal(images, again)
         assert torch.equal(labels, labels_again)
 
@@ -136,7 +136,7 @@ def test_evaluation_is_in_order_central_and_normalised(shared):
     store = load_images(data, rule)
     assert store.pixels.shape == (162, 32, 32, 3)
     batches = Batches(store, data.labels, np.array([7, 3]), batch_size=2, rule=rule, shuffle=False)
-    ((images, labels),) = batches.epoch(0)
+    ((images, labels, _),) = batches.epoch(0)
     assert images.dtype == torch.float32
     assert images.is_contiguous(memory_format=torch.channels_last)
     assert labels.tolist() == data.labels[[7, 3]].tolist()
@@ -154,7 +154,7 @@ def test_training_crops_come_from_the_margin(shared):
     batches = Batches(
         store, data.labels, np.arange(20), batch_size=20, augment=Augmentation(pad=0, flip="off"), shuffle=False
     )
-    images, _ = next(iter(batches.epoch(0)))
+    images, *_ = next(iter(batches.epoch(0)))
     for image, stored in zip(images, store.pixels[:20], strict=True):
         windows = stored.unfold(0, 24, 1).unfold(1, 24, 1).reshape(-1, 3, 24, 24).float() / 255
         assert float((windows - image).abs().amax((1, 2, 3)).min()) < 1e-6
@@ -177,7 +177,7 @@ def test_every_kind_of_augmentation_gives_channels_last_floats(shared, colour):
     store = load_images(data, rule)
     rule = rule.with_stats(*channel_stats(store, np.arange(100)))
     batches = Batches(store, data.labels, np.arange(100), batch_size=50, rule=rule, augment=colour)
-    images, labels = next(iter(batches.epoch(0)))
+    images, labels, _ = next(iter(batches.epoch(0)))
     assert (images.shape, images.dtype, labels.dtype) == ((50, 3, 32, 32), torch.float32, torch.int64)
     assert images.is_contiguous(memory_format=torch.channels_last)
     assert abs(float(images.mean())) < 0.3  # still about normal

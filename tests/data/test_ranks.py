@@ -42,12 +42,14 @@ def batches(augment: Augmentation, batch_size: int) -> Batches:
 def test_the_rows_of_all_ranks_are_the_batch_of_one_process(augment, ranks):
     whole = batches(augment, batch_size=16)  # 16, 16 and 15 images
     parts = [RankBatches(whole, rank, ranks) for rank in range(ranks)]
-    for step, (one, *split) in enumerate(
-        zip(whole.epoch(5, 1), *(part.epoch(5, 1) for part in parts), strict=True), start=1
-    ):
-        assert torch.equal(one[0], torch.cat([images for images, _ in split]))
-        assert torch.equal(one[1], torch.cat([labels for _, labels in split]))
-        assert parts[0].images_in(3 * 5 + step) == len(one[0])
+    for one, *split in zip(whole.epoch(5, 1), *(part.epoch(5, 1) for part in parts), strict=True):
+        assert torch.equal(one.images, torch.cat([batch.images for batch in split]))
+        assert torch.equal(one.targets, torch.cat([batch.targets for batch in split]))
+        assert sum(batch.counted_images for batch in split) == one.counted_images == len(one.images)
+        # the average over the ranks of weight times mean is the mean over the global batch
+        means = [batch.images.double().mean((0, 1, 2, 3)) * batch.share.weight for batch in split]
+        torch.testing.assert_close(sum(means) / ranks, one.images.double().mean((0, 1, 2, 3)))
+        assert {batch.most_parts for batch in split} == {min(len(batch.images) for batch in split)}
 
 
 def test_a_batch_smaller_than_the_ranks_is_given_to_each_as_a_whole():
@@ -55,4 +57,6 @@ def test_a_batch_smaller_than_the_ranks_is_given_to_each_as_a_whole():
     (_, two) = whole.epoch(0)
     for rank in range(3):
         *_, last = RankBatches(whole, rank, 3).epoch(0)
-        assert torch.equal(last[0], two[0])
+        assert torch.equal(last.images, two.images)
+        assert (last.counted_images, last.share.weight) == ((2, 3.0) if rank == 0 else (0, 0.0))
+        assert last.most_parts == 2

@@ -106,7 +106,7 @@ def test_a_recipe_can_ask_for_it():
     from convatlas.runs.training_data import TrainingData
 
     recipe = Recipe(initial="modern", epochs=1, image_size=32)
-    net = prepare("resnet20_cifar", TrainingData("digits"), recipe, seed=0, time_s=None).net
+    net = prepare("resnet20_cifar", TrainingData("digits"), recipe, seed=0).net
     assert net.get_submodule("stage1.0.bn2").weight.eq(0).all()
 
 

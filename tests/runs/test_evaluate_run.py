@@ -79,10 +79,10 @@ def test_a_whole_image_keeps_its_shape_and_neighbours_of_one_shape_share_a_batch
     dataset = room.open_data(str(photos))
     rule = Preprocessing((32, 32), 3, resize="shorter-crop")
     views = Views(dataset, np.arange(16))
-    shapes = [tuple(images.shape) for images, _ in views.batches(ImageRegion(256, whole=True), rule, dataset.labels)]
+    shapes = [tuple(images.shape) for images, *_ in views.batches(ImageRegion(256, whole=True), rule, dataset.labels)]
     one_class = [(1, 3, 37, 49), (1, 3, 49, 37), (1, 3, 37, 37), (2, 3, 37, 49), (1, 3, 49, 37), (1, 3, 37, 37)]
     assert shapes == [*one_class, (2, 3, 37, 49), *one_class[1:-1], (1, 3, 37, 37), (1, 3, 37, 49)]
-    labels = torch.cat([labels for _, labels in views.batches(ImageRegion(256, whole=True), rule, dataset.labels)])
+    labels = torch.cat([labels for _, labels, _ in views.batches(ImageRegion(256, whole=True), rule, dataset.labels)])
     assert labels.tolist() == dataset.labels.tolist()
 
 

@@ -174,7 +174,7 @@ def test_a_launch_that_cannot_be_is_refused_once_and_leaves_nothing(tmp_path):
     assert launch(tmp_path, "mlp", "--data", "digits", "--batch-size", "1").wait(240) != 0
     said = (tmp_path / "said").read_text()
     assert said.count("convatlas: ") == 1
-    assert "convatlas: a batch of 1 images cannot be shared among 2 processes" in said
+    assert "convatlas: a global batch of 1 images cannot be shared among 2 processes" in said
     assert not (tmp_path / "runs").exists()
 
 
@@ -188,20 +188,22 @@ def test_a_note_of_another_training_is_not_taken_for_this_one(tmp_path):
     run = tmp_path / "mlp-digits-001"
     run.mkdir()
     launch.remember(run)
-    assert launch.begun(SINGLE_PROCESS) is None  # it was killed before it had written what it is
+    assert launch.run_to_continue(SINGLE_PROCESS) is None  # it was killed before it had written what it is
     (run / "config.toml").write_text("")
-    assert launch.begun(SINGLE_PROCESS) == run  # a run id names one training: started again, it goes on
+    assert launch.run_to_continue(SINGLE_PROCESS) == run  # a run id names one training: started again, it goes on
     with pytest.raises(UsageError, match="Choose another --rdzv-id"):
-        Launch.of(tmp_path, {"model": "mlp", "seed": 1}, torchrun).begun(SINGLE_PROCESS)
+        Launch.of(tmp_path, {"model": "mlp", "seed": 1}, torchrun).run_to_continue(SINGLE_PROCESS)
     assert json.loads((tmp_path / ".torchrun-job_7.json").read_text())["run"] == str(run)
     launch.forget()
-    assert launch.begun(SINGLE_PROCESS) is None
+    assert launch.run_to_continue(SINGLE_PROCESS) is None
 
     unnamed = {"TORCHELASTIC_RUN_ID": "none", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
     first = Launch.of(tmp_path, {"model": "mlp"}, unnamed | {"TORCHELASTIC_RESTART_COUNT": "0"})
     first.remember(run)
-    assert first.begun(SINGLE_PROCESS) is None  # the next launch has the same address
+    assert first.run_to_continue(SINGLE_PROCESS) is None  # the next launch has the same address
     assert (
-        Launch.of(tmp_path, {"model": "mlp"}, unnamed | {"TORCHELASTIC_RESTART_COUNT": "1"}).begun(SINGLE_PROCESS)
+        Launch.of(tmp_path, {"model": "mlp"}, unnamed | {"TORCHELASTIC_RESTART_COUNT": "1"}).run_to_continue(
+            SINGLE_PROCESS
+        )
         == run
     )

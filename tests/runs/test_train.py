@@ -22,11 +22,11 @@ from convatlas.errors import (
     UsageError,
 )
 from convatlas.recipes.registry import recipe_for
-from convatlas.runs.directory import only_one
+from convatlas.runs.directory import locked
 from convatlas.runs.evaluate import evaluate
 from convatlas.runs.lr_range import find_lr
 from convatlas.runs.options import RunOptions
-from convatlas.runs.prepare import prepare, rehearsed
+from convatlas.runs.prepare import TrialUpdates, prepare
 from convatlas.runs.run import Run
 from convatlas.runs.train import RunListener, resume, train
 from convatlas.runs.training_data import TrainingData
@@ -149,7 +149,7 @@ def test_a_second_process_is_kept_out_of_a_run(digits, tmp_path):
         except ConvAtlasError as error:
             problem.append(error)
 
-    with only_one(folder):
+    with locked(folder):
         thread = threading.Thread(target=second)
         thread.start()
         thread.join()
@@ -227,6 +227,12 @@ def test_a_time_budget_sets_the_epochs_before_the_run_and_writes_them_down(digit
     assert run.config["recipe"]["epochs"] == run.result["epochs"] == len(run.epochs())
 
 
+def test_a_time_budget_of_the_rule_of_1998_times_updates_with_its_curvature(digits, tmp_path):
+    recipe = recipe_for("lenet5", "paper")
+    run = train("lenet5", digits, recipe, out=tmp_path, time_s=0.1, threads=1)
+    assert run.config["recipe"]["epochs"] == run.result["epochs"] >= 1
+
+
 def test_without_validation_all_images_are_trained_on_and_the_last_weights_kept(tmp_path):
     run = train("lenet5", "digits", recipe_for("lenet5", "paper").change(epochs=1), out=tmp_path, threads=1)
     assert run.result["val_top1"] is None
@@ -265,14 +271,15 @@ def test_no_filter_of_a_run_leaves_the_radius_its_recipe_sets(digits, tmp_path):
     assert held.config["recipe"]["filter_rms"] == 0.05
 
 
-def test_an_autoencoder_is_rehearsed_on_its_own_images(digits):
+def test_an_autoencoder_is_timed_and_tested_on_its_own_images(digits):
     """In the range test and in the trial of a long run too, the target is the image."""
     found = find_lr("autoencoder", digits, out=None, updates=20, threads=1)
     assert min(found.range.losses) < found.range.losses[0]
-    setup = prepare("autoencoder", digits, recipe_for("autoencoder"), 0, None, options=RunOptions(threads=1))
-    assert float(rehearsed(setup, UpdateMode("fp32", channels_last=True))()) == pytest.approx(
-        found.range.losses[0], rel=0.1
-    )
+    setup = prepare("autoencoder", digits, recipe_for("autoencoder"), 0, options=RunOptions(threads=1))
+    own_batches = setup.of_this_rank(setup.batches)
+    trial = TrialUpdates(setup.net, setup.recipe, setup.batches, own_batches, setup.loss(), None, setup.hardware)
+    update = trial.in_mode(UpdateMode("fp32", channels_last=True))
+    assert float(update()) == pytest.approx(found.range.losses[0], rel=0.1)
 
 
 def test_patience_ends_a_run_early_and_says_how_long_it_was(digits, tmp_path):

@@ -86,4 +86,4 @@ def test_the_header_says_how_long_a_balanced_pass_is():
     batches = training_data.training_batches(rule, store, recipe, 0, "cpu")
     n = len(training_data.split.train)
     assert balance_in_words(batches) == f"balanced: {n} images per epoch, {n // 10} or {n // 10 + 1} of each class"
-    assert sum(len(labels) for _, labels in batches.epoch(0)) == n
+    assert sum(len(batch.targets) for batch in batches.epoch(0)) == n

@@ -19,7 +19,7 @@ from convatlas.recipes.registry import recipe_for
 from convatlas.runs.header import header
 from convatlas.runs.lr_range import find_lr
 from convatlas.runs.options import RunOptions, apply
-from convatlas.runs.prepare import build_callbacks, build_loss, build_optimizer, prepare
+from convatlas.runs.prepare import prepare
 from convatlas.runs.run import Run
 from convatlas.runs.train import RunListener, resume, train
 from convatlas.runs.training_data import TrainingData
@@ -49,7 +49,7 @@ def source(digits, tmp_path_factory) -> Run:
 def prepared(training_data: TrainingData, start_from, model: str = NET, **settings):
     settings = {"epochs": 1, "start_from": str(start_from)} | SMALL | settings
     recipe, options = apply(recipe_for(model), None, settings)
-    return prepare(model, training_data, recipe, 1, None, options=options)
+    return prepare(model, training_data, recipe, 1, options=options)
 
 
 def weights_hash(run: Run) -> str:
@@ -81,12 +81,12 @@ def test_for_other_classes_the_head_is_new_and_the_header_says_so(parity, source
 def test_images_are_prepared_as_the_source_had_them_unless_told_otherwise(parity, source):
     theirs = source.preprocessing
     recipe = recipe_for(NET).change(epochs=1, start_from=str(source.path))
-    like = prepare(NET, parity, recipe, 0, None, options=RunOptions(threads=1)).rule
+    like = prepare(NET, parity, recipe, 0, options=RunOptions(threads=1)).rule
     assert (like.size, like.mean, like.std) == ((8, 8), theirs.mean, theirs.std)
     assert "as the first weights were trained with" in like.why
     parity.split = dataclasses.replace(parity.split, train=parity.split.train[:100])  # other statistics of its own
     recipe = recipe.change(image_size=12, normalization="standard")
-    own = prepare(NET, parity, recipe, 0, None, options=RunOptions(threads=1)).rule
+    own = prepare(NET, parity, recipe, 0, options=RunOptions(threads=1)).rule
     assert own.size == (12, 12)
     assert own.mean != theirs.mean
 
@@ -144,10 +144,8 @@ def test_frozen_stages_keep_every_bit_and_cost_no_gradient(parity, source, tmp_p
     frozen = {name for name in after if name.split(".")[0] in ("conv1", "bn1", "stage1", "stage2")}
     assert same == frozen  # weights, running statistics, counters; and nothing else stood still
     setup = prepared(parity, source.path, freeze="stage2")
-    optimizer = build_optimizer(setup)
-    build_callbacks(setup, optimizer)
-    images, labels = next(setup.batches.epoch(0))
-    train_step(setup.net, images, labels, build_loss(setup), optimizer)
+    learner = setup.learner()
+    train_step(setup.net, next(setup.batches.epoch(0)), setup.loss(), learner.optimizer)
     graded = {name.split(".")[0] for name, parameter in setup.net.named_parameters() if parameter.grad is not None}
     assert graded == {"stage3", "fc"}
     assert header(setup)["stages"] == "conv1, stage1, stage2 frozen, their norms too"
@@ -155,7 +153,7 @@ def test_frozen_stages_keep_every_bit_and_cost_no_gradient(parity, source, tmp_p
 
 def test_a_stages_learning_rate_falls_towards_the_images(parity, source):
     setup = prepared(parity, source.path, stage_lr_decay=0.5, weight_decay=1e-4)
-    groups = build_optimizer(setup).param_groups
+    groups = setup.learner().optimizer.param_groups
     name_of = {id(parameter): name for name, parameter in setup.net.named_parameters()}
     scales = {name_of[id(parameter)]: group["lr_scale"] for group in groups for parameter in group["params"]}
     decays = {name_of[id(parameter)]: group["weight_decay"] for group in groups for parameter in group["params"]}

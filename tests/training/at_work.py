@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from convatlas.batch import EpochBatches
 from convatlas.data import Augmentation, Batches, ImageStore, Preprocessing
 from convatlas.data.ranks import RankBatches
 from convatlas.errors import ConvAtlasError, DataError, LostRankError
@@ -24,7 +25,7 @@ from convatlas.training.distributed import SINGLE_PROCESS, ProcessGroup, join
 from convatlas.training.freezing import Freezing
 
 
-def batches(process_group: ProcessGroup) -> Batches | RankBatches:
+def batches(process_group: ProcessGroup) -> EpochBatches:
     """57 images in batches of 18, 18, 18 and 3, augmented and mixed.
 
     Four ranks share 18 unevenly (5, 5, 4, 4) and cannot share 3, two ranks share 3 unevenly (2, 1).
@@ -63,23 +64,21 @@ def updates(
 ) -> dict[str, Tensor]:
     """Epochs of updates: the gradient of each, all its losses added up, and what the network holds in the end.
 
-    One epoch, or until nothing is frozen any more; a parameter without a gradient is told by zeros in ``gradients`` and
+    One epoch, or until nothing is frozen any more; a parameter without a gradient has zeros in ``gradients`` and
     counted in ``without``.
     """
-    source, replica = batches(process_group), None
+    source, module = batches(process_group), None
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
     gradients, without, seen = [], [], torch.zeros(3, dtype=torch.float64)
     for epoch in range(1 + (freezing.count if freezing else 0)):
         net.train()
         if freezing:
             freezing.before_epoch(epoch)
-        replica = process_group.replica(net, replica)
-        for step, (images, labels) in enumerate(source.epoch(epoch)):
-            share = process_group.share(len(labels), source, step)
-            result = train_step(
-                replica, images, labels, losses.cross_entropy(0.1), optimizer,
-                max_grad_norm=0.5, accumulate=accumulate, share=share, process_group=process_group,
-            )  # fmt: skip
+        module = process_group.distributed_module(net, module)
+        for batch in source.epoch(epoch):
+            process_group.set_batch_share(batch)
+            loss_fn = losses.cross_entropy(0.1)
+            result = train_step(module, batch, loss_fn, optimizer, max_grad_norm=0.5, accumulate=accumulate)
             process_group.average_statistics(net)
             given = [parameter.grad for parameter in net.parameters()]
             found = zip(net.parameters(), given, strict=True)
@@ -87,8 +86,8 @@ def updates(
             without.append(sum(grad is None for grad in given))
             seen += torch.tensor([float(result.loss) * result.images, float(result.hits), result.images])
     held = {f"net.{name}": tensor.clone() for name, tensor in net.state_dict().items()}
-    told = {"gradients": torch.stack(gradients), "without": torch.tensor(without), "seen": process_group.add(seen)}
-    return told | held
+    seen = process_group.sum_over_ranks(seen)
+    return {"gradients": torch.stack(gradients), "without": torch.tensor(without), "seen": seen} | held
 
 
 def plain(process_group: ProcessGroup) -> dict[str, Tensor]:
@@ -100,12 +99,12 @@ def in_parts(process_group: ProcessGroup) -> dict[str, Tensor]:
 
 
 def synced(process_group: ProcessGroup) -> dict[str, Tensor]:
-    return updates(process_group, process_group.synced(network(norm=True)))
+    return updates(process_group, process_group.with_synced_batchnorm(network(norm=True)))
 
 
 def thawing(process_group: ProcessGroup) -> dict[str, Tensor]:
     """Of three stages two are frozen with their norms, then one, then none."""
-    net = process_group.synced(network(norm=True))
+    net = process_group.with_synced_batchnorm(network(norm=True))
     return updates(
         process_group, net, freezing=Freezing([[net[0], net[1]], [net[4], net[5]], [net[8]]], 2, thaw_every=1)
     )
@@ -141,29 +140,29 @@ def unused(process_group: ProcessGroup) -> dict[str, Tensor]:
 def statistics(process_group: ProcessGroup) -> dict[str, Tensor]:
     """Batch norm by itself on each rank: the rows' own means, averaged afterwards."""
     norm = nn.BatchNorm2d(1, momentum=1.0)
-    replica = process_group.replica(norm)
-    replica(torch.full((2, 1, 2, 2), float(process_group.rank)) + torch.tensor([-1.0, 1.0]))
+    module = process_group.distributed_module(norm)
+    module(torch.full((2, 1, 2, 2), float(process_group.rank)) + torch.tensor([-1.0, 1.0]))
     process_group.average_statistics(norm)
     return {"mean": norm.running_mean, "variance": norm.running_var}
 
 
 def talk(process_group: ProcessGroup) -> dict[str, Tensor]:
-    """Everything the ranks tell each other; what was raised where is told by its length."""
-    agreed = torch.tensor(process_group.agree(process_group.rank, -process_group.rank, 5))
-    added = process_group.add(torch.tensor([0.1 * (process_group.rank + 1), 1.0], dtype=torch.float64))
-    assert process_group.tell(f"rank {process_group.rank}, überall") == "rank 0, überall"
-    with process_group.together():
+    """Everything the ranks tell each other; what was raised where has its length."""
+    agreed = torch.tensor(process_group.max_over_ranks(process_group.rank, -process_group.rank, 5))
+    added = process_group.sum_over_ranks(torch.tensor([0.1 * (process_group.rank + 1), 1.0], dtype=torch.float64))
+    assert process_group.broadcast_text(f"rank {process_group.rank}, überall") == "rank 0, überall"
+    with process_group.raise_on_all_ranks():
         pass
     met = ""
     try:
-        with process_group.together():
+        with process_group.raise_on_all_ranks():
             if process_group.rank == process_group.size - 1:
                 raise DataError("no images here")
     except ConvAtlasError as error:
         met = f"{type(error).__name__}: {error}"
     assert met == f"LostRankError: rank {process_group.size - 1}: no images here", met
     turns = time.monotonic()
-    with process_group.in_turn():
+    with process_group.main_process_first():
         if process_group.rank == 0:
             time.sleep(0.3)
     waited = time.monotonic() - turns
@@ -172,13 +171,13 @@ def talk(process_group: ProcessGroup) -> dict[str, Tensor]:
 
 def hang(process_group: ProcessGroup) -> dict[str, Tensor]:
     """Rank 1 stays away from an agreement; the others are to give up after the timeout, here of two seconds."""
-    process_group.agree(0)
+    process_group.max_over_ranks(0)
     began = time.monotonic()
     try:
         if process_group.rank == 1:
             time.sleep(6)
         else:
-            process_group.agree(0)
+            process_group.max_over_ranks(0)
     except LostRankError:
         return {"gave_up_after": torch.tensor([time.monotonic() - began])}
     return {}

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from convatlas.errors import CheckpointError
-from convatlas.training import Learner, WeightAverage, checkpoint, judged
+from convatlas.training import Learner, WeightAverage, checkpoint, evaluation_weights
 
 
 def test_the_average_remembers_little_at_first_and_decay_later():
@@ -32,18 +32,18 @@ def test_running_statistics_are_averaged_and_counters_copied():
     assert int(ema.average["num_batches_tracked"]) == 7
 
 
-def test_while_judged_the_network_is_the_average_and_then_itself_again():
+def test_evaluation_weights_are_the_average_and_the_trained_ones_come_back():
     net = nn.Linear(3, 2)
     ema = WeightAverage(net, decay=0.9)
     trained = torch.full_like(net.weight, 5.0)
     with torch.no_grad():
         net.weight.copy_(trained)
-    with judged([ema]):
+    with evaluation_weights([ema]):
         assert torch.equal(net.weight, ema.average["weight"])
     assert torch.equal(net.weight, trained)
 
 
-def test_a_checkpoint_gives_every_companion_its_own_back():
+def test_a_checkpoint_restores_every_callback():
     nets = [nn.Linear(3, 2) for _ in range(2)]
     optimizers = [torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9) for net in nets]
     before, after = (WeightAverage(net, decay=0.9) for net in nets)
@@ -51,7 +51,13 @@ def test_a_checkpoint_gives_every_companion_its_own_back():
     tensors, scalars = checkpoint.pack(Learner(nets[0], optimizers[0], [before]))
     checkpoint.unpack(tensors, scalars, Learner(nets[1], optimizers[1], [after]))
     assert all(torch.equal(tensor, after.average[name]) for name, tensor in before.average.items())
-    with pytest.raises(CheckpointError, match=r"written with ema beside the network, the run has nothing"):
+
+    again = WeightAverage(nets[1], decay=0.9)  # a checkpoint of version 0.1.0, which had another word
+    old = {name.replace("callback.", "companion."): tensor for name, tensor in tensors.items()}
+    old_scalars = {"optimizer": scalars["optimizer"], "companions": scalars["callbacks"]}
+    checkpoint.unpack(old, old_scalars, Learner(nets[1], optimizers[1], [again]))
+    assert all(torch.equal(tensor, again.average[name]) for name, tensor in before.average.items())
+    with pytest.raises(CheckpointError, match=r"written with the callbacks ema, and this run has none"):
         checkpoint.unpack(tensors, scalars, Learner(nets[1], optimizers[1]))
 
 

@@ -110,7 +110,7 @@ def test_the_last_two_are_kept_and_parts_of_killed_writers_removed(tmp_path):
     for step in range(1, 6):
         checkpoint.save(checkpoint.numbered(tmp_path, step), TENSORS, {})
     checkpoint.save(checkpoint.best(tmp_path), TENSORS, {})
-    (tmp_path / ".checkpoint-000000009.safetensors.123.part").write_bytes(b"half")
+    (tmp_path / ".checkpoint-000000009.safetensors.123-0.tmp").write_bytes(b"half")
     checkpoint.prune(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "checkpoint-000000004.safetensors",

@@ -89,7 +89,7 @@ def test_running_statistics_are_the_mean_over_the_ranks(two):
         assert float(found["variance"]) == pytest.approx(8 / 7)
 
 
-def test_what_the_ranks_tell_each_other(two):
+def test_maximum_sum_text_errors_and_order_over_ranks(two):
     for found in two["talk"]:
         assert found["agreed"].tolist() == [1, 0, 5]
         assert found["added"].tolist() == [0.1 + 0.2, 2.0]
@@ -110,15 +110,14 @@ def test_a_rank_that_stays_away_is_waited_for_as_long_as_the_recipe_says(tmp_pat
     assert 1.5 < float(present["gave_up_after"]) < 6
 
 
-def test_one_process_is_a_team_that_costs_nothing():
+def test_the_group_of_one_process_changes_nothing():
     net = torch.nn.Linear(1, 1)
-    assert SINGLE_PROCESS.replica(net) is net
-    assert SINGLE_PROCESS.synced(net) is net
-    assert SINGLE_PROCESS.agree(3, 0) == (3, 0)
-    assert SINGLE_PROCESS.share(5, object(), 0).weight == 1.0
+    assert SINGLE_PROCESS.distributed_module(net) is net
+    assert SINGLE_PROCESS.with_synced_batchnorm(net) is net
+    assert SINGLE_PROCESS.max_over_ranks(3, 0) == (3, 0)
 
 
-def test_only_the_whole_of_torchruns_variables_makes_a_team():
+def test_a_launch_needs_all_of_torchruns_variables():
     whole = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
     assert launched(whole)
     assert not launched(whole | {"WORLD_SIZE": "1"})

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from convatlas.batch import Batch
 from convatlas.models import create_model
 from convatlas.training import losses, train_step
 
@@ -66,7 +67,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(parts):
     found = []
     for accumulate in (1, parts):
         optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
-        result = train_step(net, images, labels, losses.cross_entropy(), optimizer, accumulate=accumulate)
+        result = train_step(net, Batch(images, labels), losses.cross_entropy(), optimizer, accumulate=accumulate)
         found.append((result, [parameter.grad.clone() for parameter in net.parameters()]))
     (whole, gradients), (summed, added) = found
     assert torch.allclose(whole.loss, summed.loss)
@@ -78,6 +79,8 @@ def test_a_reconstruction_is_judged_by_its_pixels():
     net = nn.Conv2d(1, 1, 1, bias=False)
     nn.init.constant_(net.weight, 0.5)
     images = torch.tensor([1.0, 3.0]).view(2, 1, 1, 1)
-    step = train_step(net, images, images, losses.mean_squared_error(), torch.optim.SGD(net.parameters(), lr=0.0))
+    step = train_step(
+        net, Batch(images, images), losses.mean_squared_error(), torch.optim.SGD(net.parameters(), lr=0.0)
+    )
     assert float(step.loss) == pytest.approx((0.5**2 + 1.5**2) / 2)
     assert int(step.hits) == 0

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from convatlas.batch import Batch
 from convatlas.errors import NonFiniteLossError, UsageError
 from convatlas.training import Learner
 from convatlas.training.lr_range import LrRange, lr_range, smooth
@@ -21,7 +22,7 @@ def sweep(net: nn.Module, scale: float = 1.0, loss_fn=F.cross_entropy, **setting
     labels = torch.arange(16) % 2
     images = (labels * 2.0 - 1).view(-1, 1, 1, 1) * scale
     optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
-    return lr_range(Learner(net, optimizer), itertools.repeat((images, labels)), loss_fn, **settings)
+    return lr_range(Learner(net, optimizer), itertools.repeat(Batch(images, labels)), loss_fn, **settings)
 
 
 def line() -> nn.Sequential:

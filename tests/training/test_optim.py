@@ -103,3 +103,21 @@ def test_a_group_has_its_own_share_of_the_learning_rate():
     rule = optim.build("sgd", groups, lr=1.0)
     optim.set_lr(rule, 0.5)
     assert [group["lr"] for group in rule.param_groups] == pytest.approx([0.05, 0.5])
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_a_weight_whose_first_gradient_comes_late_starts_with_no_momentum(nesterov):
+    """As an unfrozen part, or a branch that stochastic depth kept for the first time; like SGD that is not fused."""
+    early, late = (nn.Parameter(torch.tensor([1.0, -2.0])) for _ in range(2))
+    fused = optim.build(
+        "sgd", [{"params": [early, late], "weight_decay": 0.1}], lr=0.5, momentum=0.9, nesterov=nesterov
+    )
+    twins = [nn.Parameter(each.detach().clone()) for each in (early, late)]
+    plain = torch.optim.SGD(twins, lr=0.5, momentum=0.9, nesterov=nesterov, weight_decay=0.1, foreach=False)
+    for step in range(3):
+        for parameters, optimizer in (([early, late], fused), (twins, plain)):
+            for place, parameter in enumerate(parameters):
+                parameter.grad = torch.tensor([0.3, 0.1]) * (step + 1) if step > 0 or place == 0 else None
+            optimizer.step()
+    torch.testing.assert_close(early, twins[0])
+    torch.testing.assert_close(late, twins[1])

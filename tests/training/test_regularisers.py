@@ -98,7 +98,7 @@ def test_a_network_without_such_a_thing_says_so(set_it, model, words):
 )
 def test_patience_counts_epochs_without_a_gain(scores, ends):
     state = State(step=10 * len(scores), scores=scores)
-    assert finished(state, Plan(epochs=9, lr=0.1, seed=0, patience=2), steps=10) is ends
+    assert finished(state, Plan(epochs=9, lr=0.1, seed=0, patience=2), steps_per_epoch=10) is ends
     assert not finished(State(step=10 * len(scores) + 3, scores=scores), Plan(epochs=9, lr=0.1, seed=0, patience=2), 10)
 
 

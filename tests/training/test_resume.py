@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas import training
+from convatlas.batch import Batch
 from convatlas.data import Augmentation, Batches, load_images, open_data, preprocessing_for
 from convatlas.training import Learner, Plan, State, Validation, WeightAverage, checkpoint, losses, optim, schedule
 
@@ -43,7 +44,7 @@ class UntilKilled:
     def __len__(self) -> int:
         return len(self.batches)
 
-    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         for step, batch in enumerate(self.batches.epoch(epoch, start_step), start=start_step):
             if epoch * len(self) + step >= self.last:
                 raise Killed

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from convatlas.errors import RecipeError, UsageError
+from convatlas.batch import Batch
+from convatlas.errors import RecipeError
 from convatlas.models import create_model
-from convatlas.training import hardware, losses, optim, train_step
+from convatlas.training import losses, optim, train_step
 from convatlas.training.loop import seed_update
 
 
@@ -20,7 +21,7 @@ def test_an_update_of_one_weight_by_hand():
     net = nn.Linear(1, 2, bias=False)
     nn.init.zeros_(net.weight)
     x, label = torch.tensor([[2.0]]), torch.tensor([0])
-    result = train_step(net, x, label, losses.cross_entropy(), torch.optim.SGD(net.parameters(), lr=0.5))
+    result = train_step(net, Batch(x, label), losses.cross_entropy(), torch.optim.SGD(net.parameters(), lr=0.5))
     assert float(result.loss) == pytest.approx(math.log(2))
     # p = 1/2 for both: gradients -1/2 * 2 and +1/2 * 2, times the learning rate 0.5
     assert net.weight.flatten().tolist() == pytest.approx([0.5, -0.5])
@@ -31,7 +32,7 @@ def test_clipping_reports_the_norm_before_it():
     net = nn.Linear(1, 2, bias=False)
     nn.init.zeros_(net.weight)
     result = train_step(
-        net, torch.tensor([[2.0]]), torch.tensor([0]), losses.cross_entropy(),
+        net, Batch(torch.tensor([[2.0]]), torch.tensor([0])), losses.cross_entropy(),
         torch.optim.SGD(net.parameters(), lr=1.0), max_grad_norm=0.1,
     )  # fmt: skip
     assert float(result.grad_norm) == pytest.approx(math.sqrt(2))
@@ -44,7 +45,9 @@ def test_mixed_labels_count_their_larger_share_as_the_hit():
     nn.init.zeros_(net.weight)
     with torch.no_grad():
         net.bias.copy_(torch.tensor([0.0, 5.0, 0.0]))
-    result = train_step(net, torch.zeros(1, 1), shares, losses.cross_entropy(), torch.optim.SGD(net.parameters(), lr=0))
+    result = train_step(
+        net, Batch(torch.zeros(1, 1), shares), losses.cross_entropy(), torch.optim.SGD(net.parameters(), lr=0)
+    )
     assert int(result.hits) == 1
 
 
@@ -61,7 +64,10 @@ def test_auxiliary_heads_add_their_weighted_losses():
     for parameter in net.parameters():
         nn.init.zeros_(parameter)
     result = train_step(
-        net, torch.ones(1, 1), torch.tensor([0]), losses.cross_entropy(), torch.optim.SGD(net.parameters(), lr=1.0)
+        net,
+        Batch(torch.ones(1, 1), torch.tensor([0])),
+        losses.cross_entropy(),
+        torch.optim.SGD(net.parameters(), lr=1.0),
     )
     assert float(result.loss) == pytest.approx(1.3 * math.log(2))
     assert net.main.weight.flatten().tolist() == pytest.approx([0.5, -0.5])
@@ -118,31 +124,5 @@ def test_sixteen_images_are_memorised():
     net = create_model("lenet5@modern")
     images, labels = torch.randn(16, 1, 32, 32), torch.arange(16) % 10
     optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3)
-    results = [train_step(net, images, labels, losses.cross_entropy(), optimizer) for _ in range(60)]
+    results = [train_step(net, Batch(images, labels), losses.cross_entropy(), optimizer) for _ in range(60)]
     assert int(results[-1].hits) == 16
-
-
-@pytest.mark.parametrize(
-    ("wish", "words"),
-    [
-        ({"device": "cuda:7"}, "CUDA"),
-        ({"device": "abacus"}, "not known to torch"),
-        ({"threads": 0}, "at least 1"),
-        ({"precision": "fp8"}, "auto, bf16 or fp32"),
-    ],
-)
-def test_a_wish_the_machine_cannot_keep_is_refused(wish, words):
-    if "cuda" in wish.get("device", "") and torch.cuda.device_count() > 7:
-        pytest.skip("this machine has the device that should be missing")
-    with pytest.raises(UsageError, match=words):
-        hardware.choose(**wish)
-
-
-def test_precision_follows_the_instruction_set():
-    chosen = hardware.choose("cpu", allocator=False)
-    native = bool(hardware.cpu_flags() & {"amx_bf16", "avx512_bf16"})
-    assert chosen.precision == ("bf16" if native else "fp32")
-    with chosen.autocast():
-        product = torch.ones(4, 4) @ torch.ones(4, 4)
-    assert product.dtype == (torch.bfloat16 if native else torch.float32)
-    assert hardware.choose("cpu", precision="fp32", allocator=False).autocast().__class__.__name__ == "nullcontext"

@@ -14,8 +14,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -96,8 +96,21 @@ class DataDependent(ConvAtlasError):
     """The forward asked for a value, and on the meta device there are none."""
 
 
-def trace(net: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], batch: int, training: bool) -> Trace:
-    """Run ``net(*args, **kwargs)`` on meta tensors and write down what happens.
+def trace(
+    net: nn.Module,
+    args: tuple[Tensor, ...],
+    kwargs: dict[str, Tensor],
+    batch: int,
+    training: bool,
+    *,
+    values: bool = False,
+) -> Trace:
+    """Run ``net(*args, **kwargs)`` on meta tensors and record the operators that ran.
+
+    Args:
+        values: run on the tensors as they are instead, so that each `Operation.outputs` holds what was computed; a
+            tensor that is written in place later is recorded as it was before. Gradients are recorded if they are
+            enabled by the caller, and then modules with ``inplace=True`` run out of place.
 
     Raises:
         UsageError: a lazy module that has no sizes yet.
@@ -111,13 +124,15 @@ def trace(net: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], b
     with left_as_it_was(net):
         for module in net.modules():
             module.training = training
-            if isinstance(module, nn.RNNBase):
+            if isinstance(module, nn.RNNBase) and not values:
                 _recurrent_on_meta(module)
-        watch = _Watch(net, seen)
+            if values and torch.is_grad_enabled() and getattr(module, "inplace", False):
+                module.__dict__["inplace"] = False  # the gradient of what it reads is wanted too
+        watch = (_WatchValues if values else _Watch)(net, seen)
         handles = watch.hook(net)
         counting = FunctionResults(lambda result: seen.functions.append(len(seen.operations)))
         try:
-            with torch.no_grad(), counting, watch:
+            with nullcontext() if values else torch.no_grad(), counting, watch:
                 result = net(*args, **kwargs)
         except Exception as error:
             seen.failure, seen.open_calls = error, tuple(watch.stack)
@@ -378,6 +393,31 @@ class _Watch(TorchDispatchMode):
 
     def shape(self, t: Tensor) -> Shape:
         return without_batch(t, self.seen.batch)
+
+
+class _WatchValues(_Watch):
+    """Runs each operator on the tensors it is given: the outputs recorded hold values."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        if not any(id(t) in self.origins or self.parameter_of(t) for t in tensors):
+            return self._constant(func, args, kwargs)
+        if func._schema.is_mutable:
+            self._keep_as_it_was(args[0])
+        result = func(*args, **kwargs)
+        self._write_down(func, func._schema.name.partition("::")[2], args, kwargs, tensors, result)
+        return result
+
+    def _keep_as_it_was(self, written: Tensor) -> None:
+        """Replace a recorded output that is about to be written in place by a copy."""
+        for index in self.origin(written).sources:
+            if index == INPUT:
+                continue
+            operation = self.seen.operations[index]
+            if any(t is written for t in operation.outputs):
+                outputs = tuple(t.clone() if t is written else t for t in operation.outputs)
+                self.seen.operations[index] = replace(operation, outputs=outputs)
 
 
 _PASSES_ON = frozenset({"detach", "alias", "lift_fresh", "lift"})  # the same tensor, under another name

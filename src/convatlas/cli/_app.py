@@ -80,7 +80,11 @@ def complain(error: ConvAtlasError) -> None:
     number = process_number()
     if not number:
         click.echo(f"convatlas: {translated(error)}", err=True)
-    elif not error.of_all and "torch.distributed" in sys.modules and sys.modules["torch.distributed"].is_initialized():
+    elif (
+        not error.raised_on_all_ranks
+        and "torch.distributed" in sys.modules
+        and sys.modules["torch.distributed"].is_initialized()
+    ):
         # before they had joined, each of them met the same error, and number 0 alone reports it
         click.echo(_("convatlas: rank {rank}: {error}", rank=number, error=error), err=True)
 

@@ -55,30 +55,30 @@ def command(
     """
     from convatlas.comparison.speed import DEFAULT_NETWORKS, measure_speed
     from convatlas.models import entry
-    from convatlas.training import choose
+    from convatlas.training import apply, choose
     from convatlas.training.hardware import restored_threads
 
     if not 0 < seconds < float("inf"):
         raise UsageError("--time {seconds:g}: seconds above 0 are expected.", seconds=seconds)
     names = names or DEFAULT_NETWORKS
     for name in names:
-        entry(name)  # before the machine is asked anything
+        entry(name)  # an unknown name is reported before anything is measured
     given = {key: value for key, value in settings.items() if value is not None}
     with restored_threads():
-        found = measure_speed(
+        speed = measure_speed(
             names,
-            choose(**given),
+            apply(choose(**given)),
             batch_size=batch_size,
             image_size=image_size,
             time_s=seconds,
             on_stage=lambda text: click.echo(translated(text), err=True),
         )
-    choices = chosen(found.hardware, given)
+    choices = chosen(speed.hardware, given)
     if as_json:
-        said = [{"what": what, "value": value, "why": why} for what, value, why in choices]
-        print_json({**found.to_dict(), "chosen": said})
+        rows = [{"what": what, "value": value, "why": why} for what, value, why in choices]
+        print_json({**speed.to_dict(), "chosen": rows})
     else:
-        show(found, choices)
+        show(speed, choices)
 
 
 def chosen(hardware: Hardware, given: dict[str, Any]) -> list[Choice]:
@@ -92,17 +92,16 @@ def chosen(hardware: Hardware, given: dict[str, Any]) -> list[Choice]:
     asked = (
         Message("as asked") if "channels_last" in given else Message("convolutions compute in it without reordering")
     )
-    kept, _comma, huge = hardware.allocator.partition(", ")
     if given.get("allocator") is False:
         why_kept = Message("as asked")
-    elif kept == "keeps freed memory":
+    elif hardware.keeps_freed_memory:
         why_kept = Message("large tensors are not mapped and faulted in anew for every operator")
     else:
         why_kept = Message("the system's allocator cannot be told to keep freed memory, or tensors lie on the GPU")
     layout = Message("channels last") if hardware.channels_last else Message("channels first")
     why_huge = (
         Message("fewer faults and look-ups of addresses")
-        if huge
+        if hardware.huge_pages
         else Message("not given by the system, or not asked for")
     )
     return [
@@ -111,16 +110,16 @@ def chosen(hardware: Hardware, given: dict[str, Any]) -> list[Choice]:
         (Message("threads"), str(hardware.threads), why_threads),
         (
             Message("allocator"),
-            Message("keeps freed memory") if kept == "keeps freed memory" else Message("system default"),
+            Message("keeps freed memory") if hardware.keeps_freed_memory else Message("system default"),
             why_kept,
         ),
-        (Message("huge pages"), Message("yes") if huge else Message("no"), why_huge),
+        (Message("huge pages"), Message("yes") if hardware.huge_pages else Message("no"), why_huge),
     ]
 
 
-def show(found: Speed, choices: list[Choice]) -> None:
-    precision = found.hardware.precision
-    title = _("{processor}; measured: the median, and what 8 of 10 calls lie between", processor=found.processor)
+def show(speed: Speed, choices: list[Choice]) -> None:
+    precision = speed.hardware.precision
+    title = _("{processor}; measured: the median, and what 8 of 10 calls lie between", processor=speed.processor)
     columns = (
         Column(_("network")),
         Column(_("input"), drop=4),
@@ -138,13 +137,13 @@ def show(found: Speed, choices: list[Choice]) -> None:
             with_spread(each.training.rate(each.batch_size)),
             with_spread(each.inference.rate(each.batch_size)),
             with_spread(each.single.milliseconds()),
-            units.percent(each.share(found.machine, precision), 1),
+            units.percent(each.share(speed.machine, precision), 1),
         )
-        for each in found.networks
+        for each in speed.networks
     )
     print_table(columns, rows, title)
     click.echo()
-    show_machine(found.machine)
+    show_machine(speed.machine)
     click.echo()
     print_table((Column(_("chosen")), Column(_("value"), wraps=True), Column(_("why"), wraps=True)), choices)
     click.echo()

@@ -1,9 +1,9 @@
-"""Which network to take, in words that say how sure that is.
+"""The recommended network, with the evidence for it in words.
 
-1. Networks that break the budget are out.
+1. Networks that exceed the budget are left out.
 2. The most accurate of the rest leads. Every other is tested against it on the same test images, Holm-corrected.
-3. Those that cannot be told apart from the leader are as good as it, as far as these images can say; of them and the
-   leader the fastest (median latency) is recommended, and how much accuracy that may cost is said.
+3. Networks that do not differ significantly from the leader count as equally accurate. Of these and the leader the
+   fastest (median latency) is recommended, with the accuracy that this may cost.
 """
 
 from __future__ import annotations
@@ -22,25 +22,16 @@ def recommend(rows: Sequence[ComparisonRow], hits: Mapping[str, Hits], budget: B
     """Choose among ``rows``; ``hits[row.model]`` is (seeds, images), the same images for all."""
     fitting = [row for row in rows if not budget.broken_by(row.costs())]
     if not fitting:
-        return Recommendation(None, _nothing_fits(rows, budget))
+        return Recommendation(None, *_nothing_fits(rows, budget))
     leader = max(fitting, key=lambda row: (row.test_top1, -row.latency.p50_s))
     differences = _against(leader, fitting, hits)
     tied = [d.second for d in differences if not d.told_apart]
     equals = [row for row in fitting if row is leader or row.model in tied]
     chosen = min(equals, key=lambda row: (row.latency.p50_s, row.size_bytes))
-    why = joined(
-        (
-            sentence
-            for sentence in (
-                _choice(chosen, leader, fitting, differences, budget),
-                _over_budget(rows, fitting, leader, budget),
-            )
-            if sentence
-        ),
-        " ",
-    )
+    answer, *reasons = _choice(chosen, leader, fitting, differences, budget)
+    reasons += _over_budget(rows, fitting, leader, budget)
     ties = tuple(row.model for row in equals if row is not chosen)
-    return Recommendation(chosen.model, why, ties, tuple(differences))
+    return Recommendation(chosen.model, answer, tuple(reasons), ties, tuple(differences))
 
 
 def _against(leader: ComparisonRow, rows: Sequence[ComparisonRow], hits: Mapping[str, Hits]) -> list[Difference]:
@@ -59,7 +50,8 @@ def _choice(
     fitting: Sequence[ComparisonRow],
     differences: Sequence[Difference],
     budget: Budget,
-) -> str:
+) -> list[Message]:
+    """The sentences for the recommendation, the answer first."""
     right = Message(
         "{share} of {n} test images ({level} interval {interval})",
         level="95 %",
@@ -69,13 +61,15 @@ def _choice(
     )
     if len(fitting) == 1:
         if budget:
-            return Message(
-                "{model} is the only network that fits {budget}: {right}.",
-                model=chosen.model,
-                budget=budget,
-                right=right,
-            )
-        return Message("{model} is the only network that was compared: {right}.", model=chosen.model, right=right)
+            return [
+                Message(
+                    "{model} is the only network that fits {budget}: {right}.",
+                    model=chosen.model,
+                    budget=budget,
+                    right=right,
+                )
+            ]
+        return [Message("{model} is the only network that was compared: {right}.", model=chosen.model, right=right)]
     within = Message(" within {budget}", budget=budget) if budget else ""
     best = Message("{model} is the most accurate{within}: {right}.", model=chosen.model, within=within, right=right)
     tied = [d for d in differences if not d.told_apart]
@@ -96,7 +90,7 @@ def _choice(
                 points=worse,
                 p=_p(nearest),
             )
-        return joined((best, verdict), " ")
+        return [best, verdict]
     if chosen is leader:
         p = _p(min(tied, key=lambda d: d.adjusted_p))
         names, sample = _list([d.second for d in tied]), _sample(tied[0])
@@ -115,7 +109,7 @@ def _choice(
                 p=p,
             )
         )
-        return joined((best, verdict, *_more_seeds(tied)), " ")
+        return [best, verdict, *_more_seeds(tied)]
     between = next(d for d in tied if d.second == chosen.model)
     also = [d.second for d in tied if d.second != chosen.model]
     sentences = [
@@ -140,7 +134,7 @@ def _choice(
         sentences.append(
             Message("{names} cannot be told apart from {leader} either.", names=_list(also), leader=leader.model)
         )
-    return joined((*sentences, *_more_seeds([between])), " ")
+    return [*sentences, *_more_seeds([between])]
 
 
 def _disagreement(d: Difference) -> str:
@@ -158,20 +152,20 @@ def _sample(d: Difference) -> str:
 
 
 def _more_seeds(tied: Sequence[Difference]) -> list[Message]:
-    """Where the runs at hand differ beyond the chance of images, and only their number keeps the verdict open."""
+    """The sentence for networks whose runs differ significantly over images, but not with the variance of few seeds."""
     open_ones = [d.second for d in tied if d.p_of_these_runs < SIGNIFICANCE <= d.p]
     if not open_ones:
         return []
-    said = Message(
+    sentence = Message(
         "The runs at hand do differ ({names}), but so few seeds cannot say whether that is the network or the seed; "
         "--seeds 3 or more would.",
         names=_list(open_ones),
     )
-    return [said]
+    return [sentence]
 
 
-def _room(d: Difference) -> str:
-    """How much worse the faster network may be, and how many images would tell."""
+def _room(d: Difference) -> Message:
+    """How much less accurate the faster network may be, and how many images would show it."""
     room = Message(
         "It may be up to {points} less accurate ({level} interval of the difference {low} to {high} points)",
         level="95 %",
@@ -199,7 +193,7 @@ def _points(share: float) -> str:
 
 
 def _about(count: int) -> str:
-    """Two significant digits: a forecast is not a count."""
+    """Two significant digits, for an estimate."""
     digits = max(0, len(str(count)) - 2)
     return units.exact(round(count, -digits))
 
@@ -210,12 +204,12 @@ def _list(names: Sequence[str]) -> str:
 
 def _over_budget(
     rows: Sequence[ComparisonRow], fitting: Sequence[ComparisonRow], leader: ComparisonRow, budget: Budget
-) -> str:
-    """What the budget has cost: the more accurate networks it has left out."""
+) -> list[Message]:
+    """The sentence that names the more accurate networks that exceed the budget, if there are any."""
     better = [row for row in rows if row not in fitting and row.test_top1 > leader.test_top1]
     if not better:
-        return ""
-    told = [
+        return []
+    names = [
         Message(
             "{model} ({top1}; {costs})",
             model=row.model,
@@ -224,18 +218,22 @@ def _over_budget(
         )
         for row in better
     ]
-    return Message("More accurate here, but over the budget: {names}.", names=_list(told))
+    return [Message("More accurate here, but over the budget: {names}.", names=_list(names))]
 
 
-def _nothing_fits(rows: Sequence[ComparisonRow], budget: Budget) -> str:
+def _nothing_fits(rows: Sequence[ComparisonRow], budget: Budget) -> tuple[Message, tuple[Message, ...]]:
+    """The answer and the reasons if no network fits the budget."""
     nearest = min(rows, key=lambda row: _excess(row, budget.limits))
-    return Message(
-        "none of the {count} networks fits {budget}. {model} comes nearest, with {costs}. Raise the limit, or name "
-        "smaller networks.",
-        count=len(rows),
-        budget=budget,
-        model=nearest.model,
-        costs=joined(budget.broken_by(nearest.costs())),
+    return (
+        Message("none of the {count} networks fits {budget}.", count=len(rows), budget=budget),
+        (
+            Message(
+                "{model} comes nearest, with {costs}.",
+                model=nearest.model,
+                costs=joined(budget.broken_by(nearest.costs())),
+            ),
+            Message("Raise the limit, or name smaller networks."),
+        ),
     )
 
 

@@ -15,6 +15,7 @@ from convatlas.comparison.statistics import Difference
 from convatlas.evaluation import Evaluation
 from convatlas.figures import ERRORS
 from convatlas.i18n import _, language, translated
+from convatlas.message import joined
 from convatlas.models.figures import compare_figures
 from convatlas.visualization import Curve, Point, SeriesStyle, html, look, new_axes, plots, styles, svg
 from convatlas.visualization.html import Column, Html
@@ -72,12 +73,12 @@ def report(comparison: Comparison, evidence: Evidence) -> str:
 
 
 def _lead(comparison: Comparison) -> tuple[Html, Html]:
-    """The recommendation in one sentence, the network's name in bold; and what it rests on."""
+    """The recommendation in one sentence, with the network's name in bold, and the reasons for it."""
     advice = comparison.recommendation
-    answer, reasons = translated(advice.why).partition(". ")[::2]
+    answer = translated(advice.answer)
     before, after = answer.partition(advice.model)[::2] if advice.model else (_sentence(answer), "")
-    lead = html.join(before, html.strong(advice.model or ""), after, "." if reasons else "")
-    return lead, html.paragraph(reasons) if reasons else Html("")
+    lead = html.join(before, html.strong(advice.model or ""), after)
+    return lead, html.paragraph(translated(joined(advice.reasons, " "))) if advice.reasons else Html("")
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
@@ -150,8 +151,8 @@ def _remarks(row: ComparisonRow) -> Html:
 def _failures(comparison: Comparison) -> list[Html]:
     if not comparison.failures:
         return []
-    told = html.bullets(html.join(html.code(failure.model), ": ", failure.why) for failure in comparison.failures)
-    return [html.paragraph(_("Not in the table, because their training failed:")), told]
+    failures = html.bullets(html.join(html.code(failure.model), ": ", failure.why) for failure in comparison.failures)
+    return [html.paragraph(_("Not in the table, because their training failed:")), failures]
 
 
 def _told_apart(comparison: Comparison, look_of: Mapping[str, SeriesStyle]) -> list[Html]:
@@ -260,11 +261,11 @@ def _scatter(comparison: Comparison, look_of: Mapping[str, SeriesStyle]) -> Html
     with look():
         ax = new_axes(6.6, 4.0)
         plots.accuracy_latency(ax, points, limits.get("latency", limits.get("latency_p50")))
-        said = "; ".join(
+        values = "; ".join(
             f"{row.model} {units.percent(row.test_top1, 1)} in {units.duration(row.latency.p50_s)}"
             for row in comparison.rows
         )
-        picture = svg(ax, _("Test accuracy against time for one image: {points}", points=said))
+        picture = svg(ax, _("Test accuracy against time for one image: {points}", points=values))
     return html.figure(
         picture,
         _(

@@ -11,6 +11,7 @@ from convatlas import units
 from convatlas.comparison.budget import Budget
 from convatlas.comparison.measure import Latency, Memory
 from convatlas.comparison.statistics import Accuracy, Difference
+from convatlas.message import Message, joined
 
 
 @dataclass(frozen=True)
@@ -97,15 +98,23 @@ class Failure:
 class Recommendation:
     """The recommended network; ``model`` is None if no network meets the budget.
 
+    ``answer`` is a sentence, ``reasons`` are further sentences, and ``why`` is all of them.
+
     ``ties`` are the networks that do not differ significantly from the most accurate one; they include the most
     accurate one if another is recommended. ``differences`` are the tests of the most accurate network against every
     other.
     """
 
     model: str | None
-    why: str
+    answer: Message
+    reasons: tuple[Message, ...] = ()
     ties: tuple[str, ...] = ()
     differences: tuple[Difference, ...] = ()
+
+    @property
+    def why(self) -> Message:
+        """The answer and its reasons."""
+        return joined((self.answer, *self.reasons), " ")
 
     def to_dict(self) -> dict[str, Any]:
         return {"model": self.model, "why": self.why, "ties": list(self.ties)}

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.arithmetic import summarize
+from convatlas.batch import Batch
 from convatlas.message import Message
 from convatlas.models import create_model, entry
 from convatlas.modes import eval_mode
@@ -50,10 +51,6 @@ class Times:
     """Wall times of single calls in seconds, in the order of the calls."""
 
     samples_s: tuple[float, ...]
-
-    @property
-    def median_s(self) -> float:
-        return float(np.median(self.samples_s))
 
     def rate(self, amount: float) -> dict[str, float]:
         """``amount`` per call as a rate per second: the median, and the 10th and 90th percentile of the calls."""
@@ -110,7 +107,8 @@ class NetworkSpeed:
 
     def share(self, machine: MachineSpeed, precision: str) -> float:
         """Rate of training divided by that of a large matrix product in the same precision. Derived."""
-        return 6 * self.macs * self.batch_size / self.training.median_s / machine.flops_per_s(precision)["median"]
+        images_per_s = self.training.rate(self.batch_size)["median"]
+        return 6 * self.macs * images_per_s / machine.flops_per_s(precision)["median"]
 
 
 @dataclass(frozen=True)
@@ -194,24 +192,25 @@ class TimedNetwork:
         self.batch_size = batch_size or usual
         self._net = hardware.place(create_model(name, image_size=self.input[1]))
         self.macs = line.macs if self.input == line.input else summarize(self._net, self.input).totals.macs
-        self._images = torch.randn(self.batch_size, *self.input).to(hardware.device)
+        images = torch.randn(self.batch_size, *self.input).to(hardware.device)
+        targets = images
         self._autocast = hardware.autocast
         self._loss: Loss = mean_squared_error() if line.reconstructs else cross_entropy()
-        self._targets = self._images
         if line.num_classes:
-            self._targets = torch.randint(line.num_classes, (self.batch_size,)).to(hardware.device)
+            targets = torch.randint(line.num_classes, (self.batch_size,)).to(hardware.device)
+        self._batch = Batch(images, targets)
         # with learning rate 0 an update costs the same, and the weights stay finite after any number of updates
         self._optimizer = torch.optim.SGD(self._net.parameters(), lr=0.0, momentum=0.9, weight_decay=1e-4, fused=True)
 
     def update(self) -> None:
         self._net.train()
-        train_step(self._net, self._images, self._targets, self._loss, self._optimizer, self._autocast())
+        train_step(self._net, self._batch, self._loss, self._optimizer, autocast=self._autocast())
 
     def infer(self) -> None:
-        infer(self._net, self._images, self._autocast())
+        infer(self._net, self._batch.images, self._autocast())
 
     def infer_one(self) -> None:
-        infer(self._net, self._images[:1], self._autocast())
+        infer(self._net, self._batch.images[:1], self._autocast())
 
 
 def infer(net: nn.Module, images: Tensor, autocast: AbstractContextManager[Any]) -> None:

@@ -1,13 +1,14 @@
-"""Sources -> splits -> resident uint8 images -> batches.
+"""Sources -> splits -> uint8 images in memory -> batches.
 
-    data = open_data("photos/")                          # looks, names what it found; numpy and Pillow only
+    data = open_data("photos/")                          # finds layout, classes and files; numpy and Pillow only
     split = make_split(data, seed=0)                     # or read_split("split.csv", data)
-    rule = preprocessing_for(data, (224, 224), 3)        # which resize, and why
-    store = load_images(data, rule)                      # decoded once, resident or memory-mapped
+    rule = preprocessing_for(data, (224, 224), 3)        # how images are resized and cropped, and why
+    store = load_images(data, rule)                      # decoded once, in memory or memory-mapped
     rule = rule.with_stats(*channel_stats(store, split.train))
-    for images, labels in Batches(store, data.labels, split.train, batch_size=128, seed=0, rule=rule).epoch(0): ...
+    batches = Batches(store, data.labels, split.train, batch_size=128, seed=0, rule=rule)
+    for images, labels, _ in batches.epoch(0): ...       # a `Batch` each; its third field is for several processes
 
-Torch is imported by the names of the last two lines only.
+Only the names in the last two lines import torch.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from typing import TYPE_CHECKING
 from convatlas._lazy import resolver
 
 if TYPE_CHECKING:
+    from convatlas.batch import Batch
     from convatlas.data.augmentation import Augmentation
     from convatlas.data.batches import Batches, prepare
-    from convatlas.data.dataset import Dataset, Problem
+    from convatlas.data.dataset import Dataset, Problem, overlap
     from convatlas.data.decode import read_image
     from convatlas.data.preprocessing import Preprocessing, load_file, preprocessing_for
+    from convatlas.data.reading import ReadingOptions
     from convatlas.data.sources import open_data
-    from convatlas.data.split import Split, make_split, read_split, write_split
+    from convatlas.data.split import Split, check_training_classes, make_split, read_split, write_split
     from convatlas.data.store import ImageStore, channel_stats, load_images
 else:
     __getattr__ = resolver(__name__)
@@ -32,9 +35,12 @@ __all__ = [
     "open_data",
     "Dataset",
     "Problem",
+    "overlap",
+    "ReadingOptions",
     "read_image",
     "Split",
     "make_split",
+    "check_training_classes",
     "read_split",
     "write_split",
     "Preprocessing",
@@ -44,6 +50,7 @@ __all__ = [
     "load_images",
     "channel_stats",
     "Augmentation",
+    "Batch",
     "Batches",
     "prepare",
 ]

@@ -1,4 +1,4 @@
-"""Batches from a resident store: the order is a function of (seed, epoch), the looks of (seed, epoch, sample)."""
+"""Batches from images in memory: the order depends on (seed, epoch), augmentation on (seed, epoch, sample)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convatlas.batch import Batch
 from convatlas.data import geometry, keyed
 from convatlas.data.augment import augmented, mix
 from convatlas.data.augmentation import Augmentation
@@ -24,21 +25,22 @@ _MIXES = "mix"
 class Batches:
     """Training or evaluation batches over images ``indices`` of a store.
 
-    ``epoch(e)`` yields ``(images, labels)``: images float32 (N, C, H, W), channels_last, normalised by the rule; labels
-    int64 (N,), or float32 (N, K) under mixup or cutmix. ``epoch(e, start_step=s)`` is exactly ``epoch(e)`` from its
-    step s on, and costs nothing to reach.
+    ``epoch(e)`` yields a `Batch` for each step: images float32 (N, C, H, W), channels_last, normalised by the rule;
+    targets int64 (N,), or float32 (N, K) with mixup or cutmix. ``epoch(e, start_step=s)`` yields the same batches as
+    ``epoch(e)`` from step s on, without computing those before.
 
     Args:
         store: the decoded images.
         labels: (len(store),) int64, of all images of the store.
-        indices: which images these batches are over; their order counts when ``shuffle`` is off.
+        indices: the images of these batches; in this order when ``shuffle`` is off.
         rule: its ``size`` is the crop, its ``mean`` and ``std`` the normalisation; by default the store's own.
         augment: what is done to the images, made definite for ``rule``; None takes the centre crop, as evaluation does.
         shuffle: a new order every epoch.
-        sampling: "natural" takes every image once an epoch. "balanced" takes as many images an epoch, the classes as
-            evenly as the number allows: all of a small class again and again, a new part of a large one.
-        drop_last: leave out the last batch when it is smaller.
-        device: where the batches are made; the resident pixels are copied there once.
+        sampling: "natural" takes every image once per epoch. "balanced" takes the same number of images per epoch, with
+            the classes as equal as possible: images of a small class repeat, and a large class is sampled anew.
+        drop_last: leave out a last batch that is smaller.
+        merge_last: a last batch of one image joins the one before, which then has one image more; batch norm needs two.
+        device: where the batches are made. Pixels in memory are copied there once.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Batches:
         shuffle: bool = True,
         sampling: str = "natural",
         drop_last: bool = False,
+        merge_last: bool = False,
         device: str | torch.device = "cpu",
     ) -> None:
         rule = store.rule if rule is None else rule
@@ -84,6 +87,7 @@ class Batches:
         self.store, self.rule, self.seed = store, rule, seed
         self.augment = None if augment is None else augment.resolved_for(rule)
         self.batch_size, self.shuffle, self.drop_last, self.sampling = batch_size, shuffle, drop_last, sampling
+        self.merge_last = merge_last
         self.device = torch.device(device)
         self.indices = torch.from_numpy(np.array(indices, dtype=np.int64))
         self.classes = int(labels.max()) + 1 if len(labels) else 0
@@ -94,7 +98,14 @@ class Batches:
     def __len__(self) -> int:
         """Steps per epoch."""
         whole, rest = divmod(len(self.indices), self.batch_size)
+        if self.merge_last and rest == 1 and whole:
+            return whole
         return whole + (1 if rest and not self.drop_last else 0)
+
+    def end(self, step: int) -> int:
+        """The place in the order of an epoch at which the batch of a step ends."""
+        last = step == len(self) - 1 and not self.drop_last
+        return len(self.indices) if last else (step + 1) * self.batch_size
 
     def order(self, epoch: int) -> Tensor:
         """The images of an epoch in their order, (n,) int64: indices into the store, plus its length for every time
@@ -105,40 +116,40 @@ class Batches:
         return chosen[keyed.permutation(keyed.key(self.seed, epoch, "order"), len(chosen))]
 
     def _balanced(self, epoch: int) -> Tensor:
-        """As many images as there are, the classes equally often; which class gets one more is drawn."""
+        """Return as many images as there are, the classes equally often; random classes get one image more."""
         labels = torch.from_numpy(self._labels_here)[self.indices]
         present = labels.unique()
         share, rest = divmod(len(self.indices), len(present))
         favoured = keyed.permutation(keyed.key(self.seed, epoch, "favoured classes"), len(present)) < rest
         chosen = []
         for label, more in zip(present.tolist(), favoured.tolist(), strict=True):
-            mine = self.indices[labels == label]
-            shuffled = mine[keyed.permutation(keyed.key(self.seed, epoch, "of class", label), len(mine))]
+            images = self.indices[labels == label]
+            shuffled = images[keyed.permutation(keyed.key(self.seed, epoch, "of class", label), len(images))]
             place = torch.arange(share + more)
-            chosen.append(shuffled[place % len(mine)] + place // len(mine) * len(self.store))
+            chosen.append(shuffled[place % len(images)] + place // len(images) * len(self.store))
         return torch.cat(chosen)
 
-    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from ``start_step`` on."""
         order = self.order(epoch)
         for step in range(start_step, len(self)):
-            samples = order[step * self.batch_size : (step + 1) * self.batch_size]
+            samples = order[step * self.batch_size : self.end(step)]
             yield self.batch(samples, epoch, step)
 
-    def batch(self, samples: Tensor, epoch: int = 0, step: int = 0) -> tuple[Tensor, Tensor]:
-        """One batch of the given images (int64, as in ``order``), as they look in ``epoch``."""
+    def batch(self, samples: Tensor, epoch: int = 0, step: int = 0) -> Batch:
+        """One batch of the given images (int64, as in ``order``), with the augmentation of ``epoch``."""
         rows = samples % len(self.store)
         labels = self.labels[rows.to(self.device)]
         if self.augment is None:
             crops = geometry.centre_crop(self.store.on(self.device), self.rule.size)
-            return self._normalisation(self._taken(crops, rows)), labels
+            return Batch(self._normalisation(self._taken(crops, rows)), labels)
         draws = Draws(self.seed, epoch, samples.to(self.device), samples)
         crops = self._cropped(rows, self.augment, draws)
         images = augmented(crops, self.augment, draws, self._normalisation, self._principal_colours)
         if self.augment.mixes:
             stream = keyed.key(self.seed, epoch, _MIXES, step)
-            return mix(images, labels, self.augment, self.classes, stream)
-        return images, labels
+            return Batch(*mix(images, labels, self.augment, self.classes, stream))
+        return Batch(images, labels)
 
     def _taken(self, pixels: Tensor, rows: Tensor) -> Tensor:
         """The rows of the store, on the device: from a mapped file, which stays in main memory, batch by batch."""

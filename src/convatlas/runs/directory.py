@@ -1,22 +1,23 @@
-"""The files of a run directory, written so that none is ever half there."""
+"""Make a run directory, lock it, and write its files atomically."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import filelock
+
+from convatlas.atomic import atomic_file
 from convatlas.errors import ConvAtlasError, TrainingError, UsageError
 from convatlas.message import of_system
 
 
 def make(out: Path, model: str, data: str) -> Path:
-    """A new folder ``OUT/MODEL-DATA-NNN``, the first number that is free.
+    """Make the folder ``OUT/MODEL-DATA-NNN`` with the lowest free number.
 
     Raises:
         UsageError: ``out`` cannot be written.
@@ -39,21 +40,16 @@ def make(out: Path, model: str, data: str) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write beside, flush to the disk, rename.
+    """Write UTF-8 text atomically, with ``\\n`` at the end of every line on every system.
 
     Raises:
         TrainingError: the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    content = text.encode()
     try:
-        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with atomic_file(path) as file:
+            file.write(content)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise TrainingError("{path} could not be written: {reason}.", path=path, reason=of_system(error)) from error
 
 
@@ -62,7 +58,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def write_toml(path: Path, tables: Mapping[str, Mapping[str, Any]]) -> None:
-    """Flat tables of strings, numbers, booleans and lists of them; None is left out, as TOML has none."""
+    """Write flat tables of strings, numbers, booleans and lists of them. TOML has no null, so None is left out."""
     lines: list[str] = []
     for table, values in tables.items():
         lines.append(f"[{table}]")
@@ -86,13 +82,23 @@ def toml_value(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Keep a second process out of a run directory; the lock goes with the process, however it ends."""
-    with open(folder / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConvAtlasError(
-                "another process is training in {folder}; wait for it, or stop it.", folder=folder
-            ) from error
+def locked(folder: Path) -> Iterator[None]:
+    """Keep a second process from training in a run directory. The lock ends with the process, however it ends.
+
+    Raises:
+        ConvAtlasError: another process holds the lock.
+        TrainingError: the folder cannot be written.
+    """
+    lock = filelock.FileLock(folder / ".lock", blocking=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise ConvAtlasError(
+            "another process is training in {folder}; wait for it, or stop it.", folder=folder
+        ) from error
+    except OSError as error:
+        raise TrainingError("{path} could not be written: {reason}.", path=folder, reason=of_system(error)) from error
+    try:
         yield
+    finally:
+        lock.release()

@@ -1,9 +1,9 @@
-"""A training of several processes: what all of them must have alike, and which run a restarted launch goes on with.
+"""Training in several processes: the run that a restarted launch continues, and the check that all ranks agree.
 
-torchrun restarts all ranks when one of them dies, with the very same command. So that a restart continues the run
-instead of beginning another, rank 0 leaves a note ``OUT/.torchrun-ID.json`` of the run this launch is making; it is
-taken away when the run is finished. ID is torchrun's run id (``--rdzv-id``) or, where none was given, the address and
-port of the launch; a note without a run id counts only in a restart, for the next launch has the same address.
+When a rank dies, torchrun restarts all ranks with the same command. So that a restart continues the run instead of
+starting another one, rank 0 writes the name of the run to a note ``OUT/.torchrun-ID.json``, and removes it when the run
+is finished. ID is torchrun's run id (``--rdzv-id``) or, without one, the address and port of the launch. A note without
+a run id is used in a restart only, because the next launch can have the same address.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from convatlas.training.distributed import ProcessGroup
 
 @dataclass(frozen=True)
 class Launch:
-    """What torchrun started, and its note.
+    """A launch by torchrun, and its note.
 
     Attributes:
-        note: the file that names the run; None where torchrun started nothing.
-        named: the user gave a run id, which is this training's alone.
-        restarts: how often torchrun restarted this rank's machine.
-        wishes: a digest of what is to be trained on what.
+        note: the file that names the run; None without torchrun.
+        named: whether the user gave a run id, which identifies this training.
+        restarts: how often torchrun restarted the ranks of this machine.
+        digest: of the network, the data, the recipe and the seed.
     """
 
     note: Path | None
     named: bool
     restarts: int
-    wishes: str
+    digest: str
 
     @classmethod
-    def of(cls, out: Path, wishes: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Launch:
-        digest = hashlib.sha256(json.dumps(wishes, sort_keys=True, default=str).encode()).hexdigest()
+    def of(cls, out: Path, arguments: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Launch:
+        digest = hashlib.sha256(json.dumps(arguments, sort_keys=True, default=str).encode()).hexdigest()
         if "TORCHELASTIC_RUN_ID" not in environment:
             return cls(None, False, 0, digest)
         named = environment["TORCHELASTIC_RUN_ID"] != "none"
@@ -53,42 +53,45 @@ class Launch:
         restarts = int(environment.get("TORCHELASTIC_RESTART_COUNT", "0"))
         return cls(out / f".torchrun-{name}.json", named, restarts, digest)
 
-    def begun(self, process_group: ProcessGroup) -> Path | None:
-        """The run that an earlier start of this launch has begun; rank 0 reads the note, all get the answer.
+    def run_to_continue(self, process_group: ProcessGroup) -> Path | None:
+        """Return the run that an earlier start of this launch began. Rank 0 reads the note for all ranks.
 
         Raises:
-            UsageError: the run id was used for another training, which is not finished.
+            UsageError: the run id belongs to another training, which is not finished.
         """
-        (restarts,) = process_group.agree(self.restarts)  # a machine that joined late has counted none
-        said = ""
-        with process_group.together():
-            if process_group.leads and self.note is not None and (self.named or restarts) and self.note.is_file():
+        (restarts,) = process_group.max_over_ranks(self.restarts)  # a machine that joined late has counted none
+        name = ""
+        with process_group.raise_on_all_ranks():
+            if process_group.is_main and self.note is not None and (self.named or restarts) and self.note.is_file():
                 note = json.loads(self.note.read_text("utf-8"))
                 run = Path(note["run"])
                 if (run / CONFIG).is_file():
-                    if note["wishes"] != self.wishes:
+                    if note["wishes"] != self.digest:
                         raise UsageError(
                             "the run id of this launch is that of {run}, which is another training and not finished. "
                             "Choose another --rdzv-id, or continue it:  convatlas train --resume {run}",
                             run=run,
                         )
-                    said = str(run)
-        return Path(said) if (said := process_group.tell(said)) else None
+                    name = str(run)
+        name = process_group.broadcast_text(name)
+        return Path(name) if name else None
 
     def remember(self, run: Path) -> None:
+        """Write the note."""
         if self.note is not None:
-            directory.write_json(self.note, {"run": str(run), "wishes": self.wishes})
+            directory.write_json(self.note, {"run": str(run), "wishes": self.digest})
 
     def forget(self) -> None:
+        """Remove the note."""
         if self.note is not None:
             self.note.unlink(missing_ok=True)
 
 
-def same_everywhere(setup: Setup) -> None:
-    """Refuse to begin where the ranks would not compute the same thing.
+def check_ranks_agree(setup: Setup) -> None:
+    """Check that all ranks have the same data, split, recipe and software.
 
     Raises:
-        DataError: another rank has other data, another split or other software.
+        DataError: this rank differs from rank 0.
     """
     process_group, split = setup.process_group, setup.training_data.split
     parts = hashlib.sha256(b"".join(part.tobytes() for part in (split.train, split.val, split.test))).hexdigest()
@@ -101,14 +104,14 @@ def same_everywhere(setup: Setup) -> None:
         "memory format": setup.hardware.channels_last,
         "torch": torch.__version__,
     }
-    leading = json.loads(process_group.tell(json.dumps(own)))
-    with process_group.together():
+    of_rank_0 = json.loads(process_group.broadcast_text(json.dumps(own)))
+    with process_group.raise_on_all_ranks():
         for name, value in own.items():
-            if value != leading[name]:
+            if value != of_rank_0[name]:
                 raise DataError(
                     "{name} here is {value}, on rank 0 it is {there}. Every process must be given the same "
                     "command, data and software.",
                     name=name,
                     value=value,
-                    there=leading[name],
+                    there=of_rank_0[name],
                 )

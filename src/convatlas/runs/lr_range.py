@@ -1,32 +1,31 @@
-"""`find_lr`: the learning-rate range test of a training that has not begun."""
+"""`find_lr`: the learning-rate range test for a training."""
 
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from convatlas.atomic import written_atomically
+from convatlas.batch import Batch, EpochBatches
 from convatlas.data import Dataset
 from convatlas.errors import UsageError
 from convatlas.recipes.recipe import Recipe
 from convatlas.recipes.registry import recipe_for
 from convatlas.runs import directory
 from convatlas.runs.options import RunOptions, apply
-from convatlas.runs.prepare import build_learner, build_loss, prepare
+from convatlas.runs.prepare import prepare
 from convatlas.runs.training_data import TrainingData
-from convatlas.training.loop import EpochBatches
 from convatlas.training.lr_range import RULE, LrRange, lr_range
 from convatlas.visualization.lr_range import lr_range_png
 
 
 @dataclass(frozen=True)
-class FoundLr:
-    """A range test and what it was made with; ``folder`` holds ``lr-range.json`` and ``lr-range.png``."""
+class LrRangeRun:
+    """A learning-rate range test with its settings; ``folder`` contains ``lr-range.json`` and ``lr-range.png``."""
 
     range: LrRange
     model: str
@@ -63,34 +62,35 @@ def find_lr(
     updates: int = 100,
     download: bool = False,
     **settings: Any,
-) -> FoundLr:
-    """Sweep the learning rate over ``updates`` updates of a copy of the network, as `train` would make them.
+) -> LrRangeRun:
+    """Run the learning-rate range test: ``updates`` updates as `train` makes them, with a rising learning rate.
 
-    No run is made; network and data are as they were. What the sweep cannot say: the rate for a training of another
-    length, or with another batch size.
+    The updates change a copy of the network, and no run is made. The suggestion does not hold for a training of another
+    length or with another batch size.
 
     Args:
-        out: where the folder with the numbers and the picture is made; None writes nothing.
-        download: whether published weights to start from may be fetched.
+        out: parent of the folder for the numbers and the plot; None writes nothing.
+        download: whether published weights to start from may be downloaded.
         settings: settings of the recipe or of the options to change.
 
     Raises:
-        UsageError: as `train`; an optimizer that takes no such rate (sdlm).
-        NonFiniteLossError: the loss is nan or inf before anything was learnt.
+        UsageError: as `train`; also the optimizer sdlm, which has no constant learning rate.
+        NonFiniteLossError: the loss is nan or inf at the first update.
     """
     chosen = recipe_for(model, recipe) if isinstance(recipe, str) else recipe
     chosen, options = apply(chosen, options, settings)
     if chosen.optimizer == "sdlm":
-        raise UsageError("the optimizer sdlm has a printed rate for each pass; a range test has nothing to find.")
+        raise UsageError(
+            "the optimizer sdlm has a printed learning rate for each pass, so a range test does not apply to it."
+        )
     training_data = (
         data if isinstance(data, TrainingData) else TrainingData(data, validation_images=chosen.validation_images)
     )
-    setup = prepare(model, training_data, chosen, seed, None, options=options, download=download)
-    spent = replace(setup, net=copy.deepcopy(setup.net))
-    seen = lr_range(
-        build_learner(spent),
-        endless(setup.rows_of(setup.batches)),
-        build_loss(setup),
+    setup = prepare(model, training_data, chosen, seed, options=options, download=download)
+    result = lr_range(
+        setup.learner(copy.deepcopy(setup.net)),
+        all_epochs(setup.of_this_rank(setup.batches)),
+        setup.loss(),
         low=low,
         high=high,
         updates=updates,
@@ -99,24 +99,23 @@ def find_lr(
         max_grad_norm=chosen.max_grad_norm,
         accumulate=chosen.accumulate,
     )
-    found = FoundLr(seen, setup.entry.full_name, training_data.dataset.source, chosen, seed)
-    return found if out is None else written(found, Path(out))
+    test = LrRangeRun(result, setup.entry.full_name, training_data.dataset.source, chosen, seed)
+    return test if out is None else written(test, Path(out))
 
 
-def endless(batches: EpochBatches) -> Iterator[tuple[Tensor, Tensor]]:
-    """Epoch after epoch, each in its own order."""
-    epoch = 0
-    while True:
+def all_epochs(batches: EpochBatches) -> Iterator[Batch]:
+    """Yield the batches of epoch 0, 1, 2 ... without end."""
+    for epoch in itertools.count():
         yield from batches.epoch(epoch)
-        epoch += 1
 
 
-def written(found: FoundLr, out: Path) -> FoundLr:
-    folder = directory.make(out, f"lr-range-{found.model}", found.data)
-    directory.write_json(folder / "lr-range.json", {"schema": 1, **found.to_dict()})
-    seen = found.range
-    title = f"{found.model}, {found.recipe.optimizer}, batch {found.recipe.batch_size}"
-    picture = lr_range_png(seen.lrs, seen.losses, seen.smoothed, seen.suggestion, seen.diverged, title)
+def written(test: LrRangeRun, out: Path) -> LrRangeRun:
+    """Write the numbers and the plot into a new folder below ``out``."""
+    folder = directory.make(out, f"lr-range-{test.model}", test.data)
+    directory.write_json(folder / "lr-range.json", {"schema": 1, **test.to_dict()})
+    curve = test.range
+    title = f"{test.model}, {test.recipe.optimizer}, batch {test.recipe.batch_size}"
+    picture = lr_range_png(curve.lrs, curve.losses, curve.smoothed, curve.suggestion, curve.diverged, title)
     with written_atomically(folder / "lr-range.png") as file:
         file.write(picture)
-    return replace(found, folder=folder)
+    return replace(test, folder=folder)

@@ -1,14 +1,17 @@
-"""`Setup`: everything a training needs, made and checked before anything is written."""
+"""`Setup`: everything a training needs, built and checked before anything is written.
+
+There are three ways to start: `prepare_new` with random weights, `prepare_from_weights` with weights of an earlier
+training, and `prepare_resumed` for a run that was interrupted. `prepare` chooses between the first two by the recipe.
+"""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
 import math
-import time
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convatlas import models, training
+from convatlas.batch import Batch, EpochBatches
 from convatlas.data import Batches, Preprocessing
 from convatlas.data.ranks import RankBatches
 from convatlas.data.store import default_cache_dir
@@ -25,9 +29,9 @@ from convatlas.models.lenet import widen_
 from convatlas.models.speednet import whiten_
 from convatlas.recipes.recipe import Recipe
 from convatlas.runs.options import RunOptions
-from convatlas.runs.reconstruction import OwnTargets, check_loss
+from convatlas.runs.reconstruction import ImagesAsTargets, check_loss
 from convatlas.runs.run import Run
-from convatlas.runs.speed import settle
+from convatlas.runs.speed import choose_update_mode
 from convatlas.runs.training_data import TrainingData
 from convatlas.runs.transfer import Origin, StageSettings, in_stages, read_source, take_over
 from convatlas.training import (
@@ -47,14 +51,16 @@ from convatlas.training.distributed import ProcessGroup, join, refuse_contradict
 from convatlas.training.filter_radius import FilterRadius
 from convatlas.training.loggers import by_names
 from convatlas.training.regularisers import set_dropout, set_stochastic_depth
-from convatlas.training.trial import Update, UpdateMode
+from convatlas.training.trial import Update, UpdateMode, time_updates
+
+TIMED_UPDATES = 8  # from which the epochs of a time budget are computed
 
 WHITENED_BY = 5_000  # training images whose patches the first layer is fitted to, where a recipe whitens it
 
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything a training needs, made and checked before its directory exists."""
+    """Everything a training needs, built and checked before its directory exists."""
 
     entry: models.Entry
     recipe: Recipe
@@ -68,21 +74,30 @@ class Setup:
     test: Batches
     seed: int
     process_group: ProcessGroup
-    start: dict[str, Any] | None = None  # what was taken over from other weights
-    stages: StageSettings | None = None  # what is frozen or slowed down
+    start: dict[str, Any] | None = None  # which weights of an earlier training were loaded
+    stages: StageSettings | None = None  # stages that are frozen or have a learning rate of their own
 
     def test_image(self, index: int) -> np.ndarray:
-        """Pixels of test image ``index``, uint8 (h, w, c), as they were read."""
+        """Return the pixels of test image ``index``, uint8 (h, w, c), as they were read."""
         return self.training_data.dataset.read(int(self.training_data.split.test[index]))
 
-    def rows_of(self, batches: Batches) -> Batches | RankBatches | OwnTargets:
-        """Of each batch what this process computes, with its targets: all of it, where it is the only one."""
-        rows = (
-            RankBatches(batches, self.process_group.rank, self.process_group.size)
-            if self.process_group.size > 1
-            else batches
-        )
-        return OwnTargets(rows) if self.entry.reconstructs else rows
+    def of_this_rank(self, batches: Batches) -> EpochBatches:
+        """Return the rows of ``batches`` that this process computes, with the targets of this network."""
+        return of_this_rank(batches, self.process_group, self.entry)
+
+    def loss(self) -> losses.Loss:
+        return build_loss(self.recipe, self.training_data, self.hardware.device)
+
+    def learner(self, net: nn.Module | None = None) -> Learner:
+        """Return the network, or ``net``, a copy of it, with a new optimizer and new callbacks."""
+        return build_learner(self.net if net is None else net, self.recipe, self.batches, self.loss(), self.stages)
+
+    def with_epochs(self, epochs: int) -> Setup:
+        """Return this setup with the number of epochs that rank 0 measured."""
+        return dataclasses.replace(self, recipe=self.recipe.change(epochs=epochs))
+
+
+# --- the three starts -------------------------------------------------------------------------------------------------
 
 
 def prepare(
@@ -90,20 +105,88 @@ def prepare(
     training_data: TrainingData,
     recipe: Recipe,
     seed: int,
-    time_s: float | None,
+    time_s: float | None = None,
     *,
     options: RunOptions | None = None,
     download: bool = False,
-    begun: Run | None = None,
 ) -> Setup:
-    """Build and check everything; nothing is written.
+    """Build and check everything for a training of ``model``; nothing is written.
 
     Args:
-        time_s: how long the training shall last, which sets its epochs; None: as many as the recipe says.
-        options: the settings of the run beside its recipe; the defaults where None.
-        download: whether published weights to start from may be fetched.
-        begun: the run that is to be continued: its checkpoints hold what it once started from.
+        time_s: how long the training shall take, which determines the epochs; None: the epochs of the recipe.
+        options: the settings of the run besides its recipe; the defaults where None.
+        download: whether published weights to start from may be downloaded.
     """
+    if recipe.start_from is None:
+        return prepare_new(model, training_data, recipe, seed, time_s, options=options)
+    return prepare_from_weights(model, training_data, recipe, seed, time_s, options=options, download=download)
+
+
+def prepare_new(
+    model: str,
+    training_data: TrainingData,
+    recipe: Recipe,
+    seed: int,
+    time_s: float | None = None,
+    *,
+    options: RunOptions | None = None,
+) -> Setup:
+    """Prepare a training that starts with random weights."""
+    conditions = check_conditions(model, training_data, recipe, options, seed, time_s)
+    return conditions.setup(conditions.network())
+
+
+def prepare_from_weights(
+    model: str,
+    training_data: TrainingData,
+    recipe: Recipe,
+    seed: int,
+    time_s: float | None = None,
+    *,
+    options: RunOptions | None = None,
+    download: bool = False,
+) -> Setup:
+    """Prepare a training that starts with the weights named by ``recipe.start_from``.
+
+    Images are prepared as they were for these weights, unless the recipe says otherwise.
+    """
+    assert recipe.start_from is not None
+    conditions = check_conditions(model, training_data, recipe, options, seed, time_s)
+    source = read_source(recipe.start_from, model, download, recipe.image_size, Origin.of(recipe))
+    net = conditions.network(source.rule)
+    transfer = take_over(
+        net,
+        conditions.entry.full_name,
+        source,
+        training_data.dataset.classes,
+        conditions.image_size(source.rule),
+    )
+    return conditions.setup(net, source.rule, transfer.to_dict())
+
+
+def prepare_resumed(run: Run, training_data: TrainingData) -> Setup:
+    """Prepare the continuation of a run that has a checkpoint.
+
+    The weights come from the checkpoint later, so weights that the run started from need not exist any more.
+    """
+    recipe = run.recipe
+    conditions = check_conditions(run.model, training_data, recipe, run.options, run.seed)
+    like = run.preprocessing if recipe.start_from is not None else None
+    return conditions.setup(conditions.network(like), like, run.config.get("start"))
+
+
+# --- what the starts share --------------------------------------------------------------------------------------------
+
+
+def check_conditions(
+    model: str,
+    training_data: TrainingData,
+    recipe: Recipe,
+    options: RunOptions | None,
+    seed: int,
+    time_s: float | None = None,
+) -> Conditions:
+    """Check the settings, join the process group, apply the settings of the machine, and seed torch's generator."""
     entry = models.entry(model)
     check_loss(entry, recipe)
     options = (options or RunOptions()).for_recipe(recipe)
@@ -111,64 +194,198 @@ def prepare(
     refuse_contradictions(recipe.batch_size, recipe.accumulate, process_group)
     if process_group.size > 1 and options.sync_batchnorm and time_s is not None:
         raise UsageError("--time measures one process, where batch norm cannot be synchronised; pass --epochs instead.")
-    if process_group.leads:
-        by_names(options.log)  # what it needs is missing now, not after the data have been read
-    hardware = training.choose(
-        process_group.device(options.device),
-        options.threads,
-        options.precision,
-        options.channels_last,
-        options.allocator,
+    if process_group.is_main:
+        by_names(options.log)  # a missing package is reported before the images are decoded
+    hardware = training.apply(
+        training.choose(
+            process_group.device(options.device),
+            options.threads,
+            options.precision,
+            options.channels_last,
+            options.allocator,
+        )
     )
     torch.manual_seed(seed)
-    source = None
-    if recipe.start_from is not None and begun is None:
-        source = read_source(recipe.start_from, model, download, recipe.image_size, Origin.of(recipe))
-    like = source.rule if source else begun.preprocessing if begun and recipe.start_from is not None else None
-    image_size = recipe.image_size or (like.size[0] if like else entry.input[1])
-    classes = training_data.dataset.classes
-    net = build_network(entry, recipe, len(classes), training_data.dataset.channels, image_size)
-    start = begun.config.get("start") if begun else None
-    if source is not None:
-        start = take_over(net, entry.full_name, source, classes, image_size).to_dict()
-    if options.sync_batchnorm:
-        net = process_group.synced(hardware.place(net))
-    stages = in_stages(net, recipe, (training_data.dataset.channels, image_size, image_size))
-    rule, store = training_data.prepared(entry, recipe, like)
-    batches = training_data.training_batches(rule, store, recipe, seed, hardware.device)
-    if len(batches) == 0:
-        raise DataError("the training part holds no image; give more images, or another split.")
-    if recipe.initial == "whitened":
-        first = training_data.batches("train", rule, store, batch_size=WHITENED_BY)
-        whiten_(net, next(first.epoch(0))[0])
-    net = hardware.place(net)
-    epochs = max(recipe.epochs, math.ceil(recipe.min_updates / len(batches)))
-    setup = Setup(
-        entry=entry,
-        recipe=recipe.change(epochs=epochs, min_updates=0),
-        options=options,
-        training_data=training_data,
-        hardware=hardware,
-        net=net,
-        rule=rule,
-        batches=batches,
-        validation=training_data.batches("val", rule, store, hardware.device),
-        test=training_data.batches("test", rule, store, hardware.device),
-        seed=seed,
-        process_group=process_group,
-        start=start,
-        stages=stages,
+    return Conditions(entry, training_data, recipe, options, hardware, process_group, seed, time_s)
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What is the same for every start: data, settings, machine and process group."""
+
+    entry: models.Entry
+    training_data: TrainingData
+    recipe: Recipe
+    options: RunOptions
+    hardware: Hardware
+    process_group: ProcessGroup
+    seed: int
+    time_s: float | None
+
+    def image_size(self, like: Preprocessing | None = None) -> int:
+        """Return the side of the input; ``like`` is how the images were prepared for earlier weights."""
+        return self.recipe.image_size or (like.size[0] if like else self.entry.input[1])
+
+    def network(self, like: Preprocessing | None = None) -> nn.Module:
+        dataset = self.training_data.dataset
+        return build_network(self.entry, self.recipe, len(dataset.classes), dataset.channels, self.image_size(like))
+
+    def setup(self, net: nn.Module, like: Preprocessing | None = None, start: dict[str, Any] | None = None) -> Setup:
+        """Build the rest around a network with its first weights.
+
+        Args:
+            like: how the images were prepared for the weights that the training starts from.
+            start: the record of these weights for the header and config.toml.
+        """
+        entry, data, recipe, options = self.entry, self.training_data, self.recipe, self.options
+        process_group, hardware = self.process_group, self.hardware
+        if options.sync_batchnorm:
+            net = process_group.with_synced_batchnorm(hardware.place(net))
+        side = self.image_size(like)
+        stages = in_stages(net, recipe, (data.dataset.channels, side, side))
+        rule, store = data.prepared(entry, recipe, like)
+        batches = data.training_batches(rule, store, recipe, self.seed, hardware.device)
+        if len(batches) == 0:
+            raise DataError("the training part holds no image; give more images, or another split.")
+        recipe = checked_split(data, recipe)
+        batches.merge_last = merges_last(net, batches, recipe, process_group.size, options.sync_batchnorm)
+        if recipe.initial == "whitened":
+            first = data.batches("train", rule, store, batch_size=WHITENED_BY)
+            whiten_(net, next(first.epoch(0)).images)
+        net = hardware.place(net)
+
+        epochs = max(recipe.epochs, math.ceil(recipe.min_updates / len(batches)))
+        recipe = recipe.change(epochs=epochs, min_updates=0)
+        loss_fn = build_loss(recipe, data, hardware.device)
+        own_batches = of_this_rank(batches, process_group, entry)
+        trial = TrialUpdates(net, recipe, batches, own_batches, loss_fn, stages, hardware)
+        if self.time_s is not None:
+            recipe = recipe.change(epochs=epochs_within(self.time_s, trial))
+        if process_group.size > 1 or recipe.optimizer == "sdlm":
+            if options.compile == "on":
+                raise UsageError("compile = on needs one process and an optimizer other than sdlm; leave it off.")
+        else:
+            images = min(recipe.batch_size, len(batches.indices))
+            shape = (images, rule.channels, *rule.size)
+            updates = recipe.epochs * len(batches)
+            with torch.random.fork_rng(devices=()):
+                hardware = choose_update_mode(
+                    hardware, options, entry.full_name, shape, updates, trial.in_mode, default_cache_dir()
+                )
+        return Setup(
+            entry=entry,
+            recipe=recipe,
+            options=options,
+            training_data=data,
+            hardware=hardware,
+            net=hardware.place(net),
+            rule=rule,
+            batches=batches,
+            validation=data.batches("val", rule, store, hardware.device),
+            test=data.batches("test", rule, store, hardware.device),
+            seed=self.seed,
+            process_group=process_group,
+            start=start,
+            stages=stages,
+        )
+
+
+def of_this_rank(batches: Batches, process_group: ProcessGroup, entry: models.Entry) -> EpochBatches:
+    """Return the rows of ``batches`` that this process computes. The targets of a reconstruction are its images."""
+    rows = RankBatches(batches, process_group.rank, process_group.size) if process_group.size > 1 else batches
+    return ImagesAsTargets(rows) if entry.reconstructs else rows
+
+
+def merges_last(net: nn.Module, batches: Batches, recipe: Recipe, processes: int, sync_batchnorm: bool) -> bool:
+    """Return whether a last batch of one image must join the one before, because batch norm cannot normalise one value.
+
+    Batch norm over 1 x 1 pixels has one value per channel and image, so its training needs two images at a time.
+
+    Raises:
+        UsageError: other batches, or their parts, have one image.
+    """
+    images, size = len(batches.indices), recipe.batch_size
+    rest = images % size
+
+    def least_part(batch: int) -> int:
+        """Return the images of the smallest part in which a batch of so many goes through the network."""
+        rows = batch if batch < processes else batch // processes
+        return rows // min(recipe.accumulate, rows)
+
+    alone = [batch for batch in {min(size, images), rest} - {0} if least_part(batch) == 1]
+    synchronised = processes > 1 and sync_batchnorm
+    if not alone or synchronised or not normalises_one_value(net, (batches.rule.channels, *batches.rule.size)):
+        return False
+    if alone == [1] and images > size > 1:
+        return True
+    if images < 2:
+        raise UsageError("there is one training image, and batch norm needs two at a time; give more images.")
+    if recipe.accumulate > 1 or processes > 1:
+        raise UsageError(
+            "a batch of {batch} images in {parts} parts has parts of one image, and the batch norm of this network "
+            "needs two at a time. Pass a larger --batch-size, or fewer parts with --accumulate.",
+            batch=alone[0],
+            parts=processes * recipe.accumulate,
+        )
+    raise UsageError(
+        "--batch-size {size}: the batch norm of this network needs two images at a time. Pass 2 or more.", size=size
     )
-    if time_s is not None:
-        setup = dataclasses.replace(setup, recipe=setup.recipe.change(epochs=epochs_within(setup, time_s)))
-    return settled(setup)
+
+
+class _OneValue(Exception):
+    """Ends the trial pass of `normalises_one_value`."""
+
+
+def normalises_one_value(net: nn.Module, shape: tuple[int, int, int]) -> bool:
+    """Return whether some batch norm sees one value per channel when one image of ``shape`` (C, H, W) is trained on."""
+
+    def refuse(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if inputs[0].numel() == inputs[0].shape[1]:
+            raise _OneValue
+
+    trial = copy.deepcopy(net).train()
+    for module in trial.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.register_forward_pre_hook(refuse)
+    device = next(trial.parameters()).device
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=()):
+            trial(torch.zeros(1, *shape, device=device))
+    except _OneValue:
+        return True
+    return False
+
+
+def checked_split(training_data: TrainingData, recipe: Recipe) -> Recipe:
+    """Return the recipe, which keeps the last weights if there is no validation set to choose the best by.
+
+    Raises:
+        DataError: no test set, or no validation set and a setting that needs one.
+    """
+    split, source = training_data.split, training_data.dataset.source
+    if not len(split.test):
+        raise DataError(
+            "the split of {source} has no test set, so no accuracy can be reported. Leave --split out to have a test "
+            "set drawn, or name a split file that has one.",
+            source=source,
+        )
+    if len(split.val):
+        return recipe
+    if recipe.schedule == "plateau" or recipe.patience is not None:
+        raise DataError(
+            "the split of {source} has no validation set, which {setting} needs. Set another schedule and no patience, "
+            "or leave --split out to have a validation set drawn.",
+            source=source,
+            setting="schedule = plateau" if recipe.schedule == "plateau" else "patience",
+        )
+    return recipe.change(keep="last")
 
 
 def build_network(entry: models.Entry, recipe: Recipe, classes: int, channels: int, image_size: int) -> nn.Module:
-    """The network with first weights, and with what the recipe changes inside it.
+    """Build the network with its initial weights and the regularisers of the recipe.
 
     Raises:
-        RecipeError: a setting that this network has no place for.
+        RecipeError: a setting that this network does not support.
     """
     head: dict[str, Any] = {} if entry.reconstructs else {"num_classes": classes}
     net = models.create_model(
@@ -187,87 +404,96 @@ def build_network(entry: models.Entry, recipe: Recipe, classes: int, channels: i
     return net
 
 
-def settled(setup: Setup) -> Setup:
-    """The setup, computing in the way that is fastest here; see `_speed`."""
-    if setup.process_group.size > 1 or setup.recipe.optimizer == "sdlm":
-        if setup.options.compile == "on":
-            raise UsageError("compile = on needs one process and an optimizer other than sdlm; leave it off.")
-        return setup
-    shape = (min(setup.recipe.batch_size, len(setup.batches.indices)), setup.rule.channels, *setup.rule.size)
-    updates = setup.recipe.epochs * len(setup.batches)
-    with torch.random.fork_rng(devices=()):
-        hardware = settle(
-            setup.hardware,
-            setup.options,
-            setup.entry.full_name,
-            shape,
-            updates,
-            partial(rehearsed, setup),
-            default_cache_dir(),
-        )
-    return dataclasses.replace(setup, hardware=hardware, net=hardware.place(setup.net))
+# --- timing updates before the run ------------------------------------------------------------------------------------
 
 
-def rehearsed(setup: Setup, way: UpdateMode) -> Update:
-    """An update of a copy of the network, computed that way, always on the first batch."""
-    hardware = dataclasses.replace(setup.hardware, precision=way.precision, channels_last=way.channels_last)
-    net = hardware.place(copy.deepcopy(setup.net)).train()
-    rehearsal = dataclasses.replace(setup, hardware=hardware, net=net)
-    optimizer, loss_fn = build_learner(rehearsal).optimizer, build_loss(rehearsal)  # frozen parts take less time
-    images, labels = next(setup.rows_of(setup.batches).epoch(0))
-    called = compiled(net, [images], hardware.autocast())[0] if way.compiled else net
+@dataclass(frozen=True)
+class TrialUpdates:
+    """Updates of a copy of the network, made to be timed. The network of the run is not changed.
 
-    def update() -> Tensor:
+    The callbacks are built for the copy too, because frozen stages make an update faster.
+    """
+
+    net: nn.Module
+    recipe: Recipe
+    batches: Batches
+    own_batches: EpochBatches  # the rows of this rank
+    loss_fn: losses.Loss
+    stages: StageSettings | None
+    hardware: Hardware
+
+    def in_mode(self, mode: UpdateMode) -> Update:
+        """Return the update in a mode, always on the first batch."""
+        hardware = dataclasses.replace(self.hardware, precision=mode.precision, channels_last=mode.channels_last)
+        learner = self._copy(hardware)
+        batch = next(iter(self.own_batches.epoch(0)))
+        if mode.compiled:
+            module, _ = compiled(learner.net, [batch.images], hardware.autocast())
+            learner = dataclasses.replace(learner, compiled=module)
+        return lambda: self._update(learner, batch, hardware)
+
+    def with_data(self) -> Update:
+        """Return the update as the run will make it: each on the next batch, whose preparation is part of it."""
+        learner, batches = self._copy(self.hardware), iter(self.own_batches.epoch(0))
+        for callback in learner.callbacks:
+            callback.before_epoch(0)
+        return lambda: self._update(learner, next(batches), self.hardware)
+
+    def _copy(self, hardware: Hardware) -> Learner:
+        net = hardware.place(copy.deepcopy(self.net)).train()
+        return build_learner(net, self.recipe, self.batches, self.loss_fn, self.stages)
+
+    def _update(self, learner: Learner, batch: Batch, hardware: Hardware) -> Tensor:
         return training.train_step(
-            called, images, labels, loss_fn, optimizer, hardware.autocast(), None, setup.recipe.accumulate
+            learner.module,
+            batch,
+            self.loss_fn,
+            learner.optimizer,
+            autocast=hardware.autocast(),
+            accumulate=self.recipe.accumulate,
         ).loss
 
-    return update
 
-
-def compiled_for(setup: Setup) -> tuple[nn.Module, float]:
-    """What the updates call, compiled where that was chosen, and the seconds it took."""
-    if not setup.hardware.compile:
-        return setup.net, 0.0
-    batches, size = setup.batches, setup.recipe.batch_size
-    sizes = {min(size, len(batches.indices)), len(batches.indices) % size} - {0}
-    examples = [batches.batch(batches.indices[:count])[0] for count in sorted(sizes, reverse=True)]
-    return compiled(setup.net, examples, setup.hardware.autocast())
-
-
-def epochs_within(setup: Setup, time_s: float, trial: int = 8) -> int:
-    """How many epochs fit into ``time_s``, by timing a few updates of a copy; one at least.
+def epochs_within(time_s: float, trial: TrialUpdates) -> int:
+    """Return how many epochs fit into ``time_s`` seconds, at least 1, by the median time of a few updates.
 
     Raises:
-        UsageError: no time at all.
+        UsageError: the time is not above 0.
     """
     if not time_s > 0:
         raise UsageError("a time budget of {time_s:g} s: it must be above 0.", time_s=time_s)
-    rehearsal = Setup(**{**setup.__dict__, "net": copy.deepcopy(setup.net)})
-    optimizer, loss_fn = build_learner(rehearsal).optimizer, build_loss(setup)  # frozen parts take less time
-    times = []
-    stream = setup.rows_of(setup.batches).epoch(0)
-    for _ in range(min(trial, len(setup.batches))):
-        clock = time.perf_counter()
-        images, labels = next(stream)
-        training.train_step(
-            rehearsal.net, images, labels, loss_fn, optimizer, setup.hardware.autocast(), None, setup.recipe.accumulate
-        )
-        times.append(time.perf_counter() - clock)
-    update_s = sorted(times)[len(times) // 2]
-    return max(1, int(time_s / (update_s * len(setup.batches))))
+    steps = len(trial.batches)
+    seconds = time_updates(trial.with_data(), min(TIMED_UPDATES, steps))
+    return max(1, int(time_s / (statistics.median_high(seconds) * steps)))
 
 
-def build_loss(setup: Setup) -> losses.Loss:
-    recipe, weights = setup.recipe, None
+def compile_for_updates(setup: Setup) -> tuple[nn.Module | None, float]:
+    """Compile the network for the shapes of the training batches, if that was chosen.
+
+    Returns the compiled module, or None, and the seconds it took.
+    """
+    if not setup.hardware.compile:
+        return None, 0.0
+    batches, size = setup.batches, setup.recipe.batch_size
+    last = batches.end(len(batches) - 1) - (len(batches) - 1) * size
+    sizes = {min(size, len(batches.indices)), last}
+    examples = [batches.batch(batches.indices[:count]).images for count in sorted(sizes, reverse=True)]
+    return compiled(setup.net, examples, setup.hardware.autocast())
+
+
+# --- loss, optimizer, schedule, callbacks, validation -----------------------------------------------------------------
+
+
+def build_loss(recipe: Recipe, training_data: TrainingData, device: str) -> losses.Loss:
+    weights = None
     if recipe.loss == "map-1998":
         return losses.map_1998()
     if recipe.loss == "mse":
         return losses.mean_squared_error()
     if recipe.class_weights != "none":
-        labels = setup.training_data.labels[setup.training_data.split.train]
-        counts = np.bincount(labels, minlength=len(setup.training_data.dataset.classes))
-        weights = losses.class_weights(recipe.class_weights, counts.tolist()).to(setup.hardware.device)
+        labels = training_data.labels[training_data.split.train]
+        counts = np.bincount(labels, minlength=len(training_data.dataset.classes))
+        weights = losses.class_weights(recipe.class_weights, counts.tolist()).to(device)
     if recipe.loss == "focal":
         return losses.focal(recipe.focal_gamma, recipe.label_smoothing, weights)
     return losses.cross_entropy(recipe.label_smoothing, weights)
@@ -280,75 +506,70 @@ def build_schedule(recipe: Recipe) -> schedule.Schedule:
     return rule
 
 
-def build_optimizer(setup: Setup) -> torch.optim.Optimizer:
-    recipe = setup.recipe
+def build_optimizer(net: nn.Module, recipe: Recipe, stages: StageSettings | None = None) -> torch.optim.Optimizer:
     if recipe.optimizer == "sdlm":
-        return StochasticDiagonalLM(setup.net.parameters(), lr=recipe.lr)
+        return StochasticDiagonalLM(net.parameters(), lr=recipe.lr)
     groups = optim.parameter_groups(
-        setup.net, recipe.weight_decay, recipe.decay_all, l1=recipe.l1, norm_bias_lr=recipe.norm_bias_lr
+        net, recipe.weight_decay, recipe.decay_all, l1=recipe.l1, norm_bias_lr=recipe.norm_bias_lr
     )
-    if setup.stages is not None:
-        groups = setup.stages.scaled(setup.net, groups)
+    if stages is not None:
+        groups = stages.scaled(net, groups)
     return optim.build(
         recipe.optimizer, groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov, eps=recipe.eps
     )
 
 
-def build_callbacks(setup: Setup, optimizer: torch.optim.Optimizer) -> list[Callback]:
-    """What goes along with the training, by the recipe: see `training.callback`."""
+def build_learner(
+    net: nn.Module, recipe: Recipe, batches: Batches, loss_fn: losses.Loss, stages: StageSettings | None = None
+) -> Learner:
+    """Return ``net`` with the optimizer and the callbacks of the recipe."""
+    optimizer = build_optimizer(net, recipe, stages)
     callbacks: list[Callback] = []
     if isinstance(optimizer, StochasticDiagonalLM):
 
         def patterns(epoch: int) -> tuple[Tensor, Tensor]:
-            return setup.batches.batch(setup.batches.order(epoch)[:500], epoch)
+            batch = batches.batch(batches.order(epoch)[:500], epoch)
+            return batch.images, batch.targets
 
-        callbacks.append(CurvatureEstimate(optimizer, setup.net, patterns, build_loss(setup)))
-    if setup.stages is not None and setup.stages.frozen:
-        callbacks.append(setup.stages.freezing(setup.net))
-    if setup.recipe.filter_rms is not None:
-        callbacks.append(FilterRadius(setup.net, setup.recipe.filter_rms))
-    if setup.recipe.lookahead:
-        updates = setup.recipe.epochs * len(setup.batches)
-        callbacks.append(Lookahead(setup.net, setup.recipe.lookahead, updates))
-    if setup.recipe.ema is not None:
-        callbacks.append(WeightAverage(setup.net, setup.recipe.ema))
-    return callbacks
-
-
-def build_learner(setup: Setup) -> Learner:
-    optimizer = build_optimizer(setup)
-    return Learner(setup.net, optimizer, build_callbacks(setup, optimizer))
+        callbacks.append(CurvatureEstimate(optimizer, net, patterns, loss_fn))
+    if stages is not None and stages.frozen:
+        callbacks.append(stages.freezing(net))
+    if recipe.filter_rms is not None:
+        callbacks.append(FilterRadius(net, recipe.filter_rms))
+    if recipe.lookahead:
+        callbacks.append(Lookahead(net, recipe.lookahead, updates=recipe.epochs * len(batches)))
+    if recipe.ema is not None:
+        callbacks.append(WeightAverage(net, recipe.ema))
+    return Learner(net, optimizer, callbacks)
 
 
 def validator(setup: Setup) -> Callable[[nn.Module], Validation] | None:
-    """Mean loss and top-1 on the validation part, computed as in training but unaugmented; None without one.
+    """Return the function that validates a network: mean loss and top-1 on the validation part, without augmentation.
 
-    Of a network that gives back images the loss is the mean squared error, and there is no top-1.
+    The loss of a network that reconstructs its images is the mean squared error, and it has no top-1. None if there is
+    no validation part.
     """
     if len(setup.validation) == 0:
         return None
-
-    process_group, batches, own_targets = (
-        setup.process_group,
-        setup.rows_of(setup.validation),
-        setup.entry.reconstructs,
-    )
+    process_group, batches = setup.process_group, setup.of_this_rank(setup.validation)
+    classifies = not setup.entry.reconstructs
 
     def validate(net: nn.Module) -> Validation:
         net.eval()
         loss, hits, count = 0.0, 0, 0
         with torch.inference_mode(), setup.hardware.autocast():
-            for step, (images, labels) in enumerate(batches.epoch(0)):
-                if process_group.share(len(labels), batches, step).images == 0:
-                    continue  # another rank counts them
+            for images, targets, share in batches.epoch(0):
+                if not share.counted:
+                    continue
                 outputs = net(images).float()
-                if own_targets:
-                    loss += float(F.mse_loss(outputs, labels)) * len(labels)
+                if classifies:
+                    loss += float(F.cross_entropy(outputs, targets, reduction="sum"))
+                    hits += int((outputs.argmax(dim=1) == targets).sum())
                 else:
-                    loss += float(F.cross_entropy(outputs, labels, reduction="sum"))
-                    hits += int((outputs.argmax(dim=1) == labels).sum())
-                count += len(labels)
-        loss, hits, count = process_group.add(torch.tensor([loss, hits, count], dtype=torch.float64)).tolist()
-        return Validation(loss / count, None if own_targets else hits / count)
+                    loss += float(F.mse_loss(outputs, targets)) * len(targets)
+                count += len(targets)
+        totals = process_group.sum_over_ranks(torch.tensor([loss, hits, count], dtype=torch.float64))
+        loss, hits, count = totals.tolist()
+        return Validation(loss / count, hits / count if classifies else None)
 
     return validate

@@ -1,17 +1,18 @@
-"""Networks that give back their images: what they are trained on, what is measured of them, and their report."""
+"""Networks that reconstruct their images: their targets, their measurement on the test part, and their report."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from convatlas import units
+from convatlas.batch import Batch, EpochBatches
 from convatlas.data import Preprocessing
 from convatlas.errors import RecipeError, UsageError
 from convatlas.i18n import _, language
@@ -23,27 +24,18 @@ from convatlas.visualization import html
 SHOWN = 12  # test images in the report, each with its reconstruction
 
 
-class Rows(Protocol):
-    def __len__(self) -> int: ...
+class ImagesAsTargets:
+    """The batches of ``batches`` with their images as targets."""
 
-    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]: ...
-
-
-class OwnTargets:
-    """Batches whose images are their own targets; the labels are not looked at."""
-
-    def __init__(self, batches: Rows) -> None:
+    def __init__(self, batches: EpochBatches) -> None:
         self.batches = batches
 
     def __len__(self) -> int:
         return len(self.batches)
 
-    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        for images, _labels in self.batches.epoch(epoch, start_step):
-            yield images, images
-
-    def images_in(self, step: int) -> int:
-        return self.batches.images_in(step)  # type: ignore[attr-defined]
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
+        for batch in self.batches.epoch(epoch, start_step):
+            yield batch._replace(targets=batch.images)
 
 
 def check_loss(entry: Entry, recipe: Recipe) -> None:
@@ -84,14 +76,15 @@ class Reconstruction:
 
 @torch.inference_mode()
 def reconstruct(
-    net: nn.Module, batches: Rows, rule: Preprocessing, autocast: AbstractContextManager[Any]
+    net: nn.Module, batches: EpochBatches, rule: Preprocessing, autocast: AbstractContextManager[Any]
 ) -> Reconstruction:
-    """Judge ``net`` on batches of prepared images."""
+    """Measure how well ``net`` reconstructs the images of ``batches``."""
     net.eval()
     squares: Tensor | float = 0.0  # (C,) summed over images and pixels
     values, n = 0, 0
     shown: list[tuple[np.ndarray, np.ndarray]] = []
-    for images, _labels in batches.epoch(0):
+    for batch in batches.epoch(0):
+        images = batch.images
         with autocast:
             output = net(images)
         output = output.float()

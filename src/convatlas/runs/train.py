@@ -1,4 +1,4 @@
-"""`train`: where a network, a data set and the loop meet."""
+"""`train` and `resume`: connect a network, a data set and the training loop, and write the run directory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any, Literal
 import torch
 
 from convatlas import training
-from convatlas.data import Dataset, write_split
+from convatlas.data import Dataset, ReadingOptions, write_split
+from convatlas.data.dataset import printable
 from convatlas.errors import CheckpointError, DataError, UsageError
 from convatlas.evaluation import Evaluation, evaluate
 from convatlas.figures import ERRORS, FigureComparison, Measurement
@@ -21,15 +22,14 @@ from convatlas.recipes.recipe import Recipe
 from convatlas.recipes.registry import PAPER_RECIPES, recipe_for
 from convatlas.runs import directory
 from convatlas.runs.header import header
-from convatlas.runs.launch import Launch, same_everywhere
+from convatlas.runs.launch import Launch, check_ranks_agree
 from convatlas.runs.options import RunOptions, apply
 from convatlas.runs.prepare import (
     Setup,
-    build_learner,
-    build_loss,
     build_schedule,
-    compiled_for,
+    compile_for_updates,
     prepare,
+    prepare_resumed,
     validator,
 )
 from convatlas.runs.reconstruction import reconstruct, report
@@ -41,11 +41,13 @@ from convatlas.visualization.run_report import run_report
 
 
 class RunListener(training.TrainingListener):
-    """Hears a run from its beginning; the command line shows it, a test may count it."""
+    """Is called as a run goes on, from its start. The command line overrides the methods to show progress."""
 
-    def on_start(self, header: Mapping[str, str], epochs: int, updates_per_epoch: int) -> None: ...
+    def on_start(self, header: Mapping[str, str], epochs: int, updates_per_epoch: int) -> None:
+        """The first update comes next."""
 
-    def on_note(self, text: str) -> None: ...
+    def on_note(self, text: str) -> None:
+        """Something that the user should know, but that does not stop the run."""
 
     def on_images(self, done: int, total: int) -> None:
         """Images are being opened or decoded, before the start."""
@@ -62,19 +64,20 @@ def train(
     split: str | Path | None = None,
     on_bad: Literal["fail", "skip"] = "fail",
     max_bad: float = 0.05,
+    reading: ReadingOptions = ReadingOptions(),  # noqa: B008
     time_s: float | None = None,
     download: bool = False,
     listener: RunListener | None = None,
     loggers: Sequence[Logger] = (),
     **settings: Any,
 ) -> Run:
-    """Train a network of the atlas and leave a run directory.
+    """Train a network of the atlas and write a run directory.
 
-    The weights are chosen by the validation part; the test part is looked at once, at the end.
+    The validation part chooses the weights. The test part is evaluated once, at the end.
 
-    In processes that torchrun started, all call this alike and train one network together; the batch size is that of
-    all of them, rank 0 alone writes and is heard by its ``listener``, and all return when the run is finished. A launch
-    that torchrun restarts goes on from its newest checkpoint.
+    In processes that torchrun started, all of them call this with the same arguments and train one network together.
+    The batch size is the global one, and only rank 0 writes files and calls ``listener``. All of them return when the
+    run is finished. A launch that torchrun restarts continues from its newest checkpoint.
 
     Args:
         model: a name of `list_models`.
@@ -82,17 +85,18 @@ def train(
         recipe: ``"modern"``, ``"paper"``, a recipe's name, or a `Recipe`.
         options: device, threads, checkpoints and the like; the defaults where None.
         out: the parent of the run directory.
-        split: a split file to reuse instead of making a split.
-        on_bad: what an image that cannot be read does: "fail", or "skip" it, count it and list it ...
+        split: a split file to use instead of making a split.
+        on_bad: what to do with an image that cannot be read: "fail", or "skip" it and list it ...
         max_bad: ... up to this share of all images.
-        time_s: train for about so long: a few updates are timed and the epochs set accordingly.
-        download: whether published weights to start from may be fetched.
-        loggers: where else to write the run, besides those that ``log`` names.
+        reading: how the data are read: columns of a table, what states the class, links, rare classes.
+        time_s: approximate duration of the training in seconds. A few updates are timed to determine the epochs.
+        download: whether published weights to start from may be downloaded.
+        loggers: record the run there too, besides the loggers that ``log`` names.
         settings: settings of the recipe or of the options to change, e.g. ``epochs=3, mixup=0.2, threads=2``.
 
     Raises:
         UsageError: an unknown name, a setting out of range, an image too small for the network.
-        DataError: data that cannot be used.
+        DataError: the data cannot be used.
         TrainingError: the loss diverged, or the disk is full.
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was written.
         LostRankError: of several processes, another one ended or failed.
@@ -104,20 +108,26 @@ def train(
     chosen = recipe_for(model, recipe) if isinstance(recipe, str) else recipe
     chosen, options = apply(chosen, options, settings)
     process_group = distributed.join(options.rank_timeout_s)
-    listener = listener if listener and process_group.leads else RunListener()
-    wishes = {"model": model, "data": str(data), "recipe": chosen.to_dict(), "options": options.to_dict(), "seed": seed}
-    launch = Launch.of(Path(out), wishes)
-    begun = launch.begun(process_group)
-    if begun is not None:
-        run = resume(begun, listener=listener, loggers=loggers)
-        if process_group.leads:
+    listener = listener if listener and process_group.is_main else RunListener()
+    arguments = {
+        "model": model,
+        "data": str(data),
+        "recipe": chosen.to_dict(),
+        "options": options.to_dict(),
+        "seed": seed,
+    }
+    launch = Launch.of(Path(out), arguments)
+    interrupted = launch.run_to_continue(process_group)
+    if interrupted is not None:
+        run = resume(interrupted, listener=listener, loggers=loggers)
+        if process_group.is_main:
             launch.forget()
         return run
     if chosen.start_from is not None and Path(chosen.start_from).exists():
         chosen = chosen.change(start_from=str(Path(chosen.start_from).resolve()))
     if chosen.rename is not None:
         chosen = chosen.change(rename=str(Path(chosen.rename).resolve()))
-    with process_group.together(), process_group.in_turn():
+    with process_group.raise_on_all_ranks(), process_group.main_process_first():
         training_data = data if isinstance(data, TrainingData) else TrainingData(
             data,
             seed=seed,
@@ -126,49 +136,51 @@ def train(
             max_bad=max_bad,
             validation_images=chosen.validation_images,
             progress=listener.on_images,
+            reading=reading,
         )  # fmt: skip
-        time_here = time_s if process_group.leads else None
-        setup = prepare(model, training_data, chosen, seed, time_here, options=options, download=download)
-    if time_s is not None:  # by the clock of rank 0
-        setup = replace(setup, recipe=setup.recipe.change(epochs=int(process_group.tell(str(setup.recipe.epochs)))))
-    same_everywhere(setup)
-    made = ""
-    with process_group.together():
-        if process_group.leads:
+        own_time_s = time_s if process_group.is_main else None
+        setup = prepare(model, training_data, chosen, seed, own_time_s, options=options, download=download)
+    if time_s is not None:
+        setup = setup.with_epochs(int(process_group.broadcast_text(str(setup.recipe.epochs))))
+    check_ranks_agree(setup)
+    name = ""
+    with process_group.raise_on_all_ranks():
+        if process_group.is_main:
             folder = directory.make(Path(out), setup.entry.full_name, training_data.dataset.source)
-            write_beginning(folder, setup)
+            write_settings(folder, setup)
             launch.remember(folder)
-            made = str(folder)
-    run = carry_out(Path(process_group.tell(made)), setup, listener, loggers)
-    if process_group.leads:
+            name = str(folder)
+    run = run_training(Path(process_group.broadcast_text(name)), setup, listener, loggers)
+    if process_group.is_main:
         launch.forget()
     return run
 
 
 def resume(folder: str | Path, *, listener: RunListener | None = None, loggers: Sequence[Logger] = ()) -> Run:
-    """Go on with an interrupted run where its newest whole checkpoint was; a finished one is returned as it is.
+    """Continue an interrupted run from its newest undamaged checkpoint. A finished run is returned unchanged.
 
     On the same machine with the same number of threads the final weights have the same bits as without the
     interruption.
 
     Raises:
-        CheckpointError: no checkpoint of the run is whole.
-        DataError: the data are no longer what the run was started with.
+        CheckpointError: every checkpoint of the run is damaged.
+        DataError: the data have changed since the run was started.
     """
     run = Run(folder)
     process_group = distributed.join(run.options.rank_timeout_s)
-    listener = listener if listener and process_group.leads else RunListener()
+    listener = listener if listener and process_group.is_main else RunListener()
     if run.finished and run.result is not None:
         listener.on_note(Message("{run} is finished already", run=run.path))
         return run
     data = run.config["data"]
-    with process_group.together(), process_group.in_turn():
+    with process_group.raise_on_all_ranks(), process_group.main_process_first():
         training_data = TrainingData(
             data["source"],
             split=run.split_path,
             on_bad=data["on_bad"],
             max_bad=data["max_bad"],
             progress=listener.on_images,
+            reading=ReadingOptions(**data.get("reading", {})),
         )
         if training_data.dataset.fingerprint != data["fingerprint"]:
             raise DataError(
@@ -177,9 +189,11 @@ def resume(folder: str | Path, *, listener: RunListener | None = None, loggers: 
                 source=data["source"],
                 run_path=run.path,
             )
-        begun = run if checkpoint.saved(run.path) else None
-        setup = prepare(run.model, training_data, run.recipe, run.seed, None, options=run.options, begun=begun)
-    same_everywhere(setup)
+        if checkpoint.saved(run.path):
+            setup = prepare_resumed(run, training_data)
+        else:
+            setup = prepare(run.model, training_data, run.recipe, run.seed, options=run.options)
+    check_ranks_agree(setup)
     for name, then, now in (
         ("processes", run.config["machine"].get("processes", 1), process_group.size),
         ("threads", run.config["machine"]["threads"], setup.hardware.threads),
@@ -194,11 +208,11 @@ def resume(folder: str | Path, *, listener: RunListener | None = None, loggers: 
                     now=now,
                 )
             )
-    return carry_out(run.path, setup, listener, loggers)
+    return run_training(run.path, setup, listener, loggers)
 
 
-def write_beginning(folder: Path, setup: Setup) -> None:
-    """config.toml, env.json and split.csv: what the run is, before it is."""
+def write_settings(folder: Path, setup: Setup) -> None:
+    """Write config.toml, env.json and split.csv, from which the run can be resumed or repeated."""
     data = setup.training_data.dataset
     write_split(folder / SPLIT, data, setup.training_data.split)
     directory.write_json(folder / ENVIRONMENT, training.environment())
@@ -217,6 +231,7 @@ def write_beginning(folder: Path, setup: Setup) -> None:
             "max_bad": setup.training_data.max_bad,
             "classes": list(data.classes),
             "split": setup.training_data.split.rule,
+            **({"reading": data.reading.to_dict()} if data.reading.to_dict() else {}),
         },
         "recipe": setup.recipe.to_dict(),
         "options": setup.options.to_dict() | resolved(setup.hardware),
@@ -230,7 +245,7 @@ def write_beginning(folder: Path, setup: Setup) -> None:
 
 
 def resolved(hardware: training.Hardware) -> dict[str, Any]:
-    """What the options left open, as it was settled: a resumed run computes as it began."""
+    """Return the values chosen for the options that were left open, so that a resumed run uses them too."""
     return {
         "threads": hardware.threads,
         "precision": hardware.precision,
@@ -240,53 +255,27 @@ def resolved(hardware: training.Hardware) -> dict[str, Any]:
     }
 
 
-def carry_out(folder: Path, setup: Setup, listener: RunListener, loggers: Sequence[Logger] = ()) -> Run:
-    """Train from the newest checkpoint on, or from the start; then choose the weights and evaluate them once."""
+def run_training(folder: Path, setup: Setup, listener: RunListener, loggers: Sequence[Logger] = ()) -> Run:
+    """Train from the newest checkpoint, or from the start; then choose the weights and evaluate them once."""
     recipe, options, process_group = setup.recipe, setup.options, setup.process_group
     listener.on_start(header(setup), recipe.epochs, len(setup.batches))
-    learner = build_learner(setup)
+    learner = setup.learner()
     with ExitStack() as stack:
-        state = training.State()
-        with process_group.together():
-            if process_group.leads:
-                stack.enter_context(directory.only_one(folder))
-            if checkpoint.saved(folder):
-                state, complaints = training.resume(folder, learner)
-                for complaint in complaints:
-                    listener.on_note(joined((complaint, Message("The one before it is used.")), " "))
-            elif setup.start is not None and process_group.leads:  # it may be gone when the run is to be continued
-                training.save_state(folder, learner, state)
-        latest, earliest = process_group.agree(state.step, -state.step)
-        if latest != -earliest:
-            raise CheckpointError(
-                "the processes found different checkpoints in {folder}, after {earliest} and {latest} updates. "
-                "Put --out on a file system that all machines see.",
-                folder=folder,
-                earliest=-earliest,
-                latest=latest,
-            )
-        told = [*loggers, *by_names(options.log)] if process_group.leads else []
-        tracking = Tracking(told, listener, listener.on_note)
+        with process_group.raise_on_all_ranks():
+            if process_group.is_main:
+                stack.enter_context(directory.locked(folder))
+            state = first_state(folder, setup, learner, listener)
+        check_same_step(process_group, folder, state.step)
+        own_loggers = [*loggers, *by_names(options.log)] if process_group.is_main else []
+        tracking = Tracking(own_loggers, listener, listener.on_note)
         stack.enter_context(tracking.of_run(folder, recipe.to_dict() | options.to_dict(), state.step))
-        plan = Plan(
-            epochs=recipe.epochs,
-            lr=recipe.lr,
-            seed=setup.seed,
-            schedule=build_schedule(recipe),
-            max_grad_norm=recipe.max_grad_norm,
-            accumulate=recipe.accumulate,
-            classifies=not setup.entry.reconstructs,
-            patience=recipe.patience,
-            checkpoint_every_s=options.checkpoint_every_s,
-            checkpoint_every_steps=options.checkpoint_every_steps,
-        )
-        called, compile_s = compiled_for(setup)
+        module, compile_s = compile_for_updates(setup)
         state.compile_s += compile_s
         state = training.fit(
-            replace(learner, called=called),
-            setup.rows_of(setup.batches),
-            build_loss(setup),
-            plan,
+            replace(learner, compiled=module),
+            setup.of_this_rank(setup.batches),
+            setup.loss(),
+            loop_plan(setup),
             hardware=setup.hardware,
             folder=folder,
             validate=validator(setup),
@@ -294,24 +283,68 @@ def carry_out(folder: Path, setup: Setup, listener: RunListener, loggers: Sequen
             listener=tracking,
             process_group=process_group,
         )
-        with process_group.together(), training.judged(learner.callbacks):
-            if process_group.leads:
-                finish(folder, setup, state, training.described(learner.callbacks))
+        with process_group.raise_on_all_ranks(), training.evaluation_weights(learner.callbacks):
+            if process_group.is_main:
+                finish(folder, setup, state, training.describe_weights(learner.callbacks))
                 tracking.artifact(folder / WEIGHTS)
                 tracking.artifact(folder / REPORT)
     return Run(folder)
 
 
+def first_state(folder: Path, setup: Setup, learner: training.Learner, listener: RunListener) -> training.State:
+    """Return the state to continue from: that of the newest checkpoint, which is loaded, or a new one."""
+    if checkpoint.saved(folder):
+        state, problems = training.resume(folder, learner)
+        for problem in problems:
+            listener.on_note(joined((problem, Message("The one before it is used.")), " "))
+        return state
+    state = training.State()
+    if setup.start is not None and setup.process_group.is_main:
+        # the weights that the run starts from may no longer exist when it is resumed
+        training.save_state(folder, learner, state)
+    return state
+
+
+def check_same_step(process_group: distributed.ProcessGroup, folder: Path, step: int) -> None:
+    """Raise CheckpointError if the ranks loaded different checkpoints."""
+    latest, negated_earliest = process_group.max_over_ranks(step, -step)
+    if latest != -negated_earliest:
+        raise CheckpointError(
+            "the processes found different checkpoints in {folder}, after {earliest} and {latest} updates. "
+            "Put --out on a file system that all machines see.",
+            folder=folder,
+            earliest=-negated_earliest,
+            latest=latest,
+        )
+
+
+def loop_plan(setup: Setup) -> Plan:
+    """Return the settings of the training loop."""
+    recipe, options = setup.recipe, setup.options
+    return Plan(
+        epochs=recipe.epochs,
+        lr=recipe.lr,
+        seed=setup.seed,
+        schedule=build_schedule(recipe),
+        max_grad_norm=recipe.max_grad_norm,
+        accumulate=recipe.accumulate,
+        classifies=not setup.entry.reconstructs,
+        patience=recipe.patience,
+        checkpoint_every_s=options.checkpoint_every_s,
+        checkpoint_every_steps=options.checkpoint_every_steps,
+    )
+
+
 def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> None:
-    """model.safetensors, the test's line in the journal, the report."""
-    epochs = state.step // len(setup.batches)  # fewer than asked for where patience ended
+    """Write model.safetensors, the last line of the journal with the test result, and the report."""
+    epochs = state.step // len(setup.batches)  # fewer than the recipe's if patience ended the training
     if setup.recipe.keep == "best":
         tensors, _ = checkpoint.load(checkpoint.best(folder))
         checkpoint.load_network(tensors, setup.net)
         epoch = state.best_epoch
     else:
         epoch = epochs - 1
-    assert epoch is not None  # keep = "best" has validations to choose by
+    assert epoch is not None  # with keep = "best" there is a validation part
     seen = epochs * len(setup.training_data.split.train)
     training_part = {
         "run": str(folder),
@@ -325,8 +358,10 @@ def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> N
         "weights": weights,
         "seed": setup.seed,
     }
-    judge = judge_reconstruction if setup.entry.reconstructs else judge_classifier
-    result, report = judge(setup, training_part, state.scores[epoch] if state.scores else None, Run(folder).epochs())
+    evaluate_net = evaluate_reconstruction if setup.entry.reconstructs else evaluate_classifier
+    result, report = evaluate_net(
+        setup, training_part, state.scores[epoch] if state.scores else None, Run(folder).epochs()
+    )
     with journal.Journal(folder / METRICS, state.journal_bytes) as lines:
         lines.write("done", **result)
         lines.sync()
@@ -340,12 +375,12 @@ def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> N
     directory.write_text(folder / REPORT, report)
 
 
-def judge_classifier(
+def evaluate_classifier(
     setup: Setup, result: dict[str, Any], score: float | None, epochs: list[dict[str, Any]]
 ) -> tuple[dict[str, Any], str]:
-    """The run's result with its accuracy on the test part, and its report."""
+    """Evaluate a classifier on the test part. Returns the completed result of the run, and its report."""
     data = setup.training_data.dataset
-    names = tuple(data.names[int(index)] for index in setup.training_data.split.test)
+    names = tuple(printable(data.names[int(index)]) for index in setup.training_data.split.test)
     evaluation = evaluate(setup.net, setup.test.epoch(0), data.classes, names=names)
     figures = figures_of(setup, evaluation)
     result |= {
@@ -360,28 +395,31 @@ def judge_classifier(
     return result, run_report(header(setup), epochs, result, evaluation, setup.test_image, figures)
 
 
-def judge_reconstruction(
+def evaluate_reconstruction(
     setup: Setup, result: dict[str, Any], score: float | None, epochs: list[dict[str, Any]]
 ) -> tuple[dict[str, Any], str]:
-    """The run's result with its error on the test part, and its report; what only classifiers have is None."""
-    found = reconstruct(setup.net, setup.test, setup.rule, setup.hardware.autocast())
+    """Measure a reconstruction on the test part. Returns the completed result of the run, and its report.
+
+    The entries that only a classifier has are None.
+    """
+    measured = reconstruct(setup.net, setup.test, setup.rule, setup.hardware.autocast())
     result |= {
         "val_top1": None,
         "val_mse": None if score is None else -score,
         "test_top1": None,
-        "test_mse": found.mse,
-        "test_pixels_rms": found.pixels_rms,
-        "test_n": found.n,
+        "test_mse": measured.mse,
+        "test_pixels_rms": measured.pixels_rms,
+        "test_n": measured.n,
         "protocol": "reconstruction",
         "figures": [],
     }
-    return result, report(header(setup), epochs, result, found)
+    return result, report(header(setup), epochs, result, measured)
 
 
 def figures_of(setup: Setup, evaluation: Evaluation) -> list[FigureComparison]:
-    """The paper's error rates with what this run measured, for a run by the paper's own recipe.
+    """Return the paper's error rates with what this run measured, for a run with the paper's own recipe.
 
-    Each keeps its protocol: the data may be others than the paper's.
+    Each keeps its protocol: the data may differ from the paper's.
     """
     if setup.recipe.name not in PAPER_RECIPES:
         return []

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from convatlas import data as room
+from convatlas.batch import Batch
 from convatlas.data import Dataset, ImageStore, Preprocessing
+from convatlas.data.dataset import printable
 from convatlas.evaluation import ImageRegion
 
 AT_ONCE = 96 * 96 * 256  # pixels of a batch's images, in one channel: small images go by 256, those of 224 by 47
@@ -29,10 +30,10 @@ class Views:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(self.dataset.names[int(index)] for index in self.indices)
+        return tuple(printable(self.dataset.names[int(index)]) for index in self.indices)
 
-    def batches(self, region: ImageRegion, rule: Preprocessing, labels: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of (images float32 (N, C, H, W), labels (N,)), prepared by a network's rule but for their size.
+    def batches(self, region: ImageRegion, rule: Preprocessing, labels: np.ndarray) -> Iterator[Batch]:
+        """Batches of images and labels, prepared by a network's rule but for their size.
 
         Args:
             labels: of all images of the data set, by the network's classes.
@@ -53,17 +54,17 @@ class Views:
             shuffle=False,
         ).epoch(0)
 
-    def _whole(self, side: int, rule: Preprocessing, labels: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
+    def _whole(self, side: int, rule: Preprocessing, labels: np.ndarray) -> Iterator[Batch]:
         """Neighbours of one shape share a batch."""
         waiting: list[np.ndarray] = []
         places: list[int] = []
 
-        def batch() -> tuple[Tensor, Tensor]:
+        def batch() -> Batch:
             images = room.prepare(waiting, replace(rule, size=waiting[0].shape[:2], margin=1.0))
-            found = images, torch.from_numpy(labels[places])
+            made = Batch(images, torch.from_numpy(labels[places]))
             waiting.clear()
             places.clear()
-            return found
+            return made
 
         for index in self.indices.tolist():
             pixels = rule.whole(self.dataset.read(index), side)

@@ -1,10 +1,10 @@
-"""Training: a step, a loop, and what a run needs to be fast, to stop and to go on.
+"""Training: the update, the loop around it, and the settings of the machine.
 
-It receives a network and batches and names neither; `recipes` does the wiring.
+The functions here take a network and batches and know no network of the atlas; `convatlas.runs` connects them.
 """
 
-from convatlas.training.callback import Callback, WeightAverage, described, judged
-from convatlas.training.hardware import Hardware, choose, environment
+from convatlas.training.callback import Callback, WeightAverage, describe_weights, evaluation_weights
+from convatlas.training.hardware import Hardware, apply, choose, environment
 from convatlas.training.learner import Learner
 from convatlas.training.lookahead import Lookahead
 from convatlas.training.loop import Plan, State, TrainingListener, Validation, fit, resume, save_state
@@ -21,11 +21,12 @@ __all__ = [
     "Learner",
     "Validation",
     "WeightAverage",
+    "apply",
     "choose",
-    "described",
+    "describe_weights",
     "environment",
+    "evaluation_weights",
     "fit",
-    "judged",
     "resume",
     "save_state",
     "train_step",

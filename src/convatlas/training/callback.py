@@ -1,7 +1,7 @@
-"""Callbacks: what lives beside network and optimizer, is told how the run goes, and is checkpointed with them.
+"""Callbacks: objects that act at fixed moments of a training and whose state is part of its checkpoints.
 
-An average of the weights is one; so are a network that thaws stage by stage, or a rule that estimates something before
-each pass. `fit` knows only the four moments below.
+The exponential moving average of the weights is a callback, and so are gradual unfreezing and the curvature estimate
+before each epoch. `fit` calls `before_epoch`, `after_update`, `state` and `evaluation_weights`; `resume` calls `load`.
 """
 
 from __future__ import annotations
@@ -16,70 +16,74 @@ from torch import Tensor, nn
 
 from convatlas.message import Message
 
-Packed = tuple[dict[str, Tensor], dict[str, Any]]  # flat tensors, and what JSON can hold
+CallbackState = tuple[dict[str, Tensor], dict[str, Any]]  # a flat dictionary of tensors, and JSON values
 
 
 class Callback:
-    """Base: hears everything and does nothing.
+    """Base class, whose methods do nothing.
 
-    A resumed run may enter an epoch in its middle, where `before_epoch` is not called again: whatever that did must be
-    in the network, the optimizer or `state`. Two callbacks of a run have different names.
+    A resumed run can start in the middle of an epoch, and `before_epoch` is not called again for that epoch. So
+    whatever `before_epoch` changes must be in the network, in the optimizer, or in `state`.
+
+    Attributes:
+        name: of the state in a checkpoint; no two callbacks of a run share it.
+        weights_description: which weights `evaluation_weights` loads; empty where it leaves them as they are.
     """
 
     name = "callback"
-    judges = ""  # what the weights it puts in place are, in words; empty where it leaves them alone
+    weights_description = ""
 
     def before_epoch(self, epoch: int) -> None:
-        """The first update of ``epoch`` comes next; the network is in training mode."""
+        """Called before the first update of ``epoch``; the network is in training mode."""
 
     def after_update(self, step: int) -> None:
-        """``step`` updates have been made, counted from 1 over the whole run."""
+        """Called after ``step`` updates, counted from 1 over the whole run."""
 
-    def state(self) -> Packed:
-        """All that it must remember; tensors may be its own, they are not kept."""
+    def state(self) -> CallbackState:
+        """Return everything that a resumed run needs. The tensors may be the callback's own; they are not kept."""
         return {}, {}
 
     def load(self, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
-        """Be again as when `state` gave this. Raises CheckpointError where it does not fit."""
+        """Restore what `state` returned. Raises CheckpointError where it does not fit."""
 
-    def judged(self) -> AbstractContextManager[None]:
-        """While it is open, the network holds the weights to be validated and kept; then the trained ones again."""
+    def evaluation_weights(self) -> AbstractContextManager[None]:
+        """The context in which the network holds the weights to evaluate and save instead of the trained ones."""
         return contextlib.nullcontext()
 
 
 @contextlib.contextmanager
-def judged(callbacks: Sequence[Callback]) -> Iterator[None]:
-    """The weights to be judged in place, by every callback in turn."""
+def evaluation_weights(callbacks: Sequence[Callback]) -> Iterator[None]:
+    """The context in which the network holds the weights to evaluate and save, by every callback in turn."""
     with ExitStack() as stack:
         for callback in callbacks:
-            stack.enter_context(callback.judged())
+            stack.enter_context(callback.evaluation_weights())
         yield
 
 
-def described(callbacks: Sequence[Callback]) -> str:
-    """What the judged weights are, for header and journal."""
-    return "; ".join(callback.judges for callback in callbacks if callback.judges) or "as trained"
+def describe_weights(callbacks: Sequence[Callback]) -> str:
+    """Describe the weights that are evaluated and saved, for the journal."""
+    return "; ".join(each.weights_description for each in callbacks if each.weights_description) or "as trained"
 
 
 class WeightAverage(Callback):
     """Exponential moving average of the weights: a <- d a + (1 - d) w after every update.
 
-    Polyak and Juditsky (1992) average the path of the weights; the exponential form with d rising as
-    min(decay, (1 + n) / (10 + n)) over the updates n, so that a short run is not held at its random start, is
-    TensorFlow's, with which Inception-v3 was evaluated (arXiv:1512.00567, section 8).
+    Polyak and Juditsky (1992) average the weights over the updates. The exponential form, with d = min(decay,
+    (1 + n) / (10 + n)) after n updates so that a short run soon forgets its random start, is TensorFlow's, with which
+    Inception-v3 was evaluated (arXiv:1512.00567, section 8).
 
-    Running statistics and other floating-point buffers are averaged like weights; counters are copied.
+    Running statistics and other floating-point buffers are averaged like weights; integer buffers are copied.
 
     Args:
-        decay: d, between 0 and 1: about 1 / (1 - d) updates are remembered.
+        decay: d, between 0 and 1. The average covers about the last 1 / (1 - d) updates.
     """
 
     name = "ema"
 
     def __init__(self, net: nn.Module, decay: float) -> None:
         self.net, self.decay = net, decay
-        self.judges = Message("moving average of the weights, decay {decay:g}", decay=decay)
-        tensors = net.state_dict()  # the network's own storage, whatever is written there later
+        self.weights_description = Message("moving average of the weights, decay {decay:g}", decay=decay)
+        tensors = net.state_dict()  # shares the storage of the network, so it follows the training
         self.average = {name: tensor.clone() for name, tensor in tensors.items()}
         floating = [name for name, tensor in tensors.items() if tensor.is_floating_point()]
         self._weights = [tensors[name] for name in floating]
@@ -90,10 +94,10 @@ class WeightAverage(Callback):
     def after_update(self, step: int) -> None:
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self._averages, self._weights, 1 - decay)
-        for mine, tensor in self._counters:
-            mine.copy_(tensor)
+        for copy, counter in self._counters:
+            copy.copy_(counter)
 
-    def state(self) -> Packed:
+    def state(self) -> CallbackState:
         return self.average, {}
 
     def load(self, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
@@ -101,7 +105,7 @@ class WeightAverage(Callback):
             tensor.copy_(tensors[name])
 
     @contextlib.contextmanager
-    def judged(self) -> Iterator[None]:
+    def evaluation_weights(self) -> Iterator[None]:
         trained = {name: tensor.clone() for name, tensor in self.net.state_dict().items()}
         self.net.load_state_dict(self.average)
         try:

@@ -1,16 +1,13 @@
-"""Checkpoints: one safetensors file each, with its state as JSON in the header and a SHA-256 over every byte.
+"""Checkpoints: one safetensors file each, with the state of the run as JSON in its header and a SHA-256 of all bytes.
 
-No pickle is written or read. A file appears under its name only when it is whole: it is written beside, flushed to the
-disk, read back and compared, then renamed; only then are older ones removed. Whatever is killed at whatever moment,
-the previous checkpoint can still be loaded.
+No pickle is written or read. A checkpoint is written atomically (`convatlas.atomic.write_verified`), and older ones are
+removed only afterwards, so that the previous checkpoint can be loaded whenever the process is killed.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -20,13 +17,14 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from convatlas.atomic import TEMPORARY, write_verified
 from convatlas.errors import CheckpointError, TrainingError
 from convatlas.message import Message, joined, of_system
 from convatlas.training.learner import Learner
 
 SCHEMA = 1
-_NO_DIGEST = "0" * 64  # stands in the header while the digest of the file is taken
-_HEADER_LIMIT = 100_000_000  # bytes; the safetensors format's own limit
+_NO_DIGEST = "0" * 64  # placeholder in the header while the digest of the file is computed
+_HEADER_LIMIT = 100_000_000  # bytes; the limit of the safetensors format
 _NUMBERED = re.compile(r"checkpoint-(\d{9})\.safetensors")
 
 
@@ -34,22 +32,12 @@ def save(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
     """Write ``tensors`` and ``state`` to ``path``, atomically and durably.
 
     Raises:
-        TrainingError: the disk is full or the folder cannot be written; an older file of that name is untouched.
+        TrainingError: the disk is full or the folder cannot be written. An older file of that name is unchanged.
     """
     data = _sealed(tensors, {"schema": SCHEMA, **state})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if temporary.read_bytes() != data:
-            raise OSError(Message("what was read back differs from what was written"))
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
+        write_verified(path, data)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise TrainingError(
             "{path} ({data:,} bytes) could not be written: {reason}. "
             "Earlier checkpoints are intact; free some space or choose another --out, then continue with --resume.",
@@ -60,10 +48,10 @@ def save(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and state of a file written by `save`, after its digest was checked.
+    """Check the digest of a file that `save` wrote, and return its tensors and state.
 
     Raises:
-        CheckpointError: the file is missing, cut short, altered, or not one of ours.
+        CheckpointError: the file is missing, truncated, altered, or was not written by convatlas.
     """
     try:
         data = path.read_bytes()
@@ -84,9 +72,9 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         )
     if state.get("schema") != SCHEMA:
         raise CheckpointError(
-            "{path} has schema {found}; this version reads schema {schema}.",
+            "{path} has schema {other}; this version reads schema {schema}.",
             path=path,
-            found=state.get("schema"),
+            other=state.get("schema"),
             schema=SCHEMA,
         )
     try:
@@ -109,31 +97,31 @@ def saved(folder: Path) -> list[Path]:
 
 
 def prune(folder: Path, keep: int = 2) -> None:
-    """Remove all but the newest ``keep`` numbered checkpoints, and parts that a killed process left."""
-    for path in [*saved(folder)[:-keep], *folder.glob(".*.part")]:
+    """Remove all but the newest ``keep`` numbered checkpoints, and the temporary files of killed processes."""
+    for path in [*saved(folder)[:-keep], *folder.glob(TEMPORARY)]:
         path.unlink(missing_ok=True)
 
 
 def newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any], list[Message]]:
-    """The newest checkpoint that is whole, and what was said of damaged ones passed over on the way.
+    """Return the newest undamaged checkpoint: its path, tensors and state, and the errors of newer, damaged ones.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: there is no undamaged checkpoint.
     """
-    complaints: list[Message] = []
+    problems: list[Message] = []
     for path in reversed(saved(folder)):
         try:
             tensors, state = load(path)
         except CheckpointError as error:
-            complaints.append(error.message)
+            problems.append(error.message)
             continue
-        return path, tensors, state, complaints
-    detail = joined(complaints, " ") if complaints else Message("It holds no checkpoint-*.safetensors.")
+        return path, tensors, state, problems
+    detail = joined(problems, " ") if problems else Message("It holds no checkpoint-*.safetensors.")
     raise CheckpointError("nothing to resume in {folder}. {detail}", folder=folder, detail=detail)
 
 
 def pack(learner: Learner) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Everything that changes during training, as flat tensors and JSON."""
+    """Return everything that changes during training, as a flat dictionary of tensors and as JSON values."""
     tensors = {f"net.{name}": tensor for name, tensor in learner.net.state_dict().items()}
     scalars: dict[str, Any] = {"optimizer": {}, "callbacks": {}}
     for number, values in learner.optimizer.state_dict()["state"].items():
@@ -149,22 +137,22 @@ def pack(learner: Learner) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def unpack(tensors: dict[str, Tensor], scalars: dict[str, Any], learner: Learner) -> None:
-    """Put back what `pack` took, into a learner built the same way.
+    """Restore what `pack` returned, into a learner built in the same way.
 
     Raises:
-        CheckpointError: names or shapes that do not fit this network, or other callbacks.
+        CheckpointError: names or shapes do not fit this network, or the callbacks are different ones.
     """
     optimizer, callbacks = learner.optimizer, learner.callbacks
-    if "companions" in scalars:  # as earlier checkpoints call them
+    if "companions" in scalars:  # the name of callbacks in version 0.1.0
         scalars = scalars | {"callbacks": scalars["companions"]}
         tensors = {re.sub(r"^companion\.", "callback.", name): tensor for name, tensor in tensors.items()}
     names = [callback.name for callback in callbacks]
     if sorted(names) != sorted(scalars["callbacks"]):
         raise CheckpointError(
-            "the checkpoint was written with {there} beside the network, the "
-            "run has {here}: these are not the run's own settings.",
-            there=", ".join(scalars["callbacks"]) or Message("nothing"),
-            here=", ".join(names) or Message("nothing"),
+            "the checkpoint was written with the callbacks {saved}, and this run has {here}. Resume it with the "
+            "settings it was started with.",
+            saved=", ".join(scalars["callbacks"]) or Message("none"),
+            here=", ".join(names) or Message("none"),
         )
     load_network(tensors, learner.net)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -172,7 +160,7 @@ def unpack(tensors: dict[str, Tensor], scalars: dict[str, Any], learner: Learner
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):
             _, number, key = name.split(".", 2)
-            states.setdefault(int(number), {})[key] = _laid_out_like(parameters[int(number)], tensor)
+            states.setdefault(int(number), {})[key] = _in_layout_of(parameters[int(number)], tensor)
     for name, value in scalars["optimizer"].items():
         number, _, key = name.partition(".")
         states.setdefault(int(number), {})[key] = value
@@ -183,13 +171,17 @@ def unpack(tensors: dict[str, Tensor], scalars: dict[str, Any], learner: Learner
         callback.load(own, scalars["callbacks"][callback.name])
 
 
-def _laid_out_like(parameter: Tensor, tensor: Tensor) -> Tensor:
-    """In the parameter's memory format: fused optimizers walk through both side by side."""
+def _in_layout_of(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """Return ``tensor`` in the memory format of ``parameter``, as fused optimizers expect it."""
     return torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor) if tensor.shape == parameter.shape else tensor
 
 
 def load_network(tensors: dict[str, Tensor], net: torch.nn.Module, prefix: str = "net.") -> None:
-    """Give ``net`` the tensors named ``prefix`` + its own names; all of them, in its shapes, or nothing is changed."""
+    """Load the tensors named ``prefix`` + the names of ``net`` into it.
+
+    Raises:
+        CheckpointError: names or shapes do not fit; then the network is unchanged.
+    """
     own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     expected = net.state_dict()
     wrong = [
@@ -239,12 +231,3 @@ def _header(path: Path, data: bytes) -> dict[str, Any]:
     if not isinstance(header, dict):
         raise CheckpointError("{path} is damaged: its header is not a table.", path=path)
     return header
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -1,6 +1,6 @@
-"""torch.compile for the updates of a run: whether it works here, and what it cost.
+"""torch.compile for the updates of a run: whether it works on this machine, and how long it takes.
 
-The network itself stays as it is, for validation, checkpoints and callbacks; only its training is compiled.
+Only the updates call the compiled form. Validation, checkpoints and callbacks use the network itself.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from convatlas.message import Message
 
 @functools.cache
 def obstacle(device: str = "cpu") -> str:
-    """Why torch.compile cannot work here; empty where it does.
+    """Return the reason why torch.compile does not work here; empty if it works.
 
-    A function of one line is compiled to find out, with a number nobody compiled before: torch keeps what it compiled.
+    This compiles a one-line function with a random constant, because torch caches what it has compiled.
     """
     factor = int.from_bytes(os.urandom(4)) / 2**32
     try:
@@ -34,16 +34,16 @@ def obstacle(device: str = "cpu") -> str:
         return Message(
             "torch.compile does not work here ({kind}: {reason})", kind=type(error).__name__, reason=reason[:200]
         )
-    right = torch.allclose(scaled, torch.full_like(scaled, factor))
-    return Message("") if right else Message("torch.compile gives wrong results here")
+    correct = torch.allclose(scaled, torch.full_like(scaled, factor))
+    return Message("") if correct else Message("torch.compile gives wrong results here")
 
 
 def compiled(
     net: nn.Module, examples: Iterable[Tensor], autocast: AbstractContextManager[Any]
 ) -> tuple[nn.Module, float]:
-    """``net`` as it is to be called in training, compiled for each shape of ``examples``; and the seconds it took.
+    """Compile ``net`` for training with each shape of ``examples``. Returns the compiled module, and the seconds.
 
-    It shares the network's parameters and buffers, and leaves them as they are.
+    The module shares the parameters and buffers of the network, whose values do not change.
 
     Raises:
         UsageError: torch.compile does not work here.
@@ -56,7 +56,7 @@ def compiled(
         )
     clock = time.perf_counter()
     faster = cast(nn.Module, torch.compile(net, dynamic=False))
-    kept = copy.deepcopy(net.state_dict())  # batch norm's statistics move in a forward pass
+    saved = copy.deepcopy(net.state_dict())  # a forward pass changes the running statistics of batch norm
     was_training = net.training
     net.train()
     with torch.random.fork_rng():
@@ -65,6 +65,6 @@ def compiled(
                 outputs = faster(images)
             getattr(outputs, "logits", outputs).float().sum().backward()
     net.zero_grad(set_to_none=True)
-    net.load_state_dict(kept)
+    net.load_state_dict(saved)
     net.train(was_training)
     return faster, time.perf_counter() - clock

@@ -1,14 +1,14 @@
-"""The stochastic diagonal Levenberg-Marquardt rule of 1998: a step for each weight, by its own curvature.
+"""The stochastic diagonal Levenberg-Marquardt rule of 1998: a step size for each weight, from its curvature.
 
-LeCun, Bottou, Bengio and Haffner 1998, appendix C: w_k moves by -eta / (mu + h_kk) times its gradient, where h_kk is
-the second derivative of the loss with respect to w_k, averaged over 500 patterns and estimated anew before each pass.
+LeCun, Bottou, Bengio and Haffner 1998, appendix C: w_k changes by -eta / (mu + h_kk) times its gradient, where h_kk is
+the second derivative of the loss with respect to w_k, averaged over 500 patterns and estimated again before each pass.
 The second derivatives are propagated backwards like gradients, with every factor squared (equations 28 to 34): through
-y = f(x) they go as h_x = f'(x)^2 h_y, so they are positive; for a weight that many connections share, the connections'
-second derivatives are added. At the output, where the loss is a function of the distances to the codes, the second
-derivative by F6 is taken exactly; it is positive by itself.
+y = f(x) they propagate as h_x = f'(x)^2 h_y, so they are positive. For a weight that many connections share, the second
+derivatives of the connections are added. At the output, where the loss is a function of the distances to the codes, the
+second derivative with respect to F6 is computed exactly; it is positive there.
 
 Here the squared propagation is autograd with other backward rules: `SquaredFactors` replaces each operator of the
-network by one whose backward squares its factors. Operators that only move or add numbers need no replacement.
+network by one whose backward pass squares its factors. Operators that only move or add numbers need no replacement.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from convatlas.training.losses import Loss
 
 
 class StochasticDiagonalLM(torch.optim.Optimizer):
-    """w_k <- w_k - lr / (mu + h_kk) dE/dw_k, with `estimate` called before each pass.
+    """w_k <- w_k - lr / (mu + h_kk) dE/dw_k. Call `estimate` before each pass.
 
     Args:
-        lr: eta, a number for each pass.
-        mu: keeps a step finite where the curvature is small (appendix C: 0.02).
+        lr: eta, which the paper sets for each pass.
+        mu: limits the step where the curvature is small (appendix C: 0.02).
     """
 
     def __init__(self, params: Iterable[nn.Parameter], lr: float, mu: float = 0.02) -> None:
@@ -46,7 +46,7 @@ class StochasticDiagonalLM(torch.optim.Optimizer):
             torch._foreach_addcmul_(params, [p.grad for p in params], steps, -group["lr"])
 
     def estimate(self, net: nn.Module, images: Tensor, labels: Tensor, loss_fn: Loss) -> None:
-        """Set every weight's step to 1 / (mu + h_kk), its curvature averaged over these patterns."""
+        """Set the step size of every weight to 1 / (mu + h_kk), with its curvature averaged over these patterns."""
         curvatures = diagonal_curvature(net, images, labels, loss_fn)
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -54,10 +54,10 @@ class StochasticDiagonalLM(torch.optim.Optimizer):
 
 
 class CurvatureEstimate(Callback):
-    """Calls `StochasticDiagonalLM.estimate` before each pass; what it found is the optimizer's state.
+    """Calls `StochasticDiagonalLM.estimate` before each pass. The estimates are part of the optimizer's state.
 
     Args:
-        patterns: images and labels to estimate on, by the epoch; 500 in appendix C.
+        patterns: returns the images and labels of an epoch's estimate; 500 in appendix C.
     """
 
     name = "curvature"
@@ -76,10 +76,10 @@ class CurvatureEstimate(Callback):
 
 
 def diagonal_curvature(net: nn.Module, images: Tensor, labels: Tensor, loss_fn: Loss) -> dict[nn.Parameter, Tensor]:
-    """Second derivative of the mean loss by each parameter, by squared backpropagation.
+    """Return the second derivative of the mean loss with respect to each parameter, by squared backpropagation.
 
     Raises:
-        RecipeError: an operator whose squared rule is not written here.
+        RecipeError: the network has an operator without a squared rule here.
     """
     parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
     called: list[tuple[nn.Module, Tensor]] = []
@@ -97,12 +97,12 @@ def diagonal_curvature(net: nn.Module, images: Tensor, labels: Tensor, loss_fn: 
     if any(True for _ in output_layer.parameters()):
         raise RecipeError("the rule sdlm is written for LeNet-5 of 1998, whose output layer has nothing to train.")
     seed = second_derivative(lambda x: loss_fn(output_layer(x), labels), features.detach())
-    found = torch.autograd.grad(features, parameters, seed)
-    return dict(zip(parameters, found, strict=True))
+    curvatures = torch.autograd.grad(features, parameters, seed)
+    return dict(zip(parameters, curvatures, strict=True))
 
 
 def second_derivative(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Diagonal of the Hessian of a mean over patterns by each pattern's x (N, D), exact: D backward passes."""
+    """Return the exact diagonal of the Hessian of a mean over patterns, with respect to x (N, D): D backward passes."""
     x = x.requires_grad_()
     with torch.enable_grad():
         (gradient,) = torch.autograd.grad(function(x), x, create_graph=True)
@@ -148,7 +148,7 @@ class _Multiply(torch.autograd.Function):
 
 
 class _Elementwise(torch.autograd.Function):
-    """y = f(x) with its derivative given."""
+    """y = f(x), with f'(x) as an argument."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, derivative: Tensor) -> Tensor:
@@ -204,7 +204,7 @@ _tanh = _elementwise(torch.tanh, lambda x: 1 - torch.tanh(x).square())
 
 
 class SquaredFactors(TorchFunctionMode):
-    """While it is on, the backward pass of what runs squares every factor."""
+    """A mode in which the backward pass of every operator squares its factors."""
 
     RULES: ClassVar[dict[Any, Callable[..., Tensor]]] = {
         F.conv2d: _conv2d,
@@ -217,8 +217,8 @@ class SquaredFactors(TorchFunctionMode):
         Tensor.__rmul__: _multiply,
         F.avg_pool2d: lambda x, kernel_size: _AveragePool.apply(x, kernel_size),
     }
-    # these move, add or look, and leave second derivatives as they are; square and neg occur in the output layer only,
-    # through which `second_derivative` goes by itself
+    # operators that move, add or inspect numbers keep second derivatives as they are; square and neg occur only in the
+    # output layer, which `second_derivative` handles
     PASSIVE: ClassVar[tuple[str, ...]] = (
         *("flatten", "pad", "__getitem__", "__get__", "size", "dim", "requires_grad_"),
         *("add", "__add__", "__radd__", "sub", "__sub__", "sum", "square", "neg", "__neg__"),
@@ -232,5 +232,5 @@ class SquaredFactors(TorchFunctionMode):
                 "the rule sdlm is written for LeNet-5 of 1998; it does not know the operator {name}.",
                 name=name,
             )
-        with torch._C.DisableTorchFunction():  # inside a rule the plain operators are meant
+        with torch._C.DisableTorchFunction():  # a rule calls the plain operators
             return (rule or func)(*args, **(kwargs or {}))

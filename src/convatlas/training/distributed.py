@@ -1,20 +1,22 @@
-"""Many processes, one training: each rank that torchrun started computes its rows of every batch, all make one update.
+"""Training in several processes: each rank that torchrun starts computes its rows of every global batch.
 
     torchrun --nproc-per-node 2 -m convatlas train resnet20_cifar --data CIFAR
 
-``batch_size`` stays the batch of an update, over all ranks. Rank r takes its rows of that batch, in the order that one
-process would have them, and `DistributedDataParallel` averages the gradients; each rank's loss is weighted by its
-share of the images, so that the sum is the mean over the batch, not a mean of means (`weight`).
+``batch_size`` is the global batch size: the images of an update over all ranks. Each rank computes its rows of the
+global batch (`convatlas.data.ranks`), in the order in which one process would have them, and
+`DistributedDataParallel` averages the gradients. The loss of each rank is weighted by its number of images, so that the
+result is the gradient of the mean over the global batch and not of a mean of means.
 
-Two process groups. The *patient* one, for what may take long (decoding, a checkpoint on a slow disk), waits a day. The
-*quick* one, for what happens in every update, waits ``rank_timeout_s`` (30 s unless the recipe says otherwise). A rank
-that was killed is noticed at once by both, because its connections break; the timeout is for a machine that vanished or
-a rank that hangs. The quick group lies on the CPU (gloo) even where the gradients travel by nccl: in every update the
-ranks agree there on stopping, so a dead rank is noticed on the host while the GPU would still wait for it.
+There are two process groups with different timeouts. The slow one, for decoding images or a checkpoint on a slow disk,
+has a timeout of one day. The fast one, for the communication of every update, has a timeout of ``rank_timeout_s`` (30 s
+unless the recipe changes it). If a rank is killed, both groups fail at once, because its connections close. The timeout
+is for a machine that disappears or a rank that hangs. The fast group runs on the CPU (gloo) also where nccl exchanges
+the gradients: the ranks agree on stopping in every update, so the host detects a lost rank while the GPU still waits.
 
-`DistributedDataParallel` is built with ``find_unused_parameters``. Without it, it regroups its buckets after the first
-backward pass, and where an element lies in a bucket decides in which order the ranks' gradients are added: from three
-ranks on, a restarted run would differ from an uninterrupted one in its last bits (docs/decisions/0010).
+`DistributedDataParallel` is built with ``find_unused_parameters``. Without that option it rebuilds its buckets after
+the first backward pass, and the place of an element in a bucket decides in which order the gradients of the ranks are
+added. From three ranks on, a resumed run would then differ from an uninterrupted one in its last bits
+(docs/decisions/0010).
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -36,38 +38,17 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from convatlas.batch import Batch
 from convatlas.errors import ConvAtlasError, LostRankError, RecipeError, UsageError
 from convatlas.message import Message
 from convatlas.training.synced_batchnorm import SyncedBatchNorm
 
-PATIENCE = timedelta(days=1)
-_BROKEN = ("gloo", "nccl", "pair closure", "connection closed", "connection reset")  # in messages of lost peers
-_SYNCED = (SyncedBatchNorm, nn.SyncBatchNorm)
-
-
-class Share(NamedTuple):
-    """A rank's part in one batch.
-
-    Attributes:
-        images: how many of the batch's images this rank counts.
-        least_rows: the rows of the rank that has the fewest; a batch can be cut into so many parts on every rank.
-        weight: what its mean loss is multiplied by, so that the average of the ranks' gradients is the batch's.
-    """
-
-    images: int
-    least_rows: int
-    weight: float = 1.0
-
-
-class SharedBatches(Protocol):
-    """Batches of which each rank is given its rows. A batch of fewer images than ranks is given to each as a whole."""
-
-    def images_in(self, step: int) -> int:
-        """Images of the batch of a step, over all ranks."""
+SLOW_TIMEOUT = timedelta(days=1)
+_SYNCED_NORMS = (SyncedBatchNorm, nn.SyncBatchNorm)
 
 
 class ProcessGroup:
-    """The processes of one training. This class is the group of a single process: nothing is communicated."""
+    """The processes of one training. This base class is the group of a single process and communicates nothing."""
 
     rank = 0
     size = 1
@@ -75,96 +56,92 @@ class ProcessGroup:
     local_size = 1
 
     @property
-    def leads(self) -> bool:
-        """Rank 0 leads: it alone writes, prints, and decides by the clock."""
+    def is_main(self) -> bool:
+        """Whether this is rank 0, which alone writes files, prints, and reads the clock for all."""
         return self.rank == 0
 
     def describe(self, batch_size: int) -> str:
-        """For the header of a run; empty for one process."""
+        """Describe the group for the header of a run; empty for a single process."""
         return ""
 
-    def device(self, wish: str) -> str:
-        """The device of this rank, where ``wish`` is the recipe's."""
-        return wish
+    def device(self, requested: str) -> str:
+        """Return the device of this rank, where ``requested`` is the device setting."""
+        return requested
 
-    def share(self, rows: int, batches: object, step: int) -> Share:
-        """Of the batch of ``step``, of which ``rows`` were computed here."""
-        return Share(rows, rows)
+    def set_batch_share(self, batch: Batch) -> None:
+        """Prepare the synchronised batch norms for ``batch``: they leave out rows that another rank counts."""
 
-    def counts(self, share: Share) -> None:
-        """The batch comes next of which ``share`` is this rank's: synced norms leave out rows that others count."""
-
-    def agree(self, *numbers: int) -> tuple[int, ...]:
-        """The largest over all ranks of each number; in every update."""
+    def max_over_ranks(self, *numbers: int) -> tuple[int, ...]:
+        """Return the maximum of each number over all ranks. Fast group: called in every update."""
         return numbers
 
-    def add(self, numbers: Tensor) -> Tensor:
-        """The sum over all ranks, float64 (n,), added in the order of the ranks and so the same on each of them."""
+    def sum_over_ranks(self, numbers: Tensor) -> Tensor:
+        """Return the sum over all ranks, float64 (n,), added in the order of the ranks: all get the same bits."""
         return numbers
 
-    def tell(self, text: str) -> str:
-        """What rank 0 has to say, to all."""
+    def broadcast_text(self, text: str) -> str:
+        """Return the text of rank 0 on all ranks."""
         return text
 
-    def wait(self) -> None:
-        """Until all ranks are here, however long that takes."""
+    def barrier(self) -> None:
+        """Wait until all ranks are here. Slow group."""
 
     @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        """What fails inside on one rank fails on all, and rank 0 says what it was; ranks are on their own inside."""
+    def raise_on_all_ranks(self) -> Iterator[None]:
+        """If a rank raises a ConvAtlasError inside, all ranks raise. No communication is allowed inside.
+
+        Raises:
+            LostRankError: on the ranks that did not fail themselves.
+        """
         yield
 
     @contextlib.contextmanager
-    def in_turn(self) -> Iterator[None]:
-        """Rank 0 of each machine first, then its others: what the first one made is found made."""
+    def main_process_first(self) -> Iterator[None]:
+        """Run the block on the first rank of each machine, then on its other ranks, which find the files it made."""
         yield
 
     @contextlib.contextmanager
-    def watched(self) -> Iterator[None]:
-        """A connection that breaks inside, in whatever operation, becomes a `LostRankError`."""
+    def detect_lost_ranks(self) -> Iterator[None]:
+        """Turn the error of a broken connection, in any operation inside, into a `LostRankError`."""
         yield
 
-    def replica(self, net: nn.Module, before: nn.Module | None = None) -> nn.Module:
-        """``net`` as it is called in training: its gradients become the process group's.
+    def distributed_module(self, net: nn.Module, previous: nn.Module | None = None) -> nn.Module:
+        """Return the module that the updates call; its backward pass averages the gradients over the ranks.
 
         Args:
-            before: the replica used so far, given back if the same parameters are trained as then.
+            previous: the module returned before. It is returned again if the same parameters are trained.
         """
         return net
 
-    def alone(self, replica: nn.Module) -> contextlib.AbstractContextManager[None]:
-        """Inside, gradients add up on their ranks and are not exchanged; for all but the last part of a batch."""
-        return contextlib.nullcontext()
-
-    def synced(self, net: nn.Module) -> nn.Module:
-        """``net`` with batch norm over the whole batch instead of each rank's rows."""
+    def with_synced_batchnorm(self, net: nn.Module) -> nn.Module:
+        """Return ``net`` with batch norm over the global batch instead of over the rows of each rank."""
         return net
 
     def average_statistics(self, net: nn.Module) -> None:
-        """After an update, the same running statistics of batch norm everywhere: the mean over the ranks."""
+        """Replace the running statistics of batch norm by their mean over the ranks, after an update."""
 
 
 SINGLE_PROCESS = ProcessGroup()
 
 
 class TorchProcessGroup(ProcessGroup):
-    """Several processes, joined by torch.distributed; made by `join`."""
+    """Several processes that communicate by torch.distributed; made by `join`."""
 
     def __init__(self, timeout_s: float) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self.local_rank = int(os.environ.get("LOCAL_RANK", "0"))
         self.local_size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         self._timeout = timedelta(seconds=timeout_s)
-        self._quick = dist.new_group(backend="gloo", timeout=self._timeout)
-        self._synced: list[SyncedBatchNorm] = []
+        self._fast = dist.new_group(backend="gloo", timeout=self._timeout)
+        self._synced_norms: list[SyncedBatchNorm] = []
         self._nccl: dist.ProcessGroup | None = None
 
     def describe(self, batch_size: int) -> str:
         machines = self.size // self.local_size
         least, more = divmod(batch_size, self.size)
         return Message(
-            "{n} processes on {where}; the batch of {batch_size} is that of all together, {rows} images each; "
-            "a silent rank is waited for {seconds:g} s",
+            "{n} processes on {where}; global batch size {batch_size}, {rows} images per process; timeout for a rank "
+            "that does not answer {seconds:g} s",
             n=self.size,
             where=Message("1 machine") if machines == 1 else Message("{n} machines", n=machines),
             batch_size=batch_size,
@@ -172,22 +149,22 @@ class TorchProcessGroup(ProcessGroup):
             seconds=self._timeout.total_seconds(),
         )
 
-    def device(self, wish: str) -> str:
-        """With several GPUs each rank takes its own.
+    def device(self, requested: str) -> str:
+        """Each rank of a machine takes a GPU of its own.
 
         Raises:
-            UsageError: more ranks than GPUs, or one GPU named for several ranks.
+            UsageError: there are more ranks than GPUs, or one GPU is named for several ranks.
         """
-        if wish == "cpu" or not torch.cuda.is_available():
-            return wish
-        if wish not in ("auto", "cuda"):
+        if requested == "cpu" or not torch.cuda.is_available():
+            return requested
+        if requested not in ("auto", "cuda"):
             if self.local_size > 1:
                 raise UsageError(
-                    "--device {wish} names one GPU for {local_size} processes; pass --device cuda.",
-                    wish=wish,
+                    "--device {device} names one GPU for {local_size} processes; pass --device cuda.",
+                    device=requested,
                     local_size=self.local_size,
                 )
-            return wish
+            return requested
         if self.local_rank >= torch.cuda.device_count():
             raise UsageError(
                 "{local_size} processes were started on a machine where torch sees {gpus} "
@@ -198,89 +175,77 @@ class TorchProcessGroup(ProcessGroup):
         torch.cuda.set_device(self.local_rank)
         return f"cuda:{self.local_rank}"
 
-    def share(self, rows: int, batches: object, step: int) -> Share:
-        total = cast(SharedBatches, batches).images_in(step)
-        # a batch smaller than the process group was computed by all, as a whole, and is counted by rank 0
-        images = rows if total >= self.size or self.leads else 0
-        # DDP's average is 1/size sum_r weight_r mean_r; it shall be 1/total sum_r images_r mean_r
-        return Share(images, total // self.size or total, images * self.size / total)
+    def set_batch_share(self, batch: Batch) -> None:
+        for norm in self._synced_norms:
+            norm.counted = batch.share.counted
 
-    def counts(self, share: Share) -> None:
-        for norm in self._synced:
-            norm.counts = share.images > 0
+    def max_over_ranks(self, *numbers: int) -> tuple[int, ...]:
+        maximum = torch.tensor(numbers, dtype=torch.int64)
+        with self.detect_lost_ranks():
+            dist.all_reduce(maximum, dist.ReduceOp.MAX, self._fast)
+        return tuple(maximum.tolist())
 
-    def agree(self, *numbers: int) -> tuple[int, ...]:
-        largest = torch.tensor(numbers, dtype=torch.int64)
-        with self.watched():
-            dist.all_reduce(largest, dist.ReduceOp.MAX, self._quick)
-        return tuple(largest.tolist())
-
-    def add(self, numbers: Tensor) -> Tensor:
+    def sum_over_ranks(self, numbers: Tensor) -> Tensor:
         own = numbers.to("cpu", torch.float64)
         each = [torch.empty_like(own) for _ in range(self.size)]
-        with self.watched():
-            dist.all_gather(each, own, self._quick)
+        with self.detect_lost_ranks():
+            dist.all_gather(each, own, self._fast)
         return functools.reduce(torch.add, each)
 
-    def tell(self, text: str) -> str:
-        return self._texts(text)[0]
+    def broadcast_text(self, text: str) -> str:
+        return self._gather_texts(text)[0]
 
-    def wait(self) -> None:
-        with self.watched():
+    def barrier(self) -> None:
+        with self.detect_lost_ranks():
             dist.barrier()
 
     @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        own: ConvAtlasError | None = None
+    def raise_on_all_ranks(self) -> Iterator[None]:
+        own_error: ConvAtlasError | None = None
         try:
             yield
         except ConvAtlasError as error:
-            own = error
-        said = self._texts("" if own is None else str(own) or type(own).__name__)
-        if own is not None and self.leads:
-            raise own
-        for rank, text in enumerate(said):
+            own_error = error
+        texts = self._gather_texts("" if own_error is None else str(own_error) or type(own_error).__name__)
+        if own_error is not None and self.is_main:
+            raise own_error
+        for rank, text in enumerate(texts):
             if text:
-                raise LostRankError("rank {rank}: {text}", rank=rank, text=text) from own
+                raise LostRankError("rank {rank}: {text}", rank=rank, text=text) from own_error
 
     @contextlib.contextmanager
-    def in_turn(self) -> Iterator[None]:
+    def main_process_first(self) -> Iterator[None]:
         if self.local_rank > 0:
-            self.wait()
+            self.barrier()
         try:
             yield
         finally:
             if self.local_rank == 0:
-                self.wait()
+                self.barrier()
 
     @contextlib.contextmanager
-    def watched(self) -> Iterator[None]:
+    def detect_lost_ranks(self) -> Iterator[None]:
         try:
             yield
-        except RuntimeError as error:  # gloo raises no class of its own
-            if isinstance(error, dist.DistError) or any(word in str(error).lower() for word in _BROKEN):
-                raise LostRankError(
-                    "another process of this training ended or did not answer "
-                    "({reason}). Its own message, if it had one, is above.",
-                    reason=str(error).splitlines()[0],
-                ) from error
-            raise
+        except RuntimeError as error:
+            if not is_connection_error(error):
+                raise
+            raise LostRankError(
+                "another process of this training ended or did not answer "
+                "({reason}). Its own message, if it had one, is above.",
+                reason=str(error).splitlines()[0],
+            ) from error
 
-    def replica(self, net: nn.Module, before: nn.Module | None = None) -> nn.Module:
+    def distributed_module(self, net: nn.Module, previous: nn.Module | None = None) -> nn.Module:
         trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
-        if isinstance(before, Replica) and [id(each) for each in before.trained] == [id(each) for each in trained]:
-            return before
+        if isinstance(previous, DistributedModule) and list(map(id, previous.trained)) == list(map(id, trained)):
+            return previous
         device = trained[0].device
-        with self.watched():
-            return Replica(net, trained, self._group_of(device))
+        with self.detect_lost_ranks():
+            return DistributedModule(net, trained, self._group_of(device))
 
-    def alone(self, replica: nn.Module) -> contextlib.AbstractContextManager[None]:
-        assert isinstance(replica, Replica)
-        context: contextlib.AbstractContextManager[None] = replica.no_sync()
-        return context
-
-    def synced(self, net: nn.Module) -> nn.Module:
-        """The same network with `torch.nn.SyncBatchNorm` on a GPU, and with our own on a CPU, which torch's refuses.
+    def with_synced_batchnorm(self, net: nn.Module) -> nn.Module:
+        """Use `torch.nn.SyncBatchNorm` on a GPU, and on a CPU, which it does not support, `SyncedBatchNorm`.
 
         When a batch has fewer images than there are processes, each rank computes it whole, and torch's module
         counts every copy: mean and variance are right, but the unbiased running variance uses too large a count.
@@ -291,22 +256,23 @@ class TorchProcessGroup(ProcessGroup):
         for module in list(net.modules()):
             for name, child in list(module.named_children()):
                 if isinstance(child, _BatchNorm):
-                    self._synced.append(SyncedBatchNorm.of(child, self._quick))
-                    setattr(module, name, self._synced[-1])
+                    synced = SyncedBatchNorm.of(child, self._fast)
+                    self._synced_norms.append(synced)
+                    setattr(module, name, synced)
         return net
 
     def average_statistics(self, net: nn.Module) -> None:
         running = [
             statistics
             for module in net.modules()
-            if isinstance(module, _BatchNorm) and module.training and not isinstance(module, _SYNCED)
+            if isinstance(module, _BatchNorm) and module.training and not isinstance(module, _SYNCED_NORMS)
             for statistics in (module.running_mean, module.running_var)
             if statistics is not None
         ]
         if not running:
             return
         flat = torch.cat(running)
-        with self.watched():
+        with self.detect_lost_ranks():
             dist.all_reduce(flat, dist.ReduceOp.SUM, self._group_of(flat.device))
         flat /= self.size
         for statistics, mean in zip(running, flat.split([len(each) for each in running]), strict=True):
@@ -314,15 +280,15 @@ class TorchProcessGroup(ProcessGroup):
 
     def _group_of(self, device: torch.device) -> dist.ProcessGroup:
         if device.type == "cpu":
-            return self._quick
+            return self._fast
         if self._nccl is None:
             self._nccl = dist.new_group(backend="nccl", timeout=self._timeout)
         return self._nccl
 
-    def _texts(self, own: str) -> list[str]:
-        """The text of every rank, on every rank."""
+    def _gather_texts(self, own: str) -> list[str]:
+        """Return the texts of all ranks, on every rank."""
         data = torch.tensor(list(own.encode()), dtype=torch.uint8)
-        with self.watched():
+        with self.detect_lost_ranks():
             lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
             dist.all_gather(lengths, torch.tensor([len(data)]))
             longest = max(1, *(int(length) for length in lengths))
@@ -333,43 +299,60 @@ class TorchProcessGroup(ProcessGroup):
         return [bytes(text[: int(n)].tolist()).decode() for text, n in zip(all_data, lengths, strict=True)]
 
 
-# running statistics are averaged after the update instead; the name of the switch changed in torch 2.13
-_SWITCH = "forward_sync_buffers"
-_BUFFERS_STAY: dict[str, Any] = {
-    _SWITCH if _SWITCH in inspect.signature(DistributedDataParallel.__init__).parameters else "broadcast_buffers": False
+# Running statistics are averaged after the update instead. The option has another name from torch 2.13 on.
+_BUFFER_OPTION = "forward_sync_buffers"
+_KEEP_OWN_BUFFERS: dict[str, Any] = {
+    _BUFFER_OPTION
+    if _BUFFER_OPTION in inspect.signature(DistributedDataParallel.__init__).parameters
+    else "broadcast_buffers": False
 }
 
 
-class Replica(DistributedDataParallel):
-    """`DistributedDataParallel` that knows which parameters it was built for; a network that thaws needs a new one."""
+class DistributedModule(DistributedDataParallel):
+    """`DistributedDataParallel` with the list of the parameters it was built for.
+
+    When parts of a network are unfrozen, more parameters are trained, and a new module is needed.
+    """
 
     def __init__(self, net: nn.Module, trained: list[nn.Parameter], group: dist.ProcessGroup) -> None:
-        super().__init__(net, process_group=group, find_unused_parameters=True, **_BUFFERS_STAY)
+        super().__init__(net, process_group=group, find_unused_parameters=True, **_KEEP_OWN_BUFFERS)
         self.trained = trained
 
 
+# words in the messages of gloo and nccl about a lost peer, lower case
+_CONNECTION_WORDS = ("gloo", "nccl", "pair closure", "connection closed", "connection reset")
+
+
+def is_connection_error(error: RuntimeError) -> bool:
+    """Whether torch.distributed raised ``error`` because another process is lost.
+
+    gloo raises a plain RuntimeError (torch 2.13), so its message is the only evidence.
+    """
+    return isinstance(error, dist.DistError) or any(word in str(error).lower() for word in _CONNECTION_WORDS)
+
+
 def launched(environment: dict[str, str] | os._Environ[str] = os.environ) -> bool:
-    """Whether this process is one of several that torchrun (or what sets the same variables) started."""
+    """Whether this process is one of several that torchrun started, or a launcher that sets the same variables."""
     given = all(name in environment for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"))
     return given and int(environment["WORLD_SIZE"]) > 1
 
 
 @functools.cache
 def join(timeout_s: float = 30.0) -> ProcessGroup:
-    """The process group this process belongs to, by torchrun's variables; called by all ranks alike.
+    """Return the process group of this process, by torchrun's environment variables. Every rank must call it.
 
-    The process group is made once and lives as long as the process.
+    The process group is made once and lasts as long as the process.
 
     Raises:
-        LostRankError: the others did not come.
+        LostRankError: the other processes could not be reached.
     """
     if not launched():
         return SINGLE_PROCESS
     if not dist.is_initialized():
         try:
-            given, rank, size = next(dist.rendezvous("env://", timeout=PATIENCE))
-            store = of_this_start(given, rank, size)
-            dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=PATIENCE)
+            given, rank, size = next(dist.rendezvous("env://", timeout=SLOW_TIMEOUT))
+            store = store_of_this_start(given, rank, size)
+            dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=SLOW_TIMEOUT)
         except RuntimeError as error:
             raise LostRankError(
                 "the processes of this training did not find each other: {error}", error=error
@@ -378,32 +361,33 @@ def join(timeout_s: float = 30.0) -> ProcessGroup:
     return TorchProcessGroup(timeout_s)
 
 
-def of_this_start(store: dist.Store, rank: int, size: int) -> dist.Store:
-    """``store`` without what earlier starts left in it.
+def store_of_this_start(store: dist.Store, rank: int, size: int) -> dist.Store:
+    """Return a view of ``store`` without the keys of earlier starts.
 
-    torchrun keeps one store over all its restarts (2.13), and a rank that reads there where a killed one once listened
-    does not find the others. So rank 0 numbers the start and tells the number to each rank that asks for it, by a name
-    the rank has just made up; questions of the dead are answered too, but only the living come on.
+    torchrun keeps one store over all restarts (2.13). A rank that reads the address of a killed rank there would wait
+    for it in vain. So rank 0 numbers the start, and every other rank requests the number under a name that it makes up.
+    Rank 0 also answers requests that a killed rank left in the store, but it waits until as many ranks have received
+    this start's number as are running.
     """
     if rank > 0:
-        own = uuid.uuid4().hex
-        store.set(f"convatlas/asks/{rank}", own)
-        number = store.get(f"convatlas/answer/{own}").decode()  # waits for it
+        name = uuid.uuid4().hex
+        store.set(f"convatlas/asks/{rank}", name)
+        number = store.get(f"convatlas/answer/{name}").decode()  # blocks until rank 0 has set it
         store.add(f"convatlas/came/{number}", 1)
     else:
         number = str(store.add("convatlas/starts", 1))
         answered: set[bytes] = set()
         while store.add(f"convatlas/came/{number}", 0) < size - 1:
-            asking = [f"convatlas/asks/{other}" for other in range(1, size)]
-            for name in {store.get(key) for key in asking if store.check([key])} - answered:
-                store.set(f"convatlas/answer/{name.decode()}", number)
-                answered.add(name)
+            requests = [f"convatlas/asks/{other}" for other in range(1, size)]
+            for request in {store.get(key) for key in requests if store.check([key])} - answered:
+                store.set(f"convatlas/answer/{request.decode()}", number)
+                answered.add(request)
             time.sleep(0.02)
     return dist.PrefixStore(f"convatlas/start/{number}", store)
 
 
 def processes_here() -> int:
-    """How many processes share this machine's memory in this training."""
+    """Count the processes of this training that share the memory of this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if launched() else 1
 
 
@@ -413,16 +397,16 @@ def leave() -> None:
 
 
 def refuse_contradictions(batch_size: int, accumulate: int, process_group: ProcessGroup) -> None:
-    """Every rank needs an image of every part of a batch.
+    """Check that every rank has an image of every part of a batch.
 
     Raises:
-        RecipeError: a batch smaller than the number of processes.
+        RecipeError: the global batch size, divided by ``accumulate``, is smaller than the number of processes.
     """
     if batch_size // accumulate < process_group.size:
         parts = Message(" in {n} parts", n=accumulate) if accumulate > 1 else ""
         raise RecipeError(
-            "a batch of {batch_size} images{parts} cannot be shared among {size} processes: batch_size is that "
-            "of all together. Pass --batch-size {least} or more, or start fewer processes.",
+            "a global batch of {batch_size} images{parts} cannot be shared among {size} processes: each needs an "
+            "image. Pass --batch-size {least} or more, or start fewer processes.",
             batch_size=batch_size,
             parts=parts,
             size=process_group.size,

@@ -1,4 +1,4 @@
-"""Filters that may not grow beyond a radius."""
+"""An upper limit for the root mean square of each convolution filter."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from convatlas.training.callback import Callback
 
 
 class FilterRadius(Callback):
-    """After every update, each filter of a convolution whose root mean square exceeds ``radius`` is scaled back to it.
+    """Scale each convolution filter whose root mean square exceeds ``radius`` back to it, after every update.
 
     Zeiler and Fergus, arXiv:1311.2901, section 3.1: "crucial, especially in the first layer of the model", where a few
-    filters would otherwise dominate; their radius is 0.1. What is frozen stays as it is.
+    filters would otherwise dominate. Their radius is 0.1. Frozen filters are not changed.
 
     Raises:
         RecipeError: the network has no convolutions.

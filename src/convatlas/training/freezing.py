@@ -1,9 +1,8 @@
-"""Parts of a network that hold still while the rest is trained, and thaw one after the other.
+"""Freezing the first parts of a network, and unfreezing them one after the other.
 
-A frozen part computes no gradients, and where all before it is frozen too the backward pass ends above it. Its batch
-norms keep the statistics they have and use them, as in evaluation: statistics of a few new images, under weights that
-no longer follow them, would spoil what the weights were trained for (Keras does the same for ``trainable = False``).
-Dropout in it stays dropout.
+A frozen part has no gradients, and the backward pass ends at the last frozen part. The batch norms of a frozen part use
+their running statistics and do not update them, as in evaluation: its weights were trained for these statistics and no
+longer adapt to others (Keras does the same for ``trainable = False``). Dropout stays active.
 """
 
 from __future__ import annotations
@@ -15,37 +14,37 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
 
-from convatlas.training.callback import Callback, Packed
+from convatlas.training.callback import Callback, CallbackState
 
 
 class Freezing(Callback):
-    """The first ``count`` parts of a network frozen, one fewer after every ``thaw_every`` epochs.
+    """Keep the first ``count`` parts of a network frozen, and unfreeze one more after every ``thaw_every`` epochs.
 
-    Gradual unfreezing: Howard and Ruder, arXiv:1801.06146, section 3.3. What is frozen is a function of the epoch.
+    Gradual unfreezing: Howard and Ruder, arXiv:1801.06146, section 3.3. The frozen parts are a function of the epoch.
 
     Args:
-        parts: the modules of each part, from the images to the head.
-        count: how many of the parts are frozen in the first epoch.
-        thaw_every: epochs between two parts' thawing, that nearest to the head first; 0: none ever thaws.
+        parts: the modules of each part, from the input to the head.
+        count: number of frozen parts in the first epoch.
+        thaw_every: epochs until the next part, the one nearest to the head, is unfrozen; 0 unfreezes none.
     """
 
     name = "freezing"
 
     def __init__(self, parts: Sequence[Sequence[nn.Module]], count: int, thaw_every: int = 0) -> None:
         self.parts, self.count, self.thaw_every = parts, count, thaw_every
-        self._held: list[RemovableHandle] = []
+        self._hooks: list[RemovableHandle] = []
         self.freeze(count)
 
     def frozen(self, epoch: int) -> int:
-        """How many parts are frozen in an epoch."""
+        """Return the number of frozen parts in an epoch."""
         return max(0, self.count - epoch // self.thaw_every) if self.thaw_every else self.count
 
     def freeze(self, count: int) -> None:
-        """Freeze the first ``count`` parts, thaw all others."""
+        """Freeze the first ``count`` parts and unfreeze all others."""
         self.now = count
-        for handle in self._held:
+        for handle in self._hooks:
             handle.remove()
-        self._held = []
+        self._hooks = []
         for number, part in enumerate(self.parts):
             for module in part:
                 module.requires_grad_(number >= count)
@@ -53,13 +52,13 @@ class Freezing(Callback):
                     if isinstance(norm, _BatchNorm):
                         norm.train(norm.training or number >= count)
                         if number < count:
-                            self._held.append(norm.register_forward_pre_hook(as_in_evaluation))
+                            self._hooks.append(norm.register_forward_pre_hook(as_in_evaluation))
 
     def before_epoch(self, epoch: int) -> None:
         if self.frozen(epoch) != self.now:
             self.freeze(self.frozen(epoch))
 
-    def state(self) -> Packed:
+    def state(self) -> CallbackState:
         return {}, {"frozen": self.now}
 
     def load(self, tensors: Any, scalars: dict[str, Any]) -> None:
@@ -67,5 +66,5 @@ class Freezing(Callback):
 
 
 def as_in_evaluation(norm: nn.Module, inputs: Any) -> None:
-    """A pre-hook: whatever `Module.train` has set on the way, this layer keeps its statistics and uses them."""
+    """A forward pre-hook that puts a batch norm into evaluation mode, also after `Module.train` was called."""
     norm.training = False

@@ -1,8 +1,10 @@
-"""What this machine can do, and the settings that let a training use it; each can be switched off.
+"""What this machine can do, and the settings with which a training uses it: device, threads, precision, memory.
+
+`choose` only decides; `apply` changes the process.
 
 Measured on two cores (torch 2.13, CPU): channels_last with bf16 autocast trains the CIFAR ResNet-20 two to three times
-as fast as fp32 contiguous where the processor has bf16 instructions, and several times *slower* where it has not, so
-the instruction set is asked first. Keeping freed memory in the process spares the page faults of every large tensor.
+as fast as contiguous fp32 on a processor with bf16 instructions, and several times *slower* on one without, so the
+choice follows the instruction set. Keeping freed memory in the process avoids the page faults of every large tensor.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +26,16 @@ import torch
 from convatlas.errors import UsageError
 from convatlas.message import Message
 
-# glibc malloc.h: the numbers of mallopt's parameters
+# parameter numbers of mallopt, from glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
-_MMAPPED_FROM = 1 << 30  # bytes; smaller blocks come from the heap, which is kept
+_MMAPPED_FROM = 1 << 30  # bytes; smaller blocks come from the heap, which is not returned to the system
 _MADV_HUGEPAGE = 14  # linux/mman.h
 _HUGE_PAGE = 2 << 20  # bytes
 
 
 @functools.cache
 def cpu_flags() -> frozenset[str]:
-    """Instruction-set flags of the processor as the kernel names them; empty where it does not say."""
+    """Return the instruction-set flags of the processor as Linux names them; empty on other systems."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -42,20 +44,21 @@ def cpu_flags() -> frozenset[str]:
 
 
 def fast_bf16(device: torch.device) -> bool:
-    """Whether bf16 multiplications are native here: AMX or AVX512-bf16 on a CPU, Ampere or later on a GPU."""
+    """Whether the device has bf16 instructions: AMX or AVX512-bf16 on a CPU, Ampere or later on a GPU."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and bool(cpu_flags() & {"amx_bf16", "avx512_bf16"})
 
 
 def physical_cores() -> int:
-    """Cores this process may use, two threads of one core counted once, and a container's share of time respected.
+    """Count the cores this process may use; a container's limit of CPU time counts too.
 
-    The units that multiply are a core's: a second thread on it adds nothing to a convolution.
+    The two hardware threads of a core count once: they share its multiplication units, so a second one does not make a
+    convolution faster.
     """
     try:
         allowed = os.sched_getaffinity(0)
-    except AttributeError:  # no such question on macOS and Windows
+    except AttributeError:  # macOS and Windows have no such function
         return os.cpu_count() or 1
     cores: set[object] = set()
     for cpu in allowed:
@@ -64,11 +67,11 @@ def physical_cores() -> int:
             cores.add((topology.joinpath("physical_package_id").read_text(), topology.joinpath("core_id").read_text()))
         except OSError:
             cores.add(cpu)
-    return max(1, min(len(cores), _share_of_time()))
+    return max(1, min(len(cores), _cpu_time_limit()))
 
 
-def _share_of_time() -> int:
-    """Cores' worth of time that a container's limit (cgroup v2) leaves, rounded up; many where there is no limit."""
+def _cpu_time_limit() -> int:
+    """Return the container's limit of CPU time (cgroup v2) in cores, rounded up; a large number without a limit."""
     with contextlib.suppress(OSError, ValueError):
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         if quota != "max":
@@ -78,12 +81,12 @@ def _share_of_time() -> int:
 
 @functools.cache
 def keep_freed_memory() -> bool:
-    """Tell glibc to keep freed blocks instead of returning them to the system; True when it agreed.
+    """Make glibc keep freed blocks instead of returning them to the system. Returns whether it does.
 
-    By default a tensor above 32 MiB is mapped afresh for every operator and its pages are faulted in one by one. To be
-    called before the first large allocation; affects the whole process, so only the command line and `train` call it.
+    By default every operator maps the memory of a tensor above 32 MiB anew, with a page fault for each page. Call this
+    before the first large allocation. It affects the whole process.
     """
-    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
+    if not _has_mallopt():
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -98,13 +101,14 @@ def keep_freed_memory() -> bool:
 
 @functools.cache
 def use_huge_pages(share: float = 0.5) -> bool:
-    """Ask for pages of 2 MiB in the part of the heap where tensors will lie; True where the system gives them.
+    """Request pages of 2 MiB for the part of the heap where tensors will lie. Returns whether the system grants them.
 
-    Ordinary pages have 4 KiB: a tensor of a few megabytes is a thousand of them, each faulted in by itself and looked
-    up again and again, on a virtual machine twice over. Blocks worth ``share`` of the memory are allocated, untouched,
-    marked, and freed into the heap that `keep_freed_memory` keeps: addresses, not memory, are taken by it.
+    Ordinary pages have 4 KiB, so a tensor of a few megabytes has a thousand of them. Each causes a page fault and then
+    address translations, which cost twice as much on a virtual machine. This function allocates blocks worth ``share``
+    of the memory, marks them for huge pages without touching them, and frees them into the heap that
+    `keep_freed_memory` keeps. That uses up addresses but no memory.
     """
-    if not keep_freed_memory() or "[never]" in _transparent_huge_pages():
+    if not keep_freed_memory() or not _has_huge_pages():
         return False
     libc = ctypes.CDLL(None)
     libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
@@ -114,7 +118,7 @@ def use_huge_pages(share: float = 0.5) -> bool:
     blocks, marked = [], True
     for _ in range(int((_memory_bytes() or 0) * share) // size):
         block = libc.malloc(size)
-        if not block:  # a limit on addresses
+        if not block:  # the address space is limited
             break
         blocks.append(block)
         inner = -(-block // _HUGE_PAGE) * _HUGE_PAGE
@@ -124,25 +128,38 @@ def use_huge_pages(share: float = 0.5) -> bool:
     return bool(blocks) and marked
 
 
-def _transparent_huge_pages() -> str:
-    """``always [madvise] never``: what the kernel does, in brackets; never where it does not say."""
+def _has_mallopt() -> bool:
+    """Whether the memory allocator is glibc's."""
+    return sys.platform == "linux" and platform.libc_ver()[0] == "glibc"
+
+
+def _has_huge_pages() -> bool:
+    """Whether the kernel has transparent huge pages: its file reads ``always [madvise] never``."""
     try:
-        return Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
+        return "[never]" not in Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
     except OSError:
-        return "[never]"
+        return False
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """The choices under which a run computes; printed in its header and kept in ``env.json``."""
+    """The settings under which a run computes; printed in its header and kept in ``config.toml``."""
 
     device: str
     threads: int
     precision: str  # "bf16" (autocast; weights, loss and update stay fp32) or "fp32"
     channels_last: bool
-    allocator: str  # "system default", "keeps freed memory", or that "in huge pages"
-    why: str
-    compile: bool = False  # the network of the updates, by torch.compile
+    why: str  # reasons for the precision and the memory format
+    compile: bool = False  # whether torch.compile compiles the network of the updates
+    keeps_freed_memory: bool = False  # see `keep_freed_memory`
+    huge_pages: bool = False  # see `use_huge_pages`
+
+    @property
+    def allocator(self) -> Message:
+        """Describe the memory allocator."""
+        if not self.keeps_freed_memory:
+            return Message("system default")
+        return Message("keeps freed memory, in huge pages") if self.huge_pages else Message("keeps freed memory")
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context of a forward pass: bf16 autocast, or nothing."""
@@ -156,7 +173,7 @@ class Hardware:
         return net.to(device=self.device, memory_format=layout)  # type: ignore[call-overload]
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "allocator": self.allocator}
 
 
 def choose(
@@ -167,12 +184,17 @@ def choose(
     allocator: bool = True,
     compile: bool = False,
 ) -> Hardware:
-    """Turn the user's wishes into choices this machine can keep, and set threads and allocator accordingly.
+    """Decide on the settings for this machine; nothing is changed until `apply`.
 
-    What is left open, ``"auto"`` and None, is chosen by the instruction set; a trial (trial.py) may know better.
+    ``"auto"`` and None are decided by the instruction set. A trial (trial.py) can find a better choice.
+
+    Args:
+        threads: of the CPU; by default one for each core this process may use, or OMP_NUM_THREADS.
+        channels_last: the memory format of networks and images; True by default.
+        allocator: whether to keep freed memory in the process, in huge pages where the system has them.
 
     Raises:
-        UsageError: a device that is not there, or a precision that has no meaning.
+        UsageError: the device does not exist, or another value is not known.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -187,10 +209,10 @@ def choose(
         raise UsageError("device {device!r} is not known to torch. Pass cpu, cuda or cuda:N.", device=device) from error
     if threads is not None and threads < 1:
         raise UsageError("--threads {threads}: at least 1 is needed.", threads=threads)
-    if threads is None and "OMP_NUM_THREADS" not in os.environ:
-        threads = min(torch.get_num_threads(), physical_cores())
-    if threads is not None:
-        torch.set_num_threads(threads)
+    if threads is None:
+        threads = torch.get_num_threads()
+        if "OMP_NUM_THREADS" not in os.environ:
+            threads = min(threads, physical_cores())
     if precision not in ("auto", "bf16", "fp32"):
         raise UsageError("precision {precision!r} is not known. Pass auto, bf16 or fp32.", precision=precision)
     native = fast_bf16(place)
@@ -201,23 +223,32 @@ def choose(
     else:
         slow = Message("precision as asked; slow, for there are no bf16 instructions here")
         why = slow if precision == "bf16" and not native else Message("precision as asked")
-    kept = Message("system default")
-    if allocator and place.type == "cpu" and keep_freed_memory():
-        freed = Message("keeps freed memory")
-        kept = Message("keeps freed memory, in huge pages") if use_huge_pages() else freed
+    keeps_freed_memory = allocator and place.type == "cpu" and _has_mallopt()
     return Hardware(
         device=device,
-        threads=torch.get_num_threads(),
+        threads=threads,
         precision=precision,
         channels_last=channels_last is not False,
-        allocator=kept,
         why=why,
         compile=compile,
+        keeps_freed_memory=keeps_freed_memory,
+        huge_pages=keeps_freed_memory and _has_huge_pages(),
     )
 
 
+def apply(hardware: Hardware) -> Hardware:
+    """Set the threads and the memory allocator of this process.
+
+    Returns ``hardware`` with the memory settings that the system granted.
+    """
+    torch.set_num_threads(hardware.threads)
+    keeps_freed_memory = hardware.keeps_freed_memory and keep_freed_memory()
+    huge_pages = keeps_freed_memory and hardware.huge_pages and use_huge_pages()
+    return replace(hardware, keeps_freed_memory=keeps_freed_memory, huge_pages=huge_pages)
+
+
 def environment() -> dict[str, Any]:
-    """What ``env.json`` says about the machine and the software: enough to explain a different number."""
+    """Describe the machine and the software for ``env.json``, so that a different number can be explained."""
     import numpy
     import PIL
 
@@ -241,7 +272,7 @@ def environment() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def restored_threads() -> Iterator[None]:
-    """Give the process back the number of threads it had."""
+    """Restore the number of torch threads afterwards."""
     before = torch.get_num_threads()
     try:
         yield
@@ -250,7 +281,7 @@ def restored_threads() -> Iterator[None]:
 
 
 def processor_name(device: str) -> str:
-    """The GPU's name, or the processor's."""
+    """Return the name of the GPU, or of the processor."""
     place = torch.device(device)
     return torch.cuda.get_device_name(place) if place.type == "cuda" else cpu_name()
 

@@ -1,7 +1,7 @@
-"""``metrics.jsonl``: what happened in a run, one JSON object a line, each update and epoch once.
+"""The journal of a run, ``metrics.jsonl``: one JSON object per line, one line per epoch.
 
-A checkpoint remembers how long the journal was; a resumed run cuts the journal back to that length before it goes on,
-so that a killed and resumed run leaves the same lines as one that was never stopped.
+A checkpoint contains the length of the journal, and a resumed run truncates the journal to that length. So a run that
+was killed and resumed leaves the same lines as an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -18,38 +18,40 @@ from convatlas.message import of_system
 
 
 class Journal:
-    """Append-only lines of JSON at ``path``.
+    """A file of JSON lines at ``path``, to which lines are appended.
+
+    Args:
+        length: bytes of the file to keep; the rest is removed.
 
     Raises:
-        TrainingError: a line could not be written; the checkpoints know how long the journal was, and resuming cuts off
-            what is half there.
+        TrainingError: a line could not be written. A resumed run removes an incomplete line.
     """
 
     def __init__(self, path: Path, length: int = 0) -> None:
         self.path = path
-        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - lives as long as the run
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - open as long as the run
         self._file.truncate(length)
         self._file.seek(0, os.SEEK_END)
 
     def write(self, event: str, **values: Any) -> None:
         line = json.dumps({"event": event, **values}, allow_nan=False, ensure_ascii=False)
-        left = memoryview(line.encode() + b"\n")
-        with self._told():
-            while left:
-                left = left[self._file.write(left) :]
+        remaining = memoryview(line.encode() + b"\n")
+        with self._training_errors():
+            while remaining:
+                remaining = remaining[self._file.write(remaining) :]
 
     @property
     def length(self) -> int:
-        """Bytes written so far."""
+        """Bytes of the file so far."""
         return self._file.tell()
 
     def sync(self) -> None:
-        """Have the lines on the disk; called before a checkpoint that counts on them."""
-        with self._told():
+        """Flush the lines to the disk; called before a checkpoint that contains their length."""
+        with self._training_errors():
             os.fsync(self._file.fileno())
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _training_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -68,17 +70,17 @@ class Journal:
 
 
 class NoJournal(Journal):
-    """For the ranks that write nothing."""
+    """The journal of the ranks that write no files."""
 
     def __init__(self) -> None:
         self.path = Path(os.devnull)
-        self._file = open(os.devnull, "ab", buffering=0)  # noqa: SIM115 - lives as long as the run
+        self._file = open(os.devnull, "ab", buffering=0)  # noqa: SIM115 - open as long as the run
 
     def sync(self) -> None:
-        """There is nothing."""
+        """Nothing to flush."""
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """All whole lines; a last line cut off by a crash is left out."""
+    """Return all complete lines. A last line that a crash cut off is left out."""
     lines = path.read_bytes().split(b"\n")[:-1]
     return [json.loads(line) for line in lines if line]

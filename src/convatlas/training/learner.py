@@ -1,4 +1,4 @@
-"""`Learner`: what a training moves, and what a checkpoint therefore holds."""
+"""`Learner`: what a training changes, and what a checkpoint therefore holds."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from convatlas.training.callback import Callback
 
 @dataclass(frozen=True)
 class Learner:
-    """A network, the optimizer of its parameters, and what goes along with them.
+    """A network, the optimizer of its parameters, and the callbacks of its training.
 
     Attributes:
-        called: what the updates call, where that is not ``net`` itself: a compiled form of it.
+        compiled: the compiled form of ``net``, which shares its parameters; None where nothing is compiled.
     """
 
     net: nn.Module
     optimizer: torch.optim.Optimizer
     callbacks: Sequence[Callback] = ()
-    called: nn.Module | None = None
+    compiled: nn.Module | None = None
 
     @property
-    def in_updates(self) -> nn.Module:
-        return self.net if self.called is None else self.called
+    def module(self) -> nn.Module:
+        """The module that the updates call."""
+        return self.net if self.compiled is None else self.compiled

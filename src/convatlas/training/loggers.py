@@ -1,8 +1,8 @@
-"""Where else a run is written: TensorBoard, Weights & Biases, MLflow. ``metrics.jsonl`` is written always, by the loop.
+"""Loggers that record a run in TensorBoard, Weights & Biases or MLflow, besides the journal ``metrics.jsonl``.
 
-A logger is four methods (`Logger`); what it needs is imported when it is asked for. All three write to the disk of this
-machine and nowhere else, unless the user's own environment says otherwise (``WANDB_MODE=online``,
-``MLFLOW_TRACKING_URI``). A logger that fails is dropped with a note: the run's own record does not depend on it.
+A logger has four methods (`Logger`), and its package is imported only when it is used. All three write to the disk of
+this machine only, unless the user's environment says otherwise (``WANDB_MODE=online``, ``MLFLOW_TRACKING_URI``). A
+logger that fails is left out with a note; the run does not depend on it.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from convatlas.training.loop import State, TrainingListener
 
 
 class Logger(Protocol):
-    """What a run tells: that it starts, its numbers, its files, and how it ended."""
+    """Receives the start, the numbers, the files and the end of a run."""
 
     def start(self, folder: Path, settings: Mapping[str, Any], step: int) -> None:
-        """The run in ``folder`` begins, or goes on after ``step`` updates; what was logged beyond them is void."""
+        """The run in ``folder`` starts, or resumes after ``step`` updates. Entries of later updates are obsolete."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Numbers after ``step`` updates."""
 
     def artifact(self, path: Path) -> None:
-        """A file of the run is whole: its weights, its report."""
+        """A file of the run is complete: its weights, its report."""
 
     def finish(self, status: str) -> None:
-        """The run is "finished", "stopped" by a signal, or "failed"."""
+        """The run ended: ``status`` is "finished", "stopped" (by a signal) or "failed"."""
 
 
 class TensorBoard:
-    """Event files in the run's folder, ``tensorboard --logdir RUN/tensorboard``; they hold numbers and no files."""
+    """Event files, shown by ``tensorboard --logdir RUN/tensorboard``. They contain numbers but no files."""
 
     def __init__(self) -> None:
         if importlib.util.find_spec("tensorboardX"):
@@ -50,7 +50,7 @@ class TensorBoard:
         self._make = SummaryWriter
 
     def start(self, folder: Path, settings: Mapping[str, Any], step: int) -> None:
-        # events of updates that are made again after a resume are hidden by the purge
+        # hides the events of updates that a resumed run makes again
         self._writer = self._make(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
         rows = "\n".join(f"| {name} | {value} |" for name, value in settings.items())
         self._writer.add_text("settings", f"| setting | value |\n|---|---|\n{rows}", step)
@@ -60,14 +60,14 @@ class TensorBoard:
             self._writer.add_scalar(name, value, step)
 
     def artifact(self, path: Path) -> None:
-        """An event file has no place for it."""
+        """Event files cannot contain files."""
 
     def finish(self, status: str) -> None:
         self._writer.close()
 
 
 class WeightsAndBiases:
-    """Offline runs below the run's folder; ``wandb sync`` sends one where the user wants it sent."""
+    """An offline run in the folder of the run, which ``wandb sync`` can upload."""
 
     def __init__(self) -> None:
         if not importlib.util.find_spec("wandb"):
@@ -101,7 +101,7 @@ class WeightsAndBiases:
 
 
 class MLflow:
-    """``mlflow.db`` beside the runs, one for all of them: ``mlflow ui --backend-store-uri sqlite:///runs/mlflow.db``."""
+    """One ``mlflow.db`` beside all runs, shown by ``mlflow ui --backend-store-uri sqlite:///runs/mlflow.db``."""
 
     def __init__(self) -> None:
         for package in ("mlflow", "sqlalchemy"):
@@ -121,7 +121,7 @@ class MLflow:
             number = client.create_experiment("convatlas", artifact_location=place)
         else:
             number = experiment.experiment_id
-        # a resumed run goes on in its own entry; a step logged again stands there twice, the later one last
+        # a resumed run continues its entry; a step that is logged again appears twice, the newer value last
         known = client.search_runs([number], f"tags.folder = '{folder.resolve()}'")
         self._client, self._new = client, not known
         tags = {"folder": str(folder.resolve())}
@@ -145,12 +145,12 @@ KINDS: dict[str, Callable[[], Logger]] = {"tensorboard": TensorBoard, "wandb": W
 
 
 def by_names(names: str) -> list[Logger]:
-    """The loggers of a comma-separated list, their packages imported.
+    """Make the loggers of a comma-separated list, and import their packages.
 
     Raises:
-        UnknownNameError: no such logger.
-        RecipeError: one named twice.
-        MissingDependencyError: its package is not installed.
+        UnknownNameError: there is no such logger.
+        RecipeError: a logger is named twice.
+        MissingDependencyError: the package of a logger is not installed.
     """
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     for name in wanted:
@@ -162,21 +162,21 @@ def by_names(names: str) -> list[Logger]:
 
 
 class Tracking(TrainingListener):
-    """Passes what ``listener`` hears on to the loggers too, and drops one that fails, with a ``note``."""
+    """Passes the events of a run to ``listener`` and to the loggers; leaves out one that fails, with a ``note``."""
 
     def __init__(self, loggers: Sequence[Logger], listener: TrainingListener, note: Callable[[str], None]) -> None:
-        self._loggers, self._observer, self._note = list(loggers), listener, note
+        self._loggers, self._listener, self._note = list(loggers), listener, note
 
     def on_step(self, state: State, loss: float, images_per_s: float) -> None:
-        self._observer.on_step(state, loss, images_per_s)
+        self._listener.on_step(state, loss, images_per_s)
         self.log(state.step, {"train_loss_now": loss, "images_per_s": images_per_s})
 
     def on_epoch(self, epoch: dict[str, Any]) -> None:
-        self._observer.on_epoch(epoch)
+        self._listener.on_epoch(epoch)
         self.log(epoch["step"], epoch)
 
     def log(self, step: int, values: Mapping[str, Any]) -> None:
-        """The numbers among ``values``; what is no finite number is left out."""
+        """Log the finite numbers among ``values``."""
         numbers = {
             name: float(value)
             for name, value in values.items()
@@ -189,7 +189,7 @@ class Tracking(TrainingListener):
 
     @contextlib.contextmanager
     def of_run(self, folder: Path, settings: Mapping[str, Any], step: int) -> Iterator[Tracking]:
-        """From the run's start to its end, however it ends."""
+        """The context of a run, which starts the loggers and finishes them with the status of the run."""
         self._each(lambda logger: logger.start(folder, settings, step))
         status = "failed"
         try:
@@ -201,11 +201,11 @@ class Tracking(TrainingListener):
         finally:
             self._each(lambda logger: logger.finish(status))
 
-    def _each(self, tell: Callable[[Logger], None]) -> None:
+    def _each(self, call: Callable[[Logger], None]) -> None:
         for logger in list(self._loggers):
             try:
-                tell(logger)
-            except Exception as error:  # of somebody else's making: whatever it is, the training goes on
+                call(logger)
+            except Exception as error:  # an error of another package must not stop the training
                 self._loggers.remove(logger)
                 self._note(
                     Message(

@@ -1,4 +1,4 @@
-"""Look-ahead averaging: the weights take a few quick updates, then go back to where a slow average of them has come."""
+"""Lookahead: after every few updates the weights are replaced by a slow moving average of themselves."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.errors import CheckpointError
-from convatlas.training.callback import Callback, Packed
+from convatlas.training.callback import Callback, CallbackState
 
 
 class Lookahead(Callback):
     """After every ``every`` updates: slow <- d slow + (1 - d) fast, then fast <- slow.
 
-    Zhang, Lucas, Hinton and Ba, arXiv:1907.08610, with a constant d; here d = 0.95^5 (n / N)^3 after n of N updates,
-    as Jordan (arXiv:2404.00498, section 3.4) has it: nothing at the beginning, a long average at the end. The run ends
-    on the slow weights. Running statistics are averaged like weights.
+    Zhang, Lucas, Hinton and Ba, arXiv:1907.08610, use a constant d. Here d = 0.95^5 (n / N)^3 after n of N updates, as
+    Jordan does (arXiv:2404.00498, section 3.4): no averaging at the beginning, a long average at the end. The run ends
+    with the slow weights. Running statistics are averaged like weights.
     """
 
     name = "lookahead"
@@ -33,7 +33,7 @@ class Lookahead(Callback):
             torch._foreach_lerp_(self._slow, self._fast, 1 - 0.95**5 * (step / self.updates) ** 3)
         torch._foreach_copy_(self._fast, self._slow)
 
-    def state(self) -> Packed:
+    def state(self) -> CallbackState:
         return self.slow, {}
 
     def load(self, tensors: dict[str, Tensor], scalars: dict[str, object]) -> None:

@@ -1,7 +1,7 @@
-"""Losses: functions of (outputs, targets) -> one number, the mean over the batch; those of classifiers in nats.
+"""Losses: functions of (outputs, targets) that return the mean over the batch; those of classifiers in nats.
 
-Every mean is over images, class weights or not, so that the loss of a batch is the mean of its parts' losses by their
-number of images: what gradient accumulation and many devices rely on.
+Every mean is over images, also with class weights. So the loss of a batch is the mean of the losses of its parts,
+weighted by their number of images, as gradient accumulation and training in several processes need.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ def cross_entropy(label_smoothing: float = 0.0, weights: Tensor | None = None) -
     arXiv:1512.00567, section 7).
 
     Args:
-        weights: (K,) what an image of each class counts, see `class_weights`.
+        weights: (K,) factor on the loss of the images of each class, see `class_weights`.
     """
 
-    def loss(logits: Tensor, labels: Tensor) -> Tensor:  # (N, K) float32; (N,) int64 or (N, K) shares
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:  # (N, K) float32; (N,) int64 or (N, K) probabilities
         if weights is None:
             return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
         return F.cross_entropy(logits, labels, weights, reduction="sum", label_smoothing=label_smoothing) / len(logits)
@@ -34,13 +34,13 @@ def cross_entropy(label_smoothing: float = 0.0, weights: Tensor | None = None) -
 
 
 def focal(gamma: float = 2.0, label_smoothing: float = 0.0, weights: Tensor | None = None) -> Loss:
-    """Cross-entropy with each term scaled by (1 - p)^gamma, so that what is already right counts little.
+    """Focal loss: cross-entropy with each term multiplied by (1 - p)^gamma, which is small for well-classified images.
 
-    Lin, Goyal, Girshick, He and Dollar, arXiv:1708.02002, section 3: FL(p) = -w (1 - p)^gamma log p, gamma 2 there;
-    with gamma 0 it is the cross-entropy. Of mixed labels, each class's term counts by its share.
+    Lin, Goyal, Girshick, He and Dollar, arXiv:1708.02002, section 3: FL(p) = -w (1 - p)^gamma log p, with gamma 2. With
+    gamma 0 it is the cross-entropy. With mixed labels the term of each class is weighted by its share.
     """
 
-    def loss(logits: Tensor, labels: Tensor) -> Tensor:  # (N, K) float32; (N,) int64 or (N, K) shares
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:  # (N, K) float32; (N,) int64 or (N, K) probabilities
         classes = logits.shape[1]
         shares = F.one_hot(labels, classes).to(logits) if labels.ndim == 1 else labels
         shares = shares * (1 - label_smoothing) + label_smoothing / classes
@@ -54,11 +54,11 @@ def focal(gamma: float = 2.0, label_smoothing: float = 0.0, weights: Tensor | No
 
 
 def class_weights(rule: str, counts: Sequence[int], beta: float = 0.999) -> Tensor:
-    """What an image of each class counts, (K,) float32, so that the training images count 1 on average.
+    """Return the loss weight of each class, (K,) float32; its mean over the training images is 1.
 
-    ``inverse``: all classes count the same together, N / (K n_k). ``effective``: by the effective number of images,
-    (1 - beta^n_k) / (1 - beta), which grows ever more slowly with n_k (Cui, Jia, Lin, Song and Belongie,
-    arXiv:1901.05555, section 3; beta is one of their four values). A class without an image gets 0.
+    ``inverse``: N / (K n_k), so that all classes have the same total weight. ``effective``: inversely proportional to
+    the effective number of images, (1 - beta^n_k) / (1 - beta), which grows ever more slowly with n_k (Cui, Jia, Lin,
+    Song and Belongie, arXiv:1901.05555, section 3; beta is one of their four values). A class without images gets 0.
     """
     n = torch.tensor(counts, dtype=torch.float64)
     effective = n if rule == "inverse" else (1 - beta**n) / (1 - beta)
@@ -67,9 +67,9 @@ def class_weights(rule: str, counts: Sequence[int], beta: float = 0.999) -> Tens
 
 
 def mean_squared_error() -> Loss:
-    """Of a reconstruction: the mean over all pixels of (output - image)^2.
+    """The loss of a reconstruction: the mean over all pixels of (output - image)^2.
 
-    On pixels of mean 0 and deviation 1 it is the share of the variance that is missed: 1 for the mean image.
+    On pixels of mean 0 and standard deviation 1 it is the unexplained share of the variance: 1 for the mean image.
     """
     return F.mse_loss
 
@@ -78,9 +78,9 @@ def map_1998(j: float = 0.1) -> Loss:
     """The discriminative criterion of LeNet-5 (LeCun et al. 1998, equation 9).
 
     With y_k the penalty of class k (the squared distance to its code, here ``-logits``), the mean over patterns of
-    ``y_label + log(exp(-j) + sum_k exp(-y_k))``: the right class is pulled in, all others are pushed away, and the
-    constant j, the penalty of a rubbish class, keeps classes from being pushed when they are already far. The paper
-    does not state the value of j; 0.1 is assumed, as in later reimplementations.
+    ``y_label + log(exp(-j) + sum_k exp(-y_k))``. It lowers the penalty of the right class and raises those of all
+    others; the constant j, the penalty of a rubbish class, stops it from raising penalties that are already large. The
+    paper does not state the value of j; 0.1 is assumed, as in later reimplementations.
     """
 
     def loss(logits: Tensor, labels: Tensor) -> Tensor:

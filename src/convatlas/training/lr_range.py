@@ -1,7 +1,7 @@
-"""The learning-rate range test: one sweep over all learning rates, and where the loss falls.
+"""The learning-rate range test: training updates with a rising learning rate, to see where the loss falls.
 
-Smith, arXiv:1506.01186, section 3.3: let the learning rate rise over a few hundred updates and watch. Here it rises
-exponentially, so that every power of ten gets as many updates.
+Smith, arXiv:1506.01186, section 3.3: raise the learning rate over a few hundred updates and watch the loss. Here it
+rises exponentially, so that every power of ten gets the same number of updates.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from itertools import islice
 from statistics import fmean
 from typing import Any
 
-from torch import Tensor
-
+from convatlas.batch import Batch
 from convatlas.errors import NonFiniteLossError, UsageError
 from convatlas.message import Message
 from convatlas.training import optim
@@ -24,20 +23,20 @@ from convatlas.training.loop import seed_update
 from convatlas.training.losses import Loss
 from convatlas.training.step import train_step
 
-DIVERGED = 4.0  # times the lowest running loss
-MEMORY = 0.9  # of the running loss: about ten updates
+DIVERGED = 4.0  # times the lowest running mean of the loss
+DECAY = 0.9  # of the running mean: it covers about ten updates
 RULE = Message("a tenth of the learning rate at which the smoothed loss is lowest")
 
 
 @dataclass(frozen=True)
 class LrRange:
-    """What a sweep saw.
+    """The result of a range test.
 
     Attributes:
-        lrs, losses: one of each for every update, the loss before it (mean over its batch).
-        smoothed: the losses, each averaged with its neighbours within a twentieth of the sweep.
-        diverged: the learning rate at which the sweep ended because the loss was not finite, or its running mean had
-            risen to ``DIVERGED`` times its lowest; None where it went to its end.
+        lrs, losses: the learning rate of each update, and the loss before it (mean over its batch).
+        smoothed: the losses, each averaged with its neighbours within a twentieth of the range test.
+        diverged: the learning rate at which the test stopped because the loss was not finite, or because its running
+            mean had risen to ``DIVERGED`` times its lowest value; None if all updates were made.
     """
 
     lrs: tuple[float, ...]
@@ -52,13 +51,13 @@ class LrRange:
 
     @property
     def suggestion(self) -> float | None:
-        """By `RULE`; None where the loss never fell below its beginning."""
+        """The learning rate by `RULE`; None if the loss never fell below its first value."""
         return None if self.lowest == self.lrs[0] else self.lowest / 10
 
 
 def lr_range(
     learner: Learner,
-    batches: Iterator[tuple[Tensor, Tensor]],
+    batches: Iterator[Batch],
     loss_fn: Loss,
     *,
     low: float = 1e-5,
@@ -69,21 +68,23 @@ def lr_range(
     max_grad_norm: float | None = None,
     accumulate: int = 1,
 ) -> LrRange:
-    """Train ``learner`` from ``low`` to ``high``, exponentially; it is spent afterwards, so give a copy.
+    """Train ``learner`` with a learning rate that rises exponentially from ``low`` to ``high``.
 
-    Its callbacks are not told: an average of weights at ever other rates would say nothing.
+    The network is unusable afterwards, so pass a copy. The callbacks are not called: an average of weights over so many
+    learning rates has no meaning.
 
     Args:
-        learner: the ``lr_scale`` of its optimizer's groups counts.
-        batches: as many as there are updates, at least; training batches as the run would see them.
+        learner: the learning rate of a parameter group is multiplied by its ``lr_scale``.
+        batches: training batches, at least one for each update.
 
     Raises:
-        UsageError: no range, or fewer than twenty updates.
-        NonFiniteLossError: the loss is nan or inf before anything was learnt.
+        UsageError: the range is empty, or there are fewer than twenty updates.
+        NonFiniteLossError: the loss is nan or inf at the first update.
     """
     if not 0 < low < high or updates < 20:
         raise UsageError(
-            "{updates} updates from {low:g} to {high:g}: at least 20, from a low rate above 0 to a higher.",
+            "{updates} updates from {low:g} to {high:g}: at least 20 updates are needed, and a range from a rate "
+            "above 0 to a higher one.",
             updates=updates,
             low=low,
             high=high,
@@ -93,13 +94,21 @@ def lr_range(
     losses: list[float] = []
     running, lowest, diverged = 0.0, math.inf, None
     net, optimizer = learner.net.train(), learner.optimizer
-    for update, (lr, (images, labels)) in enumerate(zip(sweep, islice(batches, updates), strict=True)):
+    for update, (lr, batch) in enumerate(zip(sweep, islice(batches, updates), strict=True)):
         optim.set_lr(optimizer, lr)
         seed_update(seed, update)
-        context = autocast() if autocast else None
-        loss = float(train_step(net, images, labels, loss_fn, optimizer, context, max_grad_norm, accumulate).loss)
-        running = MEMORY * running + (1 - MEMORY) * loss
-        mean = running / (1 - MEMORY ** (update + 1))  # without the zero it began with
+        step = train_step(
+            net,
+            batch,
+            loss_fn,
+            optimizer,
+            autocast=autocast() if autocast else None,
+            max_grad_norm=max_grad_norm,
+            accumulate=accumulate,
+        )
+        loss = float(step.loss)
+        running = DECAY * running + (1 - DECAY) * loss
+        mean = running / (1 - DECAY ** (update + 1))  # corrected for the 0 it started from
         lowest = min(lowest, mean)
         if not math.isfinite(loss) or mean > DIVERGED * lowest:
             diverged = lr
@@ -107,10 +116,13 @@ def lr_range(
         lrs.append(lr)
         losses.append(loss)
     if not losses:
-        raise NonFiniteLossError("the loss is not finite at the first update: no learning rate can be judged.")
+        raise NonFiniteLossError(
+            "the loss is not finite at the first update, so no learning rate can be suggested. Check the images, or "
+            "start from a lower rate."
+        )
     return LrRange(tuple(lrs), tuple(losses), smooth(losses, reach=updates // 20), diverged)
 
 
 def smooth(values: list[float], reach: int) -> tuple[float, ...]:
-    """Each value averaged with up to ``reach`` neighbours on either side, fewer at the ends."""
+    """Average each value with up to ``reach`` neighbours on either side, fewer at the ends."""
     return tuple(fmean(values[max(0, i - reach) : i + reach + 1]) for i in range(len(values)))

@@ -1,6 +1,6 @@
-"""Optimizers, and which parameters each rule takes, decays and slows down.
+"""Optimizers, and the parameter groups with their weight decay and learning rate.
 
-A parameter group may have two keys of ours beside torch's: ``lr_scale``, by which `set_lr` multiplies, and ``l1``.
+A parameter group may have two keys besides those of torch: ``lr_scale``, a factor that `set_lr` applies, and ``l1``.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ def parameter_groups(
     l1: float = 0.0,
     norm_bias_lr: float = 1.0,
 ) -> list[Group]:
-    """Decay what multiplies, not what shifts or normalises.
+    """Divide the trainable parameters into groups, with weight decay for weights of two or more dimensions.
 
-    Parameters of one dimension or none (biases, norm scales and shifts, PReLU slopes, subsampling coefficients) go
-    without weight decay and L1 penalty unless ``decay_all``, which is what the papers before 2018 did.
+    Parameters of one dimension or none (biases, norm scales and shifts, PReLU slopes, subsampling coefficients) have no
+    weight decay and no L1 penalty, unless ``decay_all``, as in the papers before 2018.
 
     Args:
-        norm_bias_lr: the learning rate of the norms' shifts is so many times the others', their weight decay so much
-            smaller: an update takes the same share of them away (Jordan, arXiv:2404.00498, section 3.4).
+        norm_bias_lr: factor on the learning rate of the shifts of norms. Their weight decay is divided by it, so that
+            an update still decays them by the same share (Jordan, arXiv:2404.00498, section 3.4).
     """
     shifts = set() if norm_bias_lr == 1 else {id(m.bias) for m in net.modules() if isinstance(m, NORMS)}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for parameter in net.parameters():
         if parameter.requires_grad:
-            spared = parameter.ndim <= 1 and not decay_all and (weight_decay > 0 or l1 > 0)
-            groups.setdefault((spared, id(parameter) in shifts), []).append(parameter)
+            exempt = parameter.ndim <= 1 and not decay_all and (weight_decay > 0 or l1 > 0)
+            groups.setdefault((exempt, id(parameter) in shifts), []).append(parameter)
     return [
         {
             "params": parameters,
-            "weight_decay": 0.0 if spared else weight_decay / (norm_bias_lr if shift else 1.0),
-            "l1": 0.0 if spared else l1,
+            "weight_decay": 0.0 if exempt else weight_decay / (norm_bias_lr if shift else 1.0),
+            "l1": 0.0 if exempt else l1,
             "lr_scale": norm_bias_lr if shift else 1.0,
         }
-        for (spared, shift), parameters in sorted(groups.items(), key=lambda item: item[0])
+        for (exempt, shift), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
 
 
@@ -61,13 +61,13 @@ def build(
     nesterov: bool = False,
     eps: float | None = None,
 ) -> torch.optim.Optimizer:
-    """The optimizer called ``name`` over ``groups``.
+    """Return the optimizer called ``name`` over ``groups``.
 
     Args:
-        eps: of adamw and muon 1e-8, of rmsprop 1.0 where not given.
+        eps: by default 1e-8 for adamw and muon, and 1.0 for rmsprop.
 
     Raises:
-        RecipeError: an unknown name.
+        RecipeError: the name is not known.
     """
     groups = list(groups)
     if name == "sgd":
@@ -82,20 +82,36 @@ def build(
         optimizer = Muon(groups, lr=lr, momentum=momentum, eps=eps or 1e-8)
     else:
         raise RecipeError("optimizer {name!r} is not known. Known: sgd, adamw, rmsprop, muon.", name=name)
+    if name == "sgd":
+        optimizer.register_step_pre_hook(start_missing_momentum)
     if any(group.get("l1") for group in groups):
         optimizer.register_step_pre_hook(penalise_l1)
     return optimizer
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """``lr`` for every group, times the group's own ``lr_scale`` if it has one."""
+    """Set the learning rate of every group to ``lr``, times its ``lr_scale`` if it has one."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group.get("lr_scale", 1.0)
 
 
+def start_missing_momentum(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    """Set the momentum of parameters with their first gradient to 0, where others of their group have a momentum.
+
+    This happens when a part is unfrozen, and when stochastic depth kept a branch for the first time. torch's fused SGD
+    (2.13) fails on such a group.
+    """
+    for group in optimizer.param_groups:
+        parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+        missing = [p for p in parameters if optimizer.state.get(p, {}).get("momentum_buffer") is None]
+        if group["momentum"] and 0 < len(missing) < len(parameters):
+            for parameter in missing:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+
+
 @torch.no_grad()
 def penalise_l1(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-    """Add the gradient of l1 * sum |w|, which is l1 * sign(w), before a step; like weight decay it is in no loss."""
+    """Add the gradient of l1 * sum |w|, which is l1 * sign(w), before a step. The reported loss does not include it."""
     for group in optimizer.param_groups:
         if group.get("l1"):
             weights = [parameter for parameter in group["params"] if parameter.grad is not None]
@@ -105,14 +121,14 @@ def penalise_l1(optimizer: torch.optim.Optimizer, *_: Any) -> None:
 
 
 class RMSProp(torch.optim.Optimizer):
-    """RMSProp as TensorFlow has it, with which Inception-v3 was trained (arXiv:1512.00567, section 8).
+    """RMSProp in TensorFlow's form, with which Inception-v3 was trained (arXiv:1512.00567, section 8).
 
-        s <- alpha s + (1 - alpha) g^2        s begins at 1
+        s <- alpha s + (1 - alpha) g^2        s starts at 1
         v <- momentum v + lr g / sqrt(s + eps)
         w <- w - v
 
-    ``torch.optim.RMSprop`` adds eps outside the root, begins at 0 and keeps lr out of v: with the paper's eps of 1.0
-    that is another rule.
+    ``torch.optim.RMSprop`` adds eps outside the root, starts at 0 and does not multiply v by lr. With the paper's eps
+    of 1.0 that is a different rule.
 
     Args:
         alpha: decay of the mean square, 0.9 in the paper.
@@ -157,19 +173,20 @@ class RMSProp(torch.optim.Optimizer):
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum, orthogonalised: matrices and filters by Muon, everything of one dimension by AdamW.
+    """Orthogonalised momentum for matrices and filters (Muon), and AdamW for parameters of one dimension.
 
-    Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024): with B the momentum, Nesterov's,
-    the step is the nearest matrix to it with orthogonal rows or columns, by five Newton-Schulz iterations. Filters
-    (out, in, h, w) are taken as matrices (out, in h w), as there. Each step is scaled by 0.2 sqrt(max(rows, columns)),
-    so that its root mean square is AdamW's and both share one lr and one decoupled weight decay (Liu et al.,
-    arXiv:2502.16982, section 2.2). ``torch.optim.Muon`` takes matrices only.
+    Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024): the step is the matrix with
+    orthogonal rows or columns that is nearest to the Nesterov momentum, by five Newton-Schulz iterations. Filters
+    (out, in, h, w) are treated as matrices (out, in h w), as in the original. Each step is scaled by
+    0.2 sqrt(max(rows, columns)), so that its root mean square is that of AdamW, and both can share one lr and one
+    decoupled weight decay (Liu et al., arXiv:2502.16982, section 2.2). ``torch.optim.Muon`` supports matrices only.
 
-    A group with the key ``muon`` False goes by AdamW whatever its shape: a classifier's last layer, if one likes.
+    A group with the key ``muon`` set to False is updated by AdamW whatever its shape, such as a classifier's last
+    layer.
 
     Args:
         momentum: of Muon, and the first beta of AdamW.
-        eps: AdamW's.
+        eps: of AdamW.
     """
 
     def __init__(
@@ -215,7 +232,7 @@ class Muon(torch.optim.Optimizer):
             ahead = p.grad.add(state["momentum"], alpha=group["momentum"]) if group["nesterov"] else state["momentum"]
             matrix = ahead.flatten(start_dim=1)
             by_shape.setdefault((matrix.shape[0], matrix.shape[1]), []).append((p, matrix))
-        for (rows, columns), members in by_shape.items():  # of one shape together: few products of many matrices
+        for (rows, columns), members in by_shape.items():  # all matrices of one shape in one batched product
             steps = orthogonalised(torch.stack([matrix for _, matrix in members]))
             size = group["lr"] * 0.2 * math.sqrt(max(rows, columns))
             for (p, _), step in zip(members, steps, strict=True):
@@ -242,10 +259,10 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(matrices: Tensor, iterations: int = 5) -> Tensor:
-    """For each matrix U S V^T of (B, R, C), about U V^T: singular values between 0.7 and 1.2.
+    """Return approximately U V^T for each matrix U S V^T of (B, R, C): its singular values are between 0.7 and 1.2.
 
-    Newton-Schulz with the quintic a X + b (X X^T) X + c (X X^T)^2 X, whose coefficients Jordan chose for the slope at
-    0; in bf16 on a GPU, as there, in float32 elsewhere.
+    Newton-Schulz iterations of the quintic a X + b (X X^T) X + c (X X^T)^2 X. Jordan chose the coefficients for a steep
+    slope at 0. They run in bf16 on a GPU, as in the original, and in float32 elsewhere.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     x = matrices.to(torch.bfloat16 if matrices.is_cuda else torch.float32)

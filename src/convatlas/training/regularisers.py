@@ -1,7 +1,7 @@
-"""Regularisers that live inside a network: settings of its modules, of which evaluation sees nothing.
+"""Regularisers inside a network: dropout and stochastic depth. They have no effect in evaluation.
 
-Both draw from torch's generator, which the loop seeds by (seed, update). Modules are known by what they have, not by
-their class: ``drop_rate`` where dropout is of their own making, ``survival`` where a residual branch can be left out.
+Both draw from torch's generator, which the loop seeds by (seed, update). Modules are recognised by an attribute, not by
+their class: ``drop_rate`` where a module applies dropout itself, ``survival`` where a residual branch can be left out.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ from convatlas.errors import RecipeError
 
 
 def set_dropout(net: nn.Module, rate: float) -> None:
-    """Every dropout of ``net`` drops with probability ``rate``.
+    """Set the probability of every dropout in ``net``.
 
     Raises:
-        RecipeError: it has none.
+        RecipeError: the network has no dropout.
     """
-    found = 0
+    changed = 0
     modules: list[Any] = list(net.modules())
     for module in modules:
         if isinstance(module, nn.modules.dropout._DropoutNd):
             module.p = rate
-            found += 1
+            changed += 1
         elif hasattr(module, "drop_rate"):
             module.drop_rate = rate
-            found += 1
-    if not found:
+            changed += 1
+    if not changed:
         raise RecipeError(
-            "dropout = {rate:g}: this network has no dropout anywhere; leave the setting out.",
+            "dropout = {rate:g}: this network has no dropout; leave the setting out.",
             rate=rate,
         )
 
 
 def set_stochastic_depth(net: nn.Module, rate: float) -> None:
-    """Residual branch l of L is left out of an update with probability rate * l / L.
+    """Leave residual branch l of L out of an update with probability rate * l / L.
 
-    Huang, Sun, Liu, Sedra and Weinberger, arXiv:1603.09382, section 3: survival falls linearly from 1 to
-    1 - ``rate``, 0.5 there; all images of an update lose the same branches, which saves their time. A branch that is
-    kept is divided by its survival, where the paper multiplies by it in the test: the same function, and evaluation
-    need not know.
+    Huang, Sun, Liu, Sedra and Weinberger, arXiv:1603.09382, section 3: the probability of survival falls linearly from
+    1 to 1 - ``rate``, which is 0.5 in the paper. All images of an update skip the same branches, which saves time. The
+    output of a branch is divided by its survival probability in training, where the paper multiplies by it in the test.
+    Both give the same function, and this way evaluation needs no change.
 
     Raises:
         RecipeError: the network has no residual branches that can be left out.

@@ -1,8 +1,8 @@
 """Learning-rate schedules: functions of the progress of a run, so that they can be plotted and tested alone.
 
-A schedule gives the factor on the recipe's ``lr`` before each update. It sees the update's number, the updates of an
-epoch and of the whole run, and nothing else, so a resumed run needs no schedule state. The one exception, the plateau
-rule of the 2012 to 2015 papers, looks at the validation accuracies so far, which the journal of the run keeps.
+A schedule returns the factor on the recipe's ``lr`` for each update. It depends on the number of the update, the
+updates of an epoch and of the whole run, so a resumed run needs no schedule state. Only the plateau rule of the 2012 to
+2015 papers also depends on the validation scores so far, which are part of the state of the run.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import NamedTuple
 from convatlas.errors import RecipeError
 
 
-class Progress(NamedTuple):  # one is made in every update, and a tuple costs half of a frozen dataclass
-    """Where a run stands before an update; the first update has ``step`` 0."""
+class Progress(NamedTuple):  # made in every update, and a tuple takes half the time of a frozen dataclass
+    """The progress of a run before an update; the first update has ``step`` 0."""
 
     step: int
     steps_per_epoch: int
@@ -28,7 +28,7 @@ class Progress(NamedTuple):  # one is made in every update, and a tuple costs ha
 
     @property
     def share(self) -> float:
-        """Between 0 and 1, over the whole run."""
+        """The finished share of the run, between 0 and 1."""
         return self.step / max(1, self.total_steps)
 
 
@@ -55,7 +55,7 @@ def cosine(warmup: float = 0.0) -> Schedule:
 
     def factor(progress: Progress) -> float:
         if progress.share < warmup:
-            # a warm-up shorter than an update is none
+            # a warm-up shorter than one update has no effect
             return min(1.0, (progress.share + 1 / max(1, progress.total_steps)) / warmup)
         return 0.5 * (1 + math.cos(math.pi * (progress.share - warmup) / (1 - warmup)))
 
@@ -68,7 +68,7 @@ def multistep(shares: Sequence[float], gamma: float = 0.1) -> Schedule:
 
 
 def per_pass(factors: Sequence[float]) -> Schedule:
-    """A factor for each epoch, as LeNet-5's list of 20; the last one holds on."""
+    """A factor for each epoch, as in LeNet-5's list of 20; the last one applies to all later epochs."""
     return lambda progress: factors[min(progress.epoch, len(factors) - 1)]
 
 
@@ -78,10 +78,10 @@ def exponential(gamma: float, every_epochs: float) -> Schedule:
 
 
 def plateau(gamma: float = 0.1, patience: int = 5, times: int = 3) -> Schedule:
-    """Times ``gamma`` when the validation score has not risen for ``patience`` epochs, ``times`` times at most.
+    """Times ``gamma`` when the validation score has not risen for ``patience`` epochs, at most ``times`` times.
 
-    The papers divided by ten by hand "when the validation error stopped improving" (AlexNet section 5, VGG section
-    3.1); this rule is our reading of it.
+    The papers divided the learning rate by ten by hand "when the validation error stopped improving" (AlexNet section
+    5, VGG section 3.1). They give no rule; this one is our reading.
     """
 
     def factor(progress: Progress) -> float:
@@ -115,10 +115,10 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
 
 
 def by_name(name: str, **settings: object) -> Schedule:
-    """The schedule called ``name`` with its settings.
+    """Return the schedule called ``name`` with its settings.
 
     Raises:
-        RecipeError: settings that this schedule does not have.
+        RecipeError: the schedule does not have these settings.
     """
     try:
         return SCHEDULES[name](**settings)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM ask a run to stop after the present update; a second one stops at once."""
+"""Ctrl-C and SIGTERM stop a run after the current update; a second signal stops it at once."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from types import FrameType, TracebackType
 
 
 class StopRequest:
-    """``with StopRequest() as stop:`` and ``stop.signal_number`` is None until somebody asks.
+    """``with StopRequest() as stop:``; then ``stop.signal_number`` is None until a signal arrives.
 
-    Only the main thread of a process may handle signals; elsewhere (a notebook's worker, a test in a thread) nothing
-    is installed and nobody ever asks.
+    Python allows signal handlers in the main thread only. In other threads none is installed, and ``signal_number``
+    stays None.
     """
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
         self._before: dict[int, object] = {}
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.signal_number is not None:
-            os._exit(128 + number)  # asked twice: the last checkpoint is what remains
+            os._exit(128 + number)  # a second signal: the run can be resumed from the last checkpoint
         self.signal_number = number
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._ask)
+                self._before[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:

@@ -1,4 +1,4 @@
-"""Batch norm over the rows of several processes, on CPUs too."""
+"""Batch norm over the global batch of several processes, on CPUs."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class SyncedBatchNorm(_BatchNorm):
-    """Batch norm over the rows of all ranks: its means and variances are those of one process with the whole batch.
+    """Batch norm whose means and variances are those of one process with the global batch.
 
-    Each rank's count, mean and sum of squared deviations are gathered and combined by Chan, Golub and LeVeque's rule
-    (1979); the gradient flows back through the gathering. For CPUs: torch's own is written for GPUs only.
+    The count, mean and sum of squared deviations of each rank are gathered and combined by the rule of Chan, Golub and
+    LeVeque (1979); the gradient passes through the gathering. `torch.nn.SyncBatchNorm` supports GPUs only.
 
     Attributes:
-        counts: whether this rank's rows count; where another rank has the same ones they add nothing, and the
-            n / (n - 1) of the unbiased variance is that of one process.
+        counted: False where another rank has the same rows and counts them. Then the n / (n - 1) of the unbiased
+            variance is that of one process.
     """
 
     group: dist.ProcessGroup | None = None
-    counts = True
+    counted = True
 
     @classmethod
     def of(cls, norm: _BatchNorm, group: dist.ProcessGroup) -> SyncedBatchNorm:
-        """The synced form of ``norm``, with its very parameters and buffers."""
+        """Return the synchronised form of ``norm``, which shares its parameters and buffers."""
         synced = cls(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
         synced.group, synced.weight, synced.bias = group, norm.weight, norm.bias
         synced.running_mean, synced.running_var = norm.running_mean, norm.running_var
@@ -42,22 +42,22 @@ class SyncedBatchNorm(_BatchNorm):
         values = input.float()
         rest = [0, *range(2, input.ndim)]  # all dimensions but the channels
         shape = [1, -1] + [1] * (input.ndim - 2)
-        own_count = values.new_tensor([self.counts * input.numel() / input.shape[1]])
+        own_count = values.new_tensor([self.counted * input.numel() / input.shape[1]])
         own_mean = values.mean(rest)
-        own_spread = self.counts * (values - own_mean.view(shape)).square().sum(rest)
-        gathered: Tensor = _Gather.apply(torch.cat((own_mean, own_spread, own_count)), self.group)  # (ranks, 2 C + 1)
-        means, spreads, counts = gathered.split([self.num_features, self.num_features, 1], dim=1)
+        own_squares = self.counted * (values - own_mean.view(shape)).square().sum(rest)
+        gathered: Tensor = _Gather.apply(torch.cat((own_mean, own_squares, own_count)), self.group)  # (ranks, 2 C + 1)
+        means, squares, counts = gathered.split([self.num_features, self.num_features, 1], dim=1)
         total = counts.sum()
         mean = (counts * means).sum(0) / total
-        variance = (spreads + counts * (means - mean).square()).sum(0) / total
-        self._remember(mean.detach(), variance.detach() * total / (total - 1))
+        variance = (squares + counts * (means - mean).square()).sum(0) / total
+        self._update_running(mean.detach(), variance.detach() * total / (total - 1))
         normalised = (values - mean.view(shape)) * torch.rsqrt(variance + self.eps).view(shape)
         if self.affine:
             normalised = normalised * self.weight.view(shape) + self.bias.view(shape)
         return normalised.to(input.dtype)
 
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        """Move the running statistics; the variance is the unbiased one, as torch has it."""
+    def _update_running(self, mean: Tensor, variance: Tensor) -> None:
+        """Update the running statistics, with the unbiased variance, as torch does."""
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         self.num_batches_tracked.add_(1)
@@ -67,7 +67,7 @@ class SyncedBatchNorm(_BatchNorm):
 
 
 class _Gather(torch.autograd.Function):
-    """(n,) of every rank -> (ranks, n) on every rank; backward each rank gets the sum of what all say of its row."""
+    """Forward: (n,) of each rank -> (ranks, n) on every rank. Backward: each rank gets the sum of its gradients."""
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, own: Tensor, group: dist.ProcessGroup) -> Tensor:
