@@ -183,7 +183,7 @@ def _print(found: Comparison) -> None:
     if found.budget:
         marks.append(_("over: over the budget"))
     if any(row.at_chance for row in found.rows):
-        marks.append(_("chance: these test images cannot tell it apart from the majority class"))
+        marks.append(_("chance: not significantly more accurate than the majority class"))
     click.echo("; ".join(marks) + ".")
     for failure in found.failures:
         click.echo(_("{model} failed: {why}", model=failure.model, why=translated(failure.why)))

@@ -57,17 +57,17 @@ SETTINGS_FILE = "comparison-settings.json"  # in the folder of a comparison, fro
 
 
 class ComparisonListener:
-    """Hears how a comparison goes; the command line shows it."""
+    """Is called as a comparison goes on. The command line overrides the methods to show progress."""
 
     def training(self, model: str, seed: int, place: int, total: int) -> RunListener:
-        """Who watches the next training, the ``place``-th (from 1) of ``total``."""
+        """Return the listener of the next training, number ``place`` (from 1) of ``total``."""
         return RunListener()
 
     def stage(self, text: str) -> None:
-        """Something other than a training begins."""
+        """A step other than a training starts; ``text`` describes it."""
 
     def failed(self, failure: Failure) -> None:
-        """A network has dropped out; the others go on."""
+        """The training of a network failed. The others continue."""
 
     def skipped(self, failure: Failure) -> None:
         """A network is not trained, because it cannot fit the budget."""
@@ -90,7 +90,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Trained:
-    """A run and what it said about each test image."""
+    """A run and its evaluation on the test part."""
 
     run: Run
     evaluation: Evaluation
@@ -335,7 +335,7 @@ def _material(
 
 
 def _check_same_length(recipes: Mapping[str, Recipe]) -> None:
-    """The same budget for all: recipes of different lengths need to be told one."""
+    """Raise UsageError if the recipes have different numbers of epochs: every network gets the same budget."""
     lengths = {(recipe.epochs, recipe.min_updates, recipe.batch_size) for recipe in recipes.values()}
     if len({epochs for epochs, *_ in lengths}) > 1:
         each = ", ".join(f"{model} {recipe.epochs}" for model, recipe in recipes.items())
@@ -465,8 +465,8 @@ def _train_all(
     for model in failures:
         del trained[model]
     if not trained:
-        told = [joined((failure.model, failure.why), ": ") for failure in failures.values()]
-        raise TrainingError("no network could be trained. {told}", told=joined(told, " "))
+        reasons = [joined((failure.model, failure.why), ": ") for failure in failures.values()]
+        raise TrainingError("no network could be trained. {reasons}", reasons=joined(reasons, " "))
     return trained, list(failures.values())
 
 
@@ -552,7 +552,7 @@ def _example(run: Run, training_data: TrainingData) -> torch.Tensor:
     return training_data.batches("test", rule, store, "cpu").batch(torch.as_tensor(training_data.split.test[:1])).images
 
 
-# --- what is told -----------------------------------------------------------------------------------------------------
+# --- the record -----------------------------------------------------------------------------------------------------
 
 
 def _conditions(
@@ -598,7 +598,7 @@ def _command(
     flags: Mapping[str, tuple[object, object]],
     settings: Mapping[str, object],
 ) -> str:
-    """The line that repeats the comparison; ``flags`` are (value, usual value), and what is usual is not said."""
+    """Return the command that repeats the comparison. ``flags`` are (value, default); defaults are left out."""
     words = ["convatlas", "compare", *recipes, "--data", str(training_data.dataset.source)]
     for name, (value, usual) in flags.items():
         if value != usual:

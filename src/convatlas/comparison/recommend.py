@@ -1,9 +1,9 @@
-"""Which network to take, in words that say how sure that is.
+"""The recommended network, with the evidence for it in words.
 
-1. Networks that break the budget are out, and so are networks at chance level.
+1. Networks that exceed the budget are left out, and so are networks at chance level.
 2. The most accurate of the rest leads. Every other is tested against it on the same test images, Holm-corrected.
-3. Those that cannot be told apart from the leader are as good as it, as far as these images can say; of them and the
-   leader the fastest (median latency) is recommended, and how much accuracy that may cost is said.
+3. Networks that do not differ significantly from the leader count as equally accurate. Of these and the leader the
+   fastest (median latency) is recommended, with the accuracy that this may cost.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _choice(
         if others_at_chance:
             return [
                 Message(
-                    "{model} is the only network that is more accurate than the majority class: {right}.",
+                    "{model} is the only network that is significantly more accurate than the majority class: {right}.",
                     model=chosen.model,
                     right=right,
                 )
@@ -166,20 +166,20 @@ def _sample(d: Difference) -> str:
 
 
 def _more_seeds(tied: Sequence[Difference]) -> list[Message]:
-    """Where the runs at hand differ beyond the chance of images, and only their number keeps the verdict open."""
+    """The sentence for networks whose runs differ significantly over images, but not with the variance of few seeds."""
     open_ones = [d.second for d in tied if d.p_of_these_runs < SIGNIFICANCE <= d.p]
     if not open_ones:
         return []
-    said = Message(
+    sentence = Message(
         "The runs at hand do differ ({names}), but so few seeds cannot say whether that is the network or the seed; "
         "--seeds 3 or more would.",
         names=_list(open_ones),
     )
-    return [said]
+    return [sentence]
 
 
 def _room(d: Difference) -> Message:
-    """How much worse the faster network may be, and how many images would tell."""
+    """How much less accurate the faster network may be, and how many images would show it."""
     room = Message(
         "It may be up to {points} less accurate ({level} interval of the difference {low} to {high} points)",
         level="95 %",
@@ -207,7 +207,7 @@ def _points(share: float) -> str:
 
 
 def _about(count: int) -> str:
-    """Two significant digits: a forecast is not a count."""
+    """Two significant digits, for an estimate."""
     digits = max(0, len(str(count)) - 2)
     return units.exact(round(count, -digits))
 
@@ -255,7 +255,7 @@ def _nothing_learned(rows: Sequence[ComparisonRow]) -> tuple[Message, tuple[Mess
     """The answer and the reasons if no network is more accurate than the majority class."""
     best = max(rows, key=lambda row: row.test_top1)
     return (
-        Message("nothing was learned: no network can be told apart from the majority class."),
+        Message("nothing was learned: no network is significantly more accurate than the majority class."),
         (
             Message(
                 "{model} is the most accurate, with {share} of {n} test images.",
@@ -277,7 +277,7 @@ def _at_chance(rows: Sequence[ComparisonRow]) -> list[Message]:
         return []
     return [
         Message(
-            "Not considered, because the test set cannot tell it apart from the majority class: {names}.",
+            "Not considered, because not significantly more accurate than the majority class: {names}.",
             names=_list([row.model for row in rows]),
         )
     ]

@@ -272,11 +272,11 @@ def _scatter(comparison: Comparison, look_of: Mapping[str, SeriesStyle]) -> Html
     with look():
         ax = new_axes(6.6, 4.0)
         plots.accuracy_latency(ax, points, limits.get("latency", limits.get("latency_p50")))
-        said = "; ".join(
+        values = "; ".join(
             f"{row.model} {units.percent(row.test_top1, 1)} in {units.duration(row.latency.p50_s)}"
             for row in comparison.rows
         )
-        picture = svg(ax, _("Test accuracy against time for one image: {points}", points=said))
+        picture = svg(ax, _("Test accuracy against time for one image: {points}", points=values))
     return html.figure(
         picture,
         _(

@@ -30,7 +30,7 @@ class ComparisonRow:
         train_s: mean wall time of one training in seconds.
         pareto: whether no other network is at least as accurate and as fast, and better in one of the two.
         over_budget: the exceeded limits, in words.
-        at_chance: whether its accuracy cannot be told apart from that of the majority class, or is lower.
+        at_chance: whether it is not significantly more accurate than the majority class.
     """
 
     model: str
