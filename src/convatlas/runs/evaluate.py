@@ -18,6 +18,7 @@ from convatlas.errors import DataError, MissingDependencyError, UsageError
 from convatlas.evaluation import Evaluation
 from convatlas.message import Message
 from convatlas.runs.loaded_network import LoadedNetwork, load_network
+from convatlas.runs.mistakes import refuse_directory_with_files, write_mistakes
 from convatlas.runs.run import Run
 from convatlas.runs.views import Views
 
@@ -37,6 +38,7 @@ def evaluate(
     on_bad: Literal["fail", "skip"] = "fail",
     max_bad: float = 0.05,
     reading: ReadingOptions = ReadingOptions(),  # noqa: B008
+    mistakes: str | Path | None = None,
 ) -> Evaluation:
     """Measure the accuracy of a finished run, or of a network with other people's weights; or of several together.
 
@@ -51,6 +53,8 @@ def evaluate(
         protocol: how an image is looked at, a name of `evaluation.PROTOCOLS`: "centre", "ten-crop", "dense@256,384".
         classes: names of the network's outputs, where its weights do not say them.
         on_bad, max_bad, reading: how ``data`` is read, as in `open_data`.
+        mistakes: where to write the images that were classified wrongly: a file .csv, or a directory for copies of
+            them. See `mistakes.write_mistakes`.
 
     Returns: the evaluation; its ``notes`` state how many of the images named with ``data`` a run was trained on.
 
@@ -75,6 +79,8 @@ def evaluate(
         )
     if not members:
         raise UsageError("no run to evaluate was given; name one or several.")
+    if mistakes is not None:
+        refuse_directory_with_files(Path(mistakes))
     if data is None:
         views, part_name = own_images(members, part), part
     else:
@@ -95,6 +101,8 @@ def evaluate(
         for member in members
     ]
     result = evaluation.ensemble(found) if several else found[0]
+    if mistakes is not None:
+        write_mistakes(result, views.dataset, views.indices, Path(mistakes))
     return replace(result, notes=notes)
 
 
