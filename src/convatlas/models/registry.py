@@ -18,6 +18,17 @@ from convatlas.message import Message
 from convatlas.models.cards import Card, Modern, Network, Task
 
 CATALOGUE = "catalogue.json"
+# names of torchvision, Keras, timm and of the papers' readers, for "did you mean"; case and punctuation aside
+ALIASES = {
+    **{f"vgg{depth}_bn": f"vgg{depth}@torchvision_bn" for depth in (11, 13, 16, 19)},
+    **{f"cifar{classes}_resnet{depth}": f"resnet{depth}_cifar" for classes in (10, 100) for depth in (20, 32, 44, 56)},
+    "inception_v1": "googlenet",
+    "inception_v2": "bn_inception",
+    "inceptionv1": "googlenet",
+    "lenet": "lenet5",
+    "network_in_network": "nin_cifar",
+    "perceptron": "mlp",
+}
 
 
 @dataclass(frozen=True)
@@ -103,7 +114,7 @@ def entry(name: str) -> Entry:
         hint = Message("{network} has no variants.", network=base)
         if known:
             hint = Message("{network} has the variants {names}.", network=base, names=", ".join(known))
-    raise UnknownNameError("network", name, entries, hint)
+    raise UnknownNameError("network", name, entries, hint, ALIASES)
 
 
 def card(name: str) -> Card:
