@@ -129,7 +129,8 @@ def own_images(members: Sequence[LoadedNetwork], part: str) -> Views:
         if not np.array_equal(getattr(run.split(dataset), part), indices):
             raise DataError(
                 "the {part} parts of {first} and {run_path} differ: one may have been trained on what the other "
-                "is tested on. Train all with one split (--split {split_path}), or name new data (--data).",
+                "is tested on. Train all with one split (convatlas train NAME --split {split_path}), or name new data "
+                "(--data).",
                 part=part,
                 first=first.path,
                 run_path=run.path,
