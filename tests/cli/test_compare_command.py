@@ -223,9 +223,9 @@ def test_predict_prepares_images_as_the_run_did(run, folder, images):
     told = dict(json.loads(out)["top"])
     trained = Run(folder)
     training_data = TrainingData("digits")
-    rule, store = training_data.prepared(entry(trained.model), trained.recipe)
-    assert rule == trained.preprocessing
-    first, *_ = training_data.batches("test", rule, store, "cpu").batch(torch.tensor([0]))
+    preprocessing, store = training_data.prepared(entry(trained.model), trained.recipe)
+    assert preprocessing == trained.preprocessing
+    first, *_ = training_data.batches("test", preprocessing, store, "cpu").batch(torch.tensor([0]))
     expected = trained.network()(first).softmax(1)[0]
     assert [told[str(k)] for k in range(10)] == pytest.approx(expected.tolist(), abs=2e-3)
 

@@ -61,13 +61,13 @@ def test_every_protocol_is_carried_out_on_images_of_any_shape(run, photos, proto
 
 def test_the_ten_crops_are_those_of_the_larger_square(run, photos):
     """By hand: shorter side 37 (32 * 256 / 224), centre square, five places and their mirrors, the mean probability."""
-    net, rule = run.network(), run.preprocessing
+    net, preprocessing = run.network(), run.preprocessing
     dataset = room.open_data(str(photos))
-    pixels = torch.stack([torch.tensor(rule.kept_at(37).apply(dataset.read(i))) for i in range(16)])
+    pixels = torch.stack([torch.tensor(preprocessing.kept_at(37).apply(dataset.read(i))) for i in range(16)])
     assert pixels.shape == (16, 37, 37, 3)
-    images = (pixels.permute(0, 3, 1, 2) / 255 - torch.tensor(rule.mean).view(3, 1, 1)) / torch.tensor(rule.std).view(
-        3, 1, 1
-    )
+    images = (pixels.permute(0, 3, 1, 2) / 255 - torch.tensor(preprocessing.mean).view(3, 1, 1)) / torch.tensor(
+        preprocessing.std
+    ).view(3, 1, 1)
     with torch.inference_mode():
         views = [images[..., y : y + 32, x : x + 32] for y, x in ((0, 0), (0, 5), (5, 0), (5, 5), (2, 2))]
         expected = torch.stack([net(v).softmax(1) for view in views for v in (view, view.flip(-1))]).mean(0)
@@ -77,19 +77,23 @@ def test_the_ten_crops_are_those_of_the_larger_square(run, photos):
 
 def test_a_whole_image_keeps_its_shape_and_neighbours_of_one_shape_share_a_batch(photos):
     dataset = room.open_data(str(photos))
-    rule = Preprocessing((32, 32), 3, resize="shorter-crop")
+    preprocessing = Preprocessing((32, 32), 3, resize="shorter-crop")
     views = Views(dataset, np.arange(16))
-    shapes = [tuple(images.shape) for images, *_ in views.batches(ImageRegion(256, whole=True), rule, dataset.labels)]
+    shapes = [
+        tuple(images.shape) for images, *_ in views.batches(ImageRegion(256, whole=True), preprocessing, dataset.labels)
+    ]
     one_class = [(1, 3, 37, 49), (1, 3, 49, 37), (1, 3, 37, 37), (2, 3, 37, 49), (1, 3, 49, 37), (1, 3, 37, 37)]
     assert shapes == [*one_class, (2, 3, 37, 49), *one_class[1:-1], (1, 3, 37, 37), (1, 3, 37, 49)]
-    labels = torch.cat([labels for _, labels, _ in views.batches(ImageRegion(256, whole=True), rule, dataset.labels)])
+    labels = torch.cat(
+        [labels for _, labels, _ in views.batches(ImageRegion(256, whole=True), preprocessing, dataset.labels)]
+    )
     assert labels.tolist() == dataset.labels.tolist()
 
 
 def test_digits_that_training_pads_are_padded_not_enlarged(digits):
-    rule = Preprocessing((32, 32), 1, resize="pad", background=(0,))
+    preprocessing = Preprocessing((32, 32), 1, resize="pad", background=(0,))
     digit = np.full((28, 28, 1), 200, dtype=np.uint8)
-    whole = rule.whole(digit, 37)
+    whole = preprocessing.whole(digit, 37)
     assert whole.shape == (37, 37, 1)
     assert (whole > 0).sum() == 28 * 28
 

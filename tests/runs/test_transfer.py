@@ -81,12 +81,12 @@ def test_for_other_classes_the_head_is_new_and_the_header_says_so(parity, source
 def test_images_are_prepared_as_the_source_had_them_unless_told_otherwise(parity, source):
     theirs = source.preprocessing
     recipe = recipe_for(NET).change(epochs=1, start_from=str(source.path))
-    like = prepare(NET, parity, recipe, 0, options=RunOptions(threads=1)).rule
+    like = prepare(NET, parity, recipe, 0, options=RunOptions(threads=1)).preprocessing
     assert (like.size, like.mean, like.std) == ((8, 8), theirs.mean, theirs.std)
     assert "as the first weights were trained with" in like.why
     parity.split = dataclasses.replace(parity.split, train=parity.split.train[:100])  # other statistics of its own
     recipe = recipe.change(image_size=12, normalization="standard")
-    own = prepare(NET, parity, recipe, 0, options=RunOptions(threads=1)).rule
+    own = prepare(NET, parity, recipe, 0, options=RunOptions(threads=1)).preprocessing
     assert own.size == (12, 12)
     assert own.mean != theirs.mean
 

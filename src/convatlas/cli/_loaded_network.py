@@ -65,7 +65,7 @@ def asked(what: str, weights: str | None, source: str | None, classes: Path | No
         net = create_model(what, outputs)
         load_weights(net, weights, source)
     found = load_network(net, names)
-    click.echo(f"{found.name}: {translated(found.rule.why)} ({translated(found.prepared_from)})", err=True)
+    click.echo(f"{found.name}: {translated(found.preprocessing.why)} ({translated(found.prepared_from)})", err=True)
     return found
 
 

@@ -241,15 +241,16 @@ def _show_batch(
     with _bar(_("decoding")) as progress:
         everything = Split(np.arange(len(data)), nothing, nothing, seed, "all of them")
         training_data = TrainingData(data, seed=seed, split=split or everything, progress=progress)
-        rule, store = training_data.prepared(models.entry(model) if model else None, chosen)
-    batches = training_data.training_batches(rule, store, chosen, seed, "cpu")
+        preprocessing, store = training_data.prepared(models.entry(model) if model else None, chosen)
+    batches = training_data.training_batches(preprocessing, store, chosen, seed, "cpu")
     write_picture(path, batch_picture(batches))
     click.echo(
         _(
-            "wrote {file}: a row per image, plain and then in seven epochs; recipe {recipe}; {rule}; {augmentation}",
+            "wrote {file}: a row per image, plain and then in seven epochs; recipe {recipe}; {preprocessing}; "
+            "{augmentation}",
             file=path,
             recipe=chosen.name,
-            rule=translated(rule.why),
+            preprocessing=translated(preprocessing.why),
             augmentation=translated(augmentation_in_words(batches.augment)),
         ),
         err=True,

@@ -106,7 +106,9 @@ def command(
         reading=reading,
     )
     if as_json:
-        print_json(found.to_dict() | {"preparation": first.rule.to_dict(), "preparation_from": first.prepared_from})
+        print_json(
+            found.to_dict() | {"preparation": first.preprocessing.to_dict(), "preparation_from": first.prepared_from}
+        )
     else:
         _print(found)
 

@@ -313,14 +313,14 @@ def _train_all(
 
 def _evaluate(run: Run, training_data: TrainingData, protocol: str) -> Evaluation:
     """The chosen weights on the test part, in the images that are decoded already where the protocol takes these."""
-    rule, store = training_data.prepared(models.entry(run.model), run.recipe)
+    preprocessing, store = training_data.prepared(models.entry(run.model), run.recipe)
     views = Views(training_data.dataset, training_data.split.test, decoded=store)
     return evaluation.evaluate(
         run.network(),
-        partial(views.batches, rule=rule, labels=training_data.labels),
+        partial(views.batches, preprocessing=preprocessing, labels=training_data.labels),
         run.classes,
         protocol,
-        size=rule.size,
+        size=preprocessing.size,
         names=views.names,
         run=str(run.path),
         data=str(training_data.dataset.source),
@@ -371,8 +371,12 @@ def _measure_all(
 
 def _example(run: Run, training_data: TrainingData) -> torch.Tensor:
     """The first test image, as the network sees it: (1, C, H, W)."""
-    rule, store = training_data.prepared(models.entry(run.model), run.recipe)
-    return training_data.batches("test", rule, store, "cpu").batch(torch.as_tensor(training_data.split.test[:1])).images
+    preprocessing, store = training_data.prepared(models.entry(run.model), run.recipe)
+    return (
+        training_data.batches("test", preprocessing, store, "cpu")
+        .batch(torch.as_tensor(training_data.split.test[:1]))
+        .images
+    )
 
 
 # --- what is told -----------------------------------------------------------------------------------------------------

@@ -83,10 +83,10 @@ def evaluate(
     found = [
         evaluation.evaluate(
             member.net,
-            partial(views.batches, rule=member.rule, labels=labels_for(member, views, data)),
+            partial(views.batches, preprocessing=member.preprocessing, labels=labels_for(member, views, data)),
             member.labels.names,
             protocol,
-            size=member.rule.size,
+            size=member.preprocessing.size,
             names=views.names,
             run=member.name,
             data=str(views.dataset.source if data is None or isinstance(data, Dataset) else data),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def header(setup: Setup) -> dict[str, str]:
     """Names and values, in the order in which they are printed."""
-    recipe, rule, batches, hardware = setup.recipe, setup.rule, setup.batches, setup.hardware
+    recipe, preprocessing, batches, hardware = setup.recipe, setup.preprocessing, setup.batches, setup.hardware
     split, data = setup.training_data.split, setup.training_data.dataset
     left_out: dict[str, str] = {}
     if data.problems:
@@ -55,7 +55,13 @@ def header(setup: Setup) -> dict[str, str]:
         **({Message("starts from"): setup.start["said"]} if setup.start else {}),
         **({Message("stages"): setup.stages.said} if setup.stages else {}),
         Message("images"): joined(
-            (f"{rule.size[0]} x {rule.size[1]} x {rule.channels}, ", rule.why, "; ", batches.store.origin), ""
+            (
+                f"{preprocessing.size[0]} x {preprocessing.size[1]} x {preprocessing.channels}, ",
+                preprocessing.why,
+                "; ",
+                batches.store.origin,
+            ),
+            "",
         ),
         Message("augmentation"): augmentation_in_words(batches.augment),
         **({Message("sampling"): balance_in_words(batches)} if batches.sampling == "balanced" else {}),

@@ -25,7 +25,7 @@ class LoadedNetwork:
 
     Attributes:
         name: the run's directory, or the network's name and its weights.
-        rule: from an image file to the network's input.
+        preprocessing: from an image file to the network's input.
         labels: the names of its outputs.
         prepared_from: where the rule is from, in words.
         run: None where the weights are other people's.
@@ -33,14 +33,14 @@ class LoadedNetwork:
 
     name: str
     net: nn.Module
-    rule: Preprocessing
+    preprocessing: Preprocessing
     labels: Labels
     prepared_from: str
     run: Run | None = None
 
     @property
     def batch_size(self) -> int:
-        return batch_size(*self.rule.size)
+        return batch_size(*self.preprocessing.size)
 
 
 def load_network(
@@ -111,10 +111,10 @@ def of_network(net: nn.Module, classes: Sequence[str] | None) -> LoadedNetwork:
             outputs=outputs,
             labels=len(labels),
         )
-    return LoadedNetwork(name, net.eval(), rule_of(loaded.preparation), labels, loaded.preparation_from)
+    return LoadedNetwork(name, net.eval(), preprocessing_of(loaded.preparation), labels, loaded.preparation_from)
 
 
-def rule_of(preparation: Preparation) -> Preprocessing:
+def preprocessing_of(preparation: Preparation) -> Preprocessing:
     """The data room's rule for a source's preparation."""
     return Preprocessing(
         size=(preparation.crop, preparation.crop),

@@ -96,7 +96,7 @@ class Source:
 
 def _predict_batch(network: LoadedNetwork, sources: Sequence[Source], top: int) -> Iterator[Prediction]:
     """One `Prediction` for each; what cannot be read leaves the batch and keeps its place in the answers."""
-    read = [_read(source, network.rule) for source in sources]
+    read = [_read(source, network.preprocessing) for source in sources]
     images = [image for image in read if isinstance(image, np.ndarray)]
     answers = iter(_labelled(network, images, top) if images else ())
     for source, image in zip(sources, read, strict=True):
@@ -106,13 +106,13 @@ def _predict_batch(network: LoadedNetwork, sources: Sequence[Source], top: int) 
             yield Prediction(source.name, next(answers))
 
 
-def _read(source: Source, rule: room.Preprocessing) -> np.ndarray | BadImageError:
+def _read(source: Source, preprocessing: room.Preprocessing) -> np.ndarray | BadImageError:
     if source.error is not None:
         return source.error
     if source.pixels is not None:
-        return rule.apply(source.pixels)
+        return preprocessing.apply(source.pixels)
     try:
-        return room.load_file(source.name, rule)
+        return room.load_file(source.name, preprocessing)
     except BadImageError as error:
         return error
 
@@ -121,7 +121,7 @@ def _labelled(network: LoadedNetwork, images: Sequence[np.ndarray], top: int) ->
     names = network.labels.names
     with eval_mode(network.net), torch.inference_mode():
         device = next(network.net.parameters()).device
-        probabilities = network.net(room.prepare(images, network.rule).to(device)).float().softmax(dim=1)
+        probabilities = network.net(room.prepare(images, network.preprocessing).to(device)).float().softmax(dim=1)
     values, places = probabilities.topk(min(top, len(names)), dim=1)
     return [
         tuple((names[place], value) for place, value in zip(row_places, row, strict=True))

@@ -68,7 +68,7 @@ class Setup:
     training_data: TrainingData
     hardware: Hardware
     net: nn.Module
-    rule: Preprocessing
+    preprocessing: Preprocessing
     batches: Batches
     validation: Batches
     test: Batches
@@ -153,15 +153,15 @@ def prepare_from_weights(
     assert recipe.start_from is not None
     conditions = check_conditions(model, training_data, recipe, options, seed, time_s)
     source = read_source(recipe.start_from, model, download, recipe.image_size)
-    net = conditions.network(source.rule)
+    net = conditions.network(source.preprocessing)
     transfer = take_over(
         net,
         conditions.entry.full_name,
         source,
         training_data.dataset.classes,
-        conditions.image_size(source.rule),
+        conditions.image_size(source.preprocessing),
     )
-    return conditions.setup(net, source.rule, transfer.to_dict())
+    return conditions.setup(net, source.preprocessing, transfer.to_dict())
 
 
 def prepare_resumed(run: Run, training_data: TrainingData) -> Setup:
@@ -243,14 +243,14 @@ class Conditions:
             net = process_group.with_synced_batchnorm(hardware.place(net))
         side = self.image_size(like)
         stages = in_stages(net, recipe, (data.dataset.channels, side, side))
-        rule, store = data.prepared(entry, recipe, like)
-        batches = data.training_batches(rule, store, recipe, self.seed, hardware.device)
+        preprocessing, store = data.prepared(entry, recipe, like)
+        batches = data.training_batches(preprocessing, store, recipe, self.seed, hardware.device)
         if len(batches) == 0:
             raise DataError("the training part holds no image; give more images, or another split.")
         recipe = checked_split(data, recipe)
         batches.merge_last = merges_last(net, batches, recipe, process_group.size, options.sync_batchnorm)
         if recipe.initial == "whitened":
-            first = data.batches("train", rule, store, batch_size=WHITENED_BY)
+            first = data.batches("train", preprocessing, store, batch_size=WHITENED_BY)
             whiten_(net, next(first.epoch(0)).images)
         net = hardware.place(net)
 
@@ -266,7 +266,7 @@ class Conditions:
                 raise UsageError("compile = on needs one process and an optimizer other than sdlm; leave it off.")
         else:
             images = min(recipe.batch_size, len(batches.indices))
-            shape = (images, rule.channels, *rule.size)
+            shape = (images, preprocessing.channels, *preprocessing.size)
             updates = recipe.epochs * len(batches)
             with torch.random.fork_rng(devices=()):
                 hardware = choose_update_mode(
@@ -279,10 +279,10 @@ class Conditions:
             training_data=data,
             hardware=hardware,
             net=hardware.place(net),
-            rule=rule,
+            preprocessing=preprocessing,
             batches=batches,
-            validation=data.batches("val", rule, store, hardware.device),
-            test=data.batches("test", rule, store, hardware.device),
+            validation=data.batches("val", preprocessing, store, hardware.device),
+            test=data.batches("test", preprocessing, store, hardware.device),
             seed=self.seed,
             process_group=process_group,
             start=start,
@@ -314,7 +314,11 @@ def merges_last(net: nn.Module, batches: Batches, recipe: Recipe, processes: int
 
     alone = [batch for batch in {min(size, images), rest} - {0} if least_part(batch) == 1]
     synchronised = processes > 1 and sync_batchnorm
-    if not alone or synchronised or not normalises_one_value(net, (batches.rule.channels, *batches.rule.size)):
+    if (
+        not alone
+        or synchronised
+        or not normalises_one_value(net, (batches.preprocessing.channels, *batches.preprocessing.size))
+    ):
         return False
     if alone == [1] and images > size > 1:
         return True
@@ -500,10 +504,10 @@ def build_loss(recipe: Recipe, training_data: TrainingData, device: str) -> loss
 
 
 def build_schedule(recipe: Recipe) -> schedule.Schedule:
-    rule = schedule.by_name(recipe.schedule, **recipe.schedule_settings)
+    after_warmup = schedule.by_name(recipe.schedule, **recipe.schedule_settings)
     if recipe.warmup_epochs:
-        return schedule.warmed_up(rule, recipe.warmup_epochs, recipe.warmup_factor)
-    return rule
+        return schedule.warmed_up(after_warmup, recipe.warmup_epochs, recipe.warmup_factor)
+    return after_warmup
 
 
 def build_optimizer(net: nn.Module, recipe: Recipe, stages: StageSettings | None = None) -> torch.optim.Optimizer:

@@ -76,7 +76,7 @@ class Reconstruction:
 
 @torch.inference_mode()
 def reconstruct(
-    net: nn.Module, batches: EpochBatches, rule: Preprocessing, autocast: AbstractContextManager[Any]
+    net: nn.Module, batches: EpochBatches, preprocessing: Preprocessing, autocast: AbstractContextManager[Any]
 ) -> Reconstruction:
     """Measure how well ``net`` reconstructs the images of ``batches``."""
     net.eval()
@@ -91,15 +91,15 @@ def reconstruct(
         squares = squares + (output - images).square().sum((0, 2, 3)).double().cpu()
         values, n = values + images[:, 0].numel(), n + len(images)
         for pair in zip(images[: SHOWN - len(shown)], output[: SHOWN - len(shown)], strict=True):
-            shown.append((_as_picture(pair[0].cpu(), rule), _as_picture(pair[1].cpu(), rule)))
+            shown.append((_as_picture(pair[0].cpu(), preprocessing), _as_picture(pair[1].cpu(), preprocessing)))
     by_channel = torch.as_tensor(squares) / values
-    rms = (by_channel.sqrt() * torch.tensor(rule.std, dtype=torch.float64) * 255).mean()
+    rms = (by_channel.sqrt() * torch.tensor(preprocessing.std, dtype=torch.float64) * 255).mean()
     return Reconstruction(float(by_channel.mean()), float(rms), n, tuple(shown))
 
 
-def _as_picture(image: Tensor, rule: Preprocessing) -> np.ndarray:
+def _as_picture(image: Tensor, preprocessing: Preprocessing) -> np.ndarray:
     """A prepared image (C, H, W) back as uint8 (H, W, C)."""
-    std, mean = torch.tensor(rule.std).view(-1, 1, 1), torch.tensor(rule.mean).view(-1, 1, 1)
+    std, mean = torch.tensor(preprocessing.std).view(-1, 1, 1), torch.tensor(preprocessing.mean).view(-1, 1, 1)
     return ((image * std + mean) * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
 
 

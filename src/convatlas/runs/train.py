@@ -219,7 +219,7 @@ def write_settings(folder: Path, setup: Setup) -> None:
             "model": setup.entry.full_name,
             "seed": setup.seed,
             "in_channels": data.channels,
-            "image_size": setup.rule.size[0],
+            "image_size": setup.preprocessing.size[0],
         },
         "data": {
             "source": str(Path(data.source).resolve()) if Path(data.source).exists() else data.source,
@@ -233,7 +233,7 @@ def write_settings(folder: Path, setup: Setup) -> None:
         },
         "recipe": setup.recipe.to_dict(),
         "options": setup.options.to_dict() | resolved(setup.hardware),
-        "preprocessing": setup.rule.to_dict(),
+        "preprocessing": setup.preprocessing.to_dict(),
         "machine": setup.hardware.to_dict()
         | ({"processes": setup.process_group.size} if setup.process_group.size > 1 else {}),
     }
@@ -366,7 +366,7 @@ def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> N
     identity = {
         "model": setup.entry.full_name,
         "classes": list(setup.training_data.dataset.classes),
-        "preprocessing": setup.rule.to_dict(),
+        "preprocessing": setup.preprocessing.to_dict(),
         "chosen_epoch": epoch,
     }
     checkpoint.save(folder / WEIGHTS, dict(setup.net.state_dict()), identity)
@@ -400,7 +400,7 @@ def evaluate_reconstruction(
 
     The entries that only a classifier has are None.
     """
-    measured = reconstruct(setup.net, setup.test, setup.rule, setup.hardware.autocast())
+    measured = reconstruct(setup.net, setup.test, setup.preprocessing, setup.hardware.autocast())
     result |= {
         "val_top1": None,
         "val_mse": None if score is None else -score,

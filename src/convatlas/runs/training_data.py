@@ -68,22 +68,27 @@ class TrainingData:
         else:
             size = recipe.image_size or (entry.input[1] if entry else (self.dataset.uniform_size or (224,))[0])
         channels = self.dataset.channels
-        rule = room.preprocessing_for(self.dataset, size, channels, keep=kept_side(recipe), fit=recipe.fit)
+        preprocessing = room.preprocessing_for(self.dataset, size, channels, keep=kept_side(recipe), fit=recipe.fit)
         if like is not None:
-            rule = replace(rule, interpolation=like.interpolation)
-        if rule not in self._stores:
+            preprocessing = replace(preprocessing, interpolation=like.interpolation)
+        if preprocessing not in self._stores:
             share = MEMORY_SHARE / processes_here()  # each process holds the images for itself
-            self._stores[rule] = room.load_images(self.dataset, rule, progress=self._progress, memory_share=share)
-        store = self._stores[rule]
+            self._stores[preprocessing] = room.load_images(
+                self.dataset, preprocessing, progress=self._progress, memory_share=share
+            )
+        store = self._stores[preprocessing]
         if recipe.normalization == "lenet-1998":  # ink 1.175 on -0.1: p / 255 * 1.275 - 0.1
-            return rule.with_stats((0.1 / 1.275,) * channels, (1 / 1.275,) * channels), store
+            return preprocessing.with_stats((0.1 / 1.275,) * channels, (1 / 1.275,) * channels), store
         if recipe.normalization == "auto" and like is not None:
-            why = Message("{rule}; mean and deviation as the first weights were trained with", rule=rule.why)
-            return replace(rule, mean=like.mean, std=like.std, why=why), store
-        return rule.with_stats(*room.channel_stats(store, self.split.train)), store
+            why = Message(
+                "{preprocessing}; mean and standard deviation of the images of the initial weights",
+                preprocessing=preprocessing.why,
+            )
+            return replace(preprocessing, mean=like.mean, std=like.std, why=why), store
+        return preprocessing.with_stats(*room.channel_stats(store, self.split.train)), store
 
     def training_batches(
-        self, rule: Preprocessing, store: ImageStore, recipe: Recipe, seed: int, device: str
+        self, preprocessing: Preprocessing, store: ImageStore, recipe: Recipe, seed: int, device: str
     ) -> Batches:
         return Batches(
             store,
@@ -91,14 +96,14 @@ class TrainingData:
             self.split.train,
             batch_size=recipe.batch_size,
             seed=seed,
-            rule=rule,
+            preprocessing=preprocessing,
             augment=recipe.augment,
             sampling=recipe.sampling,
             device=device,
         )
 
     def batches(
-        self, part: str, rule: Preprocessing, store: ImageStore, device: str = "cpu", batch_size: int = 256
+        self, part: str, preprocessing: Preprocessing, store: ImageStore, device: str = "cpu", batch_size: int = 256
     ) -> Batches:
         """The images of a part in order, one central view each."""
         return Batches(
@@ -107,7 +112,7 @@ class TrainingData:
             getattr(self.split, part),
             batch_size=batch_size,
             seed=0,
-            rule=rule,
+            preprocessing=preprocessing,
             augment=None,
             shuffle=False,
             device=device,

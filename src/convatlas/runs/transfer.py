@@ -26,7 +26,7 @@ from convatlas.models.weights.load import converted, detect, load_weights, spare
 from convatlas.models.weights.published import fetched, published
 from convatlas.models.weights.read import read_tensors
 from convatlas.recipes.recipe import Recipe
-from convatlas.runs.loaded_network import rule_of
+from convatlas.runs.loaded_network import preprocessing_of
 from convatlas.runs.run import WEIGHTS, Run
 from convatlas.training import checkpoint
 from convatlas.training.freezing import Freezing
@@ -40,14 +40,14 @@ class InitialWeights:
         name: the run directory or file, or the published name.
         network: whose tensors these are, by the names and in the shapes of `create_model`.
         classes: what its outputs are called; empty where that is not known.
-        rule: how its images were prepared; None where that is not known.
+        preprocessing: how its images were prepared; None where that is not known.
     """
 
     name: str
     network: str
     tensors: dict[str, Tensor]
     classes: tuple[str, ...] = ()
-    rule: Preprocessing | None = None
+    preprocessing: Preprocessing | None = None
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -104,8 +104,8 @@ def ours(path: Path, name: str) -> InitialWeights:
             "{path} is a checkpoint on the way, not the weights a run ended with; give the run.",
             path=path,
         )
-    rule = Preprocessing.from_dict(identity["preprocessing"])
-    return InitialWeights(name, identity["model"], tensors, tuple(identity["classes"]), rule)
+    preprocessing = Preprocessing.from_dict(identity["preprocessing"])
+    return InitialWeights(name, identity["model"], tensors, tuple(identity["classes"]), preprocessing)
 
 
 def foreign(path: Path, name: str, model: str, image_size: int | None) -> InitialWeights:
@@ -127,7 +127,7 @@ def foreign(path: Path, name: str, model: str, image_size: int | None) -> Initia
         entry.full_name,
         net.state_dict(),
         loaded.labels.names if loaded.labels else (),
-        rule_of(loaded.preparation) if loaded.preparation else None,
+        preprocessing_of(loaded.preparation) if loaded.preparation else None,
     )
 
 

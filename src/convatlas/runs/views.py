@@ -32,42 +32,42 @@ class Views:
     def names(self) -> tuple[str, ...]:
         return tuple(printable(self.dataset.names[int(index)]) for index in self.indices)
 
-    def batches(self, region: ImageRegion, rule: Preprocessing, labels: np.ndarray) -> Iterator[Batch]:
+    def batches(self, region: ImageRegion, preprocessing: Preprocessing, labels: np.ndarray) -> Iterator[Batch]:
         """Batches of images and labels, prepared by a network's rule but for their size.
 
         Args:
             labels: of all images of the data set, by the network's classes.
         """
-        side = region.side(rule.size)
+        side = region.side(preprocessing.size)
         if region.whole:
-            yield from self._whole(side, rule, labels)
+            yield from self._whole(side, preprocessing, labels)
             return
-        kept = rule if region.shorter_side is None else rule.kept_at(side)
-        seen = rule if region.shorter_side is None else replace(kept, size=kept.store_size, margin=1.0)
+        kept = preprocessing if region.shorter_side is None else preprocessing.kept_at(side)
+        seen = preprocessing if region.shorter_side is None else replace(kept, size=kept.store_size, margin=1.0)
         yield from room.Batches(
             self._store(kept),
             labels,
             self.indices,
             batch_size=batch_size(*seen.size),
-            rule=seen,
+            preprocessing=seen,
             augment=None,
             shuffle=False,
         ).epoch(0)
 
-    def _whole(self, side: int, rule: Preprocessing, labels: np.ndarray) -> Iterator[Batch]:
+    def _whole(self, side: int, preprocessing: Preprocessing, labels: np.ndarray) -> Iterator[Batch]:
         """Neighbours of one shape share a batch."""
         waiting: list[np.ndarray] = []
         places: list[int] = []
 
         def batch() -> Batch:
-            images = room.prepare(waiting, replace(rule, size=waiting[0].shape[:2], margin=1.0))
+            images = room.prepare(waiting, replace(preprocessing, size=waiting[0].shape[:2], margin=1.0))
             made = Batch(images, torch.from_numpy(labels[places]))
             waiting.clear()
             places.clear()
             return made
 
         for index in self.indices.tolist():
-            pixels = rule.whole(self.dataset.read(index), side)
+            pixels = preprocessing.whole(self.dataset.read(index), side)
             if waiting and (pixels.shape != waiting[0].shape or len(waiting) == batch_size(*pixels.shape[:2])):
                 yield batch()
             waiting.append(pixels)
@@ -75,13 +75,13 @@ class Views:
         if waiting:
             yield batch()
 
-    def _store(self, rule: Preprocessing) -> ImageStore:
+    def _store(self, preprocessing: Preprocessing) -> ImageStore:
         """Decoded by the rule; networks that differ in their channel statistics alone share it."""
-        if self._kept is None or pixels_of(self._kept.rule) != pixels_of(rule):
-            self._kept = room.load_images(self.dataset, rule)
+        if self._kept is None or pixels_of(self._kept.preprocessing) != pixels_of(preprocessing):
+            self._kept = room.load_images(self.dataset, preprocessing)
         return self._kept
 
 
-def pixels_of(rule: Preprocessing) -> Preprocessing:
+def pixels_of(preprocessing: Preprocessing) -> Preprocessing:
     """What of a rule decides the stored pixels."""
-    return replace(rule, mean=(), std=(), why="")
+    return replace(preprocessing, mean=(), std=(), why="")
