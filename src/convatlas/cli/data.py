@@ -229,12 +229,12 @@ def _show_batch(
     from convatlas import models
     from convatlas.data import Split
     from convatlas.data.picture import batch_picture, write_picture
-    from convatlas.recipes.registry import named, recipe_for
+    from convatlas.recipes.registry import recipe_by_name, recipe_for
     from convatlas.runs.configuration import configure
-    from convatlas.runs.header import augmentation_in_words
+    from convatlas.runs.header import describe_augmentation
     from convatlas.runs.training_data import TrainingData
 
-    configuration = configure(recipe_for(model, recipe) if model else named(recipe), flags, config)
+    configuration = configure(recipe_for(model, recipe) if model else recipe_by_name(recipe), flags, config)
     print_notices(configuration)
     chosen = configuration.recipe
     nothing = np.array([], dtype=np.int64)
@@ -251,7 +251,7 @@ def _show_batch(
             file=path,
             recipe=chosen.name,
             preprocessing=translated(preprocessing.why),
-            augmentation=translated(augmentation_in_words(batches.augment)),
+            augmentation=translated(describe_augmentation(batches.augment)),
         ),
         err=True,
     )
