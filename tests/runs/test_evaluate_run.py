@@ -12,9 +12,9 @@ from convatlas.data import Preprocessing
 from convatlas.errors import DataError, UsageError
 from convatlas.evaluation import PROTOCOLS, ImageRegion
 from convatlas.runs.evaluate import evaluate
+from convatlas.runs.evaluation_images import EvaluationImages
 from convatlas.runs.run import Run
 from convatlas.runs.train import train
-from convatlas.runs.views import Views
 
 SIZES = ((60, 80), (80, 60), (48, 48), (60, 80))  # (h, w): lying, upright, square
 
@@ -78,7 +78,7 @@ def test_the_ten_crops_are_those_of_the_larger_square(run, photos):
 def test_a_whole_image_keeps_its_shape_and_neighbours_of_one_shape_share_a_batch(photos):
     dataset = room.open_data(str(photos))
     preprocessing = Preprocessing((32, 32), 3, resize="shorter-crop")
-    views = Views(dataset, np.arange(16))
+    views = EvaluationImages(dataset, np.arange(16))
     shapes = [
         tuple(images.shape) for images, *_ in views.batches(ImageRegion(256, whole=True), preprocessing, dataset.labels)
     ]
@@ -118,13 +118,13 @@ def test_an_ensemble_averages_the_probabilities_and_says_so(digits):
 
 
 def test_a_run_that_may_have_trained_on_the_others_test_images_is_refused(digits):
-    with pytest.raises(DataError, match=r"the test parts of .* differ: .*--split"):
+    with pytest.raises(DataError, match=r"the test sets of .* differ, so .*--split"):
         evaluate(digits)
     assert evaluate(digits, "digits").protocol == "ensemble of 3, centre"  # data that are named are the caller's
 
 
 def test_runs_on_other_data_are_refused(digits, run):
-    with pytest.raises(DataError, match="trained on other data"):
+    with pytest.raises(DataError, match="trained on different data"):
         evaluate([digits[0], run])
     with pytest.raises(UsageError, match="no run to evaluate"):
         evaluate([])

@@ -106,7 +106,7 @@ def thawing(process_group: ProcessGroup) -> dict[str, Tensor]:
     """Of three stages two are frozen with their norms, then one, then none."""
     net = process_group.with_synced_batchnorm(network(norm=True))
     return updates(
-        process_group, net, freezing=Freezing([[net[0], net[1]], [net[4], net[5]], [net[8]]], 2, thaw_every=1)
+        process_group, net, freezing=Freezing([[net[0], net[1]], [net[4], net[5]], [net[8]]], 2, unfreeze_every=1)
     )
 
 

@@ -31,12 +31,12 @@ from convatlas.recipes.recipe import Recipe
 from convatlas.recipes.registry import recipe_for
 from convatlas.runs.directory import make as make_folder
 from convatlas.runs.directory import write_json, write_text
-from convatlas.runs.options import RunOptions, divided
+from convatlas.runs.evaluation_images import EvaluationImages
+from convatlas.runs.options import RunOptions, split_settings
 from convatlas.runs.reconstruction import refuse_classifying
 from convatlas.runs.run import Run
 from convatlas.runs.train import RunListener, train
 from convatlas.runs.training_data import TrainingData
-from convatlas.runs.views import Views
 
 # what is compared when no network is named: from the baseline to the strongest that trains in minutes on a laptop
 FOR_SMALL_IMAGES = ("mlp", "lenet5@modern", "resnet20_cifar")
@@ -134,12 +134,12 @@ def compare(
         settings = settings | {"epochs": epochs, "min_updates": 0}
     protocol = evaluation.get_protocol(protocol).name
     # every name and setting is checked before anything is read or trained
-    of_recipe, of_options = divided(settings)
+    of_recipe, of_options = split_settings(settings)
     options = RunOptions(**of_options)
     recipes = {model: recipe_for(model, recipe).change(**of_recipe) for model in _distinct(names or ())}
 
     for model in recipes:
-        refuse_classifying(model, models.entry(model), Message("there is nothing to compare it by"))
+        refuse_classifying(model, models.entry(model), Message("compare needs classifiers"))
 
     training_data = _material(data, seed, split, on_bad, max_bad, reading, recipes)
     if not recipes:
@@ -314,14 +314,14 @@ def _train_all(
 def _evaluate(run: Run, training_data: TrainingData, protocol: str) -> Evaluation:
     """The chosen weights on the test part, in the images that are decoded already where the protocol takes these."""
     preprocessing, store = training_data.prepared(models.entry(run.model), run.recipe)
-    views = Views(training_data.dataset, training_data.split.test, decoded=store)
+    images = EvaluationImages(training_data.dataset, training_data.split.test, decoded=store)
     return evaluation.evaluate(
         run.network(),
-        partial(views.batches, preprocessing=preprocessing, labels=training_data.labels),
+        partial(images.batches, preprocessing=preprocessing, labels=training_data.labels),
         run.classes,
         protocol,
         size=preprocessing.size,
-        names=views.names,
+        names=images.names,
         run=str(run.path),
         data=str(training_data.dataset.source),
         part="test",

@@ -1,4 +1,4 @@
-"""The images of a data set as a protocol wants them: the network's own input, a larger square, or whole."""
+"""`EvaluationImages`: the images of a data set for each image region of an evaluation protocol."""
 
 from __future__ import annotations
 
@@ -14,74 +14,79 @@ from convatlas.data import Dataset, ImageStore, Preprocessing
 from convatlas.data.dataset import printable
 from convatlas.evaluation import ImageRegion
 
-AT_ONCE = 96 * 96 * 256  # pixels of a batch's images, in one channel: small images go by 256, those of 224 by 47
+BATCH_PIXELS = 96 * 96 * 256  # pixels of a batch, per channel: 256 small images, or 47 images of 224 x 224
 
 
 def batch_size(height: int, width: int) -> int:
-    return max(1, min(256, AT_ONCE // (height * width)))
+    """Return the number of images of this size in a batch of an evaluation."""
+    return max(1, min(256, BATCH_PIXELS // (height * width)))
 
 
-class Views:
-    """Images ``indices`` of a data set, in that order, for any image region; what was decoded last is kept."""
+class EvaluationImages:
+    """The images ``indices`` of a data set, in that order, for any image region. The last decoded store is reused."""
 
     def __init__(self, dataset: Dataset, indices: np.ndarray, decoded: ImageStore | None = None) -> None:
         self.dataset, self.indices = dataset, indices
-        self._kept = decoded
+        self._last_store = decoded
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(printable(self.dataset.names[int(index)]) for index in self.indices)
 
     def batches(self, region: ImageRegion, preprocessing: Preprocessing, labels: np.ndarray) -> Iterator[Batch]:
-        """Batches of images and labels, prepared by a network's rule but for their size.
+        """Yield batches of images and labels, prepared as for the network except for their size.
 
         Args:
-            labels: of all images of the data set, by the network's classes.
+            labels: the labels of all images of the data set, as indices of the network's classes.
         """
         side = region.side(preprocessing.size)
         if region.whole:
             yield from self._whole(side, preprocessing, labels)
             return
-        kept = preprocessing if region.shorter_side is None else preprocessing.kept_at(side)
-        seen = preprocessing if region.shorter_side is None else replace(kept, size=kept.store_size, margin=1.0)
+        stored = cropped = preprocessing
+        if region.shorter_side is not None:
+            stored = preprocessing.kept_at(side)
+            cropped = replace(stored, size=stored.store_size, margin=1.0)
         yield from room.Batches(
-            self._store(kept),
+            self._store(stored),
             labels,
             self.indices,
-            batch_size=batch_size(*seen.size),
-            preprocessing=seen,
+            batch_size=batch_size(*cropped.size),
+            preprocessing=cropped,
             augment=None,
             shuffle=False,
         ).epoch(0)
 
     def _whole(self, side: int, preprocessing: Preprocessing, labels: np.ndarray) -> Iterator[Batch]:
-        """Neighbours of one shape share a batch."""
-        waiting: list[np.ndarray] = []
-        places: list[int] = []
+        """Yield batches of whole images; consecutive images of the same shape share a batch."""
+        pending: list[np.ndarray] = []
+        indices: list[int] = []
 
         def batch() -> Batch:
-            images = room.prepare(waiting, replace(preprocessing, size=waiting[0].shape[:2], margin=1.0))
-            made = Batch(images, torch.from_numpy(labels[places]))
-            waiting.clear()
-            places.clear()
-            return made
+            images = room.prepare(pending, replace(preprocessing, size=pending[0].shape[:2], margin=1.0))
+            complete = Batch(images, torch.from_numpy(labels[indices]))
+            pending.clear()
+            indices.clear()
+            return complete
 
         for index in self.indices.tolist():
             pixels = preprocessing.whole(self.dataset.read(index), side)
-            if waiting and (pixels.shape != waiting[0].shape or len(waiting) == batch_size(*pixels.shape[:2])):
+            if pending and (pixels.shape != pending[0].shape or len(pending) == batch_size(*pixels.shape[:2])):
                 yield batch()
-            waiting.append(pixels)
-            places.append(index)
-        if waiting:
+            pending.append(pixels)
+            indices.append(index)
+        if pending:
             yield batch()
 
     def _store(self, preprocessing: Preprocessing) -> ImageStore:
-        """Decoded by the rule; networks that differ in their channel statistics alone share it."""
-        if self._kept is None or pixels_of(self._kept.preprocessing) != pixels_of(preprocessing):
-            self._kept = room.load_images(self.dataset, preprocessing)
-        return self._kept
+        """Return the decoded images. Networks whose preprocessing differs only in channel statistics share them."""
+        if self._last_store is None or for_stored_pixels(self._last_store.preprocessing) != for_stored_pixels(
+            preprocessing
+        ):
+            self._last_store = room.load_images(self.dataset, preprocessing)
+        return self._last_store
 
 
-def pixels_of(preprocessing: Preprocessing) -> Preprocessing:
-    """What of a rule decides the stored pixels."""
+def for_stored_pixels(preprocessing: Preprocessing) -> Preprocessing:
+    """Return the preprocessing without the values that do not affect the stored pixels."""
     return replace(preprocessing, mean=(), std=(), why="")

@@ -1,4 +1,4 @@
-"""What `evaluate` and `predict` take: a network that knows how its images are prepared and what its outputs mean."""
+"""`LoadedNetwork`, for `evaluate` and `predict`: a network with its weights, preprocessing and class names."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from convatlas.data import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.message import Message
 from convatlas.models.weights import Labels, Loaded, Preparation
+from convatlas.runs.evaluation_images import batch_size
 from convatlas.runs.reconstruction import refuse_classifying
 from convatlas.runs.run import Run
-from convatlas.runs.views import batch_size
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,11 +24,11 @@ class LoadedNetwork:
     """A network ready for images.
 
     Attributes:
-        name: the run's directory, or the network's name and its weights.
-        preprocessing: from an image file to the network's input.
-        labels: the names of its outputs.
-        prepared_from: where the rule is from, in words.
-        run: None where the weights are other people's.
+        name: the run directory, or the name of the network and of its weights.
+        preprocessing: from an image file to the input of the network.
+        labels: the class names, in the order of the outputs.
+        prepared_from: where the preprocessing comes from, in words.
+        run: None if the weights are not those of a run.
     """
 
     name: str
@@ -44,48 +44,49 @@ class LoadedNetwork:
 
 
 def load_network(
-    given: LoadedNetwork | Run | str | Path | nn.Module, classes: Sequence[str] | None = None
+    network: LoadedNetwork | Run | str | Path | nn.Module, classes: Sequence[str] | None = None
 ) -> LoadedNetwork:
-    """A run, by itself or by its directory; or a network with other people's weights, as ``load_weights`` left it.
+    """Load the network of a run, or prepare a module into which ``load_weights`` has loaded a file.
 
     Args:
-        classes: the names of a network's outputs, where its weights do not say them or others are meant.
+        network: a run or its directory, or the module.
+        classes: the class names of a module, if its weights do not name them, or to use other names.
 
     Raises:
-        DataError: no run directory.
-        CheckpointError: the run's weights are damaged or not there.
-        UsageError: a network whose weights do not say how images are prepared, or what its outputs are.
+        DataError: the directory is not a run directory.
+        CheckpointError: the weights of the run are damaged or missing.
+        UsageError: the preprocessing or the class names of a module are not known.
     """
-    if isinstance(given, LoadedNetwork):
-        return given
-    if isinstance(given, nn.Module):
-        return of_network(given, classes)
-    if not isinstance(given, Run | str | PathLike):
+    if isinstance(network, LoadedNetwork):
+        return network
+    if isinstance(network, nn.Module):
+        return from_module(network, classes)
+    if not isinstance(network, Run | str | PathLike):
         raise UsageError(
-            "expected a run, its directory or a network with weights; got {kind}.", kind=type(given).__name__
+            "expected a run, its directory or a network with weights; got {kind}.", kind=type(network).__name__
         )
     if classes is not None:
-        raise UsageError("a run knows its classes; leave classes out.")
-    if isinstance(given, str) and given in models.list_models() and not Path(given).exists():
+        raise UsageError("a run has its own class names; leave classes out.")
+    if isinstance(network, str) and network in models.list_models() and not Path(network).exists():
         raise UsageError(
-            "{network} is a network, not a run: build it with weights (create_model({network!r}, weights=...)), or "
-            "give the directory of a run of it.",
-            network=given,
+            "{network} is a network, not a run. Give the directory of a run, or build the network with weights: "
+            "create_model({network!r}, weights=...).",
+            network=network,
         )
-    run = given if isinstance(given, Run) else Run(given)
-    what = Message("it has no accuracy and no labels; what was measured of it is in its report.html")
-    refuse_classifying(str(run.path), models.entry(run.model), what)
+    run = network if isinstance(network, Run) else Run(network)
+    why = Message("it has no accuracy and no class names; see its report.html for its measurements")
+    refuse_classifying(str(run.path), models.entry(run.model), why)
     return LoadedNetwork(
-        str(run.path), run.network(), run.preprocessing, Labels(run.classes), Message("as the run's own"), run
+        str(run.path), run.network(), run.preprocessing, Labels(run.classes), Message("as stored in the run"), run
     )
 
 
-def of_network(net: nn.Module, classes: Sequence[str] | None) -> LoadedNetwork:
+def from_module(net: nn.Module, classes: Sequence[str] | None) -> LoadedNetwork:
     loaded: Loaded | None = getattr(net, "loaded", None)
     if loaded is None:
         raise UsageError(
-            "this network does not know how its images are prepared: its weights are untrained, or from a loop of "
-            "your own. Load weights into it (create_model(..., weights=...), load_weights), or give a run."
+            "the preprocessing of this network's images is not known: its weights are untrained, or were not loaded "
+            "by convatlas. Load weights with create_model(..., weights=...) or load_weights, or give a run."
         )
     name = Message("{network} with {weights}", network=net.network, weights=loaded.weights)
     if loaded.preparation is None:
@@ -99,8 +100,8 @@ def of_network(net: nn.Module, classes: Sequence[str] | None) -> LoadedNetwork:
     outputs = int(str(net.num_classes))
     if labels is None:
         raise UsageError(
-            "{name}: what its {outputs} outputs are called is unknown. Name them in their order: --classes FILE, one "
-            "to a line (in Python: classes=[...]).",
+            "{name}: the names of its {outputs} classes are not known. Name them in the order of the outputs: "
+            "--classes FILE with one name per line (in Python: classes=[...]).",
             name=name,
             outputs=outputs,
         )
@@ -115,7 +116,7 @@ def of_network(net: nn.Module, classes: Sequence[str] | None) -> LoadedNetwork:
 
 
 def preprocessing_of(preparation: Preparation) -> Preprocessing:
-    """The data room's rule for a source's preparation."""
+    """Convert the preparation of a source of weights into a `Preprocessing`."""
     return Preprocessing(
         size=(preparation.crop, preparation.crop),
         channels=3,

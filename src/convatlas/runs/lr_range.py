@@ -1,4 +1,4 @@
-"""`find_lr`: the learning-rate range test for a training."""
+"""`find_lr`: the learning-rate range test of a training."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from convatlas.visualization.lr_range import lr_range_png
 
 
 @dataclass(frozen=True)
-class FoundLr:
-    """A range test and its settings; ``folder`` contains ``lr-range.json`` and ``lr-range.png``."""
+class LrRangeTest:
+    """The result of a range test, and its settings; ``folder`` contains ``lr-range.json`` and ``lr-range.png``."""
 
     range: LrRange
     model: str
@@ -62,11 +62,11 @@ def find_lr(
     updates: int = 100,
     download: bool = False,
     **settings: Any,
-) -> FoundLr:
+) -> LrRangeTest:
     """Run the learning-rate range test: ``updates`` updates as `train` makes them, with a rising learning rate.
 
-    The updates change a copy of the network, and no run is made. The suggestion does not hold for a training of another
-    length or with another batch size.
+    The updates change a copy of the network, and no run directory is written. The suggestion does not hold for a
+    training of another length or with another batch size.
 
     Args:
         out: parent of the folder for the numbers and the plot; None writes nothing.
@@ -74,7 +74,7 @@ def find_lr(
         settings: settings of the recipe or of the options to change.
 
     Raises:
-        UsageError: as `train`; also the optimizer sdlm, which has no constant learning rate.
+        UsageError: as in `train`; or the optimizer is sdlm, which has no constant learning rate.
         NonFiniteLossError: the loss is nan or inf at the first update.
     """
     chosen = recipe_for(model, recipe) if isinstance(recipe, str) else recipe
@@ -99,8 +99,8 @@ def find_lr(
         max_grad_norm=chosen.max_grad_norm,
         accumulate=chosen.accumulate,
     )
-    test = FoundLr(result, setup.entry.full_name, training_data.dataset.source, chosen, seed)
-    return test if out is None else written(test, Path(out))
+    test = LrRangeTest(result, setup.entry.full_name, training_data.dataset.source, chosen, seed)
+    return test if out is None else write_files(test, Path(out))
 
 
 def all_epochs(batches: EpochBatches) -> Iterator[Batch]:
@@ -109,8 +109,8 @@ def all_epochs(batches: EpochBatches) -> Iterator[Batch]:
         yield from batches.epoch(epoch)
 
 
-def written(test: FoundLr, out: Path) -> FoundLr:
-    """Write the numbers and the plot into a new folder below ``out``."""
+def write_files(test: LrRangeTest, out: Path) -> LrRangeTest:
+    """Write the numbers and the plot into a new folder below ``out``. Returns ``test`` with that folder."""
     folder = directory.make(out, f"lr-range-{test.model}", test.data)
     directory.write_json(folder / "lr-range.json", {"schema": 1, **test.to_dict()})
     curve = test.range
