@@ -116,7 +116,7 @@ def test_the_page_says_how_to_repeat_it(compared):
 
 
 def test_progress_is_on_stderr(compared):
-    assert "measuring latency" in compared[1]
+    assert "measuring the latency" in compared[1]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_progress_is_on_stderr(compared):
         (["mlp", "mlp"], 2, "mlp is named 2 times"),
         (["mlp", "--epochs", "0"], 2, "epochs = 0"),
         (["mlp", "--seeds", "0"], 2, "seeds 0: at least 1"),
-        (["mlp", "--epochs", "2", "--time", "1"], 2, "two budgets of training; give one"),
+        (["mlp", "--epochs", "2", "--time", "1"], 2, "both set the length of the trainings; give only one"),
         (["mlp", "--time", "-1"], 2, "minutes above 0"),
         (["mlp", "--budget", "fast"], 2, "'fast' is not a budget"),
         (["mlp", "--protocol", "ten"], 2, "unknown protocol 'ten'"),
