@@ -18,7 +18,7 @@ from convatlas.training.callback import Callback, CallbackState
 
 
 class Freezing(Callback):
-    """Keep the first ``count`` parts of a network frozen, and unfreeze one more after every ``unfreeze_every`` epochs.
+    """Keep the first ``count`` parts of a network frozen; unfreeze one after every ``unfreeze_every`` epochs.
 
     Gradual unfreezing: Howard and Ruder, arXiv:1801.06146, section 3.3. The frozen parts are a function of the epoch.
 
