@@ -6,13 +6,13 @@ import json
 
 import pytest
 import torch
-from convatlas.arithmetic.pictures import boxes
 
 from convatlas.arithmetic.effective import effective_field
 from convatlas.arithmetic.explanation import explain
 from convatlas.errors import UnknownNameError, UsageError
 from convatlas.models import create_model, entry
 from convatlas.models.layer_tables import table
+from convatlas.visualization.diagram import boxes
 
 NETWORKS = (
     "alexnet",

@@ -32,15 +32,15 @@ class Batches:
     Args:
         store: the decoded images.
         labels: (len(store),) int64, of all images of the store.
-        indices: which images these batches are over; their order counts when ``shuffle`` is off.
+        indices: the images of these batches; in this order when ``shuffle`` is off.
         preprocessing: its ``size`` is the crop, its ``mean`` and ``std`` the normalisation; by default the store's own.
         augment: what is done to the images, resolved for ``preprocessing``; None: the centre crop, as in evaluation.
         shuffle: a new order every epoch.
-        sampling: "natural" takes every image once an epoch. "balanced" takes as many images an epoch, the classes as
-            evenly as the number allows: all of a small class again and again, a new part of a large one.
-        drop_last: leave out the last batch when it is smaller.
+        sampling: "natural" takes every image once per epoch. "balanced" takes the same number of images per epoch, with
+            the classes as equal as possible: images of a small class repeat, and a large class is sampled anew.
+        drop_last: leave out a last batch that is smaller.
         merge_last: a last batch of one image joins the one before, which then has one image more; batch norm needs two.
-        device: where the batches are made; the resident pixels are copied there once.
+        device: where the batches are made. Pixels in memory are copied there once.
     """
 
     def __init__(
@@ -116,17 +116,17 @@ class Batches:
         return chosen[keyed.permutation(keyed.key(self.seed, epoch, "order"), len(chosen))]
 
     def _balanced(self, epoch: int) -> Tensor:
-        """As many images as there are, the classes equally often; which class gets one more is drawn."""
+        """Return as many images as there are, the classes equally often; random classes get one image more."""
         labels = torch.from_numpy(self._labels_here)[self.indices]
         present = labels.unique()
         share, rest = divmod(len(self.indices), len(present))
         favoured = keyed.permutation(keyed.key(self.seed, epoch, "favoured classes"), len(present)) < rest
         chosen = []
         for label, more in zip(present.tolist(), favoured.tolist(), strict=True):
-            mine = self.indices[labels == label]
-            shuffled = mine[keyed.permutation(keyed.key(self.seed, epoch, "of class", label), len(mine))]
+            images = self.indices[labels == label]
+            shuffled = images[keyed.permutation(keyed.key(self.seed, epoch, "of class", label), len(images))]
             place = torch.arange(share + more)
-            chosen.append(shuffled[place % len(mine)] + place // len(mine) * len(self.store))
+            chosen.append(shuffled[place % len(images)] + place // len(images) * len(self.store))
         return torch.cat(chosen)
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:

@@ -37,12 +37,12 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     """Threads in which torch uses one thread each; nested thread teams would slow each other down."""
     ready = threading.Barrier(threads + 1)
 
-    def alone() -> None:
+    def use_one_thread() -> None:
         torch.get_num_threads()  # must come first, or the number could not differ between threads
         torch.set_num_threads(1)  # also sets the default of new threads, hence the line after the barrier
         ready.wait()
 
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="convatlas-images", initializer=alone)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="convatlas-images", initializer=use_one_thread)
     for _ in range(threads):
         pool.submit(int)
     ready.wait()

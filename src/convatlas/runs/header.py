@@ -51,6 +51,12 @@ def header(setup: Setup) -> dict[str, str]:
         **({} if len(split.val) else {Message("validation"): Message("none: the weights of the last epoch are used")}),
         **left_out,
         **({Message("initial weights"): setup.start["said"]} if setup.start else {}),
+        **({Message("prepared"): setup.start["prepared"]} if setup.start and "prepared" in setup.start else {}),
+        **(
+            {Message("weights"): joined(setup.start["remarks"], "; ")}
+            if setup.start and "remarks" in setup.start
+            else {}
+        ),
         **({Message("stages"): setup.stages.description} if setup.stages else {}),
         Message("images"): joined(
             (

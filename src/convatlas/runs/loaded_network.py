@@ -12,7 +12,7 @@ from torch import nn
 from convatlas import models
 from convatlas.data import Preprocessing
 from convatlas.errors import UsageError
-from convatlas.message import Message
+from convatlas.message import Message, joined
 from convatlas.models.weights import Labels, Loaded, Preparation
 from convatlas.runs.evaluation_images import batch_size
 from convatlas.runs.reconstruction import refuse_classifying
@@ -29,6 +29,7 @@ class LoadedNetwork:
         labels: the class names, in the order of the outputs.
         prepared_from: where the preprocessing comes from, in words.
         run: None if the weights are not those of a run.
+        remarks: how a file of weights was converted, and what its user should know.
     """
 
     name: str
@@ -37,6 +38,7 @@ class LoadedNetwork:
     labels: Labels
     prepared_from: str
     run: Run | None = None
+    remarks: tuple[Message, ...] = ()
 
     @property
     def batch_size(self) -> int:
@@ -91,9 +93,12 @@ def from_module(net: nn.Module, classes: Sequence[str] | None) -> LoadedNetwork:
     name = Message("{network} with {weights}", network=net.network, weights=loaded.weights)
     if loaded.preparation is None:
         raise UsageError(
-            "{name}: how its images are prepared is {preparation_from}. "
-            "If these are a run's weights, give the run's directory instead.",
+            "{name}: all {n} tensors fit{undone}, but how its images are prepared is {preparation_from}. Say how: "
+            "--mean and --std (and --channels, --resize, --crop, --interpolation; in Python "
+            "load_weights(..., preparation=...)). If these are a run's weights, give the run's directory instead.",
             name=name,
+            n=loaded.tensors,
+            undone=Message(" ({undone})", undone=joined(loaded.undone)) if loaded.undone else "",
             preparation_from=loaded.preparation_from,
         )
     labels = loaded.labels if classes is None else Labels(tuple(classes))
@@ -112,18 +117,19 @@ def from_module(net: nn.Module, classes: Sequence[str] | None) -> LoadedNetwork:
             outputs=outputs,
             labels=len(labels),
         )
-    return LoadedNetwork(name, net.eval(), preprocessing_of(loaded.preparation), labels, loaded.preparation_from)
+    preprocessing = preprocessing_of(loaded.preparation)
+    return LoadedNetwork(name, net.eval(), preprocessing, labels, loaded.preparation_from, remarks=loaded.remarks)
 
 
 def preprocessing_of(preparation: Preparation) -> Preprocessing:
     """Convert the preparation of a source of weights into a `Preprocessing`."""
     return Preprocessing(
         size=(preparation.crop, preparation.crop),
-        channels=3,
+        channels=len(preparation.mean),
         mean=preparation.mean,
         std=preparation.std,
         resize="squash" if preparation.squash else "shorter-crop",
         margin=preparation.resize / preparation.crop,
         interpolation=preparation.interpolation,
-        why=str(preparation),
+        why=preparation.said,
     )

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,18 @@ from torch import Tensor, nn
 
 from convatlas import models
 from convatlas.data import Preprocessing
-from convatlas.errors import CheckpointError, DataError, RecipeError
+from convatlas.errors import CheckpointError, DataError, RecipeError, UsageError
 from convatlas.message import Message, joined
 from convatlas.models.blocks import Classifier
 from convatlas.models.stages import Stage, frozen_stages, stages
-from convatlas.models.weights.load import converted, detect, load_weights, spare
+from convatlas.models.weights.contents import in_folder
+from convatlas.models.weights.given import GivenPreparation
+from convatlas.models.weights.load import filled, fitted, per_class
 from convatlas.models.weights.published import fetched, published
-from convatlas.models.weights.read import read_tensors
+from convatlas.models.weights.source import spare
 from convatlas.recipes.recipe import Recipe
 from convatlas.runs.loaded_network import preprocessing_of
-from convatlas.runs.run import WEIGHTS, Run
+from convatlas.runs.run import CONFIG, WEIGHTS, Run
 from convatlas.training import checkpoint
 from convatlas.training.freezing import Freezing
 
@@ -41,6 +44,9 @@ class InitialWeights:
         network: the network of the tensors, whose names and shapes are those of `create_model`.
         classes: its class names; empty if they are not known.
         preprocessing: of its images; None if it is not known.
+        prepared_from: where the preprocessing comes from, in words; empty for a run.
+        lacking: tensors of the network that are missing in a backbone without a head.
+        remarks: how a file was converted, and what its user should know.
     """
 
     name: str
@@ -48,25 +54,64 @@ class InitialWeights:
     tensors: dict[str, Tensor]
     classes: tuple[str, ...] = ()
     preprocessing: Preprocessing | None = None
+    prepared_from: str = ""
+    lacking: frozenset[str] = frozenset()
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the user states about weights that convatlas did not write.
+
+    Attributes:
+        rename: a TOML file of names.
+        preparation: the preparation of the images for these weights.
+    """
+
+    rename: str | None = None
+    preparation: GivenPreparation = field(default_factory=GivenPreparation)
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Origin:
+        """Return what the settings of a recipe state.
+
+        Raises:
+            UsageError: a mean or standard deviation is not a list of numbers.
+        """
+        preparation = GivenPreparation.of_texts(
+            recipe.mean, recipe.std, channels=recipe.channels, interpolation=recipe.interpolation
+        )
+        return cls(recipe.rename, preparation)
+
+    def __bool__(self) -> bool:
+        return self.rename is not None or bool(self.preparation)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def read_source(start_from: str, model: str, download: bool = False, image_size: int | None = None) -> InitialWeights:
+def read_source(
+    start_from: str, model: str, download: bool = False, image_size: int | None = None, origin: Origin | None = None
+) -> InitialWeights:
     """Read the weights of a run or of a file, or published weights by name.
 
     Args:
         model: the network to train. A file that convatlas did not write must have weights of this network.
         image_size: the side of the images for which the network of such a file was built; None: the paper's.
+        origin: what the user states about such a file.
 
     Raises:
+        UsageError: ``origin`` is set for weights that convatlas wrote.
         DataError: there is nothing of that name, or the directory is not a run directory.
         CheckpointError: the run has no weights yet, or the file is damaged or has weights of another network.
         UnknownNameError: there are no published weights of that name.
     """
-    path = Path(start_from)
+    path, origin = Path(start_from), origin or Origin()
+    if path.is_dir() and not (path / CONFIG).exists():
+        with suppress(CheckpointError):  # no weights either: it is taken for the run that it should be
+            path = in_folder(path)
     if path.is_dir():
+        refuse_origin(start_from, origin)
         run = Run(path)
         if not run.finished:
             raise CheckpointError(
@@ -83,10 +128,21 @@ def read_source(start_from: str, model: str, download: bool = False, image_size:
                 "weights by name, such as torchvision:IMAGENET1K_V1.",
                 start_from=start_from,
             )
-        return read_foreign_weights(fetched(published(model, start_from), download), start_from, model, None)
+        return read_foreign_weights(fetched(published(model, start_from), download), start_from, model, None, origin)
     if is_convatlas_file(path):
+        refuse_origin(start_from, origin)
         return read_own_weights(path, start_from)
-    return read_foreign_weights(path, start_from, model, image_size)
+    return read_foreign_weights(path, start_from, model, image_size, origin)
+
+
+def refuse_origin(start_from: str, origin: Origin) -> None:
+    """Raise UsageError if names or a preparation are set for weights that convatlas wrote."""
+    if origin:
+        raise UsageError(
+            "start_from {start_from} was written by convatlas and contains its names and preprocessing: leave "
+            "rename, mean, std, channels and interpolation out.",
+            start_from=start_from,
+        )
 
 
 def is_convatlas_file(path: Path) -> bool:
@@ -110,26 +166,36 @@ def read_own_weights(path: Path, name: str) -> InitialWeights:
     return InitialWeights(name, identity["model"], tensors, tuple(identity["classes"]), preprocessing)
 
 
-def read_foreign_weights(path: Path, name: str, model: str, image_size: int | None) -> InitialWeights:
-    """Read weights of ``model`` that convatlas did not write, with any number of classes and channels."""
+def read_foreign_weights(path: Path, name: str, model: str, image_size: int | None, origin: Origin) -> InitialWeights:
+    """Read weights of ``model`` that convatlas did not write.
+
+    The number of classes and channels may differ from the paper's, and the head may be missing.
+    """
     entry = models.entry(model)
     net = models.create_model(model, image_size=image_size)
     assert isinstance(net, Classifier)
-    tensors = read_tensors(path)
-    renamed = converted(net, tensors, detect(net, tensors))
+    fit = fitted(net, path, rename=origin.rename)
     heads = sorted(per_class(model, entry.input[0], image_size or entry.input[1]))
-    classes = next((len(renamed[head]) for head in heads if head in renamed), entry.num_classes)
-    stem = next((name for name, tensor in net.state_dict().items() if tensor.dim() == 4), "")
-    channels = renamed[stem].shape[1] if stem in renamed else entry.input[0]
+    classes = next((len(fit.ours[head]) for head in heads if head in fit.ours), entry.num_classes)
+    stem = next((key for key, tensor in net.state_dict().items() if tensor.dim() == 4), "")
+    channels = fit.ours[stem].shape[1] if stem in fit.ours else entry.input[0]
     if (classes, channels) != (entry.num_classes, entry.input[0]):
         net = models.create_model(model, num_classes=classes, in_channels=channels, image_size=image_size)
-    loaded = load_weights(net, path)
+        assert isinstance(net, Classifier)
+        fit = fitted(net, path, rename=origin.rename)
+    if not fit.headless:
+        fit.complain()
+    loaded = filled(net, fit, origin.preparation)
+    lacking = frozenset(fit.missing)
     return InitialWeights(
         name,
         entry.full_name,
-        net.state_dict(),
-        loaded.labels.names if loaded.labels else (),
+        {key: tensor for key, tensor in net.state_dict().items() if key not in lacking},
+        loaded.labels.names if loaded.labels and not lacking else (),
         preprocessing_of(loaded.preparation) if loaded.preparation else None,
+        loaded.preparation_from,
+        lacking,
+        loaded.remarks,
     )
 
 
@@ -145,6 +211,8 @@ class WeightTransfer:
         loaded, initialized: names of the tensors that were loaded, and of those with new initial values.
         reason: why tensors were initialized anew.
         sha256: of the loaded tensors, in the order of their names.
+        remarks: those of the source.
+        prepared: how the images of the source were prepared, and where that is stated; empty for a run.
     """
 
     source: str
@@ -152,6 +220,8 @@ class WeightTransfer:
     initialized: tuple[str, ...]
     reason: Message
     sha256: str
+    remarks: tuple[str, ...] = ()
+    prepared: str = ""
 
     def __str__(self) -> str:
         return self.description
@@ -170,12 +240,10 @@ class WeightTransfer:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        return {
-            "said": self.description,
-            "taken": len(self.loaded),
-            "new": list(self.initialized),
-            "taken_sha256": self.sha256,
-        }
+        remarks = {"remarks": list(self.remarks)} if self.remarks else {}
+        prepared = {"prepared": self.prepared} if self.prepared else {}
+        counts = {"taken": len(self.loaded), "new": list(self.initialized), "taken_sha256": self.sha256}
+        return {"said": self.description, **remarks, **prepared, **counts}
 
 
 def load_initial_weights(
@@ -194,6 +262,7 @@ def load_initial_weights(
     available = source.tensors if layers is None else tensors_of(layers, source.tensors)
     heads = per_class(model, int(getattr(net, "in_channels", 3)), image_size)
     replaced = heads if source.classes != classes else frozenset()
+    replaced |= source.lacking
     wanted = [name for name in own if name not in replaced and (layers is None or name in available)]
     missing = [name for name in wanted if name not in available and not spare(name)]
     unknown = [name for name in available if name not in own and not spare(name)]
@@ -218,8 +287,19 @@ def load_initial_weights(
     digest = hashlib.sha256()
     for name in sorted(loaded):
         digest.update(name.encode() + loaded[name].contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    reason = reason_to_initialize(source, classes, layers, initialized, heads)
-    return WeightTransfer(source.name, tuple(loaded), initialized, reason, digest.hexdigest())
+    prepared = ""
+    if source.preprocessing is not None and source.prepared_from:
+        why = source.preprocessing.why
+        prepared = Message("{preprocessing} ({origin})", preprocessing=why, origin=source.prepared_from)
+    return WeightTransfer(
+        source.name,
+        tuple(loaded),
+        initialized,
+        reason_to_initialize(source, classes, layers, initialized, heads),
+        digest.hexdigest(),
+        source.remarks,
+        prepared,
+    )
 
 
 def shared_layers(source: str, target: str) -> tuple[str, ...]:
@@ -243,17 +323,6 @@ def tensors_of(layers: tuple[str, ...], tensors: Mapping[str, Tensor]) -> dict[s
     return {name: tensor for name, tensor in tensors.items() if name.rpartition(".")[0] in layers}
 
 
-def per_class(model: str, in_channels: int, image_size: int) -> frozenset[str]:
-    """Return the names of the tensors that have a row per class: those that one more class makes larger."""
-    paper = models.entry(model).num_classes
-    with torch.device("meta"):
-        paper_tensors, larger_tensors = (
-            models.create_model(model, num_classes=classes, in_channels=in_channels, image_size=image_size).state_dict()
-            for classes in (paper, paper + 1)
-        )
-    return frozenset(name for name in paper_tensors if paper_tensors[name].shape != larger_tensors[name].shape)
-
-
 def reason_to_initialize(
     source: InitialWeights,
     classes: tuple[str, ...],
@@ -263,6 +332,8 @@ def reason_to_initialize(
 ) -> Message:
     """State why these tensors were not loaded."""
     reasons = []
+    if source.lacking:
+        return Message("the file is a backbone without a head")
     if any(name in heads for name in initialized):
         if source.classes:
             counts = {"there": len(source.classes), "here": len(classes)}
