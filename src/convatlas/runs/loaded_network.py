@@ -41,6 +41,29 @@ class LoadedNetwork:
     remarks: tuple[Message, ...] = ()
 
     @property
+    def prepared(self) -> Message:
+        """The preprocessing of the images with its numbers, and where it comes from, in words."""
+        preprocessing, (height, width) = self.preprocessing, self.preprocessing.size
+        stored = " x ".join(map(str, preprocessing.store_size))
+        fitted = {
+            "squash": Message("squashed to {size}", size=stored),
+            "shorter-crop": Message("shorter side to {side}", side=min(preprocessing.store_size)),
+            "pad": Message("centred on {size}", size=stored),
+            "letterbox": Message("fitted into {size} on a background", size=stored),
+        }[preprocessing.resize]
+        return Message(
+            "{fitted}, {interpolation}; centre {size}; {channels}, mean and std {values} ({origin})",
+            fitted=fitted,
+            interpolation=preprocessing.interpolation,
+            size=f"{height} x {width}",
+            channels="RGB" if preprocessing.channels == 3 else Message("grey"),
+            values="  ".join(
+                " ".join(f"{value:.4g}" for value in values) for values in (preprocessing.mean, preprocessing.std)
+            ),
+            origin=self.prepared_from,
+        )
+
+    @property
     def batch_size(self) -> int:
         return batch_size(*self.preprocessing.size)
 
