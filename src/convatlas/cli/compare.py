@@ -69,7 +69,7 @@ def command(
 
     if minutes is not None and not minutes > 0:
         raise UsageError("--time {minutes:g}: minutes above 0 are expected.", minutes=minutes)
-    with ComparisonProgress() as stages:
+    with ComparisonProgress() as listener:
         found = compare(
             names,
             data,
@@ -85,7 +85,7 @@ def command(
             max_bad=max_bad,
             reading=reading,
             out=out,
-            stages=stages,
+            listener=listener,
             **{name: value for name, value in settings.items() if value is not None},
         )
     if as_json:

@@ -167,9 +167,9 @@ def _of_run(path: Path) -> tuple[nn.Module, Tensor]:
     from convatlas.runs.run import Run
 
     run = Run(path)
-    dataset, rule = run.dataset(), run.preprocessing
+    dataset, preprocessing = run.dataset(), run.preprocessing
     chosen = read_split(run.split_path, dataset).test[:FIELD_IMAGES]
-    return run.network(), prepare([rule.apply(dataset.read(int(index))) for index in chosen], rule)
+    return run.network(), prepare([preprocessing.apply(dataset.read(int(index))) for index in chosen], preprocessing)
 
 
 def _print_comparison(name: str, input_: str | None, as_json: bool) -> None:
