@@ -130,8 +130,8 @@ def test_data_speaks_korean(convatlas, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("train", "lenet6"), 2, "신경망 'lenet6': 그런 이름이 없습니다. lenet5 또는 "),
-        (("trian",), 2, "train을(를) 찾으셨습니까?"),
+        (("train", "lenet6"), 2, "알 수 없는 신경망: 'lenet6'. 비슷한 이름: lenet5 또는 "),
+        (("trian",), 2, "비슷한 이름: train"),
         (("train", "lenet5", "--data", "nowhere"), 3, "nowhere이(가) 없습니다"),
         (("train", "lenet5", "--lr", "-1"), 2, "lr = -1.0: 0보다 커야 합니다."),
         (("train", "resnet50", "--image-size", "8"), 2, "8 x 8 영상에는 resnet50이 너무 깊습니다"),

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from convatlas.errors import DataError, ShapeError, UsageError
-from convatlas.message import of_system
+from convatlas.message import system_reason
 
 Number = int | Fraction | float
 Array = np.ndarray  # of dtype object, each element a Number
@@ -78,7 +78,7 @@ def read_array(path: Path) -> Any:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise DataError(
-            "cannot read {path}: {reason}. Choose another file.", path=path, reason=of_system(error)
+            "cannot read {path}: {reason}. Choose another file.", path=path, reason=system_reason(error)
         ) from None
     except (ValueError, EOFError):
         raise DataError(

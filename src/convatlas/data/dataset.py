@@ -15,7 +15,7 @@ import numpy as np
 from convatlas.data.decode import UnreadableImage, decode
 from convatlas.data.tree import Tree
 from convatlas.errors import BadImageError
-from convatlas.message import of_system
+from convatlas.message import system_reason
 
 PARTS = ("train", "val", "test")
 # up to here the fingerprint and the search for duplicates read every byte; above it, sizes and times of change
@@ -95,7 +95,7 @@ class FileImages:
         try:
             return with_channels(decode(self.tree.read(name), at_least), self.channels)
         except OSError as error:
-            raise BadImageError(self.tree.display(name), of_system(error), index) from error
+            raise BadImageError(self.tree.display(name), system_reason(error), index) from error
         except UnreadableImage as error:
             raise BadImageError(self.tree.display(name), error.message, index) from error
 
@@ -107,7 +107,7 @@ class FileImages:
         try:
             return self.tree.read(name)
         except OSError as error:
-            raise BadImageError(self.tree.display(name), of_system(error), index) from error
+            raise BadImageError(self.tree.display(name), system_reason(error), index) from error
 
     def stamp(self, index: int) -> tuple[int, int]:
         entry = self.tree.files[self.names[index]]

@@ -19,7 +19,7 @@ from convatlas.data.table import PART_OF_FOLDER, Listed, Table
 from convatlas.data.tree import FolderTree, Tree, ZipTree
 from convatlas.data.workers import Result, decode_files
 from convatlas.errors import BadImageError, DataError, UsageError
-from convatlas.message import Message, of_system
+from convatlas.message import Message, system_reason
 
 OnBad = Literal["fail", "skip"]
 Progress = Callable[[int, int], None]  # (done, total)
@@ -486,7 +486,7 @@ def _header(tree: Tree, name: str) -> Result:
         with tree.open(name) as file:
             return read_header(file)
     except OSError as error:
-        return of_system(error)
+        return system_reason(error)
     except UnreadableImage as error:
         return error.message
 

@@ -12,7 +12,7 @@ from convatlas.data.dataset import nfc, printable
 from convatlas.data.decode import is_image_name
 from convatlas.data.tree import Tree
 from convatlas.errors import DataError
-from convatlas.message import Message, of_system
+from convatlas.message import Message, system_reason
 
 PART_OF_FOLDER = {
     "train": "train", "training": "train",
@@ -60,7 +60,7 @@ class Table:
         try:
             content = tree.read(name)
         except OSError as error:
-            raise DataError("{place} cannot be read: {reason}", place=place, reason=of_system(error)) from error
+            raise DataError("{place} cannot be read: {reason}", place=place, reason=system_reason(error)) from error
         for encoding in ("utf-8-sig", "cp949"):
             try:
                 text = content.decode(encoding)

@@ -18,7 +18,7 @@ from typing import BinaryIO, Protocol, cast
 
 from convatlas import units
 from convatlas.errors import DataError
-from convatlas.message import Message, of_system
+from convatlas.message import Message, system_reason
 
 # What one archive may hold. The ratio of deflate is at most 1032, of real image sets at most about 10; a member is
 # refused when it is both large and hardly compressible to so little (Keras refuses on the same two conditions).
@@ -98,7 +98,7 @@ class FolderTree:
                     found = sorted(entries, key=lambda entry: entry.name)
             except OSError as error:
                 raise DataError(
-                    "folder {folder} cannot be listed: {reason}", folder=self.root / folder, reason=of_system(error)
+                    "folder {folder} cannot be listed: {reason}", folder=self.root / folder, reason=system_reason(error)
                 ) from error
             for entry in found:
                 name = f"{folder}/{entry.name}" if folder else entry.name
@@ -115,7 +115,7 @@ class FolderTree:
                     try:
                         status = entry.stat()
                     except OSError as error:
-                        refused[name] = of_system(error)
+                        refused[name] = system_reason(error)
                         continue
                     if stat.S_ISREG(status.st_mode):
                         files[name] = FileEntry(status.st_size, status.st_mtime_ns)

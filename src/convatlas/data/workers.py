@@ -27,7 +27,7 @@ from convatlas.data.decode import Header, UnreadableImage, decode
 from convatlas.data.open_tree import open_tree
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.data.tree import Tree
-from convatlas.message import Message, of_system
+from convatlas.message import Message, system_reason
 
 # pixels by a rule; or, where no rule is given, the header of a file that was decoded in full; or why it is bad
 Result = np.ndarray | Header | str
@@ -93,7 +93,7 @@ def decode_one(tree: Tree, name: str, rule: Preprocessing | None) -> Result:
         pixels = decode(content)
         return Header(pixels.shape[0], pixels.shape[1], pixels.shape[2] == 1)
     except OSError as error:
-        return of_system(error)
+        return system_reason(error)
     except UnreadableImage as error:
         return error.message
 

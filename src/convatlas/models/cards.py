@@ -77,7 +77,7 @@ class Card:
         lines += ["", f"initialisation  {self.initialisation}"]
         if self.figures:
             lines += ["", "printed"]
-            lines += ["  " + figure.line for figure in self.figures]
+            lines += ["  " + figure.text_with_source for figure in self.figures]
         if self.departures:
             lines += ["", "departures"]
             for each in self.departures:

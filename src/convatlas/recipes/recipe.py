@@ -10,7 +10,7 @@ from typing import Any
 
 from convatlas.data.augmentation import Augmentation
 from convatlas.errors import RecipeError, UnknownNameError
-from convatlas.settings import Setting, changed, check, setting, settings_of, values_of, with_present_names
+from convatlas.settings import Setting, changed, check, setting, settings_of, values_of, with_current_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -328,7 +328,7 @@ class Recipe:
         Raises:
             UnknownNameError: a setting that does not exist; the near ones are offered.
         """
-        changes, notices = with_present_names(changes, FIELDS.values())
+        changes, notices = with_current_names(changes, FIELDS.values())
         for notice in notices:
             warnings.warn(notice, FutureWarning, stacklevel=2)
         for name in changes:
@@ -345,7 +345,7 @@ class Recipe:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
         """The recipe whose `to_dict` this is, of this version or an earlier one."""
-        return changed(cls(), with_present_names(values, FIELDS.values())[0])
+        return changed(cls(), with_current_names(values, FIELDS.values())[0])
 
 
 FIELDS: dict[str, Setting] = settings_of(Recipe)
