@@ -173,7 +173,7 @@ def test_an_empty_folder_and_a_damaged_image(convatlas, tmp_path):
         (tmp_path / name).write_bytes(b"")
     code, _, err = convatlas("--lang", "ko", "train", "lenet5", "--data", tmp_path)
     assert code == 3
-    assert "1.png(번호 0)을 읽을 수 없습니다: 파일이 비어 있습니다. 그 파일을 지우거나, --on-bad skip" in err
+    assert "1.png(번호 0). 원인: 파일이 비어 있습니다. 파일을 지우거나, --on-bad skip" in err
 
 
 def test_lines_are_broken_by_what_is_seen():

@@ -143,7 +143,7 @@ def print_conventions(summary: Summary, figures: Sequence[FigureComparison], as_
             click.echo(f"  {printed}")
     for convention in found:
         click.echo(f"\n{convention.tool}: {units.exact(convention.total)} {convention.unit}")
-        for line in convention.lines:
+        for line in convention.differences:
             click.echo(f"  {line.difference:+17,}  {translated(line.reason)}")
-        if not convention.lines:
+        if not convention.differences:
             click.echo("  " + _("the same"))
