@@ -73,6 +73,10 @@ def test_a_long_value_continues_below_its_beginning():
     ]
 
 
+def test_a_number_and_its_unit_stay_together():
+    assert list(tables.wrapped("holds 69.9 % of it in 20 ms.", 10)) == ["holds", "69.9 % of", "it in", "20 ms."]
+
+
 def test_the_width_is_that_of_columns_else_wide(monkeypatch):
     monkeypatch.setenv("COLUMNS", "66")
     assert tables.available_width() == 66

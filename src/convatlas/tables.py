@@ -21,6 +21,7 @@ from convatlas.i18n import _, translated
 
 WIDE = 180  # characters of a line in a file, a pipe or a notebook, which have no width of their own
 GAP = "  "
+UNITS = frozenset("% s ms µs min h B KiB MiB GiB TiB kB MB GB K M G T images/s GB/s GFLOP/s".split())  # noqa: SIM905
 PROSE = 24  # least width of a column of wrapped prose, unless its longest cell is shorter
 
 
@@ -107,7 +108,7 @@ def _widths(columns: Sequence[Column], cells: Rows, shown: Sequence[int], width:
 
 
 def _longest_word(texts: Iterable[str]) -> int:
-    return max((units.width(word) for text in texts for word in text.split()), default=0)
+    return max((units.width(word) for text in texts for word in _words(text)), default=0)
 
 
 def _lines(
@@ -158,9 +159,9 @@ def _labelled(label: str, value: str, longest: int, width: int, indent: int) -> 
 
 
 def wrapped(text: str, width: int) -> Iterator[str]:
-    """Lines of at most ``width`` columns, broken at spaces. A longer word is not broken; runs of spaces are kept."""
+    """Lines of at most ``width`` columns, broken at spaces. A longer word is not broken, nor is ``69.9 %``."""
     line = ""
-    for word in text.split(" "):
+    for word in _words(text):
         longer = f"{line} {word}" if line else word
         if line.strip() and units.width(longer) > width:
             yield line.rstrip()
@@ -169,6 +170,17 @@ def wrapped(text: str, width: int) -> Iterator[str]:
             line = longer
     if line.strip():
         yield line.rstrip()
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text; a number and its unit count as one word."""
+    words: list[str] = []
+    for word in text.split(" "):
+        if words and words[-1][-1:].isdigit() and word.rstrip(".,;:)") in UNITS:
+            words[-1] += f" {word}"
+        else:
+            words.append(word)
+    return words
 
 
 # ------------------------------------------------------------------ for other programs

@@ -72,7 +72,7 @@ def test_pooling_on_paper():
     assert lines_of(padded)[0] == "y[0,0] = 1/4 = 0.25   (includes 3 zeros of the padding)"
     tied = by_value.pooling("2 2 / 1 2", 2)
     assert plain(tied.backward()[0].values) == [[[1, 0], [0, 0]]]
-    assert "the first one, as in PyTorch" in tied.notes[0]
+    assert "its first occurrence gets the gradient, as in PyTorch" in tied.notes[0]
     assert not by_value.pooling("2 3 / 1 2", 2).notes
 
 

@@ -9,11 +9,11 @@ from convatlas.cli import main
 
 @pytest.fixture
 def convatlas(capsys):
-    """``convatlas("data", ...)`` runs the command line here; gives exit code, stdout, stderr."""
+    """``convatlas("data", path, ...)`` runs the command line here; returns exit code, stdout and stderr."""
 
-    def run(*arguments: str) -> tuple[int, str, str]:
+    def run(*arguments: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as left:
-            main(list(arguments))
+            main([str(argument) for argument in arguments])
         captured = capsys.readouterr()
         return int(left.value.code or 0), captured.out, captured.err
 

@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from convatlas.cli import main
 from convatlas.models import entry
 from convatlas.runs.run import Run
 from convatlas.runs.training_data import TrainingData
@@ -23,7 +22,7 @@ from pages import check_page
 EPOCHS = 2
 
 
-def convatlas(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
+def in_another_process(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
     """The program in a process of its own."""
     command = [sys.executable, "-m", "convatlas", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, input=stdin, encoding="utf-8")
@@ -33,25 +32,12 @@ def convatlas(*arguments: object, stdin: str = "") -> subprocess.CompletedProces
 def compared(tmp_path_factory):
     """Two networks, two epochs, a limit that only the smaller file meets: about fifteen seconds."""
     out = tmp_path_factory.mktemp("compare")
-    done = convatlas(
+    done = in_another_process(
         "compare", "mlp", "lenet5@modern", "--epochs", EPOCHS, "--threads", 1, "--precision", "fp32",
         "--budget", "size<=500kB", "--out", out, "--json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr
-
-
-@pytest.fixture
-def run(capsys):
-    """Arguments in; exit code, stdout and stderr out."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return left.value.code or 0, out, err
-
-    return run
 
 
 # --- compare ----------------------------------------------------------------------------------------------------------
@@ -133,23 +119,23 @@ def test_progress_is_on_stderr(compared):
         (["mlp", "--data", "no/such/place"], 3, "no/such/place"),
     ],
 )
-def test_bad_input_is_refused_before_anything_is_written(run, tmp_path, arguments, code, message):
-    found, out, err = run("compare", *arguments, "--out", tmp_path / "out")
+def test_bad_input_is_refused_before_anything_is_written(convatlas, tmp_path, arguments, code, message):
+    found, out, err = convatlas("compare", *arguments, "--out", tmp_path / "out")
     assert (found, out) == (code, "")
     assert message in err
     assert "Traceback" not in err
     assert not (tmp_path / "out").exists()
 
 
-def test_an_output_folder_that_is_a_file(run, tmp_path):
+def test_an_output_folder_that_is_a_file(convatlas, tmp_path):
     (tmp_path / "out").write_text("in the way")
-    code, _, err = run("compare", "mlp", "--out", tmp_path / "out")
+    code, _, err = convatlas("compare", "mlp", "--out", tmp_path / "out")
     assert code == 2
     assert "cannot be written" in err
 
 
-def test_a_network_that_diverges_drops_out_and_with_the_last_one_the_comparison_fails(run, tmp_path):
-    code, out, err = run("compare", "mlp", "lenet5@modern", "--epochs", 1, "--lr", "1e30", "--out", tmp_path)
+def test_a_network_that_diverges_drops_out_and_with_the_last_one_the_comparison_fails(convatlas, tmp_path):
+    code, out, err = convatlas("compare", "mlp", "lenet5@modern", "--epochs", 1, "--lr", "1e30", "--out", tmp_path)
     assert (code, out) == (1, "")
     assert "mlp drops out" in err
     assert "lenet5@modern drops out" in err
@@ -164,8 +150,8 @@ def folder(compared) -> Path:
     return Path(compared[0]["rows"][1]["runs"][0])
 
 
-def test_evaluate_repeats_the_runs_own_figures(run, compared, folder):
-    code, out, _ = run("evaluate", folder, "--json")
+def test_evaluate_repeats_the_runs_own_figures(convatlas, compared, folder):
+    code, out, _ = convatlas("evaluate", folder, "--json")
     document, row = json.loads(out), compared[0]["rows"][1]
     assert code == 0
     assert {"schema", "run", "protocol", "n", "top1", "top5", "ci95", "per_class"} <= document.keys()
@@ -173,16 +159,16 @@ def test_evaluate_repeats_the_runs_own_figures(run, compared, folder):
     assert sum(map(sum, document["confusion"])) == document["n"]
 
 
-def test_evaluate_in_words(run, folder):
-    code, out, _ = run("evaluate", folder, "--part", "val", "--protocol", "flip")
+def test_evaluate_in_words(convatlas, folder):
+    code, out, _ = convatlas("evaluate", folder, "--part", "val", "--protocol", "flip")
     assert code == 0
     assert "on digits, val: 216 images, protocol flip" in out
     assert "95 % interval" in out
     assert "taken for" in out
 
 
-def test_evaluate_something_that_is_no_run(run, tmp_path):
-    code, out, err = run("evaluate", tmp_path)
+def test_evaluate_something_that_is_no_run(convatlas, tmp_path):
+    code, out, err = convatlas("evaluate", tmp_path)
     assert (code, out) == (3, "")
     assert "is not a run directory" in err
 
@@ -200,8 +186,8 @@ def images(tmp_path_factory) -> Path:
     return place
 
 
-def test_predict_answers_the_others_when_one_is_damaged(run, folder, images):
-    code, out, err = run("predict", folder, images, "--json", "--top", 3)
+def test_predict_answers_the_others_when_one_is_damaged(convatlas, folder, images):
+    code, out, err = convatlas("predict", folder, images, "--json", "--top", 3)
     lines = [json.loads(line) for line in out.splitlines()]
     assert [Path(line["file"]).name for line in lines] == ["0.png", "1.png", "1b.png", "2.png"]
     good = [line for line in lines if "top" in line]
@@ -217,9 +203,9 @@ def test_predict_answers_the_others_when_one_is_damaged(run, folder, images):
     assert "1 image could not be read" in err
 
 
-def test_predict_prepares_images_as_the_run_did(run, folder, images):
+def test_predict_prepares_images_as_the_run_did(convatlas, folder, images):
     """The file of a digit and the digit in the data set get the same probabilities."""
-    _, out, _ = run("predict", folder, images / "0.png", "--json", "--top", 10)
+    _, out, _ = convatlas("predict", folder, images / "0.png", "--json", "--top", 10)
     told = dict(json.loads(out)["top"])
     trained = Run(folder)
     training_data = TrainingData("digits")
@@ -231,13 +217,13 @@ def test_predict_prepares_images_as_the_run_did(run, folder, images):
 
 
 def test_predict_from_a_list_on_stdin(folder, images):
-    done = convatlas("predict", folder, "-", stdin=f"{images / '0.png'}\n\n{images / '2.png'}\n")
+    done = in_another_process("predict", folder, "-", stdin=f"{images / '0.png'}\n\n{images / '2.png'}\n")
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()
     assert first.startswith(f"{images / '0.png'}   ")
     assert second.count("%") == 5
 
 
-def test_predict_nothing_at_all(run, folder, tmp_path):
-    assert run("predict", folder, tmp_path / "none.png")[0] == 3
-    assert run("predict", folder, tmp_path, "--top", "0")[0] == 2
+def test_predict_nothing_at_all(convatlas, folder, tmp_path):
+    assert convatlas("predict", folder, tmp_path / "none.png")[0] == 3
+    assert convatlas("predict", folder, tmp_path, "--top", "0")[0] == 2

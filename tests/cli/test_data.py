@@ -22,7 +22,7 @@ def test_the_report_of_ants_and_bees(convatlas, shared):
     assert "split folders" in out
     assert "162 images, 2 classes, colour, height 130 to 533 (median 356), width 193 to 800 (median 500) pixels" in out
     assert ["ants", "44", "8", "30", "82"] in [line.split() for line in out.splitlines()]
-    assert "the given val part is held out as the test part" in out
+    assert "the given validation set is used as the test set" in out
 
 
 def test_the_json_has_what_the_table_has(convatlas, shared):
@@ -55,7 +55,9 @@ def test_a_damaged_image_stops_with_exit_3_and_its_index_and_skip_lists_it(conva
     whole = (root / "dog/0.png").read_bytes()
     (root / "dog/0.png").write_bytes(whole[:-40])
     code, out, err = convatlas("data", str(root))
-    assert (code, out) == (3, "")
+    assert code == 3
+    assert "23 images, 2 classes" in out  # the inventory comes all the same
+    assert "problem: dog/0.png (index 12):" in out
     assert "dog/0.png (index 12) cannot be read" in err
     assert "--on-bad skip" in err
     code, out, _ = convatlas("data", str(root), "--on-bad", "skip")
@@ -71,7 +73,7 @@ def test_a_data_set_that_cannot_be_split_is_still_reported(convatlas, shared):
     assert code == 0
     assert "50 images, 50 classes" in out
     assert "... 10 more (--json)" in out
-    assert "has 1 image left when the test part is drawn" in out
+    assert "has 1 image left when the test set is drawn" in out
 
 
 def test_an_augmented_batch_as_a_picture(convatlas, tmp_path):

@@ -14,18 +14,10 @@ import torch
 from PIL import Image
 
 import convatlas as ca
-from convatlas.cli import main
 from convatlas.errors import UsageError
 
 NETWORK = "squeezenet1_1@torchvision"
 CLASSES = {"n01440764": 0, "goldfish": 1, "n01484850_great_white_shark": 2}  # folder -> output
-
-
-def run(capsys, *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    return ended.value.code, out, err
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +75,8 @@ def test_a_network_remembers_what_its_weights_need(photos, checkpoint):
         assert answer.top[0][0] == found.classes[row.argmax()]
 
 
-def test_the_command_line_says_how_the_images_are_prepared(capsys, photos, checkpoint):
-    code, out, err = run(capsys, "evaluate", NETWORK, "--weights", checkpoint, "--data", photos, "--json")
+def test_the_command_line_says_how_the_images_are_prepared(convatlas, photos, checkpoint):
+    code, out, err = convatlas("evaluate", NETWORK, "--weights", checkpoint, "--data", photos, "--json")
     document = json.loads(out)
     assert (code, document["n"], document["schema"]) == (0, 6, 1)
     assert document["run"] == f"{NETWORK} with {checkpoint}"
@@ -93,19 +85,19 @@ def test_the_command_line_says_how_the_images_are_prepared(capsys, photos, check
     assert "shorter side to 256, bilinear; centre 224 x 224" in err
 
 
-def test_evaluate_lists_only_classes_that_have_images(capsys, photos, checkpoint):
-    code, out, _ = run(capsys, "evaluate", NETWORK, "--weights", checkpoint, "--data", photos)
+def test_evaluate_lists_only_classes_that_have_images(convatlas, photos, checkpoint):
+    code, out, _ = convatlas("evaluate", NETWORK, "--weights", checkpoint, "--data", photos)
     assert code == 0
     assert "3 classes" not in out  # none is left out, so no heading counts them
     for name in ("tench", "goldfish", "great white shark"):
         assert f" {name} " in out
 
 
-def test_one_image_that_is_missing_does_not_stop_the_others(capsys, photos, checkpoint, tmp_path):
+def test_one_image_that_is_missing_does_not_stop_the_others(convatlas, photos, checkpoint, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     paths = [tmp_path / "missing.png", photos / "goldfish", tmp_path / "empty", tmp_path / "broken.png"]
-    code, out, err = run(capsys, "predict", NETWORK, "--weights", checkpoint, "--top", "2", "--json", *paths)
+    code, out, err = convatlas("predict", NETWORK, "--weights", checkpoint, "--top", "2", "--json", *paths)
     answers = [json.loads(line) for line in out.splitlines()]
     assert code == 3
     assert [Path(answer["file"]).name for answer in answers] == [
@@ -117,7 +109,7 @@ def test_one_image_that_is_missing_does_not_stop_the_others(capsys, photos, chec
     assert "3 images could not be read; the others are answered above." in err
 
 
-def test_a_head_of_ones_own_needs_its_class_names(capsys, photos, tmp_path):
+def test_a_head_of_ones_own_needs_its_class_names(convatlas, photos, tmp_path):
     torch.manual_seed(0)
     net = ca.create_model("resnet20_cifar", num_classes=3)
     theirs = {name.replace("stage", "layer").replace("fc.", "linear."): v for name, v in net.state_dict().items()}
@@ -125,12 +117,12 @@ def test_a_head_of_ones_own_needs_its_class_names(capsys, photos, tmp_path):
     (tmp_path / "names.txt").write_text("tench\ngoldfish\ngreat white shark\n")
     asked = ["evaluate", "resnet20_cifar", "--weights", tmp_path / "fish.th", "--data"]
 
-    code, _, err = run(capsys, *asked, photos)
+    code, _, err = convatlas(*asked, photos)
     assert (code, "Build the network with the num_classes" in err) == (3, True)
     named = tmp_path / "named"
     for folder, name in zip(CLASSES, ("Tench", "goldfish", "great_white_shark"), strict=True):
         shutil.copytree(photos / folder, named / name)
-    code, out, err = run(capsys, *asked, named, "--classes", tmp_path / "names.txt", "--json")
+    code, out, err = convatlas(*asked, named, "--classes", tmp_path / "names.txt", "--json")
     assert (code, json.loads(out)["classes"]) == (0, ["tench", "goldfish", "great white shark"])
     with pytest.raises(UsageError, match=r"its 3 outputs are called is unknown.* --classes FILE"):
         ca.evaluate(ca.create_model("resnet20_cifar", 3, weights=str(tmp_path / "fish.th")), named)
@@ -150,9 +142,9 @@ def test_a_head_of_ones_own_needs_its_class_names(capsys, photos, tmp_path):
         (("runs/nothing", "--classes", "names.txt"), 2, "a run has its own"),
     ],
 )
-def test_what_cannot_be_judged_is_said(capsys, checkpoint, arguments, code, message):
+def test_what_cannot_be_judged_is_said(convatlas, checkpoint, arguments, code, message):
     given = [str(checkpoint) if argument == "WEIGHTS" else argument for argument in arguments]
-    found, out, err = run(capsys, "evaluate", *given)
+    found, out, err = convatlas("evaluate", *given)
     assert (found, out) == (code, "")
     assert message in err
     assert "Traceback" not in err
@@ -163,18 +155,18 @@ def test_a_network_nobody_trained_is_not_asked(photos):
         ca.evaluate(ca.create_model(NETWORK), photos)
 
 
-def test_a_run_is_judged_by_its_own_rule(capsys, tmp_path):
-    _, _, said = run(capsys, "train", "mlp", "--epochs", "1", "--threads", "1", "--out", tmp_path)
+def test_a_run_is_judged_by_its_own_rule(convatlas, tmp_path):
+    _, _, said = convatlas("train", "mlp", "--epochs", "1", "--threads", "1", "--out", tmp_path)
     assert re.search(r"train loss \d\.\d+ nats  top-1", said)
     (folder,) = tmp_path.iterdir()
-    code, out, err = run(capsys, "evaluate", folder, "--json")
+    code, out, err = convatlas("evaluate", folder, "--json")
     document = json.loads(out)
     assert (code, err, document["n"], document["part"]) == (0, "", 359, "test")
     assert document["top1"] == ca.Run(folder).result["test_top1"]
     nats = document["nll"]  # a bit is ln 2 nats
-    assert f"nll    {nats:.4f} nats = {nats / math.log(2):.4f} bits" in run(capsys, "evaluate", folder)[1]
+    assert f"nll    {nats:.4f} nats = {nats / math.log(2):.4f} bits" in convatlas("evaluate", folder)[1]
     Image.fromarray(np.zeros((28, 28), dtype=np.uint8)).save(tmp_path / "nought.png")
-    code, out, _ = run(capsys, "predict", folder, tmp_path / "nought.png")
+    code, out, _ = convatlas("predict", folder, tmp_path / "nought.png")
     assert (code, out.count(" %")) == (0, 5)
 
 
@@ -186,21 +178,21 @@ def test_the_help_names_every_protocol():
     assert {get_protocol(word).name for word in words} == set(PROTOCOLS)
 
 
-def test_the_protocols_are_listed_with_their_sources(capsys):
+def test_the_protocols_are_listed_with_their_sources(convatlas):
     from convatlas.evaluation import PROTOCOLS
 
-    code, out, _ = run(capsys, "evaluate", "--list-protocols")
+    code, out, _ = convatlas("evaluate", "--list-protocols")
     assert code == 0
     assert all(name in out for name in PROTOCOLS)
     assert "arXiv:1409.4842" in out
 
 
-def test_several_runs_are_an_ensemble_and_the_output_says_so(capsys, tmp_path):
+def test_several_runs_are_an_ensemble_and_the_output_says_so(convatlas, tmp_path):
     first = ca.train("mlp", "digits", epochs=1, threads=1, out=tmp_path)
     second = ca.train("mlp", "digits", epochs=1, threads=1, out=tmp_path, seed=1, split=first.split_path)
-    code, out, _ = run(capsys, "evaluate", first.path, second.path, "--json")
+    code, out, _ = convatlas("evaluate", first.path, second.path, "--json")
     assert (code, json.loads(out)["protocol"]) == (0, "ensemble of 2, centre")
-    code, out, _ = run(capsys, "evaluate", first.path, second.path, "--protocol", "flip")
+    code, out, _ = convatlas("evaluate", first.path, second.path, "--protocol", "flip")
     assert "protocol ensemble of 2, flip" in out
-    code, _, err = run(capsys, "evaluate", "mlp", "lenet5", "--weights", "x.pth")
+    code, _, err = convatlas("evaluate", "mlp", "lenet5", "--weights", "x.pth")
     assert (code, "An ensemble is made of runs" in err) == (2, True)

@@ -25,7 +25,7 @@ from convatlas.models import create_model
 
 SHORTER = {
     "train": ["--epochs", "1", "--min-updates", "0"],
-    "compare": ["--epochs", "1", "--seeds", "1"],
+    "compare": ["--epochs", "1", "--seeds", "1", "--image-size", "32"],
     "bench": ["--time", "0.1", "--batch-size", "2"],
 }
 NETWORK = ("--download", "hf:")
@@ -126,8 +126,9 @@ def run(line: str, more: list[str], allowed: tuple[int, ...] = (0,)) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _english(monkeypatch):
+def _english_and_brief(monkeypatch):
     monkeypatch.setenv("CONVATLAS_LANG", "en")
+    monkeypatch.setenv("CONVATLAS_MIN_UPDATES", "0")  # of compare, which has no such option
     yield
     set_language(None)
 
@@ -146,11 +147,10 @@ def test_an_example_of_a_help_runs(line, folder, monkeypatch, capsys):
             assert context.params["download"]
         return
     finished = "--resume" in line or "--list" in line
-    run(
-        line.removeprefix("convatlas "),
-        [] if finished else SHORTER.get(name, []),
-        MET_OR_NOT if "--budget" in line else (0,),
-    )
+    more = [] if finished else SHORTER.get(name, [])
+    if name == "train" and "resnet18" in line:
+        more = [*more, "--image-size", "32"]
+    run(line.removeprefix("convatlas "), more, MET_OR_NOT if "--budget" in line else (0,))
     assert capsys.readouterr().out or "--show-batch" in line
 
 

@@ -13,7 +13,7 @@ import click
 import pytest
 
 from convatlas import i18n, units
-from convatlas.cli._app import COMMANDS, app, main
+from convatlas.cli._app import COMMANDS, app
 from convatlas.cli._help import wrapped
 
 # four words of small letters in a row; what is quoted, named or typed is shorter or looks otherwise
@@ -25,16 +25,6 @@ def _wide(monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     yield
     i18n.set_language(None)
-
-
-@pytest.fixture
-def convatlas(capfd):
-    def run(*arguments):
-        with pytest.raises(SystemExit) as left:
-            main([*map(str, arguments)])
-        return left.value.code, *capfd.readouterr()
-
-    return run
 
 
 def english(text):

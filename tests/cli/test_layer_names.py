@@ -28,8 +28,18 @@ NETWORKS = (
     "xception",
     "mlp",
 )
-SMALL = ("lenet5", "resnet20_cifar", "nin_cifar", "squeezenet1_1", "mlp", "autoencoder", "resnet18", "googlenet",
-         "alexnet", "densenet40_k12_cifar")  # fmt: skip
+FIELDS = (
+    "lenet5",
+    "resnet20_cifar",
+    "nin_cifar",
+    "squeezenet1_1",
+    "mlp",
+    "autoencoder",
+    "resnet18",
+    "densenet40_k12_cifar",
+    pytest.param("googlenet", marks=pytest.mark.slow),
+    pytest.param("alexnet", marks=pytest.mark.slow),
+)
 
 
 def names_of(summary):
@@ -53,7 +63,7 @@ def test_explain_accepts_every_row_and_every_block(name):
     assert blocks or all("." not in row.name for row in summary.rows)
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", FIELDS)
 def test_the_effective_field_of_every_kind_of_row_and_every_block(name):
     summary = table(name)
     torch.manual_seed(0)

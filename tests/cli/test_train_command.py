@@ -9,20 +9,12 @@ import sys
 import pytest
 import torch
 
-from convatlas.cli import main
 from convatlas.runs.configuration import ALL_SETTINGS
 from convatlas.training import checkpoint
 
 
-def run(capsys, *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main(list(arguments))
-    out, err = capsys.readouterr()
-    return ended.value.code, out, err
-
-
-def test_the_last_line_of_json_is_the_result(capsys, tmp_path):
-    code, out, _ = run(capsys, "train", "mlp", "--epochs", "1", "--threads", "1", "--out", str(tmp_path), "--json")
+def test_the_last_line_of_json_is_the_result(convatlas, tmp_path):
+    code, out, _ = convatlas("train", "mlp", "--epochs", "1", "--threads", "1", "--out", str(tmp_path), "--json")
     first, *_, last = (json.loads(line) for line in out.splitlines())
     assert code == 0
     assert (first["event"], first["schema"]) == ("start", 1)
@@ -32,7 +24,7 @@ def test_the_last_line_of_json_is_the_result(capsys, tmp_path):
     assert last["test_n"] == 359
 
 
-def test_what_is_typed_wrong_exits_2_without_a_traceback(capsys, tmp_path):
+def test_what_is_typed_wrong_exits_2_without_a_traceback(convatlas, tmp_path):
     for arguments in (
         ("train", "resnet21"),
         ("train", "mlp", "--epochs", "0"),
@@ -41,14 +33,14 @@ def test_what_is_typed_wrong_exits_2_without_a_traceback(capsys, tmp_path):
         ("train", "mlp", "--schedule", "hope"),
         ("trian", "mlp"),
     ):
-        code, out, err = run(capsys, *arguments)
+        code, out, err = convatlas(*arguments)
         assert (code, out) == (2, ""), arguments
         assert "Traceback" not in err
 
 
 @pytest.mark.parametrize("wrong", ["/no/such/folder", "README.md"])
-def test_data_that_are_not_there_exit_3(capsys, wrong):
-    code, out, err = run(capsys, "train", "mlp", "--data", wrong)
+def test_data_that_are_not_there_exit_3(convatlas, wrong):
+    code, out, err = convatlas("train", "mlp", "--data", wrong)
     assert (code, out) == (3, "")
     assert wrong in err
 
@@ -61,11 +53,11 @@ def test_debug_shows_the_traceback(tmp_path):
     assert "UnknownNameError" in done.stderr
 
 
-def test_print_config_says_where_each_value_came_from(capsys, tmp_path, monkeypatch):
+def test_print_config_says_where_each_value_came_from(convatlas, tmp_path, monkeypatch):
     monkeypatch.setenv("CONVATLAS_MOMENTUM", "0.8")
     config = tmp_path / "mine.toml"
     config.write_text("weight_decay = 0.001\n")
-    code, out, _ = run(capsys, "train", "resnet20_cifar", "--lr", "0.3", "--config", str(config), "--print-config")
+    code, out, _ = convatlas("train", "resnet20_cifar", "--lr", "0.3", "--config", str(config), "--print-config")
     assert code == 0
     where = {line.split()[0]: line.rsplit("# ", 1)[1] for line in out.splitlines()[1:] if " = " in line}
     assert (where["lr"], where["momentum"], where["weight_decay"]) == ("flag", "environment", "file")
@@ -73,16 +65,16 @@ def test_print_config_says_where_each_value_came_from(capsys, tmp_path, monkeypa
     assert "# threads is not set" in out
 
 
-def test_a_flag_by_its_former_name_works_with_a_notice(capsys):
-    code, out, err = run(capsys, "train", "mlp", "--pixels", "standard", "--print-config")
+def test_a_flag_by_its_former_name_works_with_a_notice(convatlas):
+    code, out, err = convatlas("train", "mlp", "--pixels", "standard", "--print-config")
     assert code == 0
     assert 'normalization = "standard"' in out
     assert err == "pixels is now called normalization; the old name works in this version only.\n"
-    assert "--pixels" not in run(capsys, "train", "--help")[1]
+    assert "--pixels" not in convatlas("train", "--help")[1]
 
 
-def test_every_setting_has_a_flag_in_help_under_its_group(capsys):
-    _, out, _ = run(capsys, "train", "--help")
+def test_every_setting_has_a_flag_in_help_under_its_group(convatlas):
+    _, out, _ = convatlas("train", "--help")
     sections = out.split("\n\n")
     machine = next(section for section in sections if section.startswith("Run, machine:"))
     assert all(flag in machine for flag in ("--threads", "--precision", "--no-allocator"))
@@ -90,12 +82,12 @@ def test_every_setting_has_a_flag_in_help_under_its_group(capsys):
     assert all(f"{flag} " in out or f"{flag}\n" in out for flag in flags if not flag.startswith("--no-"))
 
 
-def test_a_learning_rate_that_diverges_ends_the_run_and_the_last_good_checkpoint_is_kept(capsys, tmp_path):
+def test_a_learning_rate_that_diverges_ends_the_run_and_the_last_good_checkpoint_is_kept(convatlas, tmp_path):
     """The first epoch is sound; in the second the schedule multiplies the rate by 10^30."""
     config = tmp_path / "mine.toml"
     config.write_text('schedule = "per-pass"\nschedule_settings = { factors = [1.0, 1e30] }\n')
     arguments = ("--config", str(config), "--epochs", "3", "--threads", "1", "--checkpoint-every-steps", "5")
-    code, out, err = run(capsys, "train", "mlp", *arguments, "--out", str(tmp_path / "runs"))
+    code, out, err = convatlas("train", "mlp", *arguments, "--out", str(tmp_path / "runs"))
     assert (code, out) == (1, "")
     assert "Pass a lower --lr" in err
     (folder,) = (tmp_path / "runs").iterdir()
@@ -107,8 +99,8 @@ def test_a_learning_rate_that_diverges_ends_the_run_and_the_last_good_checkpoint
     assert not (folder / "model.safetensors").exists()
 
 
-def test_a_dry_run_checks_everything_and_writes_nothing(capsys, tmp_path):
-    code, out, _ = run(capsys, "train", "lenet5", "--dry-run", "--out", str(tmp_path / "runs"))
+def test_a_dry_run_checks_everything_and_writes_nothing(convatlas, tmp_path):
+    code, out, _ = convatlas("train", "lenet5", "--dry-run", "--out", str(tmp_path / "runs"))
     assert code == 0
     assert "60,000 parameters" in out
     assert not (tmp_path / "runs").exists()

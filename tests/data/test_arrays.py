@@ -143,7 +143,7 @@ def test_cifars_python_batches_are_pickles_and_never_opened(tmp_path):
     canary = tmp_path / "canary"
     (tmp_path / "set").mkdir()
     (tmp_path / "set/data_batch_1").write_bytes(b"cos\nsystem\n(S'touch " + bytes(canary) + b"'\ntR.")
-    with pytest.raises(DataError, match="pickles"):
+    with pytest.raises(DataError, match=r"names something else than arrays \(os\.system\)"):
         open_data(tmp_path / "set")
     assert not canary.exists()
 

@@ -110,10 +110,10 @@ def test_a_damaged_file_is_named(tmp_path, write_image):
     [
         (b"", "the file is empty"),
         (b"<!DOCTYPE html><html>404</html>", "it is a web page"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "it is PostScript"),
-        (b"%PDF-1.7\n", "it is a PDF"),
-        (b"8BPS\x00\x01" + bytes(20), "it is a Photoshop file"),
-        (b"SIMPLE  =                    T" + bytes(60), "it is a FITS file"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "that of PostScript files"),
+        (b"%PDF-1.7\n", "that of PDF documents"),
+        (b"8BPS\x00\x01" + bytes(20), "that of Photoshop files"),
+        (b"SIMPLE  =                    T" + bytes(60), "that of FITS images"),
         (b"\x00\x00\x00\x18ftypheic" + bytes(20), "HEIC"),
     ],
 )

@@ -12,7 +12,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from convatlas.data import open_data
+from convatlas.data import make_split, open_data
 from convatlas.errors import BadImageError, DataError, UsageError
 
 
@@ -137,7 +137,10 @@ def test_a_bad_row_is_named(flat, rows, message):
 
 def test_a_table_without_a_label_column_says_which_columns_would_do(flat):
     (flat / "labels.csv").write_text("name,kind\np0,cat\n")
-    with pytest.raises(DataError, match="has the columns name, kind; expected one of file"):
+    with pytest.raises(
+        DataError,
+        match=r"has the columns name, kind; .* Name it with --image-column and --label-column",
+    ):
         open_data(flat / "labels.csv")
 
 
@@ -285,8 +288,10 @@ def test_one_class(class_folders):
 def test_a_class_that_is_never_trained_on(class_folders, tmp_path):
     class_folders({"a": 2, "b": 2}, tmp_path / "set/train")
     class_folders({"a": 2, "b": 2, "c": 2}, tmp_path / "set/test")
-    with pytest.raises(DataError, match=r"class 'c' .* has no training image"):
-        open_data(tmp_path / "set")
+    data = open_data(tmp_path / "set")  # a network that knows the class may be evaluated on it
+    with pytest.raises(DataError, match=r"class 'c' .* has no training image.*--rare leave-out"):
+        make_split(data)
+    assert open_data(tmp_path / "set", rare="leave-out").classes == ("a", "b")
 
 
 def test_an_image_that_is_no_image_stops_and_is_named_with_its_index(class_folders):

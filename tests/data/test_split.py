@@ -76,7 +76,7 @@ def test_a_given_test_part_is_kept(shared):
     split = make_split(data)
     assert np.array_equal(split.test, np.arange(100, 200))
     assert split.rule.startswith(
-        "the test part is the one given; validation is 15% of each class of the rest, drawn by seed 0"
+        "the test set is the one given; the validation set is 15% of the rest of each class, drawn at random with"
     )
 
 
@@ -86,8 +86,8 @@ def test_a_given_val_without_test_is_held_out_and_never_chooses(shared):
     assert set(data.parts[split.test].tolist()) == {"val"}
     assert set(data.parts[split.val].tolist()) == {"train"}
     assert (len(split.train), len(split.val), len(split.test)) == (86, 16, 60)
-    assert "the given val part is held out as the test part" in split.rule
-    assert "Validation chooses, test reports." in split.rule
+    assert "the given validation set is used as the test set" in split.rule
+    assert "The validation set chooses the weights" in split.rule
 
 
 def test_three_given_parts_are_kept():
@@ -102,7 +102,7 @@ def test_three_given_parts_are_kept():
 
 
 def test_a_class_with_one_image_cannot_be_split_and_the_way_out_is_named(shared):
-    with pytest.raises(DataError, match=r"class 'n01440764_tench' .* has 1 image left .* pass test=0"):
+    with pytest.raises(DataError, match=r"class 'n01440764_tench' .* has 1 image left .* pass --rare keep-in-training"):
         make_split(open_data(shared("data/photos")))
     assert len(make_split(open_data(shared("data/photos")), val=0, test=0).train) == 50
 

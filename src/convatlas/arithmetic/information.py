@@ -137,7 +137,7 @@ class _Calculation:
         total = math.fsum(float(probability) * self.minus_log(probability) for probability in p if probability)
         text = " - ".join(self.term(probability, probability) for probability in p if probability)
         self.values[key] = total
-        self.step(Message("entropy"), f"-sum {letter} {self.log} {letter}", f"-{text}", total, in_both=True)
+        self.step(Message("entropy"), f"-Σ {letter} {self.log} {letter}", f"-{text}", total, in_both=True)
 
     def add_both(self, p: tuple[Number, ...], q: tuple[Number, ...]) -> None:
         pairs = [(a, b) for a, b in zip(p, q, strict=True) if a]
@@ -146,11 +146,11 @@ class _Calculation:
         impossible = any(b == 0 for _, b in pairs)
         note = Message("Q is 0 where P is not") if impossible else ""
         self.values["cross_entropy"] = cross
-        self.step(Message("cross-entropy"), f"-sum p {self.log} q", f"-{text}", cross, note, in_both=True)
+        self.step(Message("cross-entropy"), f"-Σ p {self.log} q", f"-{text}", cross, note, in_both=True)
         kl = math.inf if impossible else math.fsum(float(a) * (self.minus_log(b) - self.minus_log(a)) for a, b in pairs)
         ratio = " + ".join(f"{number(a)}*{self.log}({number(a)}/{number(b)})" for a, b in pairs)
         self.values["kl"] = kl
-        self.step(Message("KL divergence"), f"sum p {self.log}(p/q)", ratio, kl, note, in_both=True)
+        self.step(Message("KL divergence"), f"Σ p {self.log}(p/q)", ratio, kl, note, in_both=True)
         if not impossible:
             parts = f"{_short(cross)} - {_short(self.values['entropy'])}"
             formula = Message("cross-entropy - entropy")

@@ -101,26 +101,25 @@ def largest_batch(
 ) -> tuple[int, int]:
     """The largest batch whose predicted training peak is at most ``limit`` bytes, and that peak.
 
-    Where one image does not fit, 0 and the peak of one image. Memory grows linearly with the batch, so the batch is
-    extrapolated from two predictions and then checked.
+    Where one image does not fit, 0 and the peak of one image. The peak rises with the batch, so the largest batch is
+    bracketed by doubling and found by bisection.
     """
 
     def peak(batch: int) -> int:
         return predict(net, input_shape, batch, optimizer, precision).train_peak
 
-    low, high = 2, 4
-    at_low, at_high = peak(low), peak(high)
-    slope = max(1, (at_high - at_low) // (high - low))
-    guess = low + (limit - at_low) // slope
-    if guess < 1:
-        return 0, peak(1)
-    guess_peak = peak(guess)
-    while guess_peak > limit and guess > 1:
-        guess -= max(1, -(-(guess_peak - limit) // slope))
-        guess_peak = peak(max(guess, 1))
-    while (next_peak := peak(guess + 1)) <= limit:
-        guess, guess_peak = guess + 1, next_peak
-    return (guess, guess_peak) if guess_peak <= limit else (0, guess_peak)
+    fits, too_large = 0, 1
+    at_fits = peak(1)
+    while (at_too_large := peak(too_large)) <= limit:
+        fits, at_fits = too_large, at_too_large
+        too_large *= 2
+    while too_large - fits > 1:
+        middle = (fits + too_large) // 2
+        if (at_middle := peak(middle)) <= limit:
+            fits, at_fits = middle, at_middle
+        else:
+            too_large = middle
+    return fits, at_fits
 
 
 # ------------------------------------------------------------------ the step

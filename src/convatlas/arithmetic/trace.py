@@ -14,8 +14,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -100,8 +100,21 @@ class DataDependentError(ConvAtlasError):
     """The forward pass read a value of a tensor, which the meta device does not have."""
 
 
-def trace(net: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], batch: int, training: bool) -> Trace:
+def trace(
+    net: nn.Module,
+    args: tuple[Tensor, ...],
+    kwargs: dict[str, Tensor],
+    batch: int,
+    training: bool,
+    *,
+    values: bool = False,
+) -> Trace:
     """Run ``net(*args, **kwargs)`` on meta tensors and record the operators.
+
+    Args:
+        values: run on the tensors themselves instead, so that each `Operation.outputs` has the computed values. A
+            tensor that is later written in place is recorded with its values before. Gradients are recorded where the
+            caller has enabled them; modules with ``inplace=True`` then run out of place.
 
     Raises:
         UsageError: a lazy module has no sizes yet.
@@ -116,13 +129,15 @@ def trace(net: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], b
     with restore_state(net):
         for module in net.modules():
             module.training = training
-            if isinstance(module, nn.RNNBase):
+            if isinstance(module, nn.RNNBase) and not values:
                 _recurrent_on_meta(module)
-        recorder = _Recorder(net, record)
+            if values and torch.is_grad_enabled() and getattr(module, "inplace", False):
+                module.__dict__["inplace"] = False  # the gradient at the input of the module must not be overwritten
+        recorder = (_ValueRecorder if values else _Recorder)(net, record)
         handles = recorder.hook(net)
         counting = FunctionResults(lambda result: record.functions.append(len(record.operations)))
         try:
-            with torch.no_grad(), counting, recorder:
+            with nullcontext() if values else torch.no_grad(), counting, recorder:
                 result = net(*args, **kwargs)
         except Exception as error:
             record.failure, record.open_calls = error, tuple(recorder.stack)
@@ -383,6 +398,31 @@ class _Recorder(TorchDispatchMode):
 
     def shape(self, t: Tensor) -> Shape:
         return without_batch(t, self.record.batch)
+
+
+class _ValueRecorder(_Recorder):
+    """Runs each operator on the tensors themselves, so that the recorded outputs have values."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        if not any(id(t) in self.origins or self.parameter_of(t) for t in tensors):
+            return self._constant(func, args, kwargs)
+        if func._schema.is_mutable:
+            self._copy_recorded(args[0])
+        result = func(*args, **kwargs)
+        self._record_call(func, func._schema.name.partition("::")[2], args, kwargs, tensors, result)
+        return result
+
+    def _copy_recorded(self, written: Tensor) -> None:
+        """Replace a recorded output by a copy before it is written in place."""
+        for index in self.origin(written).sources:
+            if index == INPUT:
+                continue
+            operation = self.record.operations[index]
+            if any(t is written for t in operation.outputs):
+                outputs = tuple(t.clone() if t is written else t for t in operation.outputs)
+                self.record.operations[index] = replace(operation, outputs=outputs)
 
 
 _PASSES_ON = frozenset({"detach", "alias", "lift_fresh", "lift"})  # operators that return their input

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -33,6 +34,43 @@ def data_option(default: str | None = "digits") -> Callable[[Command], Command]:
         show_default=default is not None,
         help="A folder, archive or file whose layout is detected; 'digits' is embedded.",
     )
+
+
+def reading_options(command: Command) -> Command:
+    """How --data is read: every command that takes it has these, and receives them as ``reading``."""
+
+    @functools.wraps(command)
+    def with_reading(*args: Any, **values: Any) -> Any:
+        from convatlas.data.reading import ReadingOptions
+
+        names = ("image_column", "label_column", "split_column", "class_from", "follow_links", "rare")
+        return command(*args, reading=ReadingOptions(**{name: values.pop(name) for name in names}), **values)
+
+    options = (
+        click.option("--on-bad", default="fail", type=click.Choice(["fail", "skip"]), show_default=True,
+                     help="What to do about files that cannot be read: fail stops, skip leaves them out and lists "
+                          "them."),
+        click.option("--max-bad", default=0.05, show_default=True,
+                     help="Largest share of the images that --on-bad skip may leave out."),
+        click.option("--image-column", metavar="NAME",
+                     help="Column of the table of labels that names the image, with or without its extension."),
+        click.option("--label-column", metavar="NAME", help="Column of the table that states the class."),
+        click.option("--split-column", metavar="NAME", help="Column of the table that states train, val or test."),
+        click.option("--class-from", default="auto", show_default=True,
+                     type=click.Choice(["auto", "folder", "top-folder", "file-name"]),
+                     help="What states the class of an image: the folder it lies in, the topmost folder, or the "
+                          "beginning of its file name (cat.1.jpg); auto: what the layout suggests."),
+        click.option("--follow-links", is_flag=True,
+                     help="Read the files and folders outside of the data set that symbolic links lead to."),
+        click.option("--rare", default="refuse", show_default=True,
+                     type=click.Choice(["refuse", "keep-in-training", "leave-out"]),
+                     help="What happens to a class with too few images for every split: an error, all of its images "
+                          "go into the training set, or the class is left out."),
+    )  # fmt: skip
+    decorated: Any = with_reading
+    for option in reversed(options):
+        decorated = option(decorated)
+    return cast(Command, decorated)
 
 
 def process_number() -> int | None:

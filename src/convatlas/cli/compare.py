@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from convatlas.cli._common import data_option, debug_option, json_option, print_json, print_table
+from convatlas.cli._common import data_option, debug_option, json_option, print_json, print_table, reading_options
 from convatlas.cli._lang import lang_option
 from convatlas.cli.train import settings_options
 from convatlas.errors import LimitError, UsageError
@@ -16,6 +16,7 @@ from convatlas.tables import Column
 
 if TYPE_CHECKING:
     from convatlas.comparison import Comparison
+    from convatlas.data import ReadingOptions
 
 
 @click.command("compare", context_settings={"max_content_width": 110})
@@ -28,11 +29,10 @@ if TYPE_CHECKING:
 @click.option("--recipe", default="modern", show_default=True, help="modern, paper, or a recipe's own name.")
 @click.option("--protocol", default="centre", show_default=True, help="How an image is looked at: centre, flip.")
 @click.option("--split", type=click.Path(path_type=Path), help="A split file to reuse.")
-@click.option("--on-bad", default="fail", type=click.Choice(["fail", "skip"]), show_default=True,
-              help="What a file that cannot be read does.")  # fmt: skip
+@reading_options
 @click.option("--out", default="runs", show_default=True, type=click.Path(path_type=Path),
               help="Parent of the comparison's folder.")  # fmt: skip
-@settings_options("epochs", "batch_size", "lr", "image_size", "device", "threads", "precision")
+@settings_options("epochs", "batch_size", "lr", "image_size", "fit", "device", "threads", "precision")
 @json_option
 @lang_option
 @debug_option
@@ -47,6 +47,8 @@ def command(
     protocol: str,
     split: Path | None,
     on_bad: Literal["fail", "skip"],
+    max_bad: float,
+    reading: ReadingOptions,
     out: Path,
     epochs: int | None,
     as_json: bool,
@@ -80,6 +82,8 @@ def command(
             protocol=protocol,
             split=split,
             on_bad=on_bad,
+            max_bad=max_bad,
+            reading=reading,
             out=out,
             stages=stages,
             **{name: value for name, value in settings.items() if value is not None},

@@ -12,7 +12,7 @@ import click
 
 from convatlas import units
 from convatlas.cli._benchmark import print_benchmark
-from convatlas.cli._common import debug_option, json_option, print_json, print_table
+from convatlas.cli._common import debug_option, json_option, print_json, print_table, reading_options
 from convatlas.cli._lang import lang_option
 from convatlas.cli.train import print_notices, settings_options
 from convatlas.errors import DataError, UsageError
@@ -21,7 +21,7 @@ from convatlas.recipes.recipe import SETTINGS
 from convatlas.tables import Column
 
 if TYPE_CHECKING:
-    from convatlas.data import Dataset, Split
+    from convatlas.data import Dataset, ReadingOptions, Split
 
 MAX_ROWS = 40  # classes shown in the table; --json has them all
 IMAGE_SETTINGS = tuple(name for name, each in SETTINGS.items() if each.group == "images")
@@ -34,9 +34,7 @@ IMAGE_SETTINGS = tuple(name for name, each in SETTINGS.items() if each.group == 
 @click.option("--test", default=0.2, show_default=True, help="Share of the images that becomes the test part.")
 @click.option("--split", "split_file", type=click.Path(path_type=Path), help="Reuse the split in this file.")
 @click.option("--write-split", type=click.Path(path_type=Path), help="Write the split to this file.")
-@click.option("--on-bad", default="fail", type=click.Choice(["fail", "skip"]), show_default=True,
-              help="A damaged image stops, or is left out and listed.")  # fmt: skip
-@click.option("--max-bad", default=0.05, show_default=True, help="The largest share that skip may leave out.")
+@reading_options
 @click.option("--download", is_flag=True, help="Let hf:ID use the network; train then finds it in the cache.")
 @click.option("--show-batch", type=click.Path(path_type=Path), metavar="FILE.png",
               help="Write a picture of augmented training images.")  # fmt: skip
@@ -56,6 +54,7 @@ def command(
     write_split: Path | None,
     on_bad: Literal["fail", "skip"],
     max_bad: float,
+    reading: ReadingOptions,
     download: bool,
     show_batch: Path | None,
     model: str | None,
@@ -64,11 +63,12 @@ def command(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """What was found in DATA: layout, classes, counts, sizes, problems, duplicates, split. Every image is decoded once.
+    """Report on DATA: layout, classes, counts, sizes, problems, duplicates, split. Every image is decoded once.
 
     DATA is 'digits' (embedded), or a path: one folder per class; train/, val/, test/ of such folders; a CSV of
-    file,label[,split]; IDX files as of MNIST; CIFAR's binary batches; a zip of any of these; tar shards of WebDataset,
-    as a folder or as a-{000000..000003}.tar; hf:ID or hf:FOLDER of Hugging Face. Nothing is moved.
+    file,label[,split]; IDX files as of MNIST; CIFAR's binary or python batches; CUB-200; Tiny ImageNet; a zip of any of
+    these; tar shards of WebDataset, as a folder or as a-{000000..000003}.tar; hf:ID or hf:FOLDER of Hugging Face.
+    Nothing is moved. The report is complete even if something is wrong with the data; the exit code is then 3.
 
     --show-batch takes the settings that train takes, from the same places, and shows what they do.
 
@@ -88,25 +88,48 @@ def command(
         )
 
     with _bar(_("looking at the images")) as progress:
-        found = room.open_data(data, on_bad=on_bad, max_bad=max_bad, verify=True, download=download, progress=progress)
-    split, no_split = _split(found, split_file, seed, val, test)
-    if write_split is not None:
+        dataset = room.open_data(
+            data,
+            on_bad=on_bad,
+            max_bad=max_bad,
+            verify=True,
+            download=download,
+            progress=progress,
+            collect_faults=True,
+            **reading.to_dict(),
+        )
+    faults = dataset.faults
+    split, no_split = _split(dataset, split_file, seed, val, test)
+    if write_split is not None and not faults:
         if split is None:
             raise DataError(no_split)
-        room.write_split(write_split, found, split)
-    report = found.report(None if split is None else split.parts(len(found)))
-    benchmark = compare_with_benchmark(found)
+        room.write_split(write_split, dataset, split)
+    report = dataset.report(None if split is None else split.parts(len(dataset)))
+    benchmark = compare_with_benchmark(dataset)
     report["benchmark"] = None if benchmark is None else benchmark.to_dict()
-    report["layout_parts"] = {part or "unassigned": int(n.sum()) for part, n in found.counts().items()}
+    report["layout_parts"] = {part or "unassigned": int(n.sum()) for part, n in dataset.counts().items()}
     report["split"] = None if split is None else {"rule": split.rule, "seed": split.seed}
     if split is None:
         report["problems"].append({"index": None, "name": "split", "reason": no_split})
-    if show_batch is not None:
-        _show_batch(show_batch, found, split, seed, model, recipe or "modern", config, flags)
+    if show_batch is not None and not faults:
+        _show_batch(show_batch, dataset, split, seed, model, recipe or "modern", config, flags)
     if as_json:
         print_json(report)
     else:
         _print_report(report)
+    if faults:
+        raise _as_one(faults)
+
+
+def _as_one(faults: list[DataError]) -> DataError:
+    """The first fault, and how many others there are: the report above the error lists them all."""
+    if len(faults) == 1:
+        return faults[0]
+    return DataError(
+        "{first} There are {n} more faults; the report lists what cannot be read.",
+        first=faults[0].message,
+        n=len(faults) - 1,
+    )
 
 
 def _split(data: Dataset, split_file: Path | None, seed: int, val: float, test: float) -> tuple[Split | None, str]:

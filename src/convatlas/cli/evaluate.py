@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from convatlas.cli._common import data_option, debug_option, json_option, print_json, print_table
+from convatlas.cli._common import data_option, debug_option, json_option, print_json, print_table, reading_options
 from convatlas.cli._lang import lang_option
 from convatlas.cli._loaded_network import asked, subject_options
 from convatlas.errors import UsageError
@@ -16,6 +16,7 @@ from convatlas.i18n import _, translated
 from convatlas.tables import Column
 
 if TYPE_CHECKING:
+    from convatlas.data import ReadingOptions
     from convatlas.evaluation import Evaluation
 
 CLASSES_SHOWN = 30  # of more only the worst
@@ -52,6 +53,7 @@ def list_protocols(ctx: click.Context, parameter: click.Parameter, wanted: bool)
 @click.command("evaluate", context_settings={"max_content_width": 110})
 @several_subjects
 @data_option(default=None)
+@reading_options
 @click.option("--part", type=click.Choice(["test", "val", "train"]), default="test", show_default=True,
               help="Which part of the run's own data.")  # fmt: skip
 @click.option("--protocol", default="centre", show_default=True, help=f"How an image is looked at: {PROTOCOLS}.")
@@ -67,6 +69,9 @@ def command(
     classes: Path | None,
     download: bool,
     data: str | None,
+    on_bad: Literal["fail", "skip"],
+    max_bad: float,
+    reading: ReadingOptions,
     part: str,
     protocol: str,
     as_json: bool,
@@ -91,7 +96,15 @@ def command(
         raise UsageError("--weights belongs to one network; {n} were named. An ensemble is made of runs.", n=len(what))
     subjects = [asked(each, weights, source, classes, download) for each in what]
     first = subjects[0]
-    found = evaluate(tuple(subjects) if len(subjects) > 1 else first, data, part, protocol)
+    found = evaluate(
+        tuple(subjects) if len(subjects) > 1 else first,
+        data,
+        part,
+        protocol,
+        on_bad=on_bad,
+        max_bad=max_bad,
+        reading=reading,
+    )
     if as_json:
         print_json(found.to_dict() | {"preparation": first.rule.to_dict(), "preparation_from": first.prepared_from})
     else:
@@ -142,5 +155,7 @@ def _print(found: Evaluation) -> None:
     click.echo()
     print_table(columns, rows, title)
     click.echo()
+    for note in found.notes:
+        click.echo(_("note: {text}", text=translated(note)))
     for true, said, count in found.most_confused:
         click.echo(_("{n:>5} x  {true} taken for {said}", n=count, true=true, said=said))

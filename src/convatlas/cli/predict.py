@@ -42,23 +42,29 @@ def command(
     convatlas predict resnet50@torchvision --weights torchvision:IMAGENET1K_V2 --download cat.jpg
     find . -name '*.png' | convatlas predict runs/resnet18-photos-001 --json -
     """
-    from convatlas.runs.predict import predict
+    from convatlas.data.dataset import printable
+    from convatlas.runs.predict import hidden_images, predict
 
     if top < 1:
         raise UsageError("--top {top}: at least 1 is needed.", top=top)
     bad = 0
     subject = asked(what, weights, source, classes, download)
-    for prediction in predict(subject, list(_listed(images)), top=top):
+    paths = list(_listed(images))
+    hidden = hidden_images(paths)
+    if hidden:
+        text = _("{n} hidden files were skipped, such as {file}", n=len(hidden), file=printable(str(hidden[0])))
+        click.echo(f"convatlas: {text}", err=True)
+    for prediction in predict(subject, paths, top=top):
         if prediction.error is not None:
             bad += 1
             reason = translated(prediction.error.reason)
-            said = _("{file} cannot be read: {reason}", file=prediction.file, reason=reason)
+            said = _("{file} cannot be read: {reason}", file=printable(prediction.file), reason=reason)
             click.echo(f"convatlas: {said}", err=True)
         if as_json:
             print_json_line(prediction.to_dict())
         elif prediction.error is None:
             labels = "   ".join(f"{label} {100 * probability:.1f} %" for label, probability in prediction.top)
-            click.echo(f"{prediction.file}   {labels}")
+            click.echo(f"{printable(prediction.file)}   {labels}")
     if bad:
         raise DataError(
             "{n} image could not be read; the others are answered above."

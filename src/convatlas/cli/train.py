@@ -17,6 +17,7 @@ from convatlas.cli._common import (
     print_json_line,
     print_table,
     process_number,
+    reading_options,
 )
 from convatlas.cli._grouped import GroupedCommand
 from convatlas.cli._lang import lang_option
@@ -25,6 +26,7 @@ from convatlas.i18n import _, translated
 from convatlas.tables import Column
 
 if TYPE_CHECKING:
+    from convatlas.data import ReadingOptions
     from convatlas.runs.configuration import Configuration
     from convatlas.runs.training_data import TrainingData
     from convatlas.settings import Setting
@@ -78,15 +80,7 @@ def setting_option(setting: Setting, name: str, hidden: bool = False) -> Callabl
 @click.option("--out", default="runs", show_default=True, type=click.Path(path_type=Path),
               help="Directory in which the run directory is created.")  # fmt: skip
 @click.option("--split", type=click.Path(path_type=Path), help="Split file to use instead of a new split.")
-@click.option(
-    "--on-bad",
-    default="fail",
-    type=click.Choice(["fail", "skip"]),
-    show_default=True,
-    help="What to do about files that cannot be read: fail stops, skip leaves them out and lists them.",
-)
-@click.option("--max-bad", default=0.05, show_default=True,
-              help="Largest share of the images that --on-bad skip may leave out.")  # fmt: skip
+@reading_options
 @click.option("--time", "minutes", type=float, help="Training time in minutes; sets the number of epochs.")
 @click.option("--resume", "resume_from", type=click.Path(path_type=Path), help="Run directory to continue.")
 @click.option("--print-config", is_flag=True, help="Print all settings as TOML, with where each comes from, and exit.")
@@ -113,6 +107,7 @@ def command(
     split: Path | None,
     on_bad: Literal["fail", "skip"],
     max_bad: float,
+    reading: ReadingOptions,
     minutes: float | None,
     resume_from: Path | None,
     print_config: bool,
@@ -162,6 +157,7 @@ def command(
                 split=split,
                 on_bad=on_bad,
                 max_bad=max_bad,
+                reading=reading,
                 validation_images=chosen.validation_images,
             )
             if find_lr:
@@ -182,6 +178,7 @@ def command(
                 split=split,
                 on_bad=on_bad,
                 max_bad=max_bad,
+                reading=reading,
                 time_s=None if minutes is None else 60 * minutes,
                 download=download,
                 listener=listener,

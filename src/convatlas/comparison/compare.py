@@ -23,7 +23,7 @@ from convatlas.comparison.budget import Budget
 from convatlas.comparison.recommend import recommend
 from convatlas.comparison.report import Evidence, report
 from convatlas.comparison.result import Comparison, ComparisonRow, Conditions, Failure
-from convatlas.data import Dataset, write_split
+from convatlas.data import Dataset, ReadingOptions, write_split
 from convatlas.errors import DataError, TrainingError, UsageError
 from convatlas.evaluation import Evaluation
 from convatlas.message import Message, joined
@@ -50,17 +50,17 @@ SCHEMA = 1
 
 
 class ComparisonListener:
-    """Hears how a comparison goes; the command line shows it."""
+    """Is called as a comparison goes on. The command line overrides the methods to show progress."""
 
     def training(self, model: str, seed: int, place: int, total: int) -> RunListener:
-        """Who watches the next training, the ``place``-th (from 1) of ``total``."""
+        """Return the listener of the next training, number ``place`` (from 1) of ``total``."""
         return RunListener()
 
     def stage(self, text: str) -> None:
-        """Something other than a training begins."""
+        """A step other than a training starts; ``text`` describes it."""
 
     def failed(self, failure: Failure) -> None:
-        """A network has dropped out; the others go on."""
+        """The training of a network failed. The others continue."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Trained:
-    """A run and what it said about each test image."""
+    """A run and its evaluation on the test part."""
 
     run: Run
     evaluation: Evaluation
@@ -94,6 +94,8 @@ def compare(
     protocol: str = "centre",
     split: str | Path | None = None,
     on_bad: Literal["fail", "skip"] = "fail",
+    max_bad: float = 0.05,
+    reading: ReadingOptions = ReadingOptions(),  # noqa: B008
     out: str | Path = "runs",
     stages: ComparisonListener | None = None,
     **settings: Any,
@@ -139,7 +141,7 @@ def compare(
     for model in recipes:
         refuse_classifying(model, models.entry(model), Message("there is nothing to compare it by"))
 
-    training_data = _material(data, seed, split, on_bad, recipes)
+    training_data = _material(data, seed, split, on_bad, max_bad, reading, recipes)
     if not recipes:
         chosen = default_networks(training_data.dataset)
         recipes = {model: recipe_for(model, recipe).change(**of_recipe) for model in chosen}
@@ -167,6 +169,8 @@ def compare(
         "protocol": (protocol, "centre"),
         "split": (split, None),
         "on-bad": (on_bad, "fail"),
+        "max-bad": (max_bad, 0.05),
+        **{name.replace("_", "-"): (value, None) for name, value in reading.to_dict().items()},
     }
     evaluation.common_protocol([one.evaluation for runs in trained.values() for one in runs])
     hits = {model: np.stack([one.evaluation.hits for one in runs]) for model, runs in trained.items()}
@@ -210,6 +214,8 @@ def _material(
     seed: int,
     split: str | Path | None,
     on_bad: Literal["fail", "skip"],
+    max_bad: float,
+    reading: ReadingOptions,
     recipes: Mapping[str, Recipe],
 ) -> TrainingData:
     share = next(iter(recipes.values())) if recipes else Recipe()
@@ -218,7 +224,9 @@ def _material(
         seed=seed,
         split=Path(split) if split else None,
         on_bad=on_bad,
+        max_bad=max_bad,
         validation_images=share.validation_images,
+        reading=reading,
     )
     for part, use in (
         ("train", Message("to train on")),
@@ -227,7 +235,8 @@ def _material(
     ):
         if not len(getattr(training_data.split, part)):
             raise DataError(
-                "{source} has no image {use}: its {part} part is empty. Draw another split.",
+                "{source} has no image {use}: its {part} set is empty. Leave --split out to have one drawn, or name a "
+                "split file that has one.",
                 source=training_data.dataset.source,
                 use=use,
                 part=part,
@@ -236,7 +245,7 @@ def _material(
 
 
 def _check_same_length(recipes: Mapping[str, Recipe]) -> None:
-    """The same budget for all: recipes of different lengths need to be told one."""
+    """Raise UsageError if the recipes have different numbers of epochs: every network gets the same budget."""
     lengths = {(recipe.epochs, recipe.min_updates, recipe.batch_size) for recipe in recipes.values()}
     if len({epochs for epochs, *_ in lengths}) > 1:
         each = ", ".join(f"{model} {recipe.epochs}" for model, recipe in recipes.items())
@@ -297,8 +306,8 @@ def _train_all(
     for model in failures:
         del trained[model]
     if not trained:
-        told = [joined((failure.model, failure.why), ": ") for failure in failures.values()]
-        raise TrainingError("no network could be trained. {told}", told=joined(told, " "))
+        reasons = [joined((failure.model, failure.why), ": ") for failure in failures.values()]
+        raise TrainingError("no network could be trained. {reasons}", reasons=joined(reasons, " "))
     return trained, list(failures.values())
 
 
@@ -366,7 +375,7 @@ def _example(run: Run, training_data: TrainingData) -> torch.Tensor:
     return training_data.batches("test", rule, store, "cpu").batch(torch.as_tensor(training_data.split.test[:1])).images
 
 
-# --- what is told -----------------------------------------------------------------------------------------------------
+# --- the record -----------------------------------------------------------------------------------------------------
 
 
 def _conditions(
@@ -412,11 +421,11 @@ def _command(
     flags: Mapping[str, tuple[object, object]],
     settings: Mapping[str, object],
 ) -> str:
-    """The line that repeats the comparison; ``flags`` are (value, usual value), and what is usual is not said."""
+    """Return the command that repeats the comparison. ``flags`` are (value, default); defaults are left out."""
     words = ["convatlas", "compare", *recipes, "--data", str(training_data.dataset.source)]
     for name, (value, usual) in flags.items():
         if value != usual:
-            words += [f"--{name}", str(value)]
+            words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
     for name, value in settings.items():
         if name != "min_updates":  # it goes with --epochs
             words += [f"--{name.replace('_', '-')}", str(value)]

@@ -1,9 +1,9 @@
-"""Which network to take, in words that say how sure that is.
+"""The recommended network, with the evidence for it in words.
 
-1. Networks that break the budget are out.
+1. Networks that exceed the budget are left out.
 2. The most accurate of the rest leads. Every other is tested against it on the same test images, Holm-corrected.
-3. Those that cannot be told apart from the leader are as good as it, as far as these images can say; of them and the
-   leader the fastest (median latency) is recommended, and how much accuracy that may cost is said.
+3. Networks that do not differ significantly from the leader count as equally accurate. Of these and the leader the
+   fastest (median latency) is recommended, with the accuracy that this may cost.
 """
 
 from __future__ import annotations
@@ -152,20 +152,20 @@ def _sample(d: Difference) -> str:
 
 
 def _more_seeds(tied: Sequence[Difference]) -> list[Message]:
-    """Where the runs at hand differ beyond the chance of images, and only their number keeps the verdict open."""
+    """The sentence for networks whose runs differ significantly over images, but not with the variance of few seeds."""
     open_ones = [d.second for d in tied if d.p_of_these_runs < SIGNIFICANCE <= d.p]
     if not open_ones:
         return []
-    said = Message(
+    sentence = Message(
         "The runs at hand do differ ({names}), but so few seeds cannot say whether that is the network or the seed; "
         "--seeds 3 or more would.",
         names=_list(open_ones),
     )
-    return [said]
+    return [sentence]
 
 
 def _room(d: Difference) -> Message:
-    """How much worse the faster network may be, and how many images would tell."""
+    """How much less accurate the faster network may be, and how many images would show it."""
     room = Message(
         "It may be up to {points} less accurate ({level} interval of the difference {low} to {high} points)",
         level="95 %",
@@ -193,7 +193,7 @@ def _points(share: float) -> str:
 
 
 def _about(count: int) -> str:
-    """Two significant digits: a forecast is not a count."""
+    """Two significant digits, for an estimate."""
     digits = max(0, len(str(count)) - 2)
     return units.exact(round(count, -digits))
 

@@ -151,8 +151,8 @@ def _remarks(row: ComparisonRow) -> Html:
 def _failures(comparison: Comparison) -> list[Html]:
     if not comparison.failures:
         return []
-    told = html.bullets(html.join(html.code(failure.model), ": ", failure.why) for failure in comparison.failures)
-    return [html.paragraph(_("Not in the table, because their training failed:")), told]
+    failures = html.bullets(html.join(html.code(failure.model), ": ", failure.why) for failure in comparison.failures)
+    return [html.paragraph(_("Not in the table, because their training failed:")), failures]
 
 
 def _told_apart(comparison: Comparison, look_of: Mapping[str, SeriesStyle]) -> list[Html]:
@@ -261,11 +261,11 @@ def _scatter(comparison: Comparison, look_of: Mapping[str, SeriesStyle]) -> Html
     with plot_style():
         ax = new_axes(6.6, 4.0)
         plots.accuracy_latency(ax, points, limits.get("latency", limits.get("latency_p50")))
-        said = "; ".join(
+        values = "; ".join(
             f"{row.model} {units.percent(row.test_top1, 1)} in {units.duration(row.latency.p50_s)}"
             for row in comparison.rows
         )
-        picture = svg(ax, _("Test accuracy against time for one image: {points}", points=said))
+        picture = svg(ax, _("Test accuracy against time for one image: {points}", points=values))
     return html.figure(
         picture,
         _(

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from convatlas.batch import Batch
     from convatlas.data.augmentation import Augmentation
     from convatlas.data.batches import Batches, prepare
-    from convatlas.data.dataset import Dataset, Problem
+    from convatlas.data.dataset import Dataset, Problem, overlap
     from convatlas.data.decode import read_image
     from convatlas.data.preprocessing import Preprocessing, load_file, preprocessing_for
+    from convatlas.data.reading import ReadingOptions
     from convatlas.data.sources import open_data
-    from convatlas.data.split import Split, make_split, read_split, write_split
+    from convatlas.data.split import Split, check_training_classes, make_split, read_split, write_split
     from convatlas.data.store import ImageStore, channel_stats, load_images
 else:
     __getattr__ = resolver(__name__)
@@ -34,9 +35,12 @@ __all__ = [
     "open_data",
     "Dataset",
     "Problem",
+    "overlap",
+    "ReadingOptions",
     "read_image",
     "Split",
     "make_split",
+    "check_training_classes",
     "read_split",
     "write_split",
     "Preprocessing",

@@ -1,7 +1,7 @@
-"""The data sets that are arrays: scikit-learn's digits, IDX files (MNIST and its kin), CIFAR's binary batches.
+"""Data sets that are arrays: scikit-learn's digits, IDX files (MNIST and similar sets), CIFAR's binary batches.
 
-Each file's size is compared with what its header declares before anything is allocated, so a damaged header costs
-nothing; python pickles are not opened.
+The size of a file is compared with the size that its header declares before memory is allocated, so a damaged header
+cannot exhaust the memory.
 """
 
 from __future__ import annotations
@@ -28,12 +28,11 @@ IDX_NAME = re.compile(
 )
 _PART_OF_IDX = {"train": "train", "t10k": "test", "test": "test", "val": "val"}
 IDX_IMAGES, IDX_LABELS = 2051, 2049  # 0x08 unsigned byte, and 3 or 1 dimensions
-DEFLATE_MAX_RATIO = 1032  # no more bytes than this come out of one byte of deflate (zlib's own technical note)
+DEFLATE_MAX_RATIO = 1032  # one byte of deflate gives at most this many bytes (zlib's technical note)
 
 CIFAR_SIDE, CIFAR_PIXELS = 32, 3 * 32 * 32
 CIFAR10_NAME = re.compile(r"(data_batch_\d+|test_batch).*\.bin$")
 CIFAR100_NAME = re.compile(r"(train|test)\.bin$")
-CIFAR_PICKLE_NAME = re.compile(r"(data_batch_\d+|test_batch|batches\.meta)$")
 CIFAR10_CLASSES = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())  # noqa: SIM905
 CIFAR100_CLASSES = tuple(
     """apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
@@ -50,9 +49,9 @@ IndexOf = Callable[[np.ndarray], np.ndarray]  # labels as in the file -> indices
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     part: str
-    pixels: tuple[np.ndarray, ...]  # uint8 (n, H, W, C), one per file: views of the bytes read, copied once at the end
+    pixels: tuple[np.ndarray, ...]  # uint8 (n, H, W, C), one array per file: views, copied once at the end
     labels: np.ndarray  # (n,) uint8, as in the files
 
     @property
@@ -61,10 +60,10 @@ class _Part:
 
 
 def digits() -> Dataset:
-    """scikit-learn's 1,797 handwritten digits, 8 x 8, real: the test part of Alpaydin and Kaynak's UCI set (1998).
+    """scikit-learn's 1,797 handwritten digits, 8 x 8: the test set of Alpaydin and Kaynak's UCI data (1998).
 
-    The 17 grey levels 0..16 are stretched to 0..255. The table is read from scikit-learn's own file, without the
-    second that importing scikit-learn takes.
+    The 17 grey levels 0..16 are stretched to 0..255. The file of scikit-learn is read directly, because importing
+    scikit-learn takes a second.
     """
     spec = importlib.util.find_spec("sklearn")
     assert spec is not None  # a dependency of this package
@@ -107,7 +106,7 @@ def open_idx(source: str, tree: Tree, names: list[str]) -> Dataset:
         match = IDX_NAME.match(Path(name).name)
         assert match is not None  # the caller chose the names by this pattern
         stems.add(match["stem"])
-        files.setdefault((_PART_OF_IDX[match["part"]], match["what"]), name)  # the plain file, listed first, before gz
+        files.setdefault((_PART_OF_IDX[match["part"]], match["what"]), name)  # the plain file comes before its .gz
     if len(stems) > 1:
         raise DataError(
             "{source} holds several IDX data sets ({stems}); keep each in its own folder",
@@ -132,15 +131,15 @@ def open_idx(source: str, tree: Tree, names: list[str]) -> Dataset:
     if len({part.image_size for part in parts}) > 1:
         found = ", ".join(f"{part.part} {part.image_size[0]} x {part.image_size[1]}" for part in parts)
         raise DataError("the parts of {source} have images of different sizes: {found}", source=source, found=found)
-    # letters of EMNIST are numbered from 1: the classes are the labels that the training part uses
+    # EMNIST numbers its letters from 1: the classes are the labels of the training set
     used = np.unique(parts[0].labels)
     for other in parts[1:]:
         _check_labels(tree.display(files[(other.part, "labels")]), other.labels, used)
     classes = tuple(str(label) for label in used)
-    return _dataset(source, "idx", classes, parts, lambda labels: np.searchsorted(used, labels))
+    return dataset_of(source, "idx", classes, parts, lambda labels: np.searchsorted(used, labels))
 
 
-def _idx_part(tree: Tree, part: str, images_name: str, labels_name: str) -> _Part:
+def _idx_part(tree: Tree, part: str, images_name: str, labels_name: str) -> Part:
     images = read_idx(tree, images_name, IDX_IMAGES)
     labels = read_idx(tree, labels_name, IDX_LABELS)
     if len(images) != len(labels):
@@ -151,7 +150,7 @@ def _idx_part(tree: Tree, part: str, images_name: str, labels_name: str) -> _Par
             labels_place=tree.display(labels_name),
             labels=len(labels),
         )
-    return _Part(part, (images[:, :, :, None],), labels)
+    return Part(part, (images[:, :, :, None],), labels)
 
 
 def read_idx(tree: Tree, name: str, magic: int) -> np.ndarray:
@@ -216,7 +215,7 @@ def read_idx(tree: Tree, name: str, magic: int) -> np.ndarray:
 
 
 def _read_up_to(stream: io.BufferedIOBase, size: int, place: str) -> bytearray:
-    """At most ``size`` bytes, grown as they arrive: a declared size alone never allocates anything."""
+    """At most ``size`` bytes. The buffer grows as bytes arrive, so a declared size alone allocates nothing."""
     pieces = bytearray()
     try:
         while len(pieces) < size:
@@ -246,10 +245,10 @@ def open_cifar10(source: str, tree: Tree, names: list[str]) -> Dataset:
         if mine:
             read = [_cifar_records(tree, name, (len(classes),)) for name in mine]
             parts.append(
-                _Part(part, tuple(pixels for pixels, _ in read), np.concatenate([labels for _, labels in read]))
+                Part(part, tuple(pixels for pixels, _ in read), np.concatenate([labels for _, labels in read]))
             )
     _need_training_part(source, parts)
-    return _dataset(source, "cifar-10 binary", classes, parts, lambda labels: labels)
+    return dataset_of(source, "cifar-10 binary", classes, parts, lambda labels: labels)
 
 
 def open_cifar100(source: str, tree: Tree, names: list[str]) -> Dataset:
@@ -258,9 +257,9 @@ def open_cifar100(source: str, tree: Tree, names: list[str]) -> Dataset:
     parts = []
     for name in sorted(names, key=lambda name: Path(name).name != "train.bin"):
         pixels, labels = _cifar_records(tree, name, (20, len(classes)))
-        parts.append(_Part(Path(name).stem, (pixels,), labels))
+        parts.append(Part(Path(name).stem, (pixels,), labels))
     _need_training_part(source, parts)
-    return _dataset(source, "cifar-100 binary", classes, parts, lambda labels: labels)
+    return dataset_of(source, "cifar-100 binary", classes, parts, lambda labels: labels)
 
 
 def _cifar_records(tree: Tree, name: str, label_counts: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -333,7 +332,7 @@ def _check_labels(place: str, labels: np.ndarray, allowed: np.ndarray) -> None:
         )
 
 
-def _need_training_part(source: str, parts: list[_Part]) -> None:
+def _need_training_part(source: str, parts: list[Part]) -> None:
     if not parts or parts[0].part != "train":
         raise DataError(
             "{source} has no training images, only {parts}",
@@ -342,14 +341,14 @@ def _need_training_part(source: str, parts: list[_Part]) -> None:
         )
 
 
-def _dataset(source: str, layout: str, classes: tuple[str, ...], parts: list[_Part], index_of: IndexOf) -> Dataset:
+def dataset_of(source: str, layout: str, classes: tuple[str, ...], parts: list[Part], index_of: IndexOf) -> Dataset:
     if len(classes) < 2:
         raise DataError(
             "{source} has one class only ({only}); a classifier needs two or more", source=source, only=classes[0]
         )
     files = [pixels for part in parts for pixels in part.pixels]
     pixels = np.empty((sum(map(len, files)), *files[0].shape[1:]), dtype=np.uint8)
-    np.concatenate(files, out=pixels)  # into C order, pixel after pixel: left to itself it keeps CIFAR's planes
+    np.concatenate(files, out=pixels)  # C order; without ``out`` it would keep CIFAR's planes
     return Dataset(
         source=source,
         layout=layout,

@@ -32,14 +32,15 @@ class Batches:
     Args:
         store: the decoded images.
         labels: (len(store),) int64, of all images of the store.
-        indices: which images these batches are over; their order counts when ``shuffle`` is off.
+        indices: the images of these batches; in this order when ``shuffle`` is off.
         rule: its ``size`` is the crop, its ``mean`` and ``std`` the normalisation; by default the store's own.
         augment: what is done to the images, made definite for ``rule``; None takes the centre crop, as evaluation does.
         shuffle: a new order every epoch.
-        sampling: "natural" takes every image once an epoch. "balanced" takes as many images an epoch, the classes as
-            evenly as the number allows: all of a small class again and again, a new part of a large one.
-        drop_last: leave out the last batch when it is smaller.
-        device: where the batches are made; the resident pixels are copied there once.
+        sampling: "natural" takes every image once per epoch. "balanced" takes the same number of images per epoch, with
+            the classes as equal as possible: images of a small class repeat, and a large class is sampled anew.
+        drop_last: leave out a last batch that is smaller.
+        merge_last: a last batch of one image joins the one before, which then has one image more; batch norm needs two.
+        device: where the batches are made. Pixels in memory are copied there once.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Batches:
         shuffle: bool = True,
         sampling: str = "natural",
         drop_last: bool = False,
+        merge_last: bool = False,
         device: str | torch.device = "cpu",
     ) -> None:
         rule = store.rule if rule is None else rule
@@ -85,6 +87,7 @@ class Batches:
         self.store, self.rule, self.seed = store, rule, seed
         self.augment = None if augment is None else augment.resolved_for(rule)
         self.batch_size, self.shuffle, self.drop_last, self.sampling = batch_size, shuffle, drop_last, sampling
+        self.merge_last = merge_last
         self.device = torch.device(device)
         self.indices = torch.from_numpy(np.array(indices, dtype=np.int64))
         self.classes = int(labels.max()) + 1 if len(labels) else 0
@@ -95,7 +98,14 @@ class Batches:
     def __len__(self) -> int:
         """Steps per epoch."""
         whole, rest = divmod(len(self.indices), self.batch_size)
+        if self.merge_last and rest == 1 and whole:
+            return whole
         return whole + (1 if rest and not self.drop_last else 0)
+
+    def end(self, step: int) -> int:
+        """The place in the order of an epoch at which the batch of a step ends."""
+        last = step == len(self) - 1 and not self.drop_last
+        return len(self.indices) if last else (step + 1) * self.batch_size
 
     def order(self, epoch: int) -> Tensor:
         """The images of an epoch in their order, (n,) int64: indices into the store, plus its length for every time
@@ -106,24 +116,24 @@ class Batches:
         return chosen[keyed.permutation(keyed.key(self.seed, epoch, "order"), len(chosen))]
 
     def _balanced(self, epoch: int) -> Tensor:
-        """As many images as there are, the classes equally often; which class gets one more is drawn."""
+        """Return as many images as there are, the classes equally often; random classes get one image more."""
         labels = torch.from_numpy(self._labels_here)[self.indices]
         present = labels.unique()
         share, rest = divmod(len(self.indices), len(present))
         favoured = keyed.permutation(keyed.key(self.seed, epoch, "favoured classes"), len(present)) < rest
         chosen = []
         for label, more in zip(present.tolist(), favoured.tolist(), strict=True):
-            mine = self.indices[labels == label]
-            shuffled = mine[keyed.permutation(keyed.key(self.seed, epoch, "of class", label), len(mine))]
+            images = self.indices[labels == label]
+            shuffled = images[keyed.permutation(keyed.key(self.seed, epoch, "of class", label), len(images))]
             place = torch.arange(share + more)
-            chosen.append(shuffled[place % len(mine)] + place // len(mine) * len(self.store))
+            chosen.append(shuffled[place % len(images)] + place // len(images) * len(self.store))
         return torch.cat(chosen)
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from ``start_step`` on."""
         order = self.order(epoch)
         for step in range(start_step, len(self)):
-            samples = order[step * self.batch_size : (step + 1) * self.batch_size]
+            samples = order[step * self.batch_size : self.end(step)]
             yield self.batch(samples, epoch, step)
 
     def batch(self, samples: Tensor, epoch: int = 0, step: int = 0) -> Batch:

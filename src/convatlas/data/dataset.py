@@ -1,4 +1,4 @@
-"""A data set as every source ends up: names, labels, given parts, and images that are read one by one."""
+"""`Dataset`: labelled images of any source, with their names, labels and splits; images are read one by one."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ import hashlib
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
 from convatlas.data.decode import UnreadableImage, decode
+from convatlas.data.reading import ReadingOptions
 from convatlas.data.tree import Tree
-from convatlas.errors import BadImageError
-from convatlas.message import system_reason
+from convatlas.errors import BadImageError, DataError
+from convatlas.message import Message, system_reason
 
 PARTS = ("train", "val", "test")
-# up to here the fingerprint and the search for duplicates read every byte; above it, sizes and times of change
+# up to this size the fingerprint hashes every byte; for larger data sets it uses file sizes and times of change
 HASHED_BYTES = 512 << 20
+ELONGATED = 2.0  # an image is elongated if it is more than this many times as long as wide
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One file that was left out: its place in the listing (None if it has none), its name and why."""
+    """A file that is not part of the data set: its index in the listing (None if it has none), its name, the reason."""
 
     index: int | None
     name: str
@@ -32,7 +34,7 @@ class Problem:
 
 
 class Images(Protocol):
-    """Where the pixels come from. ``sizes`` is (n, 2) int32: height and width of each image, seen upright."""
+    """The images of a data set. ``sizes`` is (n, 2) int32: height and width of each image after EXIF rotation."""
 
     channels: int
     sizes: np.ndarray
@@ -49,7 +51,7 @@ class Images(Protocol):
 
 
 class ArrayImages:
-    """Images that are one array in memory: uint8 (n, H, W, C)."""
+    """Images in one array in memory: uint8 (n, H, W, C)."""
 
     def __init__(self, pixels: np.ndarray) -> None:
         assert pixels.dtype == np.uint8
@@ -67,7 +69,7 @@ class ArrayImages:
         return self.pixels[index]
 
     def stored_bytes(self) -> int:
-        return 0  # in memory already: reading every byte costs next to nothing
+        return 0  # in memory: hashing every byte is cheap
 
     def content(self, index: int) -> bytes:
         return self.pixels[index].tobytes()
@@ -77,7 +79,7 @@ class ArrayImages:
 
 
 class FileImages:
-    """Images that are files of a tree, decoded when they are read."""
+    """Images in files of a tree, decoded when they are read."""
 
     def __init__(self, tree: Tree, names: Sequence[str], sizes: np.ndarray, channels: int) -> None:
         self.tree, self.names, self.sizes, self.channels = tree, tuple(names), sizes, channels
@@ -119,15 +121,17 @@ class Dataset:
     """Labelled images, in a fixed order.
 
     Attributes:
-        source: what the user called it: "digits" or a path.
-        layout: what was found there, in words: "idx", "class folders", "zip of split folders" ...
+        source: the name that it was opened by: "digits" or a path.
+        layout: the detected layout: "idx", "class folders", "zip of split folders" ...
         classes: the class names, NFC; ``labels`` index into them.
         labels: (n,) int64.
-        names: what each image is called: its path below the root, or "train:123" in an array.
-        parts: (n,) of "train", "val", "test", or "" where the layout does not say.
-        images: where the pixels come from.
-        problems: files left out because they could not be read (``on_bad="skip"``).
-        notes: what a user should know about how it was read, one sentence each.
+        names: the path of each image below the root, or "train:123" in an array.
+        parts: (n,) split of each image as the source gives it: "train", "val", "test", or "" if it gives none.
+        images: gives the pixels of image i.
+        problems: files left out because they cannot be read (``on_bad="skip"``).
+        notes: sentences about how the source was read.
+        faults: what keeps the source from being used, where it was opened to be reported on; else an error is raised.
+        reading: how the source was read, so that it can be opened again alike.
     """
 
     source: str
@@ -139,6 +143,8 @@ class Dataset:
     images: Images
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    faults: list[DataError] = field(default_factory=list)
+    reading: ReadingOptions = field(default_factory=ReadingOptions)
 
     def __post_init__(self) -> None:
         assert len(self.labels) == len(self.names) == len(self.parts) == len(self.images)
@@ -173,9 +179,9 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over classes, names, labels, parts and the images: the same again means the same data.
+        """SHA-256 over classes, names, labels, splits and images; equal fingerprints mean equal data.
 
-        The images enter by their bytes up to 512 MiB of files, beyond that by size and time of change.
+        Up to 512 MiB of files the bytes of the images are hashed; above that, their sizes and times of change.
         """
         digest = hashlib.sha256("\0".join(self.classes).encode("utf-8", "surrogatepass"))
         by_content = self.images.stored_bytes() <= HASHED_BYTES
@@ -185,7 +191,7 @@ class Dataset:
         return digest.hexdigest()
 
     def counts(self, parts: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """Images per class, (K,) int64, for each part that has any; by the layout's parts unless others are given."""
+        """Images per class, (K,) int64, for each split that is not empty; ``parts`` replaces the source's splits."""
         parts = self.parts if parts is None else parts
         return {
             part: np.bincount(self.labels[parts == part], minlength=len(self.classes))
@@ -194,7 +200,7 @@ class Dataset:
         }
 
     def duplicates(self) -> list[list[int]]:
-        """Groups of images whose bytes are exactly the same, each in ascending order; files of equal size are read."""
+        """Groups of images with identical bytes, each in ascending order. Only files of equal size are read."""
         same_size: dict[object, list[int]] = defaultdict(list)
         if isinstance(self.images, ArrayImages):
             same_size[None] = list(range(len(self)))
@@ -209,7 +215,7 @@ class Dataset:
         return sorted(group for group in same.values() if len(group) > 1)
 
     def report(self, parts: np.ndarray | None = None) -> dict[str, Any]:
-        """What ``convatlas data --json`` prints: layout, counts, sizes, problems, duplicates across parts."""
+        """The content of ``convatlas data --json``: layout, counts, sizes, problems, duplicates across splits."""
         counts = self.counts(parts)
         used_parts = self.parts if parts is None else parts
         heights, widths = self.sizes[:, 0], self.sizes[:, 1]
@@ -244,9 +250,80 @@ class Dataset:
                     if len(set(self.labels[group].tolist())) > 1
                 ],
             },
-            "notes": list(self.notes),
+            "notes": [*self.notes, *self._notes_on_shapes()],
             "fingerprint": self.fingerprint,
         }
+
+    def _notes_on_shapes(self) -> list[str]:
+        """A note if some images are elongated, so that the centre crop shows little of them."""
+        sides = self.sizes.astype(np.float64)
+        ratios = sides.max(axis=1) / sides.min(axis=1)
+        elongated = int((ratios > ELONGATED).sum())
+        if not elongated:
+            return []
+        return [
+            Message(
+                "{n} images are more than {least:g} times as long as wide; the centre square shows {share:.0%} of the "
+                "most elongated. train and compare see the whole image with --fit squash or --fit pad.",
+                n=elongated,
+                least=ELONGATED,
+                share=1 / ratios.max(),
+            )
+        ]
+
+    def only(self, chosen: np.ndarray, notes: Sequence[str] = ()) -> Dataset:
+        """The images ``chosen``, (m,) indices in ascending order, and the classes that they have."""
+        used = np.unique(self.labels[chosen])
+        names = [self.names[index] for index in chosen.tolist()]
+        if isinstance(self.images, FileImages):
+            images: Images = FileImages(self.images.tree, names, self.sizes[chosen], self.channels)
+        else:
+            assert isinstance(self.images, ArrayImages)
+            images = ArrayImages(np.ascontiguousarray(self.images.pixels[chosen]))
+        return replace(
+            self,
+            classes=tuple(self.classes[k] for k in used.tolist()),
+            labels=np.searchsorted(used, self.labels[chosen]).astype(np.int64),
+            names=names,
+            parts=self.parts[chosen],
+            images=images,
+            notes=[*self.notes, *notes],
+        )
+
+
+def overlap(first: Dataset, second: Dataset) -> list[tuple[int, int]]:
+    """Pairs (i, j) of images with the same content: image i of ``first`` and image j of ``second``.
+
+    Files are compared by their bytes, and only files of equal size are read. If one side is an array, the decoded
+    pixels are compared. Names and folders play no role; images that were resized or encoded again are not recognised.
+    """
+    by_bytes = isinstance(first.images, FileImages) and isinstance(second.images, FileImages)
+
+    def key(data: Dataset, index: int) -> object:
+        """What equal images share and costs little to know: the size of the file, or the shape."""
+        return data.images.stamp(index)[0] if by_bytes else tuple(data.sizes[index].tolist())
+
+    def digest(data: Dataset, index: int) -> bytes:
+        if by_bytes:
+            return hashlib.sha256(data.images.content(index)).digest()
+        return hashlib.sha256(np.ascontiguousarray(with_channels(data.read(index), 3)).tobytes()).digest()
+
+    candidates: dict[object, list[int]] = defaultdict(list)
+    for index in range(len(second)):
+        candidates[key(second, index)].append(index)
+    of_first: dict[bytes, int] = {}
+    keys_of_first = set()
+    for index in range(len(first)):
+        if key(first, index) in candidates:
+            keys_of_first.add(key(first, index))
+            of_first.setdefault(digest(first, index), index)
+    pairs = []
+    for each in keys_of_first:
+        for index in candidates[each]:
+            same = of_first.get(digest(second, index))
+            if same is not None:
+                pairs.append((same, index))
+    return sorted(pairs, key=lambda pair: pair[1])
 
 
 def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
@@ -260,17 +337,17 @@ def with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
 
 
 def nfc(name: str) -> str:
-    """Macs write Hangul file names decomposed (NFD): the same class from two machines must be one class."""
+    """The name in Unicode form NFC. macOS writes Hangul decomposed (NFD); without this one class would become two."""
     return unicodedata.normalize("NFC", name)
 
 
 def printable(name: str) -> str:
-    """A file name that can always be written out: bytes that are no UTF-8 appear as ``\\xNN``."""
+    """A file name that can always be printed: bytes that are not UTF-8 appear as ``\\xNN``."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def part_names(n: int, train: np.ndarray, val: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """(n,) array of part names from three index arrays."""
+    """(n,) array of split names from three index arrays."""
     parts = np.full(n, "", dtype="<U5")
     for part, indices in zip(PARTS, (train, val, test), strict=True):
         parts[indices] = part

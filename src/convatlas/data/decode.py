@@ -1,20 +1,20 @@
 """One image file into pixels: uint8, (H, W, C) with C = 1 or 3, upright.
 
-Pillow opens every file. Where simplejpeg is installed (the extra ``fast``) it decodes the pixels of sound grey and
-colour JPEGs, the same pixels in three quarters of the time; all else, and every complaint, is Pillow's.
+Pillow opens every file. If simplejpeg is installed (the extra ``fast``), it decodes undamaged grey and colour JPEGs:
+the same pixels in three quarters of the time. Pillow decodes everything else and raises every error.
 
-What is decided here, once, for training and for predict alike:
+The conversions below are the same for training, evaluation and predict:
 
     EXIF and XMP orientation    applied
     palette, CMYK, YCbCr, Lab   converted to RGB
     alpha                       laid over white
     16 bits                     divided by 257, so 65535 becomes 255; 32-bit integers likewise, clipped to 16 bits
-    float                       0..1 becomes 0..255, values within 0..255 are rounded, others are stretched, min to max
+    float                       0..1 becomes 0..255; values within 0..255 are rounded; other ranges are stretched
     animation, several pages    the first frame
-    truncated or damaged        an error, never half a picture
+    truncated or damaged        an error, never part of an image
 
-Only the formats of ``FORMATS`` are opened, whatever the file is called: those with a scripting language or a record of
-holes inside (EPS, PSD, PDF, FITS, JPEG 2000, ICO) are not.
+Only the formats of ``FORMATS`` are opened, whatever the file is called. Formats that contain a scripting language or
+have a history of security holes (EPS, PSD, PDF, FITS, JPEG 2000, ICO) are not.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from __future__ import annotations
 import importlib
 import io
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -37,12 +38,42 @@ from convatlas.message import Message, system_reason
 if TYPE_CHECKING:
     from PIL import Image
 
-# Pillow's names; a phone's MPO opens as the JPEG it begins with
+# Pillow's names; an MPO file, as phones write, opens as the JPEG that it begins with
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA", "QOI", "AVIF")
 EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .gif .bmp .dib .tif .tiff .webp .ppm .pgm .pbm .pnm .tga .qoi .avif".split()  # noqa: SIM905
 )
-# one image of 9459 x 9459; Pillow warns from here on, and refuses only at twice as many
+# formats of images that are not opened: what they are, and what reads or converts them
+NOT_OPENED = {
+    ".heic": (Message("HEIC photos"), "pillow-heif"),
+    ".heif": (Message("HEIC photos"), "pillow-heif"),
+    ".jxl": (Message("JPEG XL images"), "pillow-jxl-plugin"),
+    ".jp2": (Message("JPEG 2000 images"), "Pillow"),
+    ".j2k": (Message("JPEG 2000 images"), "Pillow"),
+    ".psd": (Message("Photoshop files"), "psd-tools"),
+    ".svg": (Message("SVG drawings"), "cairosvg"),
+    ".ico": (Message("icons"), "Pillow"),
+    ".exr": (Message("OpenEXR images"), "OpenEXR"),
+    ".hdr": (Message("Radiance images"), "imageio"),
+    ".dcm": (Message("DICOM images"), "pydicom"),
+    ".nii": (Message("NIfTI volumes"), "nibabel"),
+    ".nii.gz": (Message("NIfTI volumes"), "nibabel"),
+    ".fits": (Message("FITS images"), "astropy"),
+    ".svs": (Message("whole-slide images"), "openslide-python"),
+    ".ndpi": (Message("whole-slide images"), "openslide-python"),
+    ".npy": (Message("numpy arrays"), "numpy"),
+    ".npz": (Message("numpy arrays"), "numpy"),
+    ".mat": (Message("MATLAB files"), "scipy"),
+    ".h5": (Message("HDF5 files"), "h5py"),
+    ".hdf5": (Message("HDF5 files"), "h5py"),
+    ".pdf": (Message("PDF documents"), "pypdfium2"),
+    ".eps": (Message("PostScript files"), "Pillow"),
+    **dict.fromkeys(
+        (".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2"), (Message("raw camera photos"), "rawpy")
+    ),
+    **dict.fromkeys((".mp4", ".avi", ".mov", ".mkv"), (Message("videos"), "av")),
+}
+# an image of 9459 x 9459; Pillow warns above this number of pixels and refuses only at twice the number
 MAX_PIXELS = 89_478_485
 
 _GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
@@ -51,19 +82,31 @@ _ORIENTATION_TAG = 0x0112
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its image before the pixels are decoded: size as seen upright, and whether it is grey."""
+    """The header of an image file: height and width after EXIF rotation, and whether the image is grey."""
 
     height: int
     width: int
     grey: bool
+    peak: int = 0  # the largest value in a file of 16 bits, known after decoding; 0 for others
 
 
 class UnreadableImage(ConvAtlasError):
-    """Why these bytes give no image; the caller knows the file's name and index and says them."""
+    """The reason why bytes cannot be decoded; the caller adds the name and the index of the file."""
 
 
 def is_image_name(name: str) -> bool:
     return Path(name).suffix.lower() in EXTENSIONS
+
+
+def not_opened(names: Iterable[str]) -> list[tuple[Message, str, int]]:
+    """For each kind of image among the files that is not opened: its name, a package that reads it, how many files."""
+    counts: Counter[tuple[Message, str]] = Counter()
+    for name in names:
+        lower = name.lower()
+        ending = ".nii.gz" if lower.endswith(".nii.gz") else Path(lower).suffix
+        if ending in NOT_OPENED:
+            counts[NOT_OPENED[ending]] += 1
+    return [(what, package, count) for (what, package), count in counts.most_common()]
 
 
 def read_image(path: str | Path, at_least: int | None = None) -> np.ndarray:
@@ -86,7 +129,7 @@ def read_header(file: BinaryIO) -> Header:
     """Size and greyness of an image, from the first bytes of its file.
 
     Raises:
-        UnreadableImage: these bytes are no image that is opened here.
+        UnreadableImage: the bytes are not an image of a format that is opened.
     """
     with _opened(file) as image:
         width, height = image.size
@@ -98,7 +141,7 @@ def read_header(file: BinaryIO) -> Header:
 
 
 def decode(content: bytes, at_least: int | None = None) -> np.ndarray:
-    """The pixels of an image file's bytes; see the head of this file for what happens to each kind.
+    """Decode the bytes of an image file; the docstring of this module lists the conversions.
 
     Raises:
         UnreadableImage: damaged, truncated, too large, or of a format that is not opened.
@@ -124,12 +167,26 @@ def pixels_of_pillow(image: Image.Image) -> np.ndarray:
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
 
+def decoded_header(content: bytes) -> Header:
+    """The header of an image that was decoded in full, so that damage anywhere in the file is noticed.
+
+    Raises:
+        UnreadableImage: as `decode`.
+    """
+    pixels = decode(content)
+    peak = 0
+    with _opened(io.BytesIO(content)) as image:
+        if image.mode.startswith("I;16"):
+            peak = int(np.asarray(image).max())
+    return Header(pixels.shape[0], pixels.shape[1], pixels.shape[2] == 1, peak)
+
+
 def _by_simplejpeg(content: bytes, image: Image.Image, whole: tuple[int, int]) -> np.ndarray | None:
-    """What Pillow would decode, by simplejpeg; None where it is not installed or this is not a JPEG it decodes alike.
+    """Decode with simplejpeg; None if it is not installed, or if its pixels would differ from those of Pillow.
 
     Args:
-        image: as opened, its size that of the draft; it says what to expect.
-        whole: width and height before the draft.
+        image: as Pillow opened it, after ``draft``; gives the expected size and mode.
+        whole: width and height before ``draft``.
     """
     turbo, colours = _simplejpeg(), {"RGB": "RGB", "L": "GRAY"}
     if turbo is None or image.format not in ("JPEG", "MPO") or image.mode not in colours or _orientation(image) != 1:
@@ -138,7 +195,7 @@ def _by_simplejpeg(content: bytes, image: Image.Image, whole: tuple[int, int]) -
     scale = {"min_width": width, "min_height": height, "min_factor": round(whole[0] / width)}
     try:
         pixels: np.ndarray = turbo.decode_jpeg(content, colorspace=colours[image.mode], **scale)
-    except ValueError:  # damaged, or of an unusual kind: Pillow decodes it, or says what is wrong
+    except ValueError:  # damaged, or of an unusual kind: Pillow decodes it or raises the error
         return None
     return pixels if pixels.shape[:2] == (height, width) else None
 
@@ -183,14 +240,14 @@ def _opened(file: BinaryIO) -> Iterator[Image.Image]:
     except MemoryError as error:
         raise UnreadableImage("decoding it needs more memory than there is") from error
     except Exception as error:
-        # on damaged bytes a decoder raises whatever it stumbled over: OSError, ValueError, SyntaxError, struct.error,
-        # IndexError, ... All of them mean the same to the reader of the message.
+        # on damaged bytes the decoders raise many kinds of exceptions: OSError, ValueError, SyntaxError, struct.error,
+        # IndexError, ... All of them mean that the image is damaged.
         raise UnreadableImage(str(error) or type(error).__name__) from error
 
 
 @cache
 def _register_formats() -> None:
-    """Import the plugins of ``FORMATS`` and no others, which ``Image.init`` would do in a multiple of the time."""
+    """Import the plugins of ``FORMATS`` only: ``Image.init`` imports all of them and takes several times as long."""
     for name in ("Jpeg", "Png", "Gif", "Bmp", "Tiff", "WebP", "Ppm", "Tga", "Qoi", "Avif"):
         importlib.import_module(f"PIL.{name}ImagePlugin")
 
@@ -202,20 +259,48 @@ def _what_it_is_instead(file: BinaryIO) -> Message:
         return Message("the file is empty")
     head, formats = content.lstrip().lower(), ", ".join(FORMATS)
     known = {
-        b"%!ps": Message("it is PostScript"),
-        b"%pdf": Message("it is a PDF"),
-        b"8bps": Message("it is a Photoshop file"),
-        b"simple  =": Message("it is a FITS file"),
-        b"<!doctype html": Message("it is a web page"),
-        b"<html": Message("it is a web page"),
-        b"<svg": Message("it is an SVG drawing"),
-        b"pk\x03\x04": Message("it is a zip archive"),
+        b"%!ps": (Message("PostScript files"), "Pillow"),
+        b"%pdf": NOT_OPENED[".pdf"],
+        b"8bps": NOT_OPENED[".psd"],
+        b"simple  =": NOT_OPENED[".fits"],
+        b"<svg": NOT_OPENED[".svg"],
+        b"\x93numpy": NOT_OPENED[".npy"],
+        b"\x89hdf": NOT_OPENED[".h5"],
+        b"matlab 5": NOT_OPENED[".mat"],
+        b"v/1\x01": NOT_OPENED[".exr"],
+        b"#?radiance": NOT_OPENED[".hdr"],
     }
-    for start, words in known.items():
+    page = Message("it is a web page")
+    others = {
+        b"<!doctype html": page,
+        b"<html": page,
+        b"pk\x03\x04": Message("it is a zip archive"),
+        b"version https://git-lfs": Message("it is a pointer of Git LFS, whose file was not fetched (git lfs pull)"),
+    }
+    for start, what in others.items():
         if head.startswith(start):
-            return Message("{what}, not an image of a format that is opened ({formats})", what=words, formats=formats)
-    if content[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
-        return Message("it is a HEIC photo; convert it to JPEG")
+            return Message("{what}, not an image of a format that is opened ({formats})", what=what, formats=formats)
+    brand = content[8:12].lower() if content[4:8] == b"ftyp" else b""
+    kind = next((each for start, each in known.items() if head.startswith(start) or content.startswith(start)), None)
+    if content[:12] == b"\x00\x00\x00\x0cJXL \r\n\x87\n" or content[:2] == b"\xff\x0a":
+        kind = NOT_OPENED[".jxl"]
+    elif content[4:8] == b"jP  " or content[:4] == b"\xff\x4f\xff\x51":
+        kind = NOT_OPENED[".jp2"]
+    elif content[128:132] == b"DICM":
+        kind = NOT_OPENED[".dcm"]
+    elif brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"):
+        kind = NOT_OPENED[".heic"]
+    elif brand in (b"avif", b"avis"):
+        kind = (Message("AVIF images"), "pillow-avif-plugin")
+    elif brand in (b"isom", b"mp42", b"mp41", b"qt  ", b"avc1", b"iso2"):
+        kind = NOT_OPENED[".mp4"]
+    if kind is not None:
+        return Message(
+            "its content is that of {what}, which are not opened; convert it to PNG or JPEG, for example with the "
+            "package {package}",
+            what=kind[0],
+            package=kind[1],
+        )
     return Message(
         "it is not an image, or damaged from the start, or not of the formats opened ({formats})", formats=formats
     )
@@ -231,7 +316,7 @@ def _is_grey(image: Image.Image) -> bool:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
-    except Exception:  # a damaged EXIF block says nothing about the pixels, which are good
+    except Exception:  # a damaged EXIF block; the pixels may still be good
         return 1
 
 

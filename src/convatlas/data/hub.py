@@ -1,7 +1,7 @@
-"""Hugging Face data sets: ``hf:ID`` from the hub's cache or, only when asked for, the hub; ``hf:FOLDER`` from the disk.
+"""Hugging Face data sets: ``hf:ID`` from the local cache or, with ``download``, the hub; ``hf:FOLDER`` from the disk.
 
 A folder is what ``save_to_disk`` wrote, or parquet files called after their parts (``train-00000-of-00001.parquet``).
-The rows are Arrow tables, mapped from files: an image is read by its number, so shuffling and resuming are exact.
+The rows are memory-mapped Arrow tables. An image is read by its row number, so shuffling and resuming are exact.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from convatlas.message import Message
 if TYPE_CHECKING:
     import datasets
 
-# where several columns could be the label; the first that is there is taken
+# column names for the label, in order of preference
 LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target", "category")
 
 
@@ -30,10 +30,10 @@ class HubTree:
     """The images of the parts of a data set, as ``PART/ROW``.
 
     Attributes:
-        notes: what was chosen where there was a choice.
+        notes: which columns were chosen if there were several candidates.
     Raises:
         MissingDependencyError: the extra ``hf`` is not installed.
-        DataError: not to be had without the network, or without a column of images or of classes.
+        DataError: not in the local cache, or without a column of images or of classes.
     """
 
     folders: tuple[str, ...] = ()
@@ -79,7 +79,7 @@ class HubTree:
         return tuple(self._parts)
 
     def without(self, parts: list[str]) -> HubTree:
-        """The same tree with fewer parts."""
+        """The same tree without these parts."""
         fewer = copy.copy(self)
         fewer._parts = {name: table for name, table in self._parts.items() if name not in parts}
         fewer.__dict__.pop("files", None)
@@ -107,13 +107,13 @@ class HubTree:
     def files(self) -> dict[str, FileEntry]:
         import pyarrow.compute as compute
 
-        found = {}
+        entries = {}
         for part, table in self._parts.items():
             sizes = compute.binary_length(compute.struct_field(table.data.column(self.image_column), "bytes"))
             stamp = int(table._fingerprint, 16)
             for row, size in enumerate(sizes.to_pylist()):
-                found[f"{part}/{row}"] = FileEntry(size or 0, stamp)
-        return found
+                entries[f"{part}/{row}"] = FileEntry(size or 0, stamp)
+        return entries
 
     def open(self, name: str) -> BinaryIO:
         return io.BytesIO(self.read(name))
@@ -140,19 +140,19 @@ class HubTree:
 
 
 def _opened(source: str, download: bool) -> dict[str, datasets.Dataset]:
-    """The parts by name, their images left as the bytes of files."""
+    """The parts by name; images stay encoded."""
     path = Path(source).expanduser()
     with _library(offline=not download) as library:
         try:
             if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
-                found = library.load_from_disk(str(path))
+                loaded = library.load_from_disk(str(path))
             elif path.is_dir():
-                found = library.load_dataset("parquet", data_files=_parquet_files(path))
+                loaded = library.load_dataset("parquet", data_files=_parquet_files(path))
             else:
-                found = library.load_dataset(source)
+                loaded = library.load_dataset(source)
         except DataError:
             raise
-        except Exception as error:  # the library lets through whatever the network, a file or Arrow raised
+        except Exception as error:  # the library passes on the exceptions of the network, of files and of Arrow
             fetch = Message(" Fetch it once with  convatlas data hf:{source} --download", source=source)
             way_out = "" if download or path.exists() else fetch
             raise DataError(
@@ -161,8 +161,8 @@ def _opened(source: str, download: bool) -> dict[str, datasets.Dataset]:
                 reason=_first_line(error),
                 way_out=way_out,
             ) from error
-        parts = dict(found) if isinstance(found, library.DatasetDict) else {"all": found}
-        # a selection of rows is a table of numbers over another; written out, row i is row i
+        parts = dict(loaded) if isinstance(loaded, library.DatasetDict) else {"all": loaded}
+        # a selection is a list of row numbers over another table; flattening makes row i of the table row i of the data
         return {name: table.flatten_indices() if table._indices is not None else table for name, table in parts.items()}
 
 
@@ -177,7 +177,7 @@ def _parquet_files(folder: Path) -> dict[str, list[str]]:
 
 @contextmanager
 def _library(offline: bool) -> Iterator[Any]:
-    """The package ``datasets``, quiet, and cut off from the network unless that was asked for."""
+    """The package ``datasets`` without progress bars, and without network access if ``offline``."""
     if offline:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read once, when the package is imported
     try:

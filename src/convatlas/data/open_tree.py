@@ -11,7 +11,7 @@ from convatlas.data.tree import FolderTree, Tree, ZipTree
 
 
 def open_tree(spec: dict[str, str]) -> Tree:
-    """The tree that ``Tree.to_dict`` described: how a decoding process opens the same place."""
+    """The tree that ``Tree.to_dict`` describes; a decoding process opens it this way."""
     if "tar" in spec:
         return TarTree(Path(spec["tar"]), json.loads(spec["shards"]))
     if "hf" in spec:

@@ -1,4 +1,4 @@
-"""What training sees, as a picture: a row per image, first as evaluation sees it, then as it looks in each epoch."""
+"""A picture of augmented images: one row per image, unaugmented in the first column, then one column per epoch."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import torch
 from convatlas.atomic import written_atomically
 from convatlas.data.batches import Batches
 
-GAP = 2  # pixels of white between the images
-LEGIBLE = 64  # smaller images are enlarged, each pixel to a square
+GAP = 2  # white pixels between the images
+LEGIBLE = 64  # images smaller than this are enlarged by a whole factor
 
 
 def batch_picture(batches: Batches, images: int = 8, epochs: int = 7) -> np.ndarray:
-    """uint8 (H, W, 3): the first ``images`` of the order, plain and in ``epochs`` epochs, as the network gets them.
+    """uint8 (H, W, 3): the first ``images`` images of epoch 0, unaugmented and augmented as in ``epochs`` epochs.
 
-    Labels mixed by mixup or cutmix are not shown; the images are.
+    Mixed images (mixup, cutmix) are shown, their mixed labels are not.
     """
     plain = Batches(
         batches.store,

@@ -1,5 +1,4 @@
-"""From an image of any size to the pixels a network takes, by one written-down rule: training, evaluation and predict
-use the same."""
+"""`Preprocessing`: how an image of any size becomes a network's input, in training, evaluation and predict alike."""
 
 from __future__ import annotations
 
@@ -7,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -16,31 +15,33 @@ from convatlas.data.decode import read_image
 from convatlas.errors import UsageError
 from convatlas.message import Message, joined
 
-Resize = Literal["squash", "shorter-crop", "pad"]
+Resize = Literal["squash", "shorter-crop", "pad", "letterbox"]
+FITS = ("auto", "crop", "squash", "pad")
 INTERPOLATIONS = ("bilinear", "bicubic")
-# the classic margin of ImageNet evaluation: the shorter side to 256, then the centre 224 x 224
+# the usual ImageNet evaluation: resize the shorter side to 256, crop the central 224 x 224
 CLASSIC_MARGIN = 256 / 224
-PHOTO_SIDE = 64  # networks of at least this input size get the margin
-PAD_SHARE = 0.15  # an image this much smaller than the input is padded: MNIST's 28 in LeNet's 32
+PHOTO_SIDE = 64  # networks with at least this input side, pixels, use the margin
+PAD_SHARE = 0.15  # images smaller than the input by at most this share are padded: MNIST's 28 to LeNet's 32
 
 
 @dataclass(frozen=True)
 class Preprocessing:
     """How an image becomes a network's input.
 
-    ``apply`` gives uint8 of ``store_size``: what is kept resident, ``margin`` times the input, so that training has
-    room for random crops. Evaluation and predict take the centre ``size`` of it. ``mean`` and ``std`` (of pixel/255,
-    per channel) are taken away last.
+    ``apply`` gives uint8 of ``store_size``, which is ``margin`` times the input, so that training has room for random
+    crops. Evaluation and predict crop the centre ``size``. Last, ``mean`` is subtracted and the result divided by
+    ``std`` (of pixel/255, per channel).
 
     Attributes:
         size: (H, W) of the network's input, pixels.
         channels: 1 or 3; grey is repeated, colour becomes luma.
         resize: ``squash`` to the size whatever the shape; ``shorter-crop``: the shorter side is fitted and the centre
-            kept; ``pad``: an image that fits inside is centred on the background, one that does not is fitted first.
-        margin: how much larger than ``size`` the kept image is.
-        background: what padding is filled with, 0 to 255, one per channel.
-        why: the choice in words, for reports.
-        interpolation: of the resize, "bilinear" or "bicubic"; antialiased when it shrinks.
+            kept; ``pad``: an image that fits inside is centred on the background, one that does not is fitted first;
+            ``letterbox``: the longer side is fitted, enlarged or reduced, and the rest is background.
+        margin: side of the stored image divided by that of the input.
+        background: value of padded pixels, 0 to 255, one per channel.
+        why: the reason for the choice, for reports.
+        interpolation: of the resize, "bilinear" or "bicubic"; with antialiasing when the image is reduced.
     """
 
     size: tuple[int, int]
@@ -58,8 +59,10 @@ class Preprocessing:
             raise UsageError("channels is {channels}; expected 1 or 3", channels=self.channels)
         if min(self.size) < 1 or len(self.size) != 2:
             raise UsageError("size is {size}; expected height and width, at least 1 each", size=self.size)
-        if self.resize not in ("squash", "shorter-crop", "pad"):
-            raise UsageError("resize is {resize!r}; expected squash, shorter-crop or pad", resize=self.resize)
+        if self.resize not in get_args(Resize):
+            raise UsageError(
+                "resize is {resize!r}; expected one of {known}", resize=self.resize, known=", ".join(get_args(Resize))
+            )
         if self.interpolation not in INTERPOLATIONS:
             raise UsageError(
                 "interpolation is {interpolation!r}; expected {known}",
@@ -85,16 +88,16 @@ class Preprocessing:
 
     @property
     def store_size(self) -> tuple[int, int]:
-        """(H, W) of the kept image: ``size`` times ``margin``, rounded."""
+        """(H, W) of the stored image: ``size`` times ``margin``, rounded."""
         return round(self.size[0] * self.margin), round(self.size[1] * self.margin)
 
     @property
     def at_least(self) -> int:
-        """The shorter side a JPEG must keep when it is decoded smaller: twice the target, so nothing is seen of it."""
+        """The least shorter side of a JPEG decoded at reduced size: twice the target, for quality."""
         return 2 * max(self.store_size)
 
     def with_stats(self, mean: tuple[float, ...], std: tuple[float, ...]) -> Preprocessing:
-        """The same rule with these channel statistics; a channel that never varies keeps its scale."""
+        """The same rule with these channel statistics; a constant channel is not scaled."""
         return replace(self, mean=tuple(mean), std=tuple(value if value > 0 else 1.0 for value in std))
 
     def apply(self, pixels: np.ndarray) -> np.ndarray:
@@ -108,20 +111,22 @@ class Preprocessing:
         if self.resize == "shorter-crop":
             scale = max(height / pixels.shape[0], width / pixels.shape[1])
             return _centre(self._scaled(pixels, scale, at_least=(height, width)), height, width)
-        scale = min(1.0, height / pixels.shape[0], width / pixels.shape[1])
+        scale = min(height / pixels.shape[0], width / pixels.shape[1])
+        if self.resize == "pad":
+            scale = min(1.0, scale)
         fitted = pixels if scale == 1 else self._scaled(pixels, scale, at_most=(height, width))
         return self._padded(fitted, height, width)
 
     def kept_at(self, side: int) -> Preprocessing:
-        """The same rule, keeping images of which the shorter side of the input's shape has ``side`` pixels."""
+        """The same rule with stored images whose shorter side has ``side`` pixels."""
         return replace(self, margin=side / min(self.size))
 
     def whole(self, pixels: np.ndarray, side: int) -> np.ndarray:
-        """uint8 (h, w, 1 or 3) -> uint8 (h', w', channels), not cropped: its shorter side ``side`` pixels.
+        """uint8 (h, w, 1 or 3) -> uint8 (h', w', channels), not cropped, with a shorter side of ``side`` pixels.
 
-        An image that the rule pads is not enlarged but padded, to a square of that side.
+        An image that the rule pads becomes a square of that side.
         """
-        if self.resize == "pad":
+        if self.resize in ("pad", "letterbox"):
             return self.kept_at(side).apply(pixels)
         pixels = with_channels(pixels, self.channels)
         return self._scaled(pixels, side / min(pixels.shape[:2]), at_least=(side, side))
@@ -134,7 +139,7 @@ class Preprocessing:
         at_least: tuple[int, int] = (1, 1),
         at_most: tuple[int, int] | None = None,
     ) -> np.ndarray:
-        """Both sides times ``scale``, rounded to the nearest pixel within the bounds."""
+        """Resized by ``scale``, sides rounded to the nearest pixel within the bounds."""
         height, width = (max(low, round(side * scale)) for side, low in zip(pixels.shape[:2], at_least, strict=True))
         if at_most is not None:
             height, width = min(at_most[0], height), min(at_most[1], width)
@@ -148,12 +153,12 @@ class Preprocessing:
         return canvas
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON or TOML; ``from_dict`` gives the same rule back."""
+        """Plain values for JSON or TOML; the inverse of ``from_dict``."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
-        """The rule that ``to_dict`` wrote.
+        """The rule with the values of ``to_dict``.
 
         Raises:
             UsageError: a field is unknown, missing or out of range.
@@ -174,29 +179,38 @@ class Preprocessing:
 
 
 def preprocessing_for(
-    data: Dataset, input_size: int | tuple[int, int], channels: int | None = None, keep: int | None = None
+    data: Dataset,
+    input_size: int | tuple[int, int],
+    channels: int | None = None,
+    keep: int | None = None,
+    fit: str = "auto",
 ) -> Preprocessing:
-    """The rule that fits these images to a network's input, without statistics yet; ``why`` says why.
+    """Choose how these images become the input of a network; mean and deviation are not set yet.
 
     Args:
         input_size: the network's input side, or (H, W).
-        channels: what the network takes; by default what the images have.
-        keep: shorter side of the kept images, pixels, which training crops are cut out of.
+        channels: of the network; by default those of the images.
+        keep: shorter side of the stored images, pixels, from which training takes its crops.
+        fit: how an image becomes the shape of the input: "crop", "squash", "pad", or "auto", by the sizes.
     Raises:
-        UsageError: ``keep`` is smaller than the input.
+        UsageError: ``keep`` is smaller than the input, or an unknown ``fit``.
     """
     size = (input_size, input_size) if isinstance(input_size, int) else (input_size[0], input_size[1])
     channels = data.channels if channels is None else channels
-    resize, margin, why = _choice(data, size) if keep is None else _kept(size, keep)
+    if fit not in FITS:
+        raise UsageError("fit is {fit!r}; expected one of {known}", fit=fit, known=", ".join(FITS))
+    resize, margin, why = _choice(data, size, fit) if keep is None else _kept(size, keep)
+    if fit in ("squash", "pad"):
+        resize, margin, why = _whole_image(size, fit, margin if keep is not None else 1.0)
     if data.channels != channels:
         grey = Message("grey is repeated in three channels")
         why = joined((why, grey if channels == 3 else Message("colour becomes grey")), "; ")
-    background = _background(data, channels) if resize == "pad" else ()
+    background = _background(data, channels) if resize in ("pad", "letterbox") else ()
     return Preprocessing(size, channels, resize=resize, margin=margin, background=background, why=why)
 
 
 def load_file(path: str | Path, rule: Preprocessing) -> np.ndarray:
-    """One image file as training saw its kind: uint8 (*rule.store_size, channels).
+    """Read one image file and prepare it by ``rule``: uint8 (*rule.store_size, channels).
 
     Raises:
         BadImageError: the file is missing, damaged or no image.
@@ -204,10 +218,17 @@ def load_file(path: str | Path, rule: Preprocessing) -> np.ndarray:
     return rule.apply(read_image(path, rule.at_least))
 
 
-def _choice(data: Dataset, size: tuple[int, int]) -> tuple[Resize, float, Message]:
+def _whole_image(size: tuple[int, int], fit: str, margin: float) -> tuple[Resize, float, Message]:
+    wanted = f"{size[0]} x {size[1]}"
+    if fit == "squash":
+        return "squash", margin, Message("the whole image is squashed to {wanted}", wanted=wanted)
+    return "letterbox", margin, Message("the longer side is fitted to {wanted}, the rest is background", wanted=wanted)
+
+
+def _choice(data: Dataset, size: tuple[int, int], fit: str) -> tuple[Resize, float, Message]:
     height, width = size
     wanted = f"{height} x {width}"
-    if data.uniform_size is not None:
+    if data.uniform_size is not None and fit == "auto":
         h, w = data.uniform_size
         if (h, w) == size:
             return "squash", 1.0, Message("the images are {wanted} already", wanted=wanted)
@@ -246,7 +267,7 @@ def _kept(size: tuple[int, int], side: int) -> tuple[Resize, float, Message]:
 
 
 def _background(data: Dataset, channels: int) -> tuple[int, ...]:
-    """The median of the border pixels of up to 100 images, spread over the data set."""
+    """The median of the border pixels of up to 100 images, evenly chosen from the data set."""
     chosen = np.linspace(0, len(data) - 1, num=min(100, len(data)), dtype=np.int64)
     borders = []
     for index in chosen.tolist():
@@ -271,5 +292,5 @@ def _centre(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def memory_of(count: int, rule: Preprocessing) -> int:
-    """Bytes that ``count`` images take when kept by this rule."""
+    """Bytes that ``count`` stored images take."""
     return count * math.prod(rule.store_size) * rule.channels

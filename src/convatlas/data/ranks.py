@@ -54,7 +54,7 @@ class RankBatches:
         """This rank's rows of the batches of an epoch, from ``start_step`` on."""
         order = self.batches.order(epoch)
         for step in range(start_step, len(self)):
-            samples = order[step * self.batches.batch_size :][: self.batches.batch_size]
+            samples = order[step * self.batches.batch_size : self.batches.end(step)]
             yield self.part(samples, epoch, step)
 
     def part(self, samples: Tensor, epoch: int, step: int) -> Batch:

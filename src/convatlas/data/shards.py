@@ -5,7 +5,7 @@
 
 An uncompressed tar is its own table of contents: one pass over the headers finds where each member lies, and from then
 on an image is one read, in any order, so that shuffling and resuming are as exact as with files. Nothing is extracted.
-Pickles are refused by their names; nothing named by a member or by the caller is ever run.
+Pickles are refused by their extension; no command is ever run.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the bytes of a member begin in its shard, and how many there are."""
+    """Offset and size in bytes of a member in its shard."""
 
     start: int
     size: int
 
 
 class _Window(io.RawIOBase):
-    """One member as a file: a header is read from its first bytes, however large the member is."""
+    """One member as a file object, so that reading an image header reads only the first bytes."""
 
     def __init__(self, file: io.FileIO, place: _Place) -> None:
         self._file, self._place, self._at = file, place, 0
@@ -79,7 +79,7 @@ class TarTree:
     """The regular members of some tar files, as ``SHARD/MEMBER``; a shard's headers are read once, when needed.
 
     Raises:
-        DataError: a shard is missing, damaged or cut short, or holds what no image set holds.
+        DataError: a shard is missing, damaged or cut short, or has an unsafe member.
     """
 
     def __init__(self, root: Path, shards: Sequence[str]) -> None:
@@ -89,18 +89,18 @@ class TarTree:
 
     @cached_property
     def files(self) -> dict[str, FileEntry]:
-        found: dict[str, FileEntry] = {}
+        entries: dict[str, FileEntry] = {}
         for shard in self.shards:
             changed = (self.root / shard).stat().st_mtime_ns
             for member, place in self._index(shard).items():
-                found[f"{shard}/{member}"] = FileEntry(place.size, changed ^ place.start)
-            if len(found) > MAX_MEMBERS:
+                entries[f"{shard}/{member}"] = FileEntry(place.size, changed ^ place.start)
+            if len(entries) > MAX_MEMBERS:
                 raise DataError(
                     "{root}: more than {max_members} members; they are not read",
                     root=self.root,
                     max_members=units.exact(MAX_MEMBERS),
                 )
-        return dict(sorted(found.items()))
+        return dict(sorted(entries.items()))
 
     @cached_property
     def folders(self) -> tuple[str, ...]:
@@ -154,7 +154,7 @@ class TarTree:
 
 
 def _members(path: Path) -> tuple[dict[str, _Place], dict[str, str]]:
-    """The places of a shard's regular files, and why others are refused; every header is checked, to the end mark."""
+    """The places of a shard's regular files, and why other members are refused; reads every header."""
     places: dict[str, _Place] = {}
     refused: dict[str, str] = {}
     last = Message("its beginning")
@@ -162,7 +162,7 @@ def _members(path: Path) -> tuple[dict[str, _Place], dict[str, str]]:
         with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
             size = os.fstat(file.fileno()).st_size
             while (info := tar.next()) is not None:
-                tar.members = []  # type: ignore[attr-defined]  # or it keeps every header it has seen
+                tar.members = []  # type: ignore[attr-defined]  # tarfile would keep every header in memory
                 name = info.name.removeprefix("./")
                 if info.isdir():
                     continue
@@ -178,7 +178,7 @@ def _members(path: Path) -> tuple[dict[str, _Place], dict[str, str]]:
                         )
                     places[name] = _Place(info.offset_data, info.size)
                 last = Message("member {name!r}", name=name)
-            # tarfile takes a damaged header for the end: the end is a block of zeros
+            # tarfile treats a damaged header as the end; the real end is a block of zeros
             file.seek(tar.offset)
             if file.read(_BLOCK) != bytes(_BLOCK):
                 raise tarfile.ReadError(Message("there is neither a member nor the mark of the end"))
@@ -205,7 +205,7 @@ def _why_refused(info: tarfile.TarInfo, name: str) -> str:
 
 
 def shards_of(source: str) -> TarTree | None:
-    """The shards that a source means: ``a-{000000..000003}.tar``, one ``.tar``, or a folder that holds some; else None.
+    """The shards of a source: ``a-{000000..000003}.tar``, one ``.tar`` or a folder with some; None without any.
 
     Raises:
         DataError: a shard of the range is missing, a compressed tar, a command or an address.
@@ -246,20 +246,20 @@ def shards_of(source: str) -> TarTree | None:
 
 
 def _expanded(source: str) -> Iterator[str]:
-    found = _RANGE.search(source)
-    if found is None:
+    numbers = _RANGE.search(source)
+    if numbers is None:
         yield source
         return
-    first, last = int(found[1]), int(found[2])
+    first, last = int(numbers[1]), int(numbers[2])
     if not 0 <= last - first < 1_000_000:
-        raise DataError("{source}: the range {range} is empty or too long", source=source, range=found[0])
+        raise DataError("{source}: the range {range} is empty or too long", source=source, range=numbers[0])
     for number in range(first, last + 1):
-        yield from _expanded(f"{source[: found.start()]}{number:0{len(found[1])}d}{source[found.end() :]}")
+        yield from _expanded(f"{source[: numbers.start()]}{number:0{len(numbers[1])}d}{source[numbers.end() :]}")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One labelled image of the shards: its member, its class as written, the word of its shard that names a part."""
+    """One labelled image: its member, its class as written, and the split that the name of its shard states, or ""."""
 
     name: str
     label: str
@@ -267,7 +267,7 @@ class Sample:
 
 
 def are_labelled(tree: TarTree) -> bool:
-    """Whether there is any label: without, the shards may still hold a folder per class."""
+    """Whether any member is a label; without labels the shards may hold one folder per class."""
     return any(name.lower().endswith(LABELS) for name in tree.files)
 
 
@@ -277,14 +277,14 @@ def samples(tree: TarTree, part_of: Mapping[str, str]) -> list[Sample]:
     Args:
         part_of: from a word in a shard's name to the part it stands for.
     Raises:
-        DataError: an image without a label, a label without an image, or one that is no class.
+        DataError: an image without a label, a label without an image, or an invalid label.
     """
     beside: dict[str, dict[str, str]] = {}
     for name in tree.files:
         folder, _, last = name.rpartition("/")
         stem, _, extension = last.partition(".")
         beside.setdefault(f"{folder}/{stem}", {})["." + extension.lower()] = name
-    found = []
+    labelled = []
     for members in beside.values():
         images = [name for name in members.values() if is_image_name(name)]
         label = next((members[extension] for extension in LABELS if extension in members), None)
@@ -305,13 +305,13 @@ def samples(tree: TarTree, part_of: Mapping[str, str]) -> list[Sample]:
                 place=tree.display(images[0]),
                 parts=joined(sorted(parts), Message(" and ")),
             )
-        found.append(Sample(images[0], _label(tree, label), next(iter(parts), "")))
-    if len({bool(sample.part) for sample in found}) > 1:
+        labelled.append(Sample(images[0], _label(tree, label), next(iter(parts), "")))
+    if len({bool(sample.part) for sample in labelled}) > 1:
         raise DataError(
             "{root}: some shards say by their names which part they are, others do not",
             root=tree.root,
         )
-    return found
+    return labelled
 
 
 def _label(tree: TarTree, name: str) -> str:

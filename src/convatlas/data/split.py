@@ -1,12 +1,12 @@
-"""Who trains, who chooses, who reports: a split that is drawn once, written to a file, and reused.
+"""`Split`: training, validation and test set; drawn once at random, written to a file and reused.
 
-*Validation chooses, test reports, never the same images.* What the layout gives is kept: a given test part stays the
-test part. Where only train and val are given (as in ImageNet's copies and the ants and bees), the given val is held
-out as the test part and a validation part is carved out of train.
+The validation set chooses the weights, the test set is used once at the end; they share no images. Splits that the
+source gives are kept. If it gives only train and val (as copies of ImageNet and the ants and bees do), val becomes the
+test set and a new validation set is drawn from train.
 
-The drawing is keyed by each image's name, not by its place: images are ordered by a hash of (seed, name), and each
-class gives its first ones away. So the split is the same on every machine, does not depend on the order of the
-listing, and hardly moves when images are added.
+The random choice depends on the names of the images, not on their order: the images of each class are sorted by a hash
+of (seed, name), and the first ones are drawn. So a split is the same on every machine, and changes little when images
+are added.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from convatlas.message import Message, joined, system_reason
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Sorted int64 indices into a data set, disjoint; ``rule`` says in words how they came about."""
+    """Sorted, disjoint int64 indices into a data set; ``rule`` is a text that states how they were chosen."""
 
     train: np.ndarray
     val: np.ndarray
@@ -42,13 +42,14 @@ class Split:
 
 
 def make_split(data: Dataset, *, seed: int = 0, val: float = 0.15, test: float = 0.2) -> Split:
-    """Draw the parts that the layout does not give; stratified by class, the same for the same names and seed.
+    """Draw the splits that the source does not give at random, stratified by class; depends on names and seed only.
 
     Args:
-        val: share of the training images (what is left once the test part is set aside) that becomes validation.
-        test: share of all images that becomes the test part, where none is given.
+        val: share of the training images (what is left once the test set is set aside) that becomes validation.
+        test: share of all images that becomes the test set, if none is given.
     Raises:
-        DataError: a class has too few images to be in every part that must be drawn.
+        DataError: a class has too few images for every split that must be drawn, unless ``data`` was opened with
+            rare="keep-in-training".
         UsageError: shares that leave nothing to train on.
     """
     for name, share in (("val", val), ("test", test)):
@@ -64,56 +65,123 @@ def make_split(data: Dataset, *, seed: int = 0, val: float = 0.15, test: float =
             source=data.source,
             given=joined(sorted(given), Message(" and ")),
         )
+    check_training_classes(data, pool)
+    rare: set[str] = set()
     if "test" in given:
         held_out = np.flatnonzero(data.parts == "test")
-        how = [Message("the test part is the one given")]
+        how = [Message("the test set is the one given")]
     elif "val" in given:
         held_out = np.flatnonzero(data.parts == "val")
         how = [
-            Message("no test part is given: the given val part is held out as the test part, and never used to choose")
+            Message(
+                "no test set is given: the given validation set is used as the test set and not to choose the weights"
+            )
         ]
     else:
-        held_out, pool = _draw(data, pool, test, seed, "test")
-        drawn = Message("the test part is {share:.0%} of each class, drawn", share=test)
-        how = [drawn if test else Message("there is no test part")]
+        held_out, pool, rare = _draw(data, pool, test, seed, "test")
+        drawn = Message("the test set is {share:.0%} of each class, drawn at random", share=test)
+        how = [drawn if test else Message("there is no test set")]
     if {"test", "val"} <= given:
         chosen, train = np.flatnonzero(data.parts == "val"), pool
-        how.append(Message("so is the validation part"))
+        how.append(Message("so is the validation set"))
     else:
-        chosen, train = _draw(data, pool, val, seed, "val")
-        drawn = Message("validation is {share:.0%} of each class of the rest, drawn", share=val)
-        how.append(drawn if val else Message("there is no validation part"))
+        chosen, train, rare_now = _draw(data, pool, val, seed, "val")
+        rare |= rare_now
+        drawn = Message("the validation set is {share:.0%} of the rest of each class, drawn at random", share=val)
+        how.append(drawn if val else Message("there is no validation set"))
+    drawn_at_random = ("test" not in given and "val" not in given and test > 0) or (
+        not {"test", "val"} <= given and val > 0
+    )
     rule = Message(
-        "{how} by seed {seed}. Validation chooses, test reports."
-        if any("drawn" in each for each in how)
-        else "{how}. Validation chooses, test reports.",
+        "{how} with seed {seed}. The validation set chooses the weights; the test set is used once."
+        if drawn_at_random
+        else "{how}. The validation set chooses the weights; the test set is used once.",
         how=joined(how, "; "),
         seed=seed,
     )
+    if rare:
+        names = ", ".join(map(printable, sorted(rare)[:5])) + (" ..." if len(rare) > 5 else "")
+        kept = Message("Rare classes in the training set only ({n}): {names}.", n=len(rare), names=names)
+        rule = joined((rule, kept), " ")
     return Split(train, chosen, held_out, seed, rule)
 
 
-def _draw(data: Dataset, pool: np.ndarray, share: float, seed: int, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """Give ``share`` of each class of ``pool`` away; (given, kept), both sorted."""
+def _draw(
+    data: Dataset, pool: np.ndarray, share: float, seed: int, part: str
+) -> tuple[np.ndarray, np.ndarray, set[str]]:
+    """Draw ``share`` of each class of ``pool``: (drawn, left), both sorted, and the classes too rare to be drawn."""
+    nothing = np.array([], dtype=np.int64)
     if share == 0:
-        return np.array([], dtype=np.int64), pool
-    given: list[np.ndarray] = []
+        return nothing, pool, set()
+    drawn, rare = [nothing], set()
     for k, name in enumerate(data.classes):
         mine = pool[data.labels[pool] == k]
         if len(mine) < 2:
-            raise DataError(
-                "class {name!r} of {source} has {mine} image left when the {part} part is drawn; "
-                "at least 2 are needed. Add images, or pass {part}=0 (--{part} 0) to do without.",
-                name=printable(name),
-                source=data.source,
-                mine=len(mine),
-                part=part,
-            )
+            if data.reading.rare != "keep-in-training":
+                raise DataError(
+                    "class {name!r} of {source} has {mine} image left when the {part} set is drawn; at least 2 are "
+                    "needed. Add images, or pass --rare keep-in-training to train on it all the same, or "
+                    "--rare leave-out to leave such classes out.",
+                    name=printable(name),
+                    source=data.source,
+                    mine=len(mine),
+                    part=Message("test") if part == "test" else Message("validation"),
+                )
+            rare.add(name)
+            continue
         count = min(len(mine) - 1, max(1, round(share * len(mine))))
         ranked = sorted(mine.tolist(), key=lambda index: _rank(seed, part, data.names[index]))
-        given.append(np.array(ranked[:count], dtype=np.int64))
-    drawn = np.sort(np.concatenate(given))
-    return drawn, np.setdiff1d(pool, drawn)
+        drawn.append(np.array(ranked[:count], dtype=np.int64))
+    together = np.sort(np.concatenate(drawn))
+    return together, np.setdiff1d(pool, together), rare
+
+
+def check_training_classes(data: Dataset, training: np.ndarray) -> None:
+    """Refuse training images ``training`` (indices) that lack a class: its images could only be classified wrongly.
+
+    Raises:
+        DataError: with the name of the class.
+    """
+    trained = np.bincount(data.labels[training], minlength=len(data.classes)) > 0
+    untrained = [name for name, has in zip(data.classes, trained, strict=True) if not has]
+    if untrained and trained.any():
+        raise DataError(
+            "class {name!r} of {source} has no training image, only others ({n} such classes). Give it some, or pass "
+            "--rare leave-out to leave such classes out.",
+            name=printable(untrained[0]),
+            source=data.source,
+            n=len(untrained),
+        )
+
+
+def without_rare_classes(data: Dataset) -> Dataset:
+    """The data without the classes that cannot be in every split: too few images to draw from, or none to train on."""
+    given = {part for part in PARTS if (data.parts == part).any()}
+    needed = 1 + (not given & {"val", "test"}) + (not {"val", "test"} <= given)
+    training = (data.parts == "train") | (data.parts == "")
+    counts = np.bincount(data.labels[training], minlength=len(data.classes))
+    rare = np.flatnonzero(counts < needed)
+    if not len(rare):
+        return data
+    if len(rare) > len(data.classes) - 2:
+        raise DataError(
+            "{source}: {n} of {all} classes have fewer than {needed} images to train on; without them too few classes "
+            "are left. Add images.",
+            source=data.source,
+            n=len(rare),
+            all=len(data.classes),
+            needed=needed,
+        )
+    kept = np.flatnonzero(~np.isin(data.labels, rare))
+    names = [printable(data.classes[k]) for k in rare.tolist()]
+    note = Message(
+        "classes with fewer than {needed} images to train on were left out ({n}, with {images} images): {names}",
+        n=len(rare),
+        needed=needed,
+        images=len(data) - len(kept),
+        names=", ".join(names[:10]) + (" ..." if len(names) > 10 else ""),
+    )
+    return data.only(kept, [note])
 
 
 def _rank(seed: int, part: str, name: str) -> bytes:
@@ -121,7 +189,7 @@ def _rank(seed: int, part: str, name: str) -> bytes:
 
 
 def write_split(path: str | Path, data: Dataset, split: Split) -> None:
-    """Write ``name,label,part``, one row per image that is in a part; whole or not at all.
+    """Write ``name,label,part``, one row per image that is in a split; atomically.
 
     Raises:
         ConvAtlasError: the file cannot be written; what was there before is untouched.
@@ -137,11 +205,11 @@ def write_split(path: str | Path, data: Dataset, split: Split) -> None:
 
 
 def read_split(path: str | Path, data: Dataset) -> Split:
-    """The split a file states, for the same images.
+    """Read the split of these images from a file.
 
     Raises:
-        DataError: the file is missing or damaged, names an image that is gone, gives another label, or leaves an
-            image of the data set out: then it is not the split of these data.
+        DataError: the file is missing or damaged, names an image that does not exist, states another label, or
+            lacks an image of the data set.
     """
     place = Path(path)
     try:

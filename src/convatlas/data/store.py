@@ -1,8 +1,8 @@
-"""All images of a data set, decoded once: one uint8 tensor, resident, or a file mapped into memory when too large.
+"""All images of a data set, decoded once, as one uint8 tensor in memory, or in a memory-mapped file if too large.
 
-The file is the decode-once cache. Its name belongs to (source, rule), so there is one per use of a data set; its first
-page says what it holds, with the data set's fingerprint and a SHA-256. It is written whole or not at all, checked
-before it is used, and made again when it is damaged or an image changed.
+The file is a cache. Its name is a hash of (source, rule), so each data set has one file per rule. Its first page states
+the shape, the rule, the fingerprint of the data set and a SHA-256. It is written atomically, verified before use, and
+written again if it is damaged or an image has changed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from convatlas.message import Message
 
 Progress = Callable[[int, int], None]  # (done, total)
 
-_MAGIC = "convatlas images 1"  # a change of what decoding gives is a new number
+_MAGIC = "convatlas images 1"  # the number increases whenever decoding gives other pixels
 _PAGE = 4096  # the pixels begin here
 _BLOCK = 64 << 20  # bytes hashed at a time, several threads at once
 
@@ -41,8 +41,8 @@ _BLOCK = 64 << 20  # bytes hashed at a time, several threads at once
 class ImageStore:
     """``pixels`` is uint8 (N, H, W, C), H and W by ``rule.store_size``; image i is image i of the data set.
 
-    ``resident`` is False when the pixels are a mapped file: rows are read from the disk as they are used.
-    ``origin`` says in words where they came from: decoded, or which cache, and why one was made again.
+    ``resident`` is False if the pixels are a memory-mapped file, of which rows are read as they are used.
+    ``origin`` is a text for reports: decoded, or the path of the cache and why it was written.
     """
 
     pixels: torch.Tensor
@@ -55,7 +55,7 @@ class ImageStore:
         return len(self.pixels)
 
     def on(self, device: torch.device) -> torch.Tensor:
-        """The pixels on ``device``, copied there once for all who ask; a mapped file stays where it is."""
+        """The pixels on ``device``, copied once and then kept; a memory-mapped file stays in main memory."""
         if device.type == self.pixels.device.type or not self.resident:
             return self.pixels
         if device not in self._elsewhere:
@@ -76,10 +76,10 @@ def load_images(
 
     Args:
         progress: called with (done, total).
-        memory_share: above this share of the machine's memory the pixels become a mapped file.
-        cache_dir: where that file lies; by default the user's cache folder. If given, it is made there even when the
+        memory_share: pixels that need more than this share of the machine's memory are memory-mapped.
+        cache_dir: folder of the file; by default the user's cache folder. If given, the file is written even if the
             pixels fit in memory, so that the next run starts at once.
-        workers: decoding processes; by default one per core where there are many files.
+        workers: decoding processes; by default one per core if there are many files.
     Raises:
         BadImageError: a file is gone or damaged; the message names it and its index.
         ConvAtlasError: the cache cannot be written, or there is no room for it.
@@ -121,7 +121,7 @@ def _decoded(
 
 
 class _Cache:
-    """One file: a page of JSON, then the pixels."""
+    """The cache file: one page of JSON, then the pixels."""
 
     def __init__(self, data: Dataset, rule: Preprocessing, folder: Path) -> None:
         shape = [len(data), *rule.store_size, rule.channels]
@@ -136,7 +136,7 @@ class _Cache:
         self._wanted = {"magic": _MAGIC, "shape": shape, "rule": pixel_rule, "fingerprint": data.fingerprint}
 
     def why_not_usable(self) -> str:
-        """Empty when the file is there, whole, and of these images; else what is wrong with it."""
+        """The reason why the file cannot be used; empty if it exists, is undamaged and belongs to these images."""
         try:
             with self.path.open("rb") as file:
                 page = file.read(_PAGE)
@@ -144,14 +144,14 @@ class _Cache:
         except OSError:
             return Message("there was none yet")
         try:
-            found: dict[str, Any] = json.loads(page.rstrip(b"\0"))
+            page_values: dict[str, Any] = json.loads(page.rstrip(b"\0"))
         except ValueError:
             return Message("its first page is damaged")
-        if {name: found.get(name) for name in self._wanted} != self._wanted:
+        if {name: page_values.get(name) for name in self._wanted} != self._wanted:
             return Message("the images or the rule changed")
         if size != _PAGE + self.bytes:
             return Message("it has {size:,} bytes, expected {expected:,}", size=size, expected=_PAGE + self.bytes)
-        if found.get("sha256") != self._digest(self.path):
+        if page_values.get("sha256") != self._digest(self.path):
             return Message("its pixels are damaged")
         return ""
 
@@ -197,7 +197,7 @@ class _Cache:
         if resident:
             pixels = np.fromfile(self.path, dtype=np.uint8, count=self.bytes, offset=_PAGE)
         else:
-            # copy on write: torch wants memory it may write to, and the file must stay as it is
+            # copy on write: torch needs writable memory, and the file must not change
             pixels = np.memmap(self.path, dtype=np.uint8, mode="c", offset=_PAGE, shape=(self.bytes,))
         return torch.from_numpy(pixels.reshape(self.shape))
 
@@ -206,7 +206,7 @@ def machine_memory_bytes() -> int:
     """Memory this process may use: the machine's, or less where a container's limit says so."""
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # no sysconf on Windows: what any machine has that trains
+    except (AttributeError, ValueError, OSError):  # no sysconf on Windows: assume 8 GiB
         total = 8 << 30
     with suppress(OSError, ValueError):
         total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
@@ -214,7 +214,7 @@ def machine_memory_bytes() -> int:
 
 
 def default_cache_dir() -> Path:
-    """``CONVATLAS_CACHE``, else the user's cache folder by the custom of the system."""
+    """``CONVATLAS_CACHE`` if set, else the usual cache folder of the operating system."""
     if "CONVATLAS_CACHE" in os.environ:
         return Path(os.environ["CONVATLAS_CACHE"])
     if sys.platform == "win32":
@@ -223,9 +223,9 @@ def default_cache_dir() -> Path:
 
 
 def channel_stats(store: ImageStore, indices: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of pixel/255 per channel over images ``indices``: the training part's, and no other.
+    """Mean and standard deviation of pixel/255 per channel over images ``indices``, those of the training set.
 
-    Exact: the 256 values of each channel are counted, and the moments taken from the counts.
+    Exact: computed from the counts of the 256 possible values.
     """
     channels = store.pixels.shape[3]
     counts = np.zeros((channels, 256), dtype=np.int64)

@@ -1,7 +1,7 @@
-"""Work on one image after the other, by as many threads as torch computes with.
+"""Process images in parallel, one thread per image, with as many threads as torch uses.
 
-Torch's own threads share one operation on a large tensor. An image of 224 x 224 pixels fits in a core's cache: there
-the whole of its treatment is quicker on one core, and the next image's on another.
+Torch's own threads split one operation on a large tensor. An image of 224 x 224 pixels fits in the cache of a core, so
+processing each image entirely on one core is faster.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import torch
 
 
 def for_each(work: Callable[[int], None], count: int) -> None:
-    """``work(i)`` for i from 0 to count - 1, each once, in any order; what one raises is raised here.
+    """Call ``work(i)`` once for every i from 0 to count - 1, in any order; an exception is raised again here.
 
-    The threads must not write to the same memory.
+    Calls run in parallel and must not write to the same memory.
     """
     threads = min(torch.get_num_threads(), count)
     if threads < 2:
@@ -34,15 +34,15 @@ def for_each(work: Callable[[int], None], count: int) -> None:
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """Threads in each of which torch computes alone: teams of teams would get in each other's way."""
+    """Threads in which torch uses one thread each; nested thread teams would slow each other down."""
     ready = threading.Barrier(threads + 1)
 
-    def alone() -> None:
-        torch.get_num_threads()  # takes the number that is everybody's, once for each thread: only then it can differ
-        torch.set_num_threads(1)  # this thread's, and that of threads yet to be made: hence the line after the barrier
+    def use_one_thread() -> None:
+        torch.get_num_threads()  # must come first, or the number could not differ between threads
+        torch.set_num_threads(1)  # also sets the default of new threads, hence the line after the barrier
         ready.wait()
 
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="convatlas-images", initializer=alone)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="convatlas-images", initializer=use_one_thread)
     for _ in range(threads):
         pool.submit(int)
     ready.wait()

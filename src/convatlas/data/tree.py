@@ -1,7 +1,7 @@
-"""A place that holds files: a folder, or a zip read member by member. Nothing outside it is ever opened.
+"""The files below a folder or in a zip archive, listed once and read one by one.
 
-Both list their regular files once, by relative POSIX path, and read one of them by that path. Nothing is extracted,
-so no name in an archive ever becomes a name on the disk.
+Files are named by their relative POSIX path. Archives are never extracted, so a member's name never becomes a path on
+the disk.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from convatlas import units
 from convatlas.errors import DataError
 from convatlas.message import Message, system_reason
 
-# What one archive may hold. The ratio of deflate is at most 1032, of real image sets at most about 10; a member is
-# refused when it is both large and hardly compressible to so little (Keras refuses on the same two conditions).
+# Limits for one archive. Deflate compresses by a factor of at most 1032, real image sets by about 10. A member is
+# refused if it is both large and compressed by more than MAX_RATIO (Keras refuses on the same two conditions).
 MAX_MEMBERS = 4_000_000
 MAX_MEMBER_BYTES = 4 << 30
 LARGE_MEMBER_BYTES = 64 << 20
@@ -34,16 +34,17 @@ _DAMAGED = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, Val
 
 @dataclass(frozen=True)
 class FileEntry:
-    """What the listing knows of one file without opening it; ``stamp`` changes when the file does."""
+    """Size in bytes of a file, and a ``stamp`` (time of change, or CRC) that changes when the file changes."""
 
     size: int
     stamp: int
 
 
 class Tree(Protocol):
-    """``files`` by relative path, sorted; ``folders`` likewise, the empty ones too.
+    """A source of files.
 
-    ``refused`` are entries that are no regular file inside the root, with the reason.
+    ``files`` maps sorted relative paths to entries. ``folders`` are sorted relative paths, empty folders included.
+    ``refused`` maps entries that are not read, such as links and pipes, to the reason.
     """
 
     root: Path
@@ -67,10 +68,17 @@ class Tree(Protocol):
 
 
 class FolderTree:
-    """The regular files below a folder. Hidden files are left out; links are followed only to files inside."""
+    """The regular files below a folder; hidden files are left out.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    A link to a file inside of the folder is read like a file. Other links are refused, unless ``follow_links``.
+
+    Attributes:
+        outside_links: links that lead outside of the folder or to a folder; refused, or followed with ``follow_links``.
+    """
+
+    def __init__(self, root: Path, follow_links: bool = False) -> None:
+        self.root, self.follow_links = root, follow_links
+        self.outside_links: list[str] = []
 
     @property
     def files(self) -> dict[str, FileEntry]:
@@ -89,26 +97,26 @@ class FolderTree:
         files: dict[str, FileEntry] = {}
         folders: list[str] = []
         refused: dict[str, str] = {}
-        inside = os.path.realpath(self.root) + os.sep
+        listed = {os.path.realpath(self.root)}  # real paths of folders: a link to one of them would be a circle
         waiting = [""]
         while waiting:
             folder = waiting.pop()
             try:
                 with os.scandir(self.root / folder) as entries:
-                    found = sorted(entries, key=lambda entry: entry.name)
+                    here = sorted(entries, key=lambda entry: entry.name)
             except OSError as error:
                 raise DataError(
                     "folder {folder} cannot be listed: {reason}", folder=self.root / folder, reason=system_reason(error)
                 ) from error
-            for entry in found:
+            for entry in here:
                 name = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.name.startswith(".") or entry.name in IGNORED_FOLDERS:
                     continue
-                if entry.is_symlink() and not os.path.realpath(entry.path).startswith(inside):
-                    refused[name] = Message("it is a link that leads outside of {root}, or to nothing", root=self.root)
-                elif entry.is_symlink() and entry.is_dir():
-                    refused[name] = Message("it is a link to a folder, and those are not followed")
+                reason = self._why_link_refused(name, entry, listed) if entry.is_symlink() else ""
+                if reason:
+                    refused[name] = reason
                 elif entry.is_dir():
+                    listed.add(os.path.realpath(entry.path))
                     waiting.append(name)
                     folders.append(name)
                 else:
@@ -122,6 +130,23 @@ class FolderTree:
                     else:
                         refused[name] = Message("it is not a regular file")
         return dict(sorted(files.items())), tuple(sorted(folders)), refused
+
+    def _why_link_refused(self, name: str, entry: os.DirEntry[str], listed: set[str]) -> str:
+        """The reason for not reading a symbolic link; empty if it is read."""
+        target = os.path.realpath(entry.path)
+        if not os.path.exists(target):
+            return Message("it is a link that leads to nothing")
+        inside = target.startswith(os.path.realpath(self.root) + os.sep)
+        if inside and not entry.is_dir():
+            return ""
+        if entry.is_dir() and (inside or any((each + os.sep).startswith(target + os.sep) for each in listed)):
+            return Message("it is a link to a folder that is read already")
+        self.outside_links.append(name)
+        if self.follow_links:
+            return ""
+        if entry.is_dir():
+            return Message("it is a link to a folder, and --follow-links is not given")
+        return Message("it is a link that leads outside of {root}, and --follow-links is not given", root=self.root)
 
     def open(self, name: str) -> BinaryIO:
         return (self.root / name).open("rb")
@@ -142,7 +167,7 @@ class FolderTree:
 
 
 class ZipTree:
-    """The regular members of a zip archive; refused as a whole when its directory is that of a bomb or a trap."""
+    """The regular members of a zip archive; it is refused if a member has an unsafe name or is a zip bomb."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -176,7 +201,7 @@ class ZipTree:
                     last=last,
                     name=name,
                 )
-            # the local header is at least 30 bytes and the name; the true data begin there or later
+            # the local header takes at least 30 bytes and the name; the data begin there or later
             end_of_last, last = info.header_offset + 30 + info.compress_size, name
             if info.is_dir():
                 self._folders.add(name.rstrip("/"))
@@ -206,7 +231,7 @@ class ZipTree:
             raise OSError(Message("damaged archive member: {error}", error=error)) from error
 
     def read(self, name: str) -> bytes:
-        """All bytes of one member, checked against its CRC; never more than the directory declared.
+        """All bytes of one member, checked against its CRC; never more bytes than the archive's directory declares.
 
         Raises:
             OSError: the member is damaged.
@@ -226,7 +251,7 @@ class ZipTree:
 
 
 def _member_name(info: zipfile.ZipInfo) -> str:
-    """The member's name; without the UTF-8 flag, Korean Windows wrote cp949 and older macOS plain UTF-8."""
+    """The decoded name of a member. Without the UTF-8 flag it may be cp949 (Korean Windows) or UTF-8 (older macOS)."""
     if info.flag_bits & 0x800 or info.orig_filename.isascii():
         return info.filename
     raw = info.filename.encode("cp437")

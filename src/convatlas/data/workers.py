@@ -1,4 +1,4 @@
-"""Decoding many files in several processes that can die without taking anything with them.
+"""Decode many files in several processes; a process that crashes does not end the program.
 
 Each worker is a fresh Python that imports Pillow and numpy only, takes names on its stdin and gives pixels back on its
 stdout. ``multiprocessing`` was weighed: fork is unsafe once torch has threads, spawn imports the caller's script again
@@ -23,20 +23,21 @@ from typing import IO
 
 import numpy as np
 
-from convatlas.data.decode import Header, UnreadableImage, decode
+from convatlas.data.decode import Header, UnreadableImage, decode, decoded_header
 from convatlas.data.open_tree import open_tree
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.data.tree import Tree
 from convatlas.message import Message, system_reason
 
-# pixels by a rule; or, where no rule is given, the header of a file that was decoded in full; or why it is bad
+# pixels prepared by a rule; without a rule, the header of a fully decoded file; or the reason why it cannot be read
 Result = np.ndarray | Header | str
 
-FILES_PER_WORKER = 128  # below this many a process costs more than it saves (a quarter of a second to start)
-IN_FLIGHT = 8  # names a worker has waiting: enough to keep it busy, too few to fill a pipe
-SILENCE_S = 60.0  # a worker that gives no answer for so long is stuck
-POLL_S = 1.0  # how often one looks
-_FRAME = struct.Struct("<BIII")  # kind, then three numbers: h w c of pixels, h w grey of a header, length of a reason
+FILES_PER_WORKER = 128  # fewer files are decoded faster without extra processes (each takes 0.25 s to start)
+IN_FLIGHT = 8  # queued names per worker: enough to keep it busy, too few to fill a pipe
+SILENCE_S = 60.0  # a worker without an answer for this long is stuck
+POLL_S = 1.0  # interval between checks for stuck workers
+# kind, then four numbers: h w c 0 of pixels, h w grey peak of a header, length 0 0 0 of a reason
+_FRAME = struct.Struct("<BIIII")
 _PIXELS, _HEADER, _REASON = range(3)
 
 
@@ -85,13 +86,12 @@ def decode_files(
 
 
 def decode_one(tree: Tree, name: str, rule: Preprocessing | None) -> Result:
-    """What a worker does with one name."""
+    """Decode one file; the work of one request to a worker."""
     try:
         content = tree.read(name)
         if rule is not None:
             return rule.apply(decode(content, rule.at_least))
-        pixels = decode(content)
-        return Header(pixels.shape[0], pixels.shape[1], pixels.shape[2] == 1)
+        return decoded_header(content)
     except OSError as error:
         return system_reason(error)
     except UnreadableImage as error:
@@ -106,7 +106,7 @@ def cores() -> int:
 
 
 class _Jobs:
-    """(index, name) pairs that several threads take from."""
+    """A thread-safe queue of (index, name) pairs."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._pairs = iter(enumerate(names))
@@ -123,7 +123,7 @@ class _Jobs:
 
 
 class _Worker(threading.Thread):
-    """The side of a worker process that stays here: sends names, reads answers, starts it again when it dies."""
+    """The thread that drives one worker process: sends names, reads answers, restarts the process after a crash."""
 
     def __init__(
         self, setting: Mapping[str, object], jobs: _Jobs, results: queue.Queue[tuple[int, Result] | None]
@@ -131,7 +131,7 @@ class _Worker(threading.Thread):
         super().__init__(daemon=True)
         self._setting, self._jobs, self._results = setting, jobs, results
         self._in_flight: deque[tuple[int, str]] = deque()
-        self._suspects: deque[tuple[int, str]] = deque()  # what a dead process had: sent one by one to find the killer
+        self._suspects: deque[tuple[int, str]] = deque()  # of a crashed process, retried one by one
         self._process: subprocess.Popen[bytes] | None = None
         self._asked = time.monotonic()
         self._failure: BaseException | None = None
@@ -147,7 +147,7 @@ class _Worker(threading.Thread):
                     self._replace_process()
                     continue
                 self._put((self._in_flight.popleft()[0], answer))
-        except BaseException as error:  # handed to the thread that asked
+        except BaseException as error:  # raised again in the calling thread by raise_failure
             self._failure = error
         finally:
             self.end()
@@ -160,7 +160,7 @@ class _Worker(threading.Thread):
                 return
 
     def _ask(self) -> bool:
-        """Send names until enough are waiting; False when there is nothing left to wait for."""
+        """Send names until enough are queued; False when no answer is outstanding."""
         assert self._process is not None
         assert self._process.stdin is not None
         self._asked = time.monotonic()
@@ -169,13 +169,13 @@ class _Worker(threading.Thread):
             if job is None:
                 break
             self._in_flight.append(job)
-            with suppress(OSError):  # a dead process shows when its answer is read
+            with suppress(OSError):  # a crash is noticed when the answer is read
                 self._process.stdin.write(json.dumps(job[1]).encode() + b"\n")
                 self._process.stdin.flush()
         return bool(self._in_flight)
 
     def _answer(self) -> Result | None:
-        """The next answer, or None when the process is dead."""
+        """The next answer, or None if the process has crashed."""
         assert self._process is not None
         assert self._process.stdout is not None
         return _read_frame(self._process.stdout)
@@ -183,7 +183,7 @@ class _Worker(threading.Thread):
     def _replace_process(self) -> None:
         assert self._process is not None
         self.end()
-        if len(self._in_flight) == 1:  # it died with nothing else to do
+        if len(self._in_flight) == 1:  # the only file it had: this file crashes it
             index, _ = self._in_flight.popleft()
             code = self._process.returncode
             how = Message("signal {n}", n=-code) if code < 0 else Message("exit code {n}", n=code)
@@ -193,7 +193,7 @@ class _Worker(threading.Thread):
         self._start_process()
 
     def _start_process(self) -> None:
-        separate = {"start_new_session": True} if os.name == "posix" else {}  # Ctrl-C is for the parent to handle
+        separate = {"start_new_session": True} if os.name == "posix" else {}  # only the parent handles Ctrl-C
         self._process = subprocess.Popen(
             [sys.executable, "-c", "from convatlas.data.workers import serve; serve()"],
             stdin=subprocess.PIPE,
@@ -232,31 +232,31 @@ def _read_frame(stream: IO[bytes]) -> Result | None:
         head = stream.read(_FRAME.size)
         if len(head) < _FRAME.size:
             return None
-        kind, a, b, c = _FRAME.unpack(head)
+        kind, a, b, c, d = _FRAME.unpack(head)
         if kind == _HEADER:
-            return Header(a, b, bool(c))
+            return Header(a, b, bool(c), d)
         size = a * b * c if kind == _PIXELS else a
         body = stream.read(size)
         if len(body) < size:
             return None
-    except (OSError, ValueError):  # the pipe was closed under it
+    except (OSError, ValueError):  # the pipe was closed meanwhile
         return None
     return np.frombuffer(body, dtype=np.uint8).reshape(a, b, c) if kind == _PIXELS else body.decode("utf-8", "replace")
 
 
 def _frame(result: Result) -> bytes:
     if isinstance(result, Header):
-        return _FRAME.pack(_HEADER, result.height, result.width, result.grey)
+        return _FRAME.pack(_HEADER, result.height, result.width, result.grey, result.peak)
     if isinstance(result, str):
         reason = result.encode("utf-8", "replace")
-        return _FRAME.pack(_REASON, len(reason), 0, 0) + reason
-    return _FRAME.pack(_PIXELS, *result.shape) + result.tobytes()
+        return _FRAME.pack(_REASON, len(reason), 0, 0, 0) + reason
+    return _FRAME.pack(_PIXELS, *result.shape, 0) + result.tobytes()
 
 
 def serve() -> None:
-    """The worker process: a line of settings, then a name per line; an answer for each, until stdin ends."""
+    """The main function of a worker process: reads a line of settings, then one name per line, and answers each."""
     source, sink = sys.stdin.buffer, sys.stdout.buffer
-    sys.stdout = sys.stderr  # nothing a decoder prints may get between the frames
+    sys.stdout = sys.stderr  # output of decoders must not mix with the answers
     setting = json.loads(source.readline())
     tree = open_tree(setting["tree"])
     rule = None if setting["rule"] is None else Preprocessing.from_dict(setting["rule"])

@@ -41,6 +41,7 @@ class Evaluation:
         protocol: name of the protocol.
         names: N names of images (files, or "index 17"), or empty.
         run, data, part: the run, the data set and its part, if known; no choice was made on the part "test".
+        notes: sentences on what limits the result, such as images that the network was trained on.
     """
 
     classes: tuple[str, ...]
@@ -51,6 +52,7 @@ class Evaluation:
     run: str | None = None
     data: str | None = None
     part: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def n(self) -> int:
@@ -139,6 +141,7 @@ class Evaluation:
             "per_class": [score.to_dict() for score in self.per_class],
             "mistakes": [list(mistake) for mistake in metrics.most_confused(self.confusion, self.classes, self.n)],
             "confusion": self.confusion.tolist() if len(self.classes) <= MATRIX_UP_TO else None,
+            "notes": list(self.notes),
         }
 
     def __repr__(self) -> str:

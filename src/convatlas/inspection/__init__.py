@@ -1,8 +1,24 @@
 """Methods that show what a network looks at and what it has learned. They take a network and images and return arrays.
 
+ForwardPass(net, images)                  the output of every row of ``convatlas show``
+feature_maps(net, images, layer)          the feature maps of a layer
+channel_statistics(net, batches, layer)   mean, deviation and share of zeros of each channel; dead channels
+first_layer_filters(net)                  the kernels of the first convolution
+attribution.METHODS                       gradient, Grad-CAM and others: the pixels that a class score depends on
+randomisation_check(net, images, method)  whether a method's map depends on the weights
 deconvolve(net, images, layer, channel)   the pixels that activate a feature map
 """
 
+from convatlas.inspection.activations import channel_statistics, feature_maps, first_layer_filters
 from convatlas.inspection.deconvnet import deconvolve
+from convatlas.inspection.forward import ForwardPass
+from convatlas.inspection.sanity import randomisation_check
 
-__all__ = ["deconvolve"]
+__all__ = [
+    "ForwardPass",
+    "channel_statistics",
+    "deconvolve",
+    "feature_maps",
+    "first_layer_filters",
+    "randomisation_check",
+]

@@ -12,13 +12,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
 from convatlas.errors import ShapeError, UnknownNameError
+from convatlas.inspection.relus import ReLUsWith
 from convatlas.modes import eval_mode
-
-RELUS = (F.relu, torch.relu, torch.relu_, torch.Tensor.relu, torch.Tensor.relu_, F.relu_)
 
 
 class DeconvReLU(torch.autograd.Function):
@@ -31,15 +28,6 @@ class DeconvReLU(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *signals: Tensor) -> Tensor:
         return signals[0].clamp(min=0)
-
-
-class DeconvReLUs(TorchFunctionMode):
-    """Inside this mode every ReLU, module or function, is a ``DeconvReLU``."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in RELUS:
-            return DeconvReLU.apply(args[0])
-        return func(*args, **(kwargs or {}))
 
 
 def deconvolve(
@@ -69,7 +57,7 @@ def deconvolve(
             handles.append(module.register_forward_hook(pass_through))
     pixels = images.detach().clone().requires_grad_()
     try:
-        with eval_mode(net), DeconvReLUs(), torch.enable_grad():
+        with eval_mode(net), ReLUsWith(DeconvReLU), torch.enable_grad():
             net(pixels)
     finally:
         for handle in handles:

@@ -192,6 +192,13 @@ class Recipe:
     image_size: int | None = setting(
         None, "Side of the square input, in pixels; by default that of the network's paper.", "images", least=1
     )
+    fit: str = setting(
+        "auto",
+        "How an image that is not square becomes the square input: crop keeps the centre, squash changes the aspect "
+        "ratio, pad adds a background, and auto crops unless the sizes of the images suggest otherwise.",
+        "images",
+        ("auto", "crop", "squash", "pad"),
+    )
     resize: int | None = setting(
         None,
         "Shorter side, in pixels, that images are resized to before cropping; by default 256/224 of the input's side "

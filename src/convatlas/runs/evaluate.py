@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from torch import nn
 
 from convatlas import data as room
 from convatlas import evaluation
-from convatlas.data import Dataset
-from convatlas.errors import DataError, UsageError
+from convatlas.data import Dataset, ReadingOptions
+from convatlas.errors import DataError, MissingDependencyError, UsageError
 from convatlas.evaluation import Evaluation
+from convatlas.message import Message
 from convatlas.runs.loaded_network import LoadedNetwork, load_network
 from convatlas.runs.run import Run
 from convatlas.runs.views import Views
@@ -31,6 +34,9 @@ def evaluate(
     protocol: str = "centre",
     *,
     classes: Sequence[str] | None = None,
+    on_bad: Literal["fail", "skip"] = "fail",
+    max_bad: float = 0.05,
+    reading: ReadingOptions = ReadingOptions(),  # noqa: B008
 ) -> Evaluation:
     """Measure the accuracy of a finished run, or of a network with other people's weights; or of several together.
 
@@ -44,6 +50,9 @@ def evaluate(
         part: "test", "val" or "train" of the run's own data.
         protocol: how an image is looked at, a name of `evaluation.PROTOCOLS`: "centre", "ten-crop", "dense@256,384".
         classes: names of the network's outputs, where its weights do not say them.
+        on_bad, max_bad, reading: how ``data`` is read, as in `open_data`.
+
+    Returns: the evaluation; its ``notes`` state how many of the images named with ``data`` a run was trained on.
 
     Raises:
         UsageError: an unknown part or protocol, or one that the network's head does not allow; a network that does not
@@ -69,7 +78,8 @@ def evaluate(
     if data is None:
         views, part_name = own_images(members, part), part
     else:
-        views, part_name = given_images(data)
+        views, part_name = given_images(data, on_bad, max_bad, reading)
+    notes = tuple(note for member in members for note in notes_on_overlap(member, views)) if data is not None else ()
     found = [
         evaluation.evaluate(
             member.net,
@@ -84,7 +94,8 @@ def evaluate(
         )
         for member in members
     ]
-    return evaluation.ensemble(found) if several else found[0]
+    result = evaluation.ensemble(found) if several else found[0]
+    return replace(result, notes=notes)
 
 
 def own_images(members: Sequence[LoadedNetwork], part: str) -> Views:
@@ -119,9 +130,55 @@ def own_images(members: Sequence[LoadedNetwork], part: str) -> Views:
     return Views(dataset, indices)
 
 
-def given_images(data: str | Path | Dataset) -> tuple[Views, str]:
-    """The test part of the data named, or all of them where they have none; and which of the two it is."""
-    dataset = data if isinstance(data, Dataset) else room.open_data(str(data))
+def notes_on_overlap(member: LoadedNetwork, views: Views) -> list[str]:
+    """Sentences on images that are the same, by content, as some that the run was trained on or chosen by."""
+    if member.run is None:
+        return []
+    try:
+        dataset = member.run.dataset()
+        split = member.run.split(dataset)
+    except (DataError, MissingDependencyError) as error:
+        return [
+            Message(
+                "whether {run} was trained on some of these images is not known, for its own data cannot be opened: "
+                "{reason}",
+                run=member.name,
+                reason=error.message,
+            )
+        ]
+    evaluated = set(views.indices.tolist())
+    same = [own for own, given in room.overlap(dataset, views.dataset) if given in evaluated]
+    notes: list[str] = []
+    for indices, how in (
+        (split.train, Message("trained on")),
+        (split.val, Message("validated on, to choose its weights,")),
+    ):
+        count = int(np.isin(same, indices).sum())
+        if count:
+            notes.append(
+                Message(
+                    "{run} was {how} {count} of these {n} images (the same content, whatever the names): the accuracy "
+                    "on new images may be lower.",
+                    run=member.name,
+                    how=how,
+                    count=count,
+                    n=len(views.indices),
+                )
+            )
+    return notes
+
+
+def given_images(
+    data: str | Path | Dataset,
+    on_bad: Literal["fail", "skip"] = "fail",
+    max_bad: float = 0.05,
+    reading: ReadingOptions = ReadingOptions(),  # noqa: B008
+) -> tuple[Views, str]:
+    """The test set of the data named, or all of their images if they have none; and which of the two it is."""
+    if isinstance(data, Dataset):
+        dataset = data
+    else:
+        dataset = room.open_data(str(data), on_bad=on_bad, max_bad=max_bad, **reading.to_dict())
     given = dataset.parts == "test"
     if given.any():
         return Views(dataset, np.flatnonzero(given)), "test"

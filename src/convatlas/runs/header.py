@@ -46,6 +46,11 @@ def header(setup: Setup) -> dict[str, str]:
             test=len(split.test),
         ),
         Message("split"): split.rule,
+        **(
+            {}
+            if len(split.val)
+            else {Message("validation"): Message("none: the weights of the last epoch are kept, not chosen")}
+        ),
         **left_out,
         **({Message("starts from"): setup.start["said"]} if setup.start else {}),
         **({Message("stages"): setup.stages.said} if setup.stages else {}),
@@ -65,6 +70,11 @@ def header(setup: Setup) -> dict[str, str]:
             lr=recipe.lr,
             schedule=recipe.schedule,
             average=average if recipe.ema else "",
+        ),
+        **(
+            {Message("last batch"): Message("its one image joins the batch before it: batch norm needs two at a time")}
+            if batches.merge_last
+            else {}
         ),
         Message("loss"): loss_in_words(recipe),
         Message("machine"): Message(

@@ -24,8 +24,8 @@ from convatlas.visualization.lr_range import lr_range_png
 
 
 @dataclass(frozen=True)
-class FoundLr:
-    """A range test and its settings; ``folder`` contains ``lr-range.json`` and ``lr-range.png``."""
+class LrRangeRun:
+    """A learning-rate range test with its settings; ``folder`` contains ``lr-range.json`` and ``lr-range.png``."""
 
     range: LrRange
     model: str
@@ -62,7 +62,7 @@ def find_lr(
     updates: int = 100,
     download: bool = False,
     **settings: Any,
-) -> FoundLr:
+) -> LrRangeRun:
     """Run the learning-rate range test: ``updates`` updates as `train` makes them, with a rising learning rate.
 
     The updates change a copy of the network, and no run is made. The suggestion does not hold for a training of another
@@ -99,7 +99,7 @@ def find_lr(
         max_grad_norm=chosen.max_grad_norm,
         accumulate=chosen.accumulate,
     )
-    test = FoundLr(result, setup.entry.full_name, training_data.dataset.source, chosen, seed)
+    test = LrRangeRun(result, setup.entry.full_name, training_data.dataset.source, chosen, seed)
     return test if out is None else written(test, Path(out))
 
 
@@ -109,7 +109,7 @@ def all_epochs(batches: EpochBatches) -> Iterator[Batch]:
         yield from batches.epoch(epoch)
 
 
-def written(test: FoundLr, out: Path) -> FoundLr:
+def written(test: LrRangeRun, out: Path) -> LrRangeRun:
     """Write the numbers and the plot into a new folder below ``out``."""
     folder = directory.make(out, f"lr-range-{test.model}", test.data)
     directory.write_json(folder / "lr-range.json", {"schema": 1, **test.to_dict()})

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from convatlas import data as room
+from convatlas.data.dataset import printable
 from convatlas.data.decode import is_image_name
 from convatlas.data.in_memory import is_in_memory, pixels_in_memory
+from convatlas.data.tree import IGNORED_FOLDERS
 from convatlas.errors import BadImageError, UsageError
 from convatlas.message import Message
 from convatlas.modes import eval_mode
@@ -40,8 +42,8 @@ class Prediction:
 
     def to_dict(self) -> dict[str, Any]:
         if self.error is not None:
-            return {"file": self.file, "error": self.error.reason}
-        return {"file": self.file, "top": [list(pair) for pair in self.top]}
+            return {"file": printable(self.file), "error": self.error.reason}
+        return {"file": printable(self.file), "top": [list(pair) for pair in self.top]}
 
 
 def predict(
@@ -127,9 +129,25 @@ def _labelled(network: LoadedNetwork, images: Sequence[np.ndarray], top: int) ->
     ]
 
 
+def images_below(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if is_image_name(file.name))
+
+
+def hidden_below(folder: Path, file: Path) -> bool:
+    """Whether a data set would leave the file out, as it does with ``._cat.jpg`` and ``__MACOSX/`` of macOS."""
+    return any(part.startswith(".") or part in IGNORED_FOLDERS for part in file.relative_to(folder).parts)
+
+
+def hidden_images(paths: Iterable[str | Path]) -> list[Path]:
+    """The image files below the folders named that `predict` leaves out because they are hidden."""
+    folders = [Path(path) for path in paths if Path(path).is_dir()]
+    return [file for folder in folders for file in images_below(folder) if hidden_below(folder, file)]
+
+
 def image_sources(images: ImageSource | Iterable[ImageSource]) -> Iterator[Source]:
     """Each image that was given, and each image file below the folders, sorted; an error for a folder without images.
 
+    Hidden files are left out, as in a data set.
     A file that is not there is noticed when it is read, so that the others are answered all the same.
 
     Raises:
@@ -161,7 +179,7 @@ def _files(path: Path) -> Iterator[Source]:
     if not path.is_dir():
         yield Source(str(path))
         return
-    found = sorted(file for file in path.rglob("*") if is_image_name(file.name))
+    found = [file for file in images_below(path) if not hidden_below(path, file)]
     yield from (Source(str(file)) for file in found)
     if not found:
         error = BadImageError(str(path), Message("the folder holds no image files"))

@@ -247,6 +247,8 @@ class Conditions:
         batches = data.training_batches(rule, store, recipe, self.seed, hardware.device)
         if len(batches) == 0:
             raise DataError("the training part holds no image; give more images, or another split.")
+        recipe = checked_split(data, recipe)
+        batches.merge_last = merges_last(net, batches, recipe, process_group.size, options.sync_batchnorm)
         if recipe.initial == "whitened":
             first = data.batches("train", rule, store, batch_size=WHITENED_BY)
             whiten_(net, next(first.epoch(0)).images)
@@ -292,6 +294,91 @@ def of_this_rank(batches: Batches, process_group: ProcessGroup, entry: models.En
     """Return the rows of ``batches`` that this process computes. The targets of a reconstruction are its images."""
     rows = RankBatches(batches, process_group.rank, process_group.size) if process_group.size > 1 else batches
     return ImagesAsTargets(rows) if entry.reconstructs else rows
+
+
+def merges_last(net: nn.Module, batches: Batches, recipe: Recipe, processes: int, sync_batchnorm: bool) -> bool:
+    """Return whether a last batch of one image must join the one before, because batch norm cannot normalise one value.
+
+    Batch norm over 1 x 1 pixels has one value per channel and image, so its training needs two images at a time.
+
+    Raises:
+        UsageError: other batches, or their parts, have one image.
+    """
+    images, size = len(batches.indices), recipe.batch_size
+    rest = images % size
+
+    def least_part(batch: int) -> int:
+        """Return the images of the smallest part in which a batch of so many goes through the network."""
+        rows = batch if batch < processes else batch // processes
+        return rows // min(recipe.accumulate, rows)
+
+    alone = [batch for batch in {min(size, images), rest} - {0} if least_part(batch) == 1]
+    synchronised = processes > 1 and sync_batchnorm
+    if not alone or synchronised or not normalises_one_value(net, (batches.rule.channels, *batches.rule.size)):
+        return False
+    if alone == [1] and images > size > 1:
+        return True
+    if images < 2:
+        raise UsageError("there is one training image, and batch norm needs two at a time; give more images.")
+    if recipe.accumulate > 1 or processes > 1:
+        raise UsageError(
+            "a batch of {batch} images in {parts} parts has parts of one image, and the batch norm of this network "
+            "needs two at a time. Pass a larger --batch-size, or fewer parts with --accumulate.",
+            batch=alone[0],
+            parts=processes * recipe.accumulate,
+        )
+    raise UsageError(
+        "--batch-size {size}: the batch norm of this network needs two images at a time. Pass 2 or more.", size=size
+    )
+
+
+class _OneValue(Exception):
+    """Ends the trial pass of `normalises_one_value`."""
+
+
+def normalises_one_value(net: nn.Module, shape: tuple[int, int, int]) -> bool:
+    """Return whether some batch norm sees one value per channel when one image of ``shape`` (C, H, W) is trained on."""
+
+    def refuse(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if inputs[0].numel() == inputs[0].shape[1]:
+            raise _OneValue
+
+    trial = copy.deepcopy(net).train()
+    for module in trial.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.register_forward_pre_hook(refuse)
+    device = next(trial.parameters()).device
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=()):
+            trial(torch.zeros(1, *shape, device=device))
+    except _OneValue:
+        return True
+    return False
+
+
+def checked_split(training_data: TrainingData, recipe: Recipe) -> Recipe:
+    """Return the recipe, which keeps the last weights if there is no validation set to choose the best by.
+
+    Raises:
+        DataError: no test set, or no validation set and a setting that needs one.
+    """
+    split, source = training_data.split, training_data.dataset.source
+    if not len(split.test):
+        raise DataError(
+            "the split of {source} has no test set, so no accuracy can be reported. Leave --split out to have a test "
+            "set drawn, or name a split file that has one.",
+            source=source,
+        )
+    if len(split.val):
+        return recipe
+    if recipe.schedule == "plateau" or recipe.patience is not None:
+        raise DataError(
+            "the split of {source} has no validation set, which {setting} needs. Set another schedule and no patience, "
+            "or leave --split out to have a validation set drawn.",
+            source=source,
+            setting="schedule = plateau" if recipe.schedule == "plateau" else "patience",
+        )
+    return recipe.change(keep="last")
 
 
 def build_network(entry: models.Entry, recipe: Recipe, classes: int, channels: int, image_size: int) -> nn.Module:
@@ -388,7 +475,8 @@ def compile_for_updates(setup: Setup) -> tuple[nn.Module | None, float]:
     if not setup.hardware.compile:
         return None, 0.0
     batches, size = setup.batches, setup.recipe.batch_size
-    sizes = {min(size, len(batches.indices)), len(batches.indices) % size} - {0}
+    last = batches.end(len(batches) - 1) - (len(batches) - 1) * size
+    sizes = {min(size, len(batches.indices)), last}
     examples = [batches.batch(batches.indices[:count]).images for count in sorted(sizes, reverse=True)]
     return compiled(setup.net, examples, setup.hardware.autocast())
 

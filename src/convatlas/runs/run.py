@@ -137,7 +137,7 @@ class Run:
     def dataset(self) -> Dataset:
         """The data the run was trained on, opened anew."""
         data = self.config["data"]
-        return open_data(data["source"], on_bad=data["on_bad"], max_bad=data["max_bad"])
+        return open_data(data["source"], on_bad=data["on_bad"], max_bad=data["max_bad"], **data.get("reading", {}))
 
     def split(self, dataset: Dataset) -> Split:
         return read_split(self.split_path, dataset)

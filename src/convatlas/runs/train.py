@@ -11,7 +11,8 @@ from typing import Any, Literal
 import torch
 
 from convatlas import training
-from convatlas.data import Dataset, write_split
+from convatlas.data import Dataset, ReadingOptions, write_split
+from convatlas.data.dataset import printable
 from convatlas.errors import CheckpointError, DataError, UsageError
 from convatlas.evaluation import Evaluation, evaluate
 from convatlas.figures import ERRORS, FigureComparison, Measurement
@@ -63,6 +64,7 @@ def train(
     split: str | Path | None = None,
     on_bad: Literal["fail", "skip"] = "fail",
     max_bad: float = 0.05,
+    reading: ReadingOptions = ReadingOptions(),  # noqa: B008
     time_s: float | None = None,
     download: bool = False,
     listener: RunListener | None = None,
@@ -86,6 +88,7 @@ def train(
         split: a split file to use instead of making a split.
         on_bad: what to do with an image that cannot be read: "fail", or "skip" it and list it ...
         max_bad: ... up to this share of all images.
+        reading: how the data are read: columns of a table, what states the class, links, rare classes.
         time_s: approximate duration of the training in seconds. A few updates are timed to determine the epochs.
         download: whether published weights to start from may be downloaded.
         loggers: record the run there too, besides the loggers that ``log`` names.
@@ -131,6 +134,7 @@ def train(
             max_bad=max_bad,
             validation_images=chosen.validation_images,
             progress=listener.on_images,
+            reading=reading,
         )  # fmt: skip
         own_time_s = time_s if process_group.is_main else None
         setup = prepare(model, training_data, chosen, seed, own_time_s, options=options, download=download)
@@ -174,6 +178,7 @@ def resume(folder: str | Path, *, listener: RunListener | None = None, loggers: 
             on_bad=data["on_bad"],
             max_bad=data["max_bad"],
             progress=listener.on_images,
+            reading=ReadingOptions(**data.get("reading", {})),
         )
         if training_data.dataset.fingerprint != data["fingerprint"]:
             raise DataError(
@@ -224,6 +229,7 @@ def write_settings(folder: Path, setup: Setup) -> None:
             "max_bad": setup.training_data.max_bad,
             "classes": list(data.classes),
             "split": setup.training_data.split.rule,
+            **({"reading": data.reading.to_dict()} if data.reading.to_dict() else {}),
         },
         "recipe": setup.recipe.to_dict(),
         "options": setup.options.to_dict() | resolved(setup.hardware),
@@ -372,7 +378,7 @@ def evaluate_classifier(
 ) -> tuple[dict[str, Any], str]:
     """Evaluate a classifier on the test part. Returns the completed result of the run, and its report."""
     data = setup.training_data.dataset
-    names = tuple(data.names[int(index)] for index in setup.training_data.split.test)
+    names = tuple(printable(data.names[int(index)]) for index in setup.training_data.split.test)
     evaluation = evaluate(setup.net, setup.test.epoch(0), data.classes, names=names)
     figures = figures_of(setup, evaluation)
     result |= {

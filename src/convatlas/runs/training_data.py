@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from convatlas import data as room
-from convatlas.data import Batches, Dataset, ImageStore, Preprocessing, Split
+from convatlas.data import Batches, Dataset, ImageStore, Preprocessing, ReadingOptions, Split
 from convatlas.message import Message
 from convatlas.models import Entry
 from convatlas.recipes.recipe import Recipe
@@ -33,14 +33,17 @@ class TrainingData:
         max_bad: float = 0.05,
         validation_images: int = 5000,
         progress: Callable[[int, int], None] | None = None,
+        reading: ReadingOptions = ReadingOptions(),  # noqa: B008
     ) -> None:
         if not isinstance(source, Dataset):
-            source = room.open_data(str(source), on_bad=on_bad, max_bad=max_bad, progress=progress)
+            source = room.open_data(str(source), on_bad=on_bad, max_bad=max_bad, progress=progress, **reading.to_dict())
         self.dataset, self.on_bad, self.max_bad = source, on_bad, max_bad
         if isinstance(split, Path):
             split = room.read_split(split, self.dataset)
         if split is None:
             split = room.make_split(self.dataset, seed=seed, val=validation_share(self.dataset, validation_images))
+        if len(split.train):
+            room.check_training_classes(self.dataset, split.train)
         self.split: Split = split
         self._progress = progress
         self._stores: dict[Preprocessing, ImageStore] = {}
@@ -65,7 +68,7 @@ class TrainingData:
         else:
             size = recipe.image_size or (entry.input[1] if entry else (self.dataset.uniform_size or (224,))[0])
         channels = self.dataset.channels
-        rule = room.preprocessing_for(self.dataset, size, channels, keep=kept_side(recipe))
+        rule = room.preprocessing_for(self.dataset, size, channels, keep=kept_side(recipe), fit=recipe.fit)
         if like is not None:
             rule = replace(rule, interpolation=like.interpolation)
         if rule not in self._stores:

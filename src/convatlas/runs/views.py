@@ -11,6 +11,7 @@ import torch
 from convatlas import data as room
 from convatlas.batch import Batch
 from convatlas.data import Dataset, ImageStore, Preprocessing
+from convatlas.data.dataset import printable
 from convatlas.evaluation import ImageRegion
 
 AT_ONCE = 96 * 96 * 256  # pixels of a batch's images, in one channel: small images go by 256, those of 224 by 47
@@ -29,7 +30,7 @@ class Views:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(self.dataset.names[int(index)] for index in self.indices)
+        return tuple(printable(self.dataset.names[int(index)]) for index in self.indices)
 
     def batches(self, region: ImageRegion, rule: Preprocessing, labels: np.ndarray) -> Iterator[Batch]:
         """Batches of images and labels, prepared by a network's rule but for their size.

@@ -5,6 +5,7 @@ Accuracies and other shares are passed as 0 to 1 and drawn in percent.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -220,6 +221,22 @@ def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float,
 NUMBERS_UP_TO = 12  # classes; with more, the counts do not fit into the cells
 NAMES_UP_TO = 30  # classes; with more, the names do not fit along the sides
 CELLS_UP_TO = 60  # classes; with more, the matrix is drawn as one image
+LABEL_LINE, LABEL_LINES = 20, 3  # characters per line and lines of a class name
+
+
+def tick_label(name: str) -> str:
+    """A class name for an axis: long names are wrapped at spaces and underscores, very long ones are shortened."""
+    if len(name) <= LABEL_LINE:
+        return name
+    pieces = re.findall(r"[^\s_]*[\s_]*", name)
+    lines = [""]
+    for piece in (whole[i : i + LABEL_LINE] for whole in pieces for i in range(0, len(whole), LABEL_LINE)):
+        if lines[-1] and len(lines[-1]) + len(piece.rstrip("_ ")) > LABEL_LINE:
+            lines.append("")
+        lines[-1] += piece
+    if len(lines) > LABEL_LINES:
+        lines = [*lines[: LABEL_LINES - 1], lines[LABEL_LINES - 1][: LABEL_LINE - 1] + "…"]
+    return "\n".join(line.strip() for line in lines)
 
 
 def confusion(ax: Axes, matrix: ArrayLike, classes: Sequence[str], colour: str = PALETTE[0], title: str = "") -> Axes:
@@ -257,8 +274,9 @@ def confusion(ax: Axes, matrix: ArrayLike, classes: Sequence[str], colour: str =
     )
     if k <= NAMES_UP_TO:
         long = max(len(name) for name in classes) > 3
-        ax.set_xticks(range(k), classes, rotation=90 if long else 0)
-        ax.set_yticks(range(k), classes)
+        labels = [tick_label(name) for name in classes]
+        ax.set_xticks(range(k), labels, rotation=90 if long else 0)
+        ax.set_yticks(range(k), labels)
     else:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
@@ -293,7 +311,7 @@ def per_class(
     ax.barh(places, values, height=0.62, color=colour, alpha=0.35, linewidth=0)
     ax.hlines(places, ends[:, 0], ends[:, 1], color=colour, linewidth=1.6)
     ax.plot(values, places, "o", color=colour, markersize=5)
-    ax.set_yticks(places, [classes[k] for k in order])
+    ax.set_yticks(places, [tick_label(classes[k]) for k in order])
     ax.set(xlim=(0, 100.8), ylim=(len(order) - 0.4, -0.6), xlabel=f"{xlabel}, 95 % {_('confidence interval')}")
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
     ax.tick_params(axis="y", length=0)
