@@ -124,7 +124,7 @@ def test_data_speaks_korean(convatlas, tmp_path):
         (("trian",), 2, "비슷한 이름: train"),
         (("train", "lenet5", "--data", "nowhere"), 3, "nowhere이(가) 없습니다"),
         (("train", "lenet5", "--lr", "-1"), 2, "lr = -1.0: 0보다 커야 합니다."),
-        (("train", "resnet50", "--image-size", "8"), 2, "8 x 8 영상에는 resnet50이 너무 깊습니다"),
+        (("train", "resnet50", "--image-size", "8"), 2, "8 x 8 이미지에는 신경망이 너무 깊습니다"),
         (("train", "lenet5", "--bogus"), 2, "그런 옵션이 없습니다"),
         (("train", "lenet5", "--seed", "x"), 2, "'--seed'의 값이 잘못되었습니다: 'x'은(는) integer 값이 아닙니다."),
         (("train",), 2, "신경망의 이름과 --resume RUN 가운데 하나를 주십시오"),

@@ -130,5 +130,5 @@ def rule_of(preparation: Preparation) -> Preprocessing:
         resize="squash" if preparation.squash else "shorter-crop",
         margin=preparation.resize / preparation.crop,
         interpolation=preparation.interpolation,
-        why=preparation.said,
+        why=preparation.description,
     )

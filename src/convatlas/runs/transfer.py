@@ -399,7 +399,7 @@ class StageSettings:
         return joined(said, "; ")
 
     def freezing(self, net: nn.Module) -> Freezing:
-        return Freezing([stage.parts(net) for stage in self.all], self.frozen, self.thaw_every)
+        return Freezing([stage.modules(net) for stage in self.all], self.frozen, self.thaw_every)
 
     def scaled(self, net: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """An optimizer's parameter groups, divided by stage, each with its learning rate (``lr_scale``)."""
