@@ -96,7 +96,7 @@ def test_any_module_can_be_drawn_anew():
 def test_a_wrong_name_and_a_contradiction_are_refused():
     with pytest.raises(UnknownNameError, match=r"unknown initialisation 'moderne'\. Did you mean modern"):
         ca.create_model("mlp", init="moderne")
-    with pytest.raises(UsageError, match="weights replace the initialisation. Leave out init='modern'"):
+    with pytest.raises(UsageError, match=r"weights replace the initialisation\. Leave out init='modern'"):
         ca.create_model("mlp", init="modern", weights="mlp.safetensors")
 
 

@@ -53,9 +53,7 @@ def test_counts_are_positive_whole_numbers(argument, value):
 
 
 def test_too_small_an_image_is_refused_before_anything_is_built():
-    with pytest.raises(
-        ShapeError, match="resnet18 is too deep for 16 x 16 images; the smallest possible size is 17 x 17"
-    ):
+    with pytest.raises(ShapeError, match=r"resnet18 is too deep for 16 x 16 images; .* size is 17 x 17"):
         ca.create_model("resnet18", image_size=16)
 
 

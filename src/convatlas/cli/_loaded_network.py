@@ -91,13 +91,8 @@ def asked(
     found = load_network(net, names)
     for remark in found.remarks:
         click.echo(_("note: {remark}", remark=remark), err=True)
-    click.echo(f"{translated(found.name)}: {prepared(found)}", err=True)
+    click.echo(f"{translated(found.name)}: {translated(found.prepared)}", err=True)
     return found
-
-
-def prepared(network: LoadedNetwork) -> str:
-    """How the images are prepared, and where that is from."""
-    return f"{translated(network.rule.why)} ({translated(network.prepared_from)})"
 
 
 def is_network(name: str) -> bool:

@@ -10,7 +10,7 @@ import click
 
 from convatlas.cli._common import data_option, debug_option, json_option, print_json, print_table, reading_options
 from convatlas.cli._lang import lang_option
-from convatlas.cli._loaded_network import asked, prepared, subject_options
+from convatlas.cli._loaded_network import asked, subject_options
 from convatlas.errors import UsageError
 from convatlas.i18n import _, translated
 from convatlas.tables import Column
@@ -126,7 +126,7 @@ def command(
         rule = {"preparation": first.rule.to_dict(), "preparation_from": first.prepared_from}
         print_json(found.to_dict() | rule | remarks)
     else:
-        _print(found, list(dict.fromkeys(prepared(each) for each in subjects)))
+        _print(found, list(dict.fromkeys(translated(each.prepared) for each in subjects)))
 
 
 def _print(found: Evaluation, preparations: list[str]) -> None:

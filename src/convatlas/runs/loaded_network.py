@@ -41,6 +41,26 @@ class LoadedNetwork:
     remarks: tuple[Message, ...] = ()
 
     @property
+    def prepared(self) -> Message:
+        """How its images are prepared, with the numbers, and where that is from."""
+        rule, (height, width) = self.rule, self.rule.size
+        kept = " x ".join(map(str, rule.store_size))
+        fitted = {
+            "squash": Message("squashed to {size}", size=kept),
+            "shorter-crop": Message("shorter side to {side}", side=min(rule.store_size)),
+            "pad": Message("centred on {size}", size=kept),
+        }[rule.resize]
+        return Message(
+            "{fitted}, {interpolation}; centre {size}; {channels}, mean and std {values} ({origin})",
+            fitted=fitted,
+            interpolation=rule.interpolation,
+            size=f"{height} x {width}",
+            channels="RGB" if rule.channels == 3 else Message("grey"),
+            values="  ".join(" ".join(f"{value:.4g}" for value in values) for values in (rule.mean, rule.std)),
+            origin=self.prepared_from,
+        )
+
+    @property
     def batch_size(self) -> int:
         return batch_size(*self.rule.size)
 
