@@ -154,5 +154,5 @@ def preprocessing_of(preparation: Preparation) -> Preprocessing:
         resize="squash" if preparation.squash else "shorter-crop",
         margin=preparation.resize / preparation.crop,
         interpolation=preparation.interpolation,
-        why=preparation.said,
+        why=preparation.description,
     )
