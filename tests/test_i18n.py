@@ -107,7 +107,7 @@ def test_an_error_is_english_to_python_and_korean_to_the_reader():
     assert str(error) == "unknown network 'resnet51'. Did you mean resnet50?"
     i18n.set_language("ko")
     assert str(error) == "unknown network 'resnet51'. Did you mean resnet50?"
-    assert translated(error) == "신경망 'resnet51': 그런 이름이 없습니다. resnet50을 찾으셨습니까?"
+    assert translated(error) == "알 수 없는 신경망: 'resnet51'. 비슷한 이름: resnet50."
     assert "cat.jpg(번호 3)" in translated(BadImageError("cat.jpg", Message("Permission denied"), 3))
     assert "권한이 없습니다" in translated(BadImageError("cat.jpg", Message("Permission denied"), 3))
     assert "pip install 'convatlas[hf]'" in translated(MissingDependencyError("datasets", "hf", "x"))

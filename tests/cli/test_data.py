@@ -112,7 +112,7 @@ def test_the_picture_is_of_the_batch_that_training_sees(convatlas, tmp_path):
         (["digits", "--split", "nowhere.csv"], 3, "the split nowhere.csv cannot be read"),
         (["digits", "--show-batch", "x.png", "--rotate", "much"], 2, "'much' is not a valid float"),
         (["digits", "--show-batch", "x.png", "--recipe", "paper"], 2, "the recipe of a network's paper pass --model"),
-        (["digits", "--show-batch", "x.png", "--crop-area", "0.1", "1"], 2, "belongs to crop random-resized"),
+        (["digits", "--show-batch", "x.png", "--crop-area", "0.1", "1"], 2, "only with crop = random-resized"),
         (["digits", "--rotate", "5"], 2, "--rotate is for the picture of a batch: add --show-batch"),
         (["pipe:cat a.tar"], 3, "a command, and none is run"),
     ],

@@ -138,7 +138,7 @@ def test_a_head_of_ones_own_needs_its_class_names(convatlas, photos, tmp_path):
         (("resnet50", "--weights", "torchvision:IMAGENET1K_V1"), 2, "there are for resnet50@torchvision"),
         ((NETWORK, "--weights", "nowhere.pth"), 3, "there is no weights file"),
         (("resnet18@torchvision", "--weights", "WEIGHTS"), 3, "of no source known for resnet18@torchvision"),
-        ((NETWORK, "--weights", "WEIGHTS", "--data", "digits"), 3, "does not know: 0, 1"),
+        ((NETWORK, "--weights", "WEIGHTS", "--data", "digits"), 3, "does not have: 0, 1"),
         (("runs/nothing",), 3, "is not a run directory"),
         (("runs/nothing", "--classes", "names.txt"), 2, "a run has its own"),
     ],

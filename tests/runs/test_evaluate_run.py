@@ -54,7 +54,7 @@ def digits(tmp_path_factory) -> list[Run]:
 
 @pytest.mark.parametrize(
     ("fit", "words"),
-    [("crop", "shorter side to 32"), ("squash", "squashed to 32 x 32"), ("pad", "fitted into 32 x 32")],
+    [("crop", "shorter side to 32"), ("squash", "squashed to 32 x 32"), ("pad", "scaled to fit 32 x 32")],
 )
 def test_the_preprocessing_of_a_run_is_described_however_images_are_fitted(photos, tmp_path, fit, words):
     run = train("lenet5@modern", photos, epochs=1, batch_size=8, threads=1, out=tmp_path, fit=fit, image_size=32)

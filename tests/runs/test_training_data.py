@@ -63,9 +63,12 @@ def test_a_range_is_two_numbers_wherever_it_comes_from(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"crop": "random-resized", "pad": "4"}, "pad = 4 belongs to crop pad, and crop is random-resized"),
-        ({"crop_area": (0.1, 1.0)}, r"crop_area = \(0.1, 1.0\) belongs to crop random-resized"),
-        ({"policy_number": 3}, "policy_number = 3 belongs to policy rand, and policy is none"),
+        (
+            {"crop": "random-resized", "pad": "4"},
+            "pad = 4 has an effect only with crop = pad, and crop is",
+        ),
+        ({"crop_area": (0.1, 1.0)}, r"crop_area = \(0.1, 1.0\) has an effect only with crop = random-resized"),
+        ({"policy_number": 3}, "policy_number = 3 has an effect only with policy = rand, and policy is none"),
         ({"crop": "random-resized", "crop_area": (1.0, 0.1)}, "two numbers were expected, the smaller first"),
         ({"crop": "random-resized", "crop_area": (0.5, 1.5)}, "crop_area = 1.5: at most 1"),
         ({"scale": (1.0,)}, "two numbers were expected"),

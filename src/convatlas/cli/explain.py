@@ -118,7 +118,7 @@ def _measure_field(name: str, layer: str, input_: str | None, picture: Path, see
         how = _("{n} images of noise, first weights, seed {seed}", n=len(images), seed=seed)
     found = effective_field(net, images, layer)
     with written_atomically(picture) as file:
-        file.write(effective_field_png(found.mass, found.seen.theory, f"{name}  {layer}"))
+        file.write(effective_field_png(found.mass, found.box.theoretical, f"{name}  {layer}"))
     document = found.to_dict()
     if as_json:
         print_json({"model": name, "images": len(images), "seed": seed, **document, "picture": str(picture)})
@@ -190,7 +190,7 @@ def _print_comparison(name: str, input_: str | None, as_json: bool) -> None:
         Column(_("non-linearities"), number=True, drop=2),
         Column(_("layers"), drop=3, wraps=True),
     )
-    first = found.ways[0]
+    first = found.alternatives[0]
     rows = (
         (
             way.name,
@@ -200,11 +200,11 @@ def _print_comparison(name: str, input_: str | None, as_json: bool) -> None:
             way.nonlinearities,
             joined(way.layers, " | "),
         )
-        for way in found.ways
+        for way in found.alternatives
     )
     print_table(columns, rows)
     click.echo("\n" + _("weights"))
-    weights = ((way.name, f"{way.working} = {units.exact(way.params)}") for way in found.ways)
+    weights = ((way.name, f"{way.working} = {units.exact(way.params)}") for way in found.alternatives)
     click.echo(tables.labelled(weights, indent=2))
     if found.ratios:
         click.echo("")
@@ -212,8 +212,8 @@ def _print_comparison(name: str, input_: str | None, as_json: bool) -> None:
         click.echo(
             _(
                 "{way} against {against}: {formula} = {share}",
-                way=translated(ratio.way),
-                against=translated(ratio.against),
+                way=translated(ratio.name),
+                against=translated(ratio.baseline),
                 formula=ratio.formula,
                 share=_share(ratio.share.numerator, ratio.share.denominator),
             )

@@ -17,7 +17,7 @@ from convatlas.figures import ERRORS
 from convatlas.i18n import _, language, translated
 from convatlas.message import joined
 from convatlas.models.figures import compare_figures
-from convatlas.visualization import Curve, Point, SeriesStyle, html, look, new_axes, plots, styles, svg
+from convatlas.visualization import Curve, Point, SeriesStyle, html, new_axes, plot_style, plots, styles, svg
 from convatlas.visualization.html import Column, Html
 from convatlas.visualization.run_report import confusion_figure, error_name, surest_mistakes_section
 
@@ -261,7 +261,7 @@ def _scatter(comparison: Comparison, look_of: Mapping[str, SeriesStyle]) -> Html
         for row in comparison.rows
     ]
     limits = {limit.quantity.name: limit.at_most * 1e3 for limit in comparison.budget.limits}
-    with look():
+    with plot_style():
         ax = new_axes(6.6, 4.0)
         plots.accuracy_latency(ax, points, limits.get("latency", limits.get("latency_p50")))
         summary = "; ".join(
@@ -295,7 +295,7 @@ def _curves(comparison: Comparison, evidence: Evidence, look_of: Mapping[str, Se
                 drawn.append(Curve(row.model, x, y, look_of[row.model], chosen, thin=place > 0))
         return drawn
 
-    with look():
+    with plot_style():
         ax = new_axes()
         plots.error_curves(ax, curves(lambda line: 1 - line["val_top1"], mark=True), _("Validation error"))
         ax.set(ylabel=_("top-1 error"), xlabel=xlabel)

@@ -27,7 +27,7 @@ from convatlas.data.decode import Header, UnreadableImage, decode, decoded_heade
 from convatlas.data.open_tree import open_tree
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.data.tree import Tree
-from convatlas.message import Message, of_system
+from convatlas.message import Message, system_reason
 
 # pixels after the preprocessing; without one, the header of a fully decoded file; or the reason why it cannot be read
 Result = np.ndarray | Header | str
@@ -93,7 +93,7 @@ def decode_one(tree: Tree, name: str, preprocessing: Preprocessing | None) -> Re
             return preprocessing.apply(decode(content, preprocessing.at_least))
         return decoded_header(content)
     except OSError as error:
-        return of_system(error)
+        return system_reason(error)
     except UnreadableImage as error:
         return error.message
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from convatlas.data.augmentation import Augmentation
 from convatlas.errors import RecipeError, UnknownNameError
-from convatlas.settings import Setting, changed, check, setting, settings_of, values_of, with_present_names
+from convatlas.settings import Setting, changed, check, setting, settings_of, values_of, with_current_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -370,7 +370,7 @@ class Recipe:
         Raises:
             UnknownNameError: a setting does not exist; the message lists similar names.
         """
-        changes, notices = with_present_names(changes, FIELDS.values())
+        changes, notices = with_current_names(changes, FIELDS.values())
         for notice in notices:
             warnings.warn(notice, FutureWarning, stacklevel=2)
         for name in changes:
@@ -387,7 +387,7 @@ class Recipe:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
         """Make a recipe from the result of `to_dict`, of this version or an earlier one."""
-        return changed(cls(), with_present_names(values, FIELDS.values())[0])
+        return changed(cls(), with_current_names(values, FIELDS.values())[0])
 
 
 FIELDS: dict[str, Setting] = settings_of(Recipe)

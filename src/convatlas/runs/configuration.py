@@ -15,7 +15,7 @@ from convatlas.message import Message, joined
 from convatlas.recipes.recipe import FIELDS, SETTINGS, Recipe
 from convatlas.runs.directory import toml_value
 from convatlas.runs.options import OPTIONS, RunOptions, apply
-from convatlas.settings import Setting, with_present_names
+from convatlas.settings import Setting, with_current_names
 
 ALL_SETTINGS: dict[str, Setting] = SETTINGS | OPTIONS
 
@@ -79,7 +79,7 @@ def configure(
         ("environment", settings_of_environment(environment)),
         ("flag", {name: value for name, value in (flags or {}).items() if value is not None}),
     ):
-        layer, renamed = with_present_names(layer, ALL_SETTINGS.values())
+        layer, renamed = with_current_names(layer, ALL_SETTINGS.values())
         notices += renamed
         values |= layer
         origins |= dict.fromkeys(layer, origin)

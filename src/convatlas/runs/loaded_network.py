@@ -44,12 +44,12 @@ class LoadedNetwork:
     def prepared(self) -> Message:
         """The preprocessing of the images with its numbers, and where it comes from, in words."""
         preprocessing, (height, width) = self.preprocessing, self.preprocessing.size
-        stored = " x ".join(map(str, preprocessing.store_size))
+        stored_size = " x ".join(map(str, preprocessing.store_size))
         fitted = {
-            "squash": Message("squashed to {size}", size=stored),
+            "squash": Message("squashed to {size}", size=stored_size),
             "shorter-crop": Message("shorter side to {side}", side=min(preprocessing.store_size)),
-            "pad": Message("centred on {size}", size=stored),
-            "letterbox": Message("fitted into {size} on a background", size=stored),
+            "pad": Message("centred on {size}", size=stored_size),
+            "letterbox": Message("scaled to fit {size}, with a border", size=stored_size),
         }[preprocessing.resize]
         return Message(
             "{fitted}, {interpolation}; centre {size}; {channels}, mean and std {values} ({origin})",
@@ -154,5 +154,5 @@ def preprocessing_of(preparation: Preparation) -> Preprocessing:
         resize="squash" if preparation.squash else "shorter-crop",
         margin=preparation.resize / preparation.crop,
         interpolation=preparation.interpolation,
-        why=preparation.said,
+        why=preparation.description,
     )

@@ -10,7 +10,7 @@ from typing import Any
 from convatlas.errors import UnknownNameError
 from convatlas.recipes.recipe import FIELDS as RECIPE_FIELDS
 from convatlas.recipes.recipe import Recipe
-from convatlas.settings import Setting, check, setting, settings_of, values_of, with_present_names
+from convatlas.settings import Setting, check, setting, settings_of, values_of, with_current_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,7 @@ def split_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
         UnknownNameError: a setting that does not exist; the message lists similar names.
     """
     known = RECIPE_FIELDS | OPTIONS
-    settings, notices = with_present_names(settings, known.values())
+    settings, notices = with_current_names(settings, known.values())
     for notice in notices:
         warnings.warn(notice, FutureWarning, stacklevel=4)
     for name in settings:

@@ -423,7 +423,7 @@ class StageSettings:
         return joined(parts, "; ")
 
     def freezing(self, net: nn.Module) -> Freezing:
-        return Freezing([stage.parts(net) for stage in self.stages], self.frozen, self.unfreeze_every)
+        return Freezing([stage.modules(net) for stage in self.stages], self.frozen, self.unfreeze_every)
 
     def scaled(self, net: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Divide the parameter groups of an optimizer by stage, and set the ``lr_scale`` of each."""

@@ -19,7 +19,7 @@ from typing import Any
 from torch import Tensor
 
 from convatlas.atomic import atomic_file
-from convatlas.message import Message, of_system
+from convatlas.message import Message, system_reason
 
 WARM_UP, TIMED = 2, 5  # updates of each mode; the first build operators and touch memory, the median is of the others
 SHARE = 0.02  # of a run, at most, that a trial may cost
@@ -147,7 +147,9 @@ class Records:
                 file.write(content.encode())
         except OSError as error:
             self.notes.append(
-                Message("the trial could not be stored in {path}: {reason}", path=self.path, reason=of_system(error))
+                Message(
+                    "the trial could not be stored in {path}: {reason}", path=self.path, reason=system_reason(error)
+                )
             )
 
     def _content(self) -> dict[str, list[dict[str, Any]]]:
