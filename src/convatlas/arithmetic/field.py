@@ -19,8 +19,9 @@ from convatlas.arithmetic import receptive_field as rf
 from convatlas.arithmetic.receptive_field import Axis, Reads
 
 # tags of dimensions that are no axis of the image; axes are 0, 1, 2. Along a MIXED one (what was flattened and then
-# concatenated) the elements see different things: only who reads all of them has a field.
-OTHER, CHANNEL, MIXED = "n", "c", "m"
+# concatenated) the elements see different things: only who reads all of them has a field. Along a PAIRED one they are
+# one position of the image with each other position, as the scores of attention are: the same holds.
+OTHER, CHANNEL, MIXED, PAIRED = "n", "c", "m", "p"
 OUTER, INNER = "c0", "c1"  # channels that see differently, cut in two
 Tag = str | int
 Factor = tuple[Tag, int]
@@ -60,13 +61,13 @@ class Field:
         """What is seen by some channel."""
         return reduce(both, (view for _, view in self.runs))
 
-    def has(self, axis: int) -> bool:
-        return any(tag == axis for factors in self.layout for tag, _ in factors)
+    def has(self, wanted: Tag) -> bool:
+        return any(tag == wanted for factors in self.layout for tag, _ in factors)
 
     @property
     def is_mixed(self) -> bool:
         """Whether the view is of all elements together, and not of each."""
-        return any(tag == MIXED for factors in self.layout for tag, _ in factors)
+        return any(tag in (MIXED, PAIRED) for factors in self.layout for tag, _ in factors)
 
     @property
     def figures(self) -> tuple[tuple[int, ...], tuple[Fraction, ...] | None, tuple[int, ...], tuple[int, ...]]:
@@ -174,6 +175,13 @@ def joined_fields(first: Field, second: Field) -> Field:
             layout.append(b)
         else:
             raise Unfollowed
+    places = [tag for factors in layout for tag in {tag for tag, _ in factors} if isinstance(tag, int)]
+    if len(places) != len(set(places)):
+        raise Unfollowed  # every pair of two positions of one axis, which no layout holds
+    if len(first.runs) > 1 or len(second.runs) > 1:
+        dims = [_channel_dims(field) for field in (first, second)]
+        if all(dims) and dims[0] != dims[1]:
+            raise Unfollowed  # every pair of two channels
     first, second = spread_like(first, layout), spread_like(second, layout)
     if len(first.runs) == len(second.runs) == 1:
         return Field(tuple(layout), ((first.runs[0][0], both(first.runs[0][1], second.runs[0][1])),))
@@ -182,6 +190,12 @@ def joined_fields(first: Field, second: Field) -> Field:
     if any(sum(count for count, _ in several) != channels for several in runs):
         raise Unfollowed
     return Field(tuple(layout), merged_runs(_zipped(*runs)))
+
+
+def _channel_dims(field: Field) -> list[int]:
+    return [
+        dim for dim, factors in enumerate(field.layout) if any(tag in (CHANNEL, OUTER, INNER) for tag, _ in factors)
+    ]
 
 
 def spread_like(field: Field, layout: Sequence[tuple[Factor, ...]]) -> Field:

@@ -16,6 +16,7 @@ from convatlas.arithmetic.field import (
     MIXED,
     OTHER,
     OUTER,
+    PAIRED,
     Factor,
     Field,
     Run,
@@ -74,7 +75,9 @@ def windowed(field: Field, work: Work, window: Window, old: tuple[int, ...], new
 def _mixed_channels(field: Field, window: Window, out_channels: int, dim: int) -> Field:
     """A convolution reads all channels of its group."""
     tags = [tag for tag, _ in field.layout[dim]]
-    if any(isinstance(tag, int) or tag in (OUTER, INNER) for tag in tags) or (MIXED in tags and window.groups > 1):
+    if any(isinstance(tag, int) or tag in (OUTER, INNER) for tag in tags) or (
+        {MIXED, PAIRED} & set(tags) and window.groups > 1
+    ):
         raise Unfollowed
     if len(field.runs) == 1 or window.groups == 1:
         return Field(field.layout, ((out_channels, field.view),))
@@ -104,7 +107,7 @@ def regrouped_as(field: Field, shape: tuple[int, ...]) -> Field:
             if room % size == 0:
                 dims.append((tag, size))
                 room //= size
-            elif size % room == 0 and tag in (CHANNEL, OTHER, MIXED):
+            elif size % room == 0 and tag in (CHANNEL, OTHER, MIXED, PAIRED):
                 outer, inner = (OUTER, INNER) if tag == CHANNEL and len(field.runs) > 1 else (tag, tag)
                 dims.append((outer, room))
                 factors.insert(0, (inner, size // room))
@@ -156,7 +159,9 @@ def _softmax(field: Field, named: dict[str, Any], old: tuple[int, ...], outputs:
     """Every position along the dimension sees what all of them see."""
     dim = named["dim"] % len(old)
     runs = summed_over(field, [dim]).runs
-    return [spread_like(Field(field.layout, runs), field.layout)]
+    alike = tuple((OTHER if tag in (MIXED, PAIRED) else tag, size) for tag, size in field.layout[dim])
+    layout = with_factors(field.layout, dim, alike)
+    return [spread_like(Field(layout, runs), layout)]
 
 
 def _permuted(field: Field, named: dict[str, Any], old: tuple[int, ...], outputs: tuple[Tensor, ...]) -> list[Field]:
