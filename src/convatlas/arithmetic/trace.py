@@ -98,8 +98,8 @@ class DataDependent(ConvAtlasError):
 
 def trace(
     net: nn.Module,
-    args: tuple[Tensor, ...],
-    kwargs: dict[str, Tensor],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
     batch: int,
     training: bool,
     *,
@@ -120,7 +120,7 @@ def trace(
             raise UsageError(
                 "the lazy layer {layer!r} has no sizes yet: run it once on real input.", layer=path.rpartition(".")[0]
             )
-    seen = Trace(batch, tuple(tree_leaves((args, kwargs))))
+    seen = Trace(batch, tuple(leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)))
     with left_as_it_was(net):
         for module in net.modules():
             module.training = training

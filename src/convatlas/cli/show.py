@@ -17,6 +17,7 @@ from convatlas.cli._network_input import parse_input, summary_of
 from convatlas.errors import UsageError
 from convatlas.i18n import _, translated
 from convatlas.message import of_system
+from convatlas.models import own
 
 if TYPE_CHECKING:
     from convatlas.arithmetic import Summary
@@ -62,14 +63,19 @@ def command(
 ) -> None:
     """The layer table of NAME: shapes, parameters, MACs, connections, memory, receptive field.
 
+    NAME is a network of the atlas, or FILE.py:Class, a torch.nn.Module of your own, whose file is imported.
+
     Everything is for one image. A kind marked * states its own arithmetic, because the operators it runs do more than
     the layer means. In a narrow terminal the columns of least use are left out, and named below the table.
     """
     from convatlas.models import card, entry
     from convatlas.models.figures import compare_figures
 
-    usual = entry(name).input
+    network = entry(name)
+    usual = network.input
     shape = None if input_ is None else parse_input(input_)
+    if network.own and shape is None:
+        raise UsageError("the input of {network} is not known: pass it with --input, such as 3x224x224.", network=name)
     if bars and svg is None:
         raise UsageError("--bars draws a picture: say where with --svg FILE.")
     if limit is not None:
@@ -79,7 +85,7 @@ def command(
         print_step_memory(name, shape or usual, batch, optimizer, precision, as_json)
         return
     summary = summary_of(name, shape)
-    figures = compare_figures(name) if shape in (None, usual) else ()
+    figures = compare_figures(network) if shape in (None, usual) else ()
     if conventions:
         print_conventions(summary, figures, as_json)
     elif svg is not None:
@@ -101,7 +107,7 @@ def command(
 def print_document(name: str, summary: Summary, figures: Sequence[FigureComparison], card: Card) -> None:
     """The summary as JSON, with the paper's figures and what differs from the paper."""
     document = summary.to_dict()
-    document["model"], document["variant"] = name.partition("@")[::2]
+    document["model"], document["variant"] = (summary.model, "") if own.is_own(name) else name.partition("@")[::2]
     document["figures"] = [figure_record(figure) for figure in figures]
     document["departures"] = [departure_record(departure) for departure in card.departures]
     print_json(document)

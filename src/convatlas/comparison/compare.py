@@ -259,7 +259,7 @@ def _candidate(model: str, recipe: Recipe, training_data: TrainingData, protocol
     """Build the network once, so that one too deep for the images, or with a head that the protocol cannot read, is
     refused before an hour was spent on the others."""
     entry, data = models.entry(model), training_data.dataset
-    side = recipe.image_size or entry.input[1]
+    side = training_data.side(entry, recipe)
     network = models.create_model(model, num_classes=len(data.classes), in_channels=data.channels, image_size=side)
     if evaluation.get_protocol(protocol).needs_larger_images:
         evaluation.check_network(protocol, network, (side, side), data.channels)

@@ -18,10 +18,7 @@ from torch import nn
 from convatlas.arithmetic import summarize
 from convatlas.models.cards import Modern, Network
 from convatlas.models.initialisation import Undrawn
-from convatlas.models.registry import CATALOGUE, declared
-
-# a network without batch norm and with so many layers that have weights trains only with small steps; AlexNet has 8
-DEEP = 8
+from convatlas.models.registry import CATALOGUE, DEEP, declared
 
 
 def model_files() -> list[str]:

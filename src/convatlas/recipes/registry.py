@@ -58,12 +58,12 @@ _MODERN = {
 }
 
 
-def own_recipes(model: str) -> dict[str, Recipe]:
+def own_recipes(model: str | models.Entry) -> dict[str, Recipe]:
     """The recipes that the network decides: ``modern``, ``modern_long``, ``finetune``, and ``paper`` where it has one.
 
     A network that gives back images has ``modern`` alone.
     """
-    entry = models.entry(model)
+    entry = models.entry(model) if isinstance(model, str) else model
     if entry.reconstructs:
         return {"modern": modern.RECONSTRUCTION}
     of_today = _MODERN[entry.modern]
@@ -72,8 +72,8 @@ def own_recipes(model: str) -> dict[str, Recipe]:
     return of_today._asdict() | made_for | ({"paper": paper} if paper else {})
 
 
-def recipe_for(model: str, name: str = "modern") -> Recipe:
-    """The recipe called ``name`` for a network: one of `own_recipes`, or any by its own name.
+def recipe_for(model: str | models.Entry, name: str = "modern") -> Recipe:
+    """The recipe called ``name`` for a network, by its name or its entry: one of `own_recipes`, or any by its own name.
 
     Raises:
         UnknownNameError: no such recipe, or the network's paper has none.
@@ -81,6 +81,7 @@ def recipe_for(model: str, name: str = "modern") -> Recipe:
     """
     known = own_recipes(model) | PAPER_RECIPES
     if name not in known:
+        model = model if isinstance(model, str) else model.label
         hint = Message("(for {model})", model=model)
         if name == "paper":
             hint = Message("(for {model}) its paper prints no training.", model=model)

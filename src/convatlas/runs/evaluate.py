@@ -13,7 +13,7 @@ from torch import nn
 
 from convatlas import data as room
 from convatlas import evaluation
-from convatlas.data import Dataset, ReadingOptions
+from convatlas.data import Dataset, Preprocessing, ReadingOptions
 from convatlas.errors import DataError, MissingDependencyError, UsageError
 from convatlas.evaluation import Evaluation
 from convatlas.message import Message
@@ -34,6 +34,7 @@ def evaluate(
     protocol: str = "centre",
     *,
     classes: Sequence[str] | None = None,
+    preprocessing: Preprocessing | None = None,
     on_bad: Literal["fail", "skip"] = "fail",
     max_bad: float = 0.05,
     reading: ReadingOptions = ReadingOptions(),  # noqa: B008
@@ -42,7 +43,8 @@ def evaluate(
 
     Args:
         what: a run or its directory; or a network into which ``load_weights`` loaded a file: its images are prepared
-            as those weights need it, and its classes are those they were trained on. A list of these is an ensemble:
+            as those weights need it, and its classes are those they were trained on; or a module of your own, with
+            ``preprocessing`` and ``classes``. A list of these is an ensemble:
             the mean of their probabilities is evaluated, each having its own preparation.
         data: None for the run's own; else a data set or what `open_data` opens, with class names the network knows: an
             ImageNet class may be called tench, n01440764 or Tinca tinca. All of its images are used, or those of its
@@ -50,6 +52,7 @@ def evaluate(
         part: "test", "val" or "train" of the run's own data.
         protocol: how an image is looked at, a name of `evaluation.PROTOCOLS`: "centre", "ten-crop", "dense@256,384".
         classes: names of the network's outputs, where its weights do not say them.
+        preprocessing: how the network's images are prepared, where its weights do not say it.
         on_bad, max_bad, reading: how ``data`` is read, as in `open_data`.
 
     Returns: the evaluation; its ``notes`` state how many of the images named with ``data`` a run was trained on.
@@ -65,10 +68,12 @@ def evaluate(
         raise UsageError("part {part!r} is not known. Known: {known}.", part=part, known=", ".join(PARTS))
     several = not isinstance(what, Run | str | Path | nn.Module | LoadedNetwork)
     if isinstance(what, Run | str | Path | nn.Module | LoadedNetwork):
-        members = [load_network(what, classes)]
+        members = [load_network(what, classes, preprocessing)]
     elif isinstance(what, Sequence):
-        members = [load_network(each, classes) for each in what]
+        members = [load_network(each, classes, preprocessing) for each in what]
     else:
+        if isinstance(what, type):
+            load_network(what)  # raises: a class, not an instance
         raise UsageError(
             "expected a run, its directory, a network with weights, or a list of these; got {kind}.",
             kind=type(what).__name__,

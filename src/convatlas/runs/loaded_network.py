@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from convatlas import models
@@ -44,12 +45,15 @@ class LoadedNetwork:
 
 
 def load_network(
-    given: LoadedNetwork | Run | str | Path | nn.Module, classes: Sequence[str] | None = None
+    given: LoadedNetwork | Run | str | Path | nn.Module,
+    classes: Sequence[str] | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> LoadedNetwork:
     """A run, by itself or by its directory; or a network with other people's weights, as ``load_weights`` left it.
 
     Args:
         classes: the names of a network's outputs, where its weights do not say them or others are meant.
+        preprocessing: how a network's images are prepared, where its weights do not say it or another way is meant.
 
     Raises:
         DataError: no run directory.
@@ -59,13 +63,20 @@ def load_network(
     if isinstance(given, LoadedNetwork):
         return given
     if isinstance(given, nn.Module):
-        return of_network(given, classes)
+        return of_network(given, classes, preprocessing)
+    if isinstance(given, type) and issubclass(given, nn.Module):
+        raise UsageError(
+            "{network} is a class; give an instance of it: {network}(...).",
+            network=given.__name__,
+        )
     if not isinstance(given, Run | str | PathLike):
         raise UsageError(
             "expected a run, its directory or a network with weights; got {kind}.", kind=type(given).__name__
         )
     if classes is not None:
         raise UsageError("a run knows its classes; leave classes out.")
+    if preprocessing is not None:
+        raise UsageError("a run knows how its images are prepared; leave preprocessing out.")
     if isinstance(given, str) and given in models.list_models() and not Path(given).exists():
         raise UsageError(
             "{network} is a network, not a run: build it with weights (create_model({network!r}, weights=...)), or "
@@ -74,19 +85,32 @@ def load_network(
         )
     run = given if isinstance(given, Run) else Run(given)
     what = Message("it has no accuracy and no labels; what was measured of it is in its report.html")
-    refuse_classifying(str(run.path), models.entry(run.model), what)
+    if "own" not in run.config:
+        refuse_classifying(str(run.path), models.entry(run.model), what)
     return LoadedNetwork(
         str(run.path), run.network(), run.preprocessing, Labels(run.classes), Message("as the run's own"), run
     )
 
 
-def of_network(net: nn.Module, classes: Sequence[str] | None) -> LoadedNetwork:
+def of_network(
+    net: nn.Module, classes: Sequence[str] | None, preprocessing: Preprocessing | None = None
+) -> LoadedNetwork:
     loaded: Loaded | None = getattr(net, "loaded", None)
-    if loaded is None:
+    if preprocessing is not None and not isinstance(preprocessing, Preprocessing):
+        raise UsageError(
+            "preprocessing is a convatlas.data.Preprocessing, such as Preprocessing(size=(224, 224), channels=3, "
+            "mean=(...), std=(...)); got {kind}.",
+            kind=type(preprocessing).__name__,
+        )
+    if loaded is None and preprocessing is None:
         raise UsageError(
             "this network does not know how its images are prepared: its weights are untrained, or from a loop of "
-            "your own. Load weights into it (create_model(..., weights=...), load_weights), or give a run."
+            "your own. Say how: preprocessing=convatlas.data.Preprocessing(...), with classes=[...]; or load weights "
+            "into it (create_model(..., weights=...), load_weights), or give a run."
         )
+    if preprocessing is not None:
+        return as_prepared(net, loaded, classes, preprocessing)
+    assert loaded is not None
     name = Message("{network} with {weights}", network=net.network, weights=loaded.weights)
     if loaded.preparation is None:
         raise UsageError(
@@ -112,6 +136,29 @@ def of_network(net: nn.Module, classes: Sequence[str] | None) -> LoadedNetwork:
             labels=len(labels),
         )
     return LoadedNetwork(name, net.eval(), rule_of(loaded.preparation), labels, loaded.preparation_from)
+
+
+def as_prepared(
+    net: nn.Module, loaded: Loaded | None, classes: Sequence[str] | None, preprocessing: Preprocessing
+) -> LoadedNetwork:
+    """A network whose caller says how its images are prepared."""
+    name = str(getattr(net, "network", type(net).__name__))
+    labels = Labels(tuple(classes)) if classes is not None else loaded.labels if loaded is not None else None
+    if labels is None:
+        raise UsageError(
+            "{name}: what its outputs are called is unknown. Name them in their order: classes=[...].", name=name
+        )
+    with torch.inference_mode(), torch.random.fork_rng(devices=()):
+        device = next((p.device for p in net.parameters()), torch.device("cpu"))
+        outputs = net.eval()(torch.zeros(1, preprocessing.channels, *preprocessing.size, device=device)).shape[-1]
+    if len(labels) != outputs:
+        raise UsageError(
+            "{name} has {outputs} outputs, but {labels} class names were given.",
+            name=name,
+            outputs=outputs,
+            labels=len(labels),
+        )
+    return LoadedNetwork(name, net, preprocessing, labels, Message("as the caller says"))
 
 
 def rule_of(preparation: Preparation) -> Preprocessing:

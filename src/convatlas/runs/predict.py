@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas import data as room
+from convatlas.data import Preprocessing
 from convatlas.data.dataset import printable
 from convatlas.data.decode import is_image_name
 from convatlas.data.in_memory import is_in_memory, pixels_in_memory
@@ -53,6 +54,7 @@ def predict(
     batch_size: int | None = None,
     *,
     classes: Sequence[str] | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> Iterator[Prediction]:
     """Labels for images, in the order given.
 
@@ -66,6 +68,7 @@ def predict(
         top: how many classes, the likeliest first.
         batch_size: images at once; by default what suits their size.
         classes: names of the network's outputs, where its weights do not say them.
+        preprocessing: how the network's images are prepared, where its weights do not say it.
 
     Raises:
         UsageError: ``top`` or ``batch_size`` below 1, something that is no image, or as `evaluate` does.
@@ -75,7 +78,7 @@ def predict(
         raise UsageError("--top {top}: at least 1 is needed.", top=top)
     if batch_size is not None and batch_size < 1:
         raise UsageError("a batch has at least one image; got {batch}.", batch=batch_size)
-    network = load_network(what, classes)
+    network = load_network(what, classes, preprocessing)
     sources = list(image_sources(images))
     size = batch_size or min(32, network.batch_size)
     return (

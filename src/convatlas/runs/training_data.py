@@ -57,16 +57,14 @@ class TrainingData:
     ) -> tuple[Preprocessing, ImageStore]:
         """How the images of this data become the input of that network, and the images, decoded and resident.
 
-        Without a network the side is that of the recipe, else of the images where they have one, else 224.
+        Without a network, or with one of the user's own, the side is that of the recipe, else of the images where
+        they have one, else 224.
 
         Args:
             like: how the images of other data were prepared, for which the network has weights already: side, mean,
                 deviation and interpolation stay so, unless the recipe says otherwise.
         """
-        if like is not None:
-            size = recipe.image_size or like.size[0]
-        else:
-            size = recipe.image_size or (entry.input[1] if entry else (self.dataset.uniform_size or (224,))[0])
+        size = self.side(entry, recipe, like)
         channels = self.dataset.channels
         rule = room.preprocessing_for(self.dataset, size, channels, keep=kept_side(recipe), fit=recipe.fit)
         if like is not None:
@@ -81,6 +79,13 @@ class TrainingData:
             why = Message("{rule}; mean and deviation as the first weights were trained with", rule=rule.why)
             return replace(rule, mean=like.mean, std=like.std, why=why), store
         return rule.with_stats(*room.channel_stats(store, self.split.train)), store
+
+    def side(self, entry: Entry | None, recipe: Recipe, like: Preprocessing | None = None) -> int:
+        """The side of a network's input, pixels: the recipe's, that of earlier weights, the network's, the images'."""
+        if recipe.image_size or like is not None:
+            return recipe.image_size or like.size[0]  # type: ignore[union-attr]
+        known = entry is not None and not entry.own
+        return entry.input[1] if known else (self.dataset.uniform_size or (224,))[0]  # type: ignore[union-attr]
 
     def training_batches(
         self, rule: Preprocessing, store: ImageStore, recipe: Recipe, seed: int, device: str
