@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 
 from convatlas import units
 from convatlas.i18n import _, translated
@@ -22,6 +23,7 @@ from convatlas.i18n import _, translated
 WIDE = 180  # columns of a line that goes to a file, a pipe or a notebook, which have no width of their own
 GAP = "  "
 UNITS = frozenset("% s ms µs min h B KiB MiB GiB TiB kB MB GB K M G T images/s GB/s GFLOP/s".split())  # noqa: SIM905
+_SIDES = {True: ' style="text-align: right"', False: ' style="text-align: left"'}
 PROSE = 24  # columns that wrapped prose keeps, where it has as many
 
 
@@ -191,6 +193,27 @@ def markdown(columns: Sequence[Column], rows: Iterable[Iterable[object]]) -> str
     rule = ["---:" if column.number else "---" for column in columns]
     lines = [[column.heading for column in columns], rule, *(list(map(translated, row)) for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def html(
+    columns: Sequence[Column], rows: Iterable[Iterable[object]], last: Iterable[object] = (), title: str = ""
+) -> str:
+    """The table as HTML for a notebook, every text escaped; ``last`` is set off as the totals are."""
+
+    def line(cells: Iterable[object], tag: str = "td") -> str:
+        pairs = zip(columns, cells, strict=True)
+        return (
+            "<tr>"
+            + "".join(f"<{tag}{_SIDES[c.number]}>{escape(translated(cell))}</{tag}>" for c, cell in pairs)
+            + "</tr>"
+        )
+
+    body = "\n".join(map(line, rows))
+    last = tuple(last)
+    foot = f"<tfoot>{line(last, 'th')}</tfoot>" if last else ""
+    caption = f"<caption>{escape(title)}</caption>" if title else ""
+    head = f"<thead>{line([column.heading for column in columns], 'th')}</thead>"
+    return f"<table>{caption}{head}\n<tbody>{body}</tbody>{foot}</table>"
 
 
 def latex(columns: Sequence[Column], rows: Iterable[Iterable[object]], last: Iterable[object]) -> str:

@@ -78,6 +78,11 @@ def latex_table(rows: Sequence[LayerRow], totals: Totals) -> str:
     return tables.latex(columns(), map(cells, rows), _total_cells(totals))
 
 
+def html_table(rows: Sequence[LayerRow], totals: Totals, title: str = "") -> str:
+    """The table for a notebook, totals below."""
+    return tables.html(columns(), map(cells, rows), _total_cells(totals), title)
+
+
 def csv_table(rows: Sequence[LayerRow]) -> str:
     """The rows as CSV, one line of headings first; tuples are written 3x3."""
     lines = io.StringIO()

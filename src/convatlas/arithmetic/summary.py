@@ -17,7 +17,7 @@ from convatlas.i18n import _, translated
 CONVENTION = "macs"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Summary:
     """The layer table of a network, and its graph.
 
@@ -139,6 +139,14 @@ class Summary:
     def __str__(self) -> str:
         """The table, as wide as the terminal (`convatlas.tables`), and its totals below."""
         return f"{layer_table.text(self.rows)}\n\n{tables.labelled(self.footer())}"
+
+    def __repr__(self) -> str:
+        totals = self.totals
+        return f"Summary({self.model!r}, {len(self.rows)} rows, {totals.params:,} params, {totals.macs:,} macs)"
+
+    def _repr_html_(self) -> str:
+        """The table, for a notebook."""
+        return layer_table.html_table(self.rows, self.totals, self.model)
 
     def footer(self) -> Iterator[tuple[str, str]]:
         """The totals and what they leave out: a label and its value, in the language in use."""

@@ -11,9 +11,10 @@ from typing import Any
 
 from torch import nn
 
-from convatlas import models
+from convatlas import models, tables, units
 from convatlas.data import Dataset, Preprocessing, Split, open_data, read_split
 from convatlas.errors import CheckpointError, DataError, UsageError
+from convatlas.i18n import _
 from convatlas.models import own
 from convatlas.recipes.recipe import Recipe
 from convatlas.runs.options import OPTIONS, RunOptions
@@ -60,6 +61,20 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        """Network, data, recipe and result, for a notebook."""
+        result = self.result
+        columns = (tables.Column(_("quantity")), tables.Column(_("value")))
+        rows = [
+            (_("network"), self.label),
+            (_("data"), self.config["data"]["source"]),
+            (_("recipe"), self.recipe.name),
+        ]
+        if result is not None and result["test_top1"] is not None:
+            rows.append((_("test top-1"), units.percent(result["test_top1"])))
+            rows.append((f"95 % {_('interval')}", units.interval(*result["test_ci95"])))
+        return tables.html(columns, rows, title=str(self.path))
 
     @functools.cached_property
     def config(self) -> dict[str, Any]:
@@ -195,7 +210,7 @@ class Run:
                 path=self.path,
                 weights=WEIGHTS,
             )
-        tensors, _ = checkpoint.load(self.path / WEIGHTS)
+        tensors, _identity = checkpoint.load(self.path / WEIGHTS)
         net = self.untrained_network()
         checkpoint.load_network(tensors, net, prefix="")
         return net.eval()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,8 @@ from convatlas.recipes.registry import PAPER_RECIPES, recipe_for
 from convatlas.runs import directory
 from convatlas.runs.header import header
 from convatlas.runs.launch import Launch, check_ranks_agree
+from convatlas.runs.listener import RunListener as RunListener
+from convatlas.runs.notebook import NotebookListener, in_notebook
 from convatlas.runs.options import RunOptions, apply
 from convatlas.runs.prepare import (
     Setup,
@@ -43,17 +45,11 @@ from convatlas.training.loggers import Logger, Tracking, by_names
 from convatlas.visualization.run_report import run_report
 
 
-class RunListener(training.TrainingListener):
-    """Is called as a run goes on, from its start. The command line overrides the methods to show progress."""
-
-    def on_start(self, header: Mapping[str, str], epochs: int, updates_per_epoch: int) -> None:
-        """The first update comes next."""
-
-    def on_note(self, text: str) -> None:
-        """Something that the user should know, but that does not stop the run."""
-
-    def on_images(self, done: int, total: int) -> None:
-        """Images are being opened or decoded, before the start."""
+def shown(listener: RunListener | None, process_group: distributed.ProcessGroup) -> RunListener:
+    """The listener of this process; in a notebook that named none, one that shows the progress."""
+    if not process_group.is_main:
+        return RunListener()
+    return listener or (NotebookListener() if in_notebook() else RunListener())
 
 
 def train(
@@ -121,7 +117,7 @@ def train(
     chosen = recipe_for(entry, recipe) if isinstance(recipe, str) else recipe
     chosen, options = apply(chosen, options, settings)
     process_group = distributed.join(options.rank_timeout_s)
-    listener = listener if listener and process_group.is_main else RunListener()
+    listener = shown(listener, process_group)
     arguments = {
         "model": entry.full_name,
         "data": str(data),
@@ -189,7 +185,7 @@ def resume(
     """
     run = Run(folder, net=net)
     process_group = distributed.join(run.options.rank_timeout_s)
-    listener = listener if listener and process_group.is_main else RunListener()
+    listener = shown(listener, process_group)
     if run.finished and run.result is not None:
         listener.on_note(Message("{run} is finished already", run=run.path))
         return run
