@@ -216,18 +216,21 @@ def html(
     return f"<table>{caption}{head}\n<tbody>{body}</tbody>{foot}</table>"
 
 
-def latex(columns: Sequence[Column], rows: Iterable[Iterable[object]], last: Iterable[object]) -> str:
-    """The table for LaTeX: a tabular with the rules of the package booktabs, ``last`` below a rule of its own."""
+def latex(columns: Sequence[Column], rows: Iterable[Iterable[object]], last: Iterable[object], caption: str) -> str:
+    """The table for LaTeX with its caption: the rules are booktabs', ``last`` stands below a rule of its own."""
     kinds = "".join("r" if column.number else "l" for column in columns)
-    lines = [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule"]
+    lines = ["% needs \\usepackage{booktabs}", r"\begin{table}", r"\centering", rf"\caption{{{_latex_text(caption)}}}"]
+    lines += [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule"]
     lines += [_latex_line(column.heading for column in columns), r"\midrule", *map(_latex_line, rows)]
-    lines += [r"\midrule", _latex_line(last), r"\bottomrule", r"\end{tabular}"]
+    lines += [r"\midrule", _latex_line(last), r"\bottomrule", r"\end{tabular}", r"\end{table}"]
     return "\n".join(lines) + "\n"
 
 
 def _latex_line(line: Iterable[object]) -> str:
-    def safe(cell: str) -> str:
-        escaped = cell.replace("_", r"\_").replace("%", r"\%").replace("&", r"\&")
-        return escaped.replace(" x ", r" $\times$ ")
+    return " & ".join(_latex_text(translated(cell)) for cell in line) + r" \\"
 
-    return " & ".join(safe(translated(cell)) for cell in line) + r" \\"
+
+def _latex_text(text: str) -> str:
+    for character in "_%&#$":
+        text = text.replace(character, f"\\{character}")
+    return text.replace(" x ", r" $\times$ ")

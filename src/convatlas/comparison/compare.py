@@ -22,9 +22,9 @@ from convatlas.comparison import measure, pareto, statistics
 from convatlas.comparison.budget import Budget
 from convatlas.comparison.recommend import recommend
 from convatlas.comparison.report import Evidence, report
-from convatlas.comparison.result import Comparison, ComparisonRow, Conditions, Failure
+from convatlas.comparison.result import SORTED_BY, Comparison, ComparisonRow, Conditions, Failure
 from convatlas.data import Dataset, ReadingOptions, write_split
-from convatlas.errors import DataError, TrainingError, UsageError
+from convatlas.errors import DataError, TrainingError, UnknownNameError, UsageError
 from convatlas.evaluation import Evaluation
 from convatlas.message import Message, joined
 from convatlas.recipes.recipe import Recipe
@@ -93,6 +93,7 @@ def compare(
     recipe: str = "modern",
     protocol: str = "centre",
     split: str | Path | None = None,
+    sort: str = "named",
     on_bad: Literal["fail", "skip"] = "fail",
     max_bad: float = 0.05,
     reading: ReadingOptions = ReadingOptions(),  # noqa: B008
@@ -109,6 +110,8 @@ def compare(
         epochs: of every training; by default the recipe's. Not together with ``time_s``.
         time_s: wall time of every training instead of epochs; two minutes where photos are given and nothing else.
         budget: limits such as ``"latency<=20ms,size<=20MB"``; who exceeds one is not recommended.
+        sort: the order of the rows, one of `SORTED_BY`: as the networks were named, the most accurate first, or the
+            least of a cost first.
         settings: settings of the recipes and of the options (`RunOptions`) to change for all networks.
 
     Returns: the comparison; it is in ``folder`` too, as report.html, comparison.json and split.csv beside the runs.
@@ -125,6 +128,8 @@ def compare(
         names = (names,)
     if names is not None and not (isinstance(names, Sequence) and all(isinstance(name, str) for name in names)):
         raise UsageError("names are those of networks, see list_models(); got {names!r}.", names=names)
+    if sort not in SORTED_BY:
+        raise UnknownNameError("order of the rows", sort, SORTED_BY)
     limits, stages = Budget.parse(budget), stages or ComparisonListener()
     if seeds < 1:
         raise UsageError("seeds {seeds}: at least 1 is needed.", seeds=seeds)
@@ -158,6 +163,7 @@ def compare(
     rows = _measure_all(
         [c for c in candidates if c.model in trained], trained, training_data, all_seeds, limits, stages
     )
+    rows = sorted(rows, key=SORTED_BY[sort])
 
     stages.stage(Message("writing the report"))
     flags = {
@@ -168,6 +174,7 @@ def compare(
         "recipe": (recipe, "modern"),
         "protocol": (protocol, "centre"),
         "split": (split, None),
+        "sort": (sort, "named"),
         "on-bad": (on_bad, "fail"),
         "max-bad": (max_bad, 0.05),
         **{name.replace("_", "-"): (value, None) for name, value in reading.to_dict().items()},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,19 @@ class ComparisonRow:
             "over_budget": list(self.over_budget),
             "runs": [str(run) for run in self.runs],
         }
+
+
+# how the rows of a comparison can be ordered; rows that are equal keep the order in which they were named
+SORTED_BY: dict[str, Callable[[ComparisonRow], float]] = {
+    "named": lambda row: 0,
+    "top1": lambda row: -row.test_top1,
+    "latency": lambda row: row.latency.p50_s,
+    "memory": lambda row: float("inf") if row.memory.peak_bytes is None else row.memory.peak_bytes,
+    "size": lambda row: row.size_bytes,
+    "params": lambda row: row.params,
+    "macs": lambda row: row.macs,
+    "training": lambda row: row.train_s,
+}
 
 
 @dataclass(frozen=True)
