@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from convatlas.errors import UnknownNameError
+from convatlas.i18n import set_language
 from convatlas.models.layer_tables import table
 from convatlas.visualization.diagram import QUANTITIES, bars, block_diagram, boxes
 
@@ -64,8 +65,11 @@ def test_the_latex_table_has_rules_caption_and_totals():
 @pytest.mark.parametrize("language", ["en", "ko"])
 @pytest.mark.parametrize("direction", ["down", "right"])
 def test_no_box_of_a_diagram_overlaps_another(direction, language):
-    with in_language(language):
+    set_language(language)
+    try:
         root = ET.fromstring(block_diagram(table("googlenet"), 2, direction))
+    finally:
+        set_language(None)
     frames = [[int(rect.get(side)) for side in ("x", "y", "width", "height")] for rect in root.findall(f"{SVG}rect")]
     for place, (x, y, width, height) in enumerate(frames):
         for other_x, other_y, *_ in frames[place + 1 :]:

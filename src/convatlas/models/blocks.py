@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,14 +26,19 @@ class Classifier(nn.Module):
 
     network = "this network"
     num_classes = 0
-    loaded: Loaded | None = None
+    # no annotations that torch.jit.script cannot read
+    loaded = cast("Loaded | None", None)
     smallest_size = 1
     in_channels = 3
-    image_size: int | None = None  # the one legal size, where a layer reads a whole map; None: any legal size
+    image_size = cast("int | None", None)  # the one legal size, where a layer reads a whole map; None: any legal size
     fixed_by = ""  # the layer that ties the network to its size, in the message's words
 
     def check(self, images: Tensor) -> None:
-        """Raise ShapeError where the images do not fit; the message says what would."""
+        """Raise ShapeError where the images do not fit; the message says what would. Left out of scripted networks."""
+        if not torch.jit.is_scripting():
+            self._check(images)
+
+    def _check(self, images: Tensor) -> None:
         if images.dim() != 4 or images.shape[1] != self.in_channels:
             raise ShapeError(
                 "{network} takes images of shape (N, {in_channels}, H, W); got {shape}. {way_out}",
