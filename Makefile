@@ -30,9 +30,10 @@ parity: $(PEERS)/ready       ## the same with the deepest networks; writes resul
 $(PEERS)/ready: .ci/peers .ci/peers.txt constraints.txt pyproject.toml
 	.ci/peers $(PEERS)
 
-catalogue:            ## write models/catalogue.json, models/tables, docs/ledger.md, docs/recipes.md and the counts on pages anew from what is declared (a test fails when it is stale)
+catalogue:            ## write models/catalogue.json, models/tables, models/weights/shapes.json, docs/ledger.md, docs/recipes.md and the counts on pages anew from what is declared (a test fails when it is stale)
 	python -m convatlas.models.catalogue
 	python -m convatlas.models.layer_tables
+	python -m convatlas.models.weight_shapes
 	python -m convatlas.models.ledger > docs/ledger.md
 	python -m convatlas.recipes.page > docs/recipes.md
 	python benchmarks/page_counts.py

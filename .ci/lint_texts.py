@@ -22,7 +22,6 @@ MARKUP = re.compile(r"<[^<>]*>?")
 EXEMPT = ("models/", "cli/_messages.py")
 # file -> what its f-strings hold, where that is not for translation
 ALLOWED = {
-    "arithmetic/information.py": ("-sum {} {} {}",),  # a formula
     "comparison/compare.py": ("{}, fp32, PyTorch eager, batch 1", "convatlas {}, torch {}, Python {}, {}"),
     "data/policy.py": ("policy operation {}", "policy sign {}"),  # names of random streams
     "runs/configuration.py": ("# {} is not set",),  # a comment of a TOML file

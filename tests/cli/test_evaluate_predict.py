@@ -118,7 +118,7 @@ def test_a_head_of_ones_own_needs_its_class_names(convatlas, photos, tmp_path):
     asked = ["evaluate", "resnet20_cifar", "--weights", tmp_path / "fish.th", "--data"]
 
     code, _, err = convatlas(*asked, photos)
-    assert (code, "Build the network with the num_classes" in err) == (3, True)
+    assert (code, "has 3 outputs. Name their classes in their order: --classes FILE" in err) == (3, True)
     named = tmp_path / "named"
     for folder, name in zip(CLASSES, ("Tench", "goldfish", "great_white_shark"), strict=True):
         shutil.copytree(photos / folder, named / name)
@@ -135,6 +135,7 @@ def test_a_head_of_ones_own_needs_its_class_names(convatlas, photos, tmp_path):
         ((NETWORK, "--weights", "WEIGHTS"), 2, "has no data of its own"),
         ((NETWORK, "--weights", "WEIGHTS", "--source", "torchvison"), 2, "Did you mean torchvision"),
         ((NETWORK, "--weights", "torchvision:IMAGENET1K_V9"), 2, "torchvision:IMAGENET1K_V1"),
+        (("resnet50", "--weights", "torchvision:IMAGENET1K_V1"), 2, "there are for resnet50@torchvision"),
         ((NETWORK, "--weights", "nowhere.pth"), 3, "there is no weights file"),
         (("resnet18@torchvision", "--weights", "WEIGHTS"), 3, "of no source known for resnet18@torchvision"),
         ((NETWORK, "--weights", "WEIGHTS", "--data", "digits"), 3, "does not know: 0, 1"),

@@ -101,6 +101,8 @@ def folder(tmp_path_factory) -> Path:
     names = {key: key.replace("stage", "layer").replace("fc.", "linear.") for key in net.state_dict()}
     state = {f"module.{names[key]}": value for key, value in net.state_dict().items()}
     torch.save({"state_dict": state}, here / "resnet20.th")
+    torch.save({f"net.{key}": value for key, value in net.state_dict().items()}, here / "own.pth")
+    (here / "names.txt").write_text("\n".join(["ants", "bees", *"cdefghij"]))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(here)
         for line in (

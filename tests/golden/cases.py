@@ -175,6 +175,14 @@ PREDICT = [
     case("predict-missing", f"predict {RUN} none.png"),
 ]
 
+WEIGHTS = [
+    case("weights", f"weights {RUN}/model.safetensors"),
+    case("weights-json", f"weights {RUN}/model.safetensors --json", languages=("en",)),
+    case("weights-like", f"weights {RUN}/model.safetensors --like lenet5"),
+    case("weights-no-file", "weights nowhere.pth"),
+    case("weights-text", "weights typo.toml"),
+]
+
 COMPARED = "mlp lenet5@modern --epochs 1 --device cpu --threads 1 --precision fp32 --budget size<=500kB"
 COMPARE = [
     case("compare", f"compare {COMPARED}", stderr=False, mask=masks.recommendation, record="compare"),
@@ -243,5 +251,5 @@ HELP = [
 ]
 
 CASES = [
-    *MODELS, *SHOW, *EXPLAIN, *LAYER, *DATA, *TRAIN, *EVALUATE, *PREDICT, *COMPARE, *BENCH, *ERRORS, *HELP,
+    *MODELS, *SHOW, *EXPLAIN, *LAYER, *DATA, *TRAIN, *EVALUATE, *PREDICT, *WEIGHTS, *COMPARE, *BENCH, *ERRORS, *HELP,
 ]  # fmt: skip

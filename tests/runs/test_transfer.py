@@ -13,7 +13,15 @@ import torch
 from safetensors.torch import save_file
 
 from convatlas import models
-from convatlas.errors import CheckpointError, ConvAtlasError, DataError, Interrupted, RecipeError, UnknownNameError
+from convatlas.errors import (
+    CheckpointError,
+    ConvAtlasError,
+    DataError,
+    Interrupted,
+    RecipeError,
+    UnknownNameError,
+    UsageError,
+)
 from convatlas.recipes.recipe import Recipe
 from convatlas.recipes.registry import recipe_for
 from convatlas.runs.header import header
@@ -279,3 +287,20 @@ def test_the_range_test_leaves_numbers_and_picture_and_nothing_else(digits, sour
     again = find_lr(NET, digits, "finetune", out=None, **settings)
     assert again.range == found.range
     assert again.folder is None
+
+
+def test_a_folder_of_shards_starts_a_training_and_a_run_takes_no_preparation(parity, source, tmp_path):
+    torch.manual_seed(5)
+    theirs = models.create_model(NET, num_classes=7, in_channels=1).state_dict()
+    names, places = list(theirs), {}
+    for number, part in enumerate((names[:50], names[50:])):
+        torch.save({name: theirs[name].clone() for name in part}, tmp_path / f"part-{number}.bin")
+        places |= dict.fromkeys(part, f"part-{number}.bin")
+    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": places}))
+    setup = prepared(parity, tmp_path, mean="0.25", std="64")
+    own = setup.net.state_dict()
+    assert all(torch.equal(own[name], theirs[name]) for name in own if not name.startswith("fc."))
+    assert setup.rule.std == (64 / 255,)
+    assert "2 files joined" in header(setup)["weights"]
+    with pytest.raises(UsageError, match="was trained here and holds its names"):
+        prepared(parity, source.path, mean="0.5", std="0.5")

@@ -101,26 +101,25 @@ def largest_batch(
 ) -> tuple[int, int]:
     """The largest batch whose predicted training peak is at most ``limit`` bytes, and that peak.
 
-    Where not even one image fits, 0 and the peak of one. StepMemory grows evenly with the batch, so a line through two
-    predictions finds the place; it is then checked.
+    If not even one image fits, 0 and the peak of one. The peak rises with the batch: the limit is bracketed by doubling
+    and found by bisection.
     """
 
     def peak(batch: int) -> int:
         return predict(net, input_shape, batch, optimizer, precision).train_peak
 
-    low, high = 2, 4
-    at_low, at_high = peak(low), peak(high)
-    slope = max(1, (at_high - at_low) // (high - low))
-    guess = low + (limit - at_low) // slope
-    if guess < 1:
-        return 0, peak(1)
-    found = peak(guess)
-    while found > limit and guess > 1:
-        guess -= max(1, -(-(found - limit) // slope))
-        found = peak(max(guess, 1))
-    while (more := peak(guess + 1)) <= limit:
-        guess, found = guess + 1, more
-    return (guess, found) if found <= limit else (0, found)
+    fits, too_large = 0, 1
+    at_fits = peak(1)
+    while (at_too_large := peak(too_large)) <= limit:
+        fits, at_fits = too_large, at_too_large
+        too_large *= 2
+    while too_large - fits > 1:
+        middle = (fits + too_large) // 2
+        if (at_middle := peak(middle)) <= limit:
+            fits, at_fits = middle, at_middle
+        else:
+            too_large = middle
+    return fits, at_fits
 
 
 # ------------------------------------------------------------------ the step

@@ -27,6 +27,7 @@ COMMANDS = {
     "train": "Train a network with a recipe; writes a run directory.",
     "evaluate": "Top-1 and top-5 of a run, with intervals, per class and confusion.",
     "predict": "Labels for images and folders of images.",
+    "weights": "What a file of weights holds, and which network of the atlas it fits.",
     "compare": "Train and measure several networks, honestly; recommend one under a budget.",
     "bench": "Speed of this machine on these networks: training, inference, its peak.",
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from convatlas.errors import DataError, UsageError
-from convatlas.i18n import translated
+from convatlas.i18n import _, translated
 from convatlas.message import Message
 
 if TYPE_CHECKING:
@@ -24,6 +24,19 @@ def subject_options(command: Command, several: bool = False) -> Command:
         click.option("--download", is_flag=True, help="Fetch published weights that are not in the cache."),
         click.option("--classes", type=click.Path(path_type=Path), metavar="FILE",
                      help="Names of the outputs, one to a line, where the weights do not say them."),
+        click.option("--interpolation", type=click.Choice(["bilinear", "bicubic"]),
+                     help="Interpolation of that resize."),
+        click.option("--crop", type=int, help="Side of the centre crop the weights were trained with, in pixels."),
+        click.option("--resize", type=int, help="Shorter side that images are resized to before the crop, in pixels."),
+        click.option("--channels", type=click.Choice(["rgb", "bgr"]),
+                     help="Order of the channels the weights were trained with, and of --mean and --std."),
+        click.option("--std", metavar="S,S,S", help="Standard deviation of the pixels, like --mean."),
+        click.option("--mean", metavar="M,M,M",
+                     help="Mean of the pixels the weights were trained with, such as 0.485,0.456,0.406; from 0 to 1, "
+                     "or from 0 to 255 if a value of --mean or --std is above 1."),
+        click.option("--rename", type=click.Path(path_type=Path), metavar="FILE.toml",
+                     help='Names for a weights file that has its own: lines theirs = "ours"; convatlas weights '
+                     "writes one."),
         click.option("--source", help="Whose names a weights file has; detected by default."),
         click.option("--weights", metavar="FILE|SOURCE:NAME",
                      help="Other people's weights for a network: a file, or published ones such as "
@@ -36,7 +49,15 @@ def subject_options(command: Command, several: bool = False) -> Command:
     return command
 
 
-def asked(what: str, weights: str | None, source: str | None, classes: Path | None, download: bool) -> LoadedNetwork:
+def asked(
+    what: str,
+    weights: str | None,
+    source: str | None,
+    classes: Path | None,
+    download: bool,
+    rename: Path | None,
+    **preparation: Any,
+) -> LoadedNetwork:
     """The run, or the network built with its weights; for these, how their images are prepared goes to stderr.
 
     Raises:
@@ -45,8 +66,12 @@ def asked(what: str, weights: str | None, source: str | None, classes: Path | No
     from convatlas.runs.loaded_network import load_network
 
     if weights is None:
-        if source or classes or download:
-            raise UsageError("--source, --classes and --download belong to a network's --weights; a run has its own.")
+        given = [name for name, value in preparation.items() if value is not None]
+        if source or classes or download or rename or given:
+            raise UsageError(
+                "--source, --classes, --download, --rename, --mean, --std, --channels, --resize, --crop and "
+                "--interpolation belong to a network's --weights; a run has its own."
+            )
         if not Path(what).exists() and is_network(what):
             raise UsageError(
                 "{what} is a network, not a run: name its weights, as in  --weights resnet50.pth  or  "
@@ -55,17 +80,18 @@ def asked(what: str, weights: str | None, source: str | None, classes: Path | No
                 published=published_for(what),
             )
         return load_network(what)
-    from convatlas.models import create_model, load_weights
+    from convatlas.models import create_model
+    from convatlas.models.create import fill
+    from convatlas.models.weights.given import GivenPreparation
 
     names = None if classes is None else class_names(classes)
     outputs = None if names is None else len(names)
-    if source is None:
-        net = create_model(what, outputs, weights=weights, download=download)
-    else:
-        net = create_model(what, outputs)
-        load_weights(net, weights, source)
+    net = create_model(what, outputs)
+    fill(net, weights, download, source, rename=rename, preparation=GivenPreparation.of_texts(**preparation))
     found = load_network(net, names)
-    click.echo(f"{found.name}: {translated(found.rule.why)} ({translated(found.prepared_from)})", err=True)
+    for remark in found.remarks:
+        click.echo(_("note: {remark}", remark=remark), err=True)
+    click.echo(f"{translated(found.name)}: {translated(found.prepared)}", err=True)
     return found
 
 

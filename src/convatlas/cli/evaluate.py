@@ -68,6 +68,13 @@ def command(
     source: str | None,
     classes: Path | None,
     download: bool,
+    rename: Path | None,
+    mean: str | None,
+    std: str | None,
+    channels: str | None,
+    resize: int | None,
+    crop: int | None,
+    interpolation: str | None,
     data: str | None,
     on_bad: Literal["fail", "skip"],
     max_bad: float,
@@ -89,12 +96,21 @@ def command(
     convatlas evaluate runs/lenet5-mnist-001 runs/lenet5-mnist-002 runs/lenet5-mnist-003
     convatlas evaluate resnet50@torchvision --weights torchvision:IMAGENET1K_V2 --download --data imagenet/val/
     convatlas evaluate resnet20_cifar --weights resnet20.th --data cifar-10-batches-bin/
+    convatlas evaluate resnet20_cifar --weights own.pth --mean 0.5 --std 0.25 --classes names.txt --data photos/
     """
     from convatlas.runs.evaluate import evaluate
 
     if len(what) > 1 and weights is not None:
         raise UsageError("--weights belongs to one network; {n} were named. An ensemble is made of runs.", n=len(what))
-    subjects = [asked(each, weights, source, classes, download) for each in what]
+    preparation = {
+        "mean": mean,
+        "std": std,
+        "channels": channels,
+        "resize": resize,
+        "crop": crop,
+        "interpolation": interpolation,
+    }
+    subjects = [asked(each, weights, source, classes, download, rename, **preparation) for each in what]
     first = subjects[0]
     found = evaluate(
         tuple(subjects) if len(subjects) > 1 else first,
@@ -106,12 +122,14 @@ def command(
         reading=reading,
     )
     if as_json:
-        print_json(found.to_dict() | {"preparation": first.rule.to_dict(), "preparation_from": first.prepared_from})
+        remarks = {"remarks": list(first.remarks)} if first.remarks else {}
+        rule = {"preparation": first.rule.to_dict(), "preparation_from": first.prepared_from}
+        print_json(found.to_dict() | rule | remarks)
     else:
-        _print(found)
+        _print(found, list(dict.fromkeys(translated(each.prepared) for each in subjects)))
 
 
-def _print(found: Evaluation) -> None:
+def _print(found: Evaluation, preparations: list[str]) -> None:
     from convatlas import units
 
     def share(value: float | None) -> str:
@@ -132,6 +150,8 @@ def _print(found: Evaluation) -> None:
     click.echo("top-5  " + (_("n/a, fewer than six classes") if found.top5 is None else units.percent(found.top5)))
     calibration = _("calibration error {error}", error=units.percent(found.calibration_error, 1))
     click.echo(f"nll    {translated(units.nats(found.nll))}   {calibration}")
+    for preparation in preparations:
+        click.echo(_("preparation: {preparation}", preparation=preparation))
 
     scores = [score for score in found.per_class if score.n or len(found.classes) <= CLASSES_SHOWN]
     shown = (

@@ -28,6 +28,13 @@ def command(
     source: str | None,
     classes: Path | None,
     download: bool,
+    rename: Path | None,
+    mean: str | None,
+    std: str | None,
+    channels: str | None,
+    resize: int | None,
+    crop: int | None,
+    interpolation: str | None,
     images: tuple[str, ...],
     top: int,
     as_json: bool,
@@ -48,7 +55,20 @@ def command(
     if top < 1:
         raise UsageError("--top {top}: at least 1 is needed.", top=top)
     bad = 0
-    subject = asked(what, weights, source, classes, download)
+    subject = asked(
+        what,
+        weights,
+        source,
+        classes,
+        download,
+        rename,
+        mean=mean,
+        std=std,
+        channels=channels,
+        resize=resize,
+        crop=crop,
+        interpolation=interpolation,
+    )
     paths = list(_listed(images))
     hidden = hidden_images(paths)
     if hidden:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from convatlas.errors import ShapeError, UsageError
 from convatlas.models import own
@@ -12,8 +12,6 @@ from convatlas.models.registry import declared, entry
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from convatlas.models.blocks import Classifier
 
 
 def create_model(
@@ -105,16 +103,20 @@ def start(net: nn.Module, name: str) -> None:
     initialise(net, name)
 
 
-def fill(net: Classifier, weights: str, download: bool) -> None:
-    """Load a file, or published weights by name, into a network just built."""
+def fill(net: nn.Module, weights: str, download: bool = False, source: str | None = None, **origin: Any) -> None:
+    """Load a file, or published weights by name, into a network just built.
+
+    Args:
+        source, origin: as ``load_weights`` has them.
+    """
     from convatlas.models.weights import load_weights
     from convatlas.models.weights.published import fetched, published
 
-    source, colon, _ = weights.partition(":")
+    publisher, colon, _ = weights.partition(":")
     if colon and not Path(weights).exists():
-        load_weights(net, fetched(published(net.network, weights), download), source)
+        load_weights(net, fetched(published(str(net.network), weights), download), source or publisher, **origin)
     else:
-        load_weights(net, weights)
+        load_weights(net, weights, source, **origin)
 
 
 def _positive(argument: str, given: int | None, default: int) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from convatlas.errors import DataError
+from convatlas.message import Message, joined
 
 WORDNET = re.compile(r"(n\d{8})(?![0-9])")  # what a folder of ImageNet begins with: n01440764, n02085620-Chihuahua
 
@@ -25,17 +26,30 @@ class Preparation:
         crop: side of the square cut from the centre, which the network reads.
     """
 
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     resize: int
     crop: int
     interpolation: str = "bilinear"
     squash: bool = False
 
+    @property
+    def said(self) -> Message:
+        """The preparation in words."""
+        fitted = Message("shorter side to {side}", side=self.resize)
+        if self.squash:
+            fitted = Message("squashed to {side} x {side}", side=self.resize)
+        return Message(
+            "{fitted}, {interpolation}; centre {crop} x {crop}; {channels}, mean and std {values}",
+            fitted=fitted,
+            interpolation=self.interpolation,
+            crop=self.crop,
+            channels="RGB" if len(self.mean) == 3 else Message("grey"),
+            values="  ".join(" ".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std)),
+        )
+
     def __str__(self) -> str:
-        fitted = f"squashed to {self.resize} x {self.resize}" if self.squash else f"shorter side to {self.resize}"
-        values = "  ".join(" ".join(f"{value:.4g}" for value in triple) for triple in (self.mean, self.std))
-        return f"{fitted}, {self.interpolation}; centre {self.crop} x {self.crop}; RGB, mean and std {values}"
+        return self.said
 
 
 @dataclass(frozen=True)
@@ -119,6 +133,8 @@ class Loaded:
             as is usual at its source; None where nothing is known.
         preparation_from: which of these it is, in words.
         labels: what the outputs are called; None where the source has no usual classes for that many of them.
+        undone: the wrappings that were taken off the file, and the names that were changed, in words.
+        notes: what its user should know: another network that the file fits as well.
     """
 
     weights: str
@@ -129,3 +145,11 @@ class Loaded:
     preparation: Preparation | None
     preparation_from: str
     labels: Labels | None
+    undone: tuple[Message, ...] = ()
+    notes: tuple[Message, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[Message, ...]:
+        """What was undone, in one sentence, and the notes."""
+        undone = Message("{file}: {undone}", file=self.weights, undone=joined(self.undone)) if self.undone else None
+        return (*((undone,) if undone else ()), *self.notes)

@@ -119,6 +119,33 @@ class Recipe:
         "the classes differ, the head is initialized anew.",
         "start",
     )
+    rename: str | None = setting(
+        None,
+        'With a file in start_from: TOML file of names, theirs = "ours", for weights with names of their own; '
+        "convatlas weights writes one.",
+        "start",
+    )
+    mean: str | None = setting(
+        None,
+        "With a file in start_from: mean of the pixels that its weights were trained with, such as 0.485,0.456,0.406; "
+        "from 0 to 1, or from 0 to 255 if a value of mean or std is above 1.",
+        "start",
+    )
+    std: str | None = setting(
+        None, "With a file in start_from: standard deviation of the pixels, such as 0.229,0.224,0.225.", "start"
+    )
+    channels: str | None = setting(
+        None,
+        "With a file in start_from: order of the channels that its weights were trained with: rgb or bgr.",
+        "start",
+        ("rgb", "bgr"),
+    )
+    interpolation: str | None = setting(
+        None,
+        "With a file in start_from: interpolation that images were resized with: bilinear or bicubic.",
+        "start",
+        ("bilinear", "bicubic"),
+    )
     freeze: str | None = setting(
         None,
         "Stages to freeze, counted from the input: how many, the name of the last one, or all-but-head.",
@@ -317,6 +344,14 @@ class Recipe:
                 settings=("unfreeze_every", "freeze"),
                 unfreeze_every=self.unfreeze_every,
             )
+        for name in ("rename", "mean", "std", "channels", "interpolation"):
+            if getattr(self, name) is not None and self.start_from is None:
+                raise RecipeError(
+                    "{name} says how the weights in start_from were made, and there are none: set start_from, or leave "
+                    "{name} out.",
+                    settings=(name, "start_from"),
+                    name=name,
+                )
         if self.start_from is not None and self.initial == "whitened":
             raise RecipeError(
                 "initial = whitened and start_from both set the first layer; leave one of them out.",

@@ -53,6 +53,12 @@ def header(setup: Setup) -> dict[str, str]:
         ),
         **left_out,
         **({Message("starts from"): setup.start["said"]} if setup.start else {}),
+        **({Message("prepared"): setup.start["prepared"]} if setup.start and "prepared" in setup.start else {}),
+        **(
+            {Message("weights"): joined(setup.start["remarks"], "; ")}
+            if setup.start and "remarks" in setup.start
+            else {}
+        ),
         **({Message("stages"): setup.stages.said} if setup.stages else {}),
         Message("images"): joined(
             (f"{rule.size[0]} x {rule.size[1]} x {rule.channels}, ", rule.why, "; ", batches.store.origin), ""

@@ -13,7 +13,7 @@ from torch import nn
 from convatlas import models
 from convatlas.data import Preprocessing
 from convatlas.errors import UsageError
-from convatlas.message import Message
+from convatlas.message import Message, joined
 from convatlas.models.weights import Labels, Loaded, Preparation
 from convatlas.runs.reconstruction import refuse_classifying
 from convatlas.runs.run import Run
@@ -30,6 +30,7 @@ class LoadedNetwork:
         labels: the names of its outputs.
         prepared_from: where the rule is from, in words.
         run: None where the weights are other people's.
+        remarks: what was undone in a file of weights, and what its user should know.
     """
 
     name: str
@@ -38,6 +39,27 @@ class LoadedNetwork:
     labels: Labels
     prepared_from: str
     run: Run | None = None
+    remarks: tuple[Message, ...] = ()
+
+    @property
+    def prepared(self) -> Message:
+        """How its images are prepared, with the numbers, and where that is from."""
+        rule, (height, width) = self.rule, self.rule.size
+        kept = " x ".join(map(str, rule.store_size))
+        fitted = {
+            "squash": Message("squashed to {size}", size=kept),
+            "shorter-crop": Message("shorter side to {side}", side=min(rule.store_size)),
+            "pad": Message("centred on {size}", size=kept),
+        }[rule.resize]
+        return Message(
+            "{fitted}, {interpolation}; centre {size}; {channels}, mean and std {values} ({origin})",
+            fitted=fitted,
+            interpolation=rule.interpolation,
+            size=f"{height} x {width}",
+            channels="RGB" if rule.channels == 3 else Message("grey"),
+            values="  ".join(" ".join(f"{value:.4g}" for value in values) for values in (rule.mean, rule.std)),
+            origin=self.prepared_from,
+        )
 
     @property
     def batch_size(self) -> int:
@@ -114,9 +136,12 @@ def of_network(
     name = Message("{network} with {weights}", network=net.network, weights=loaded.weights)
     if loaded.preparation is None:
         raise UsageError(
-            "{name}: how its images are prepared is {preparation_from}. "
-            "If these are a run's weights, give the run's directory instead.",
+            "{name}: all {n} tensors fit{undone}, but how its images are prepared is {preparation_from}. Say how: "
+            "--mean and --std (and --channels, --resize, --crop, --interpolation; in Python "
+            "load_weights(..., preparation=...)). If these are a run's weights, give the run's directory instead.",
             name=name,
+            n=loaded.tensors,
+            undone=Message(" ({undone})", undone=joined(loaded.undone)) if loaded.undone else "",
             preparation_from=loaded.preparation_from,
         )
     labels = loaded.labels if classes is None else Labels(tuple(classes))
@@ -135,7 +160,8 @@ def of_network(
             outputs=outputs,
             labels=len(labels),
         )
-    return LoadedNetwork(name, net.eval(), rule_of(loaded.preparation), labels, loaded.preparation_from)
+    rule = rule_of(loaded.preparation)
+    return LoadedNetwork(name, net.eval(), rule, labels, loaded.preparation_from, remarks=loaded.remarks)
 
 
 def as_prepared(
@@ -165,11 +191,11 @@ def rule_of(preparation: Preparation) -> Preprocessing:
     """The data room's rule for a source's preparation."""
     return Preprocessing(
         size=(preparation.crop, preparation.crop),
-        channels=3,
+        channels=len(preparation.mean),
         mean=preparation.mean,
         std=preparation.std,
         resize="squash" if preparation.squash else "shorter-crop",
         margin=preparation.resize / preparation.crop,
         interpolation=preparation.interpolation,
-        why=str(preparation),
+        why=preparation.said,
     )

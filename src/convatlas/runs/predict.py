@@ -18,7 +18,7 @@ from convatlas.data.dataset import printable
 from convatlas.data.decode import is_image_name
 from convatlas.data.in_memory import is_in_memory, pixels_in_memory
 from convatlas.data.tree import IGNORED_FOLDERS
-from convatlas.errors import BadImageError, UsageError
+from convatlas.errors import BadImageError, TrainingError, UsageError
 from convatlas.message import Message
 from convatlas.modes import eval_mode
 from convatlas.runs.loaded_network import LoadedNetwork, load_network
@@ -73,6 +73,7 @@ def predict(
     Raises:
         UsageError: ``top`` or ``batch_size`` below 1, something that is no image, or as `evaluate` does.
         CheckpointError: weights that are damaged or not there.
+        TrainingError: logits that are not finite, when the images are answered.
     """
     if top < 1:
         raise UsageError("--top {top}: at least 1 is needed.", top=top)
@@ -124,7 +125,14 @@ def _labelled(network: LoadedNetwork, images: Sequence[np.ndarray], top: int) ->
     names = network.labels.names
     with eval_mode(network.net), torch.inference_mode():
         device = next(network.net.parameters()).device
-        probabilities = network.net(room.prepare(images, network.rule).to(device)).float().softmax(dim=1)
+        logits = network.net(room.prepare(images, network.rule).to(device)).float()
+    if not bool(torch.isfinite(logits).all()):
+        raise TrainingError(
+            "{name} gives logits that are not finite (nan or inf): its weights are not usable. Give the run or the "
+            "weights from before the training diverged.",
+            name=network.name,
+        )
+    probabilities = logits.softmax(dim=1)
     values, places = probabilities.topk(min(top, len(names)), dim=1)
     return [
         tuple((names[place], value) for place, value in zip(row_places, row, strict=True))

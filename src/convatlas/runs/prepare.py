@@ -34,7 +34,7 @@ from convatlas.runs.reconstruction import ImagesAsTargets, check_loss
 from convatlas.runs.run import Run
 from convatlas.runs.speed import choose_update_mode
 from convatlas.runs.training_data import TrainingData
-from convatlas.runs.transfer import StageSettings, in_stages, read_source, take_over
+from convatlas.runs.transfer import Origin, StageSettings, in_stages, read_source, take_over
 from convatlas.training import (
     Callback,
     Hardware,
@@ -159,7 +159,7 @@ def prepare_from_weights(
     """
     assert recipe.start_from is not None
     conditions = check_conditions(model, training_data, recipe, options, seed, time_s)
-    source = read_source(recipe.start_from, model, download, recipe.image_size)
+    source = read_source(recipe.start_from, model, download, recipe.image_size, Origin.of(recipe))
     net = conditions.network(source.rule)
     transfer = take_over(
         net,

@@ -134,6 +134,8 @@ def train(
         return run
     if chosen.start_from is not None and Path(chosen.start_from).exists():
         chosen = chosen.change(start_from=str(Path(chosen.start_from).resolve()))
+    if chosen.rename is not None:
+        chosen = chosen.change(rename=str(Path(chosen.rename).resolve()))
     with process_group.raise_on_all_ranks(), process_group.main_process_first():
         training_data = data if isinstance(data, TrainingData) else TrainingData(
             data,

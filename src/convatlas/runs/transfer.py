@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,18 @@ from torch import Tensor, nn
 
 from convatlas import models
 from convatlas.data import Preprocessing
-from convatlas.errors import CheckpointError, DataError, RecipeError
+from convatlas.errors import CheckpointError, DataError, RecipeError, UsageError
 from convatlas.message import Message, joined
 from convatlas.models.blocks import Classifier
 from convatlas.models.stages import Stage, frozen_stages, stages
-from convatlas.models.weights.load import converted, detect, load_weights, spare
+from convatlas.models.weights.contents import in_folder
+from convatlas.models.weights.given import GivenPreparation
+from convatlas.models.weights.load import filled, fitted, per_class
 from convatlas.models.weights.published import fetched, published
-from convatlas.models.weights.read import read_tensors
+from convatlas.models.weights.source import spare
 from convatlas.recipes.recipe import Recipe
 from convatlas.runs.loaded_network import rule_of
-from convatlas.runs.run import WEIGHTS, Run
+from convatlas.runs.run import CONFIG, WEIGHTS, Run
 from convatlas.training import checkpoint
 from convatlas.training.freezing import Freezing
 
@@ -41,6 +44,9 @@ class InitialWeights:
         network: whose tensors these are, by the names and in the shapes of `create_model`.
         classes: what its outputs are called; empty where that is not known.
         rule: how its images were prepared; None where that is not known.
+        prepared_from: where the rule is from, in words; empty for a run's own.
+        lacking: tensors of the network that a backbone without a head does not hold.
+        remarks: what was undone in a file, and what its user should know.
     """
 
     name: str
@@ -48,25 +54,64 @@ class InitialWeights:
     tensors: dict[str, Tensor]
     classes: tuple[str, ...] = ()
     rule: Preprocessing | None = None
+    prepared_from: str = ""
+    lacking: frozenset[str] = frozenset()
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the user says of other people's weights.
+
+    Attributes:
+        rename: a TOML file of names.
+        preparation: how images were prepared for them.
+    """
+
+    rename: str | None = None
+    preparation: GivenPreparation = field(default_factory=GivenPreparation)
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Origin:
+        """What a recipe says.
+
+        Raises:
+            UsageError: numbers that are none.
+        """
+        given = GivenPreparation.of_texts(
+            recipe.mean, recipe.std, channels=recipe.channels, interpolation=recipe.interpolation
+        )
+        return cls(recipe.rename, given)
+
+    def __bool__(self) -> bool:
+        return self.rename is not None or bool(self.preparation)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def read_source(start_from: str, model: str, download: bool = False, image_size: int | None = None) -> InitialWeights:
+def read_source(
+    start_from: str, model: str, download: bool = False, image_size: int | None = None, origin: Origin | None = None
+) -> InitialWeights:
     """The weights of a run, of a file, or published ones by name.
 
     Args:
         model: the network to be trained; a file of other people's weights is taken for one of it ...
         image_size: ... that was built for images of this side, the paper's where None.
+        origin: what is known of such a file.
 
     Raises:
+        UsageError: an origin given for a run, which knows its own.
         DataError: nothing of that name, or a directory that is no run.
         CheckpointError: a run without weights yet; a file that is damaged or of another network.
         UnknownNameError: no such published weights.
     """
-    path = Path(start_from)
+    path, origin = Path(start_from), origin or Origin()
+    if path.is_dir() and not (path / CONFIG).exists():
+        with suppress(CheckpointError):  # no weights either: it is taken for the run that it should be
+            path = in_folder(path)
     if path.is_dir():
+        refuse_origin(start_from, origin)
         run = Run(path)
         if not run.finished:
             raise CheckpointError(
@@ -83,8 +128,21 @@ def read_source(start_from: str, model: str, download: bool = False, image_size:
                 "weights by name, such as torchvision:IMAGENET1K_V1.",
                 start_from=start_from,
             )
-        return foreign(fetched(published(model, start_from), download), start_from, model, None)
-    return ours(path, start_from) if written_here(path) else foreign(path, start_from, model, image_size)
+        return foreign(fetched(published(model, start_from), download), start_from, model, None, origin)
+    if written_here(path):
+        refuse_origin(start_from, origin)
+        return ours(path, start_from)
+    return foreign(path, start_from, model, image_size, origin)
+
+
+def refuse_origin(start_from: str, origin: Origin) -> None:
+    """Raise UsageError where names or a preparation are given for weights that convatlas trained."""
+    if origin:
+        raise UsageError(
+            "start_from {start_from} was trained here and holds its names and the preparation of its images: leave "
+            "rename, mean, std, channels and interpolation out.",
+            start_from=start_from,
+        )
 
 
 def written_here(path: Path) -> bool:
@@ -108,26 +166,33 @@ def ours(path: Path, name: str) -> InitialWeights:
     return InitialWeights(name, identity["model"], tensors, tuple(identity["classes"]), rule)
 
 
-def foreign(path: Path, name: str, model: str, image_size: int | None) -> InitialWeights:
-    """Other people's weights of ``model``, whatever their number of classes and of channels."""
+def foreign(path: Path, name: str, model: str, image_size: int | None, origin: Origin) -> InitialWeights:
+    """Other people's weights of ``model``, whatever their number of classes and of channels; without a head too."""
     entry = models.entry(model)
     net = models.create_model(model, image_size=image_size)
     assert isinstance(net, Classifier)
-    tensors = read_tensors(path)
-    found = converted(net, tensors, detect(net, tensors))
+    fit = fitted(net, path, rename=origin.rename)
     heads = sorted(per_class(model, entry.input[0], image_size or entry.input[1]))
-    classes = next((len(found[head]) for head in heads if head in found), entry.num_classes)
+    classes = next((len(fit.ours[head]) for head in heads if head in fit.ours), entry.num_classes)
     stem = next((own for own, value in net.state_dict().items() if value.dim() == 4), "")
-    channels = found[stem].shape[1] if stem in found else entry.input[0]
+    channels = fit.ours[stem].shape[1] if stem in fit.ours else entry.input[0]
     if (classes, channels) != (entry.num_classes, entry.input[0]):
         net = models.create_model(model, num_classes=classes, in_channels=channels, image_size=image_size)
-    loaded = load_weights(net, path)
+        assert isinstance(net, Classifier)
+        fit = fitted(net, path, rename=origin.rename)
+    if not fit.headless:
+        fit.complain()
+    loaded = filled(net, fit, origin.preparation)
+    lacking = frozenset(fit.missing)
     return InitialWeights(
         name,
         entry.full_name,
-        net.state_dict(),
-        loaded.labels.names if loaded.labels else (),
+        {key: value for key, value in net.state_dict().items() if key not in lacking},
+        loaded.labels.names if loaded.labels and not lacking else (),
         rule_of(loaded.preparation) if loaded.preparation else None,
+        loaded.preparation_from,
+        lacking,
+        loaded.remarks,
     )
 
 
@@ -143,6 +208,8 @@ class WeightTransfer:
     new: tuple[str, ...]
     why_new: Message
     sha256: str  # of all that was taken, in the order of its names
+    remarks: tuple[str, ...] = ()
+    prepared: str = ""  # how the source's images were prepared, and where that is from
 
     def __str__(self) -> str:
         return self.said
@@ -161,7 +228,10 @@ class WeightTransfer:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        return {"said": self.said, "taken": len(self.taken), "new": list(self.new), "taken_sha256": self.sha256}
+        said = {"remarks": list(self.remarks)} if self.remarks else {}
+        prepared = {"prepared": self.prepared} if self.prepared else {}
+        taken = {"taken": len(self.taken), "new": list(self.new), "taken_sha256": self.sha256}
+        return {"said": self.said, **said, **prepared, **taken}
 
 
 def take_over(
@@ -179,6 +249,7 @@ def take_over(
     given = source.tensors if layers is None else tensors_of(layers, source.tensors)
     heads = per_class(model, int(getattr(net, "in_channels", 3)), image_size)
     replaced = heads if source.classes != classes else frozenset()
+    replaced |= source.lacking
     wanted = [name for name in own if name not in replaced and (layers is None or name in given)]
     missing = [name for name in wanted if name not in given and not spare(name)]
     unknown = [name for name in given if name not in own and not spare(name)]
@@ -203,8 +274,17 @@ def take_over(
     digest = hashlib.sha256()
     for name in sorted(taken):
         digest.update(name.encode() + taken[name].contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    prepared = ""
+    if source.rule is not None and source.prepared_from:
+        prepared = Message("{rule} ({origin})", rule=source.rule.why, origin=source.prepared_from)
     return WeightTransfer(
-        source.name, tuple(taken), new, why_new(source, classes, layers, new, heads), digest.hexdigest()
+        source.name,
+        tuple(taken),
+        new,
+        why_new(source, classes, layers, new, heads),
+        digest.hexdigest(),
+        source.remarks,
+        prepared,
     )
 
 
@@ -229,17 +309,6 @@ def tensors_of(layers: tuple[str, ...], tensors: Mapping[str, Tensor]) -> dict[s
     return {name: tensor for name, tensor in tensors.items() if name.rpartition(".")[0] in layers}
 
 
-def per_class(model: str, in_channels: int, image_size: int) -> frozenset[str]:
-    """The tensors of a network that have a row per class: those another class makes larger."""
-    paper = models.entry(model).num_classes
-    with torch.device("meta"):
-        few, more = (
-            models.create_model(model, num_classes=classes, in_channels=in_channels, image_size=image_size).state_dict()
-            for classes in (paper, paper + 1)
-        )
-    return frozenset(name for name in few if few[name].shape != more[name].shape)
-
-
 def why_new(
     source: InitialWeights,
     classes: tuple[str, ...],
@@ -248,6 +317,8 @@ def why_new(
     heads: frozenset[str],
 ) -> Message:
     reasons = []
+    if source.lacking:
+        return Message("the file is a backbone without a head")
     if any(name in heads for name in new):
         named = Message("{n} others", n=len(source.classes))
         others = named if source.classes else Message("classes that it does not name")

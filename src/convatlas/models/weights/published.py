@@ -32,6 +32,14 @@ def published(network: str, weights: str) -> Published:
         UnknownNameError: no such weights; the message lists those there are.
     """
     known = {line.full_name: line for line in table() if line.network == network}
+    others = list(dict.fromkeys(line.network for line in table() if line.network.startswith(f"{network}@")))
+    if not known and others:
+        raise UsageError(
+            "no published weights are known for {network}; there are for {others}, which are other networks. Name one "
+            "of these, or give the path of a file.",
+            network=network,
+            others=", ".join(others),
+        )
     if not known:
         raise UsageError(
             "no published weights are known for {network}; give the path of a file instead.",

@@ -76,6 +76,7 @@ class Source:
         preparations: the networks, without their variant, for which another preparation is usual.
         labels: number of outputs -> their usual names.
         published: the files that can be fetched by name.
+        bgr: the model files whose weights were trained on BGR and are turned to RGB by ``convert``.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Source:
     preparations: Mapping[str, Preparation] = field(default_factory=dict)
     labels: Mapping[int, Callable[[], Labels]] = field(default_factory=dict)
     published: tuple[Published, ...] = ()
+    bgr: frozenset[str] = frozenset()
 
     def has(self, family: str) -> bool:
         """Whether the source has networks of this model file."""
@@ -98,6 +100,14 @@ class Source:
     def usual_labels(self, outputs: int) -> Labels | None:
         """The class names of its weights with so many outputs; None where they could be anything."""
         return self.labels[outputs]() if outputs in self.labels else None
+
+
+AUXILIARY = ("AuxLogits.", "auxiliary_")  # heads used in training only: a file may lack them, or have them to spare
+
+
+def spare(name: str) -> bool:
+    """Whether a file may lack the tensor or have it to spare: of an auxiliary head, or a counter."""
+    return name.startswith(AUXILIARY) or name.endswith("num_batches_tracked")
 
 
 # --- sources that differ from us by their names -----------------------------------------------------------------------

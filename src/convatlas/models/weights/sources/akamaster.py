@@ -8,7 +8,7 @@ from convatlas.models.weights.labels import cifar10
 from convatlas.models.weights.source import Rules, Source, by_rules, converter
 from convatlas.models.weights.sources.torchvision import TORCHVISION
 
-RESNET_CIFAR: Rules = ((r"^module\.", ""), (r"^layer([1-3])\.", r"stage\1."), (r"^linear\.", "fc."))
+RESNET_CIFAR: Rules = ((r"^layer([1-3])\.", r"stage\1."), (r"^linear\.", "fc."))
 FAMILIES = {"resnet_cifar": by_rules(RESNET_CIFAR)}
 
 SOURCE = Source(

@@ -147,6 +147,7 @@ SOURCE = Source(
     order=4,
     convert=from_keras,
     families=frozenset(LAYERS),
+    bgr=frozenset(BGR),
     # Keras documents mean and std only (the modes of its preprocess_input): the sizes are ours
     preparation=CAFFE,
     preparations={

@@ -1,0 +1,73 @@
+"""Write ``weights/shapes.json`` anew:  make catalogue  (python -m convatlas.models.weight_shapes).
+
+It holds the shapes of every network's tensors in order, and the networks that the same weights fit though they compute
+other outputs, which is found by computing them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from convatlas.errors import ShapeError
+from convatlas.models.registry import entry, list_models
+from convatlas.models.weights.shapes import TABLE, Shape, built, table
+from convatlas.models.weights.source import spare
+
+
+def line_of(name: str) -> tuple[tuple[Shape, ...], str]:
+    """The shapes of a network in order, and a digest of names and shapes together."""
+    with torch.device("meta"):
+        state = built(name).state_dict()
+    shapes = {key: tuple(value.shape) for key, value in state.items() if not spare(key)}
+    digest = hashlib.sha256(f"{entry(name).family} {sorted(shapes.items())}".encode()).hexdigest()
+    return tuple(shapes.values()), digest
+
+
+def outputs_differ(first: str, second: str) -> bool:
+    """Whether two networks with the same weights answer the same images differently, at the larger paper's size."""
+    torch.manual_seed(0)
+    one, other = built(first).eval(), built(second).eval()
+    other.load_state_dict(one.state_dict(), strict=False)  # auxiliary heads may differ
+    sizes = [entry(name).input for name in (first, second)]
+    size = max(sizes) if not any(entry(name).fixed_size for name in (first, second)) else min(sizes)
+    images = 1000 * torch.randn(1, *size)  # so that response normalisation has an effect
+    with torch.inference_mode():
+        try:
+            first_outputs, outputs = one(images), other(images)
+        except ShapeError:
+            return True  # one of them does not take the other's images
+    return not torch.allclose(first_outputs, outputs, rtol=1e-3, atol=1e-4 * float(outputs.abs().max()))
+
+
+def generated() -> str:
+    """The text of the file: one network per line."""
+    lines = {name: line_of(name) for name in list_models()}
+    groups: dict[str, list[str]] = {}
+    for name, (_, digest) in lines.items():
+        groups.setdefault(digest, []).append(name)
+    differ = {
+        (first, second)
+        for group in groups.values()
+        for place, first in enumerate(group)
+        for second in group[place + 1 :]
+        if outputs_differ(first, second)
+    }
+    places: dict[Shape, int] = {}
+    texts = []
+    for name, (shapes, digest) in lines.items():
+        others = [other for other in groups[digest] if {(name, other), (other, name)} & differ]
+        record = {"shapes": [places.setdefault(shape, len(places)) for shape in shapes], "twins": others}
+        texts.append(f"{json.dumps(name)}: {json.dumps(record, separators=(',', ':'))}")
+    body = ",\n".join(texts)
+    return f'{{"schema": 1, "shapes": {json.dumps(list(places), separators=(",", ":"))}, "networks": {{\n{body}\n}}}}\n'
+
+
+if __name__ == "__main__":
+    path = Path(__file__).with_name("weights") / TABLE
+    path.write_text(generated(), encoding="utf-8")
+    print(f"{path.name}: {len(table())} networks", file=sys.stderr)
