@@ -123,10 +123,14 @@ class Residual(nn.Module):
 
     def left_out(self) -> bool:
         """Whether this pass goes by the shortcut alone; drawn anew at every call, from torch's generator."""
+        if torch.jit.is_scripting():  # a scripted network is for use
+            return False
         return self.training and self.survival < 1 and float(torch.rand(())) >= self.survival
 
     def lifted(self, y: Tensor) -> Tensor:
         """The branch's output over its survival, so that its mean over the draws is what evaluation computes."""
+        if torch.jit.is_scripting():
+            return y
         return y / self.survival if self.training and self.survival < 1 else y
 
 
