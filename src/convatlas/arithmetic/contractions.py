@@ -23,12 +23,12 @@ from convatlas.arithmetic.field import (
     PAIRED,
     Factor,
     Field,
-    Unfollowed,
+    FieldUnknown,
     as_one_run,
-    both,
     broadcast_to,
     joined_fields,
     summed_over,
+    united,
 )
 
 CHANNELS = frozenset({CHANNEL, OUTER, INNER})
@@ -44,7 +44,7 @@ def product_field(named: dict[str, Any], known: dict[int, Field | None], shape: 
         shape: of the result.
 
     Raises:
-        Unfollowed: the operands see the image in a way that no Field can hold.
+        FieldUnknown: the operands see the image in a way that no Field can hold.
     """
     first, second, added = _operands(named)
     left, right = (known.get(id(first)), tuple(first.shape)), (known.get(id(second)), tuple(second.shape))
@@ -54,7 +54,7 @@ def product_field(named: dict[str, Any], known: dict[int, Field | None], shape: 
     if added is not None and (field := known.get(id(added))) is not None:
         parts.append(broadcast_to(field, tuple(added.shape), shape))
     if not parts:
-        raise Unfollowed
+        raise FieldUnknown
     return reduce(joined_fields, parts)
 
 
@@ -69,7 +69,7 @@ def _operands(named: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor | None]:
     ):
         if first in named and second in named:
             return named[first], named[second], named.get(added) if added else None
-    raise Unfollowed
+    raise FieldUnknown
 
 
 def contraction(left: Operand, right: Operand) -> Field:
@@ -119,7 +119,7 @@ def _of_two(left: Field, right: Field, *, rows: bool, columns: bool, width: int)
     a_layout = (*batch, *((m,) if m is not None else ()), *(empty if n is not None else ()))
     b_layout = (*outside, *(empty if m is not None else ()), *((n,) if n is not None else ()))
     field = joined_fields(_counted(Field(a_layout, a.runs)), _counted(Field(b_layout, b.runs)))
-    if m is not None and _has(m, {MIXED}) and both(a.view, b.view).axes == b.view.axes:
+    if m is not None and _has(m, {MIXED}) and united(a.view, b.view).axes == b.view.axes:
         # every row sees all that the columns' operand sees, so the rows see alike
         place = len(field.layout) - (2 if n is not None else 1)
         alike = tuple((OTHER if tag == MIXED else tag, size) for tag, size in field.layout[place])
@@ -133,11 +133,11 @@ def attention_field(named: dict[str, Any], known: dict[int, Field | None]) -> Fi
     """Scaled dot-product attention: the softmax of query times keys, times values.
 
     Raises:
-        Unfollowed: a mask hides some of the keys.
+        FieldUnknown: a mask hides some of the keys.
     """
     masks = ("attn_mask", "attn_bias")
     if named.get("is_causal") or any(named.get(mask) is not None for mask in masks):
-        raise Unfollowed
+        raise FieldUnknown
     query, key, value = (named[name] for name in ("query", "key", "value"))
     keys, turned = known.get(id(key)), (*key.shape[:-2], key.shape[-1], key.shape[-2])
     asked: Operand = (known.get(id(query)), tuple(query.shape))

@@ -1,8 +1,8 @@
-"""Receptive fields, followed through the operators of a trace.
+"""Receptive fields of the tensors of a trace.
 
-Where an operator moves pixels in a way not described in field_operators.py, the field is not known from there on
-(None), rather than guessed. Statistics of normalisation layers are not counted as seeing: a group norm would make every
-field the whole image.
+Where an operator is not supported by field_operators.py, the field of its result and of all tensors computed from it is
+not known (None). The statistics of normalisation layers are ignored, as otherwise after a group norm every field would
+be the whole image.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from convatlas.arithmetic.field import (
     OTHER,
     PAIRED,
     Field,
+    FieldUnknown,
     Run,
-    Unfollowed,
     View,
     as_one_run,
     broadcast_to,
@@ -43,7 +43,7 @@ def tensors_in(named: dict[str, Any]) -> list[Tensor]:
 
 
 class Fields:
-    """The fields of all tensors of one pass; tensors that do not depend on the image have none."""
+    """The fields of all tensors of one trace. Tensors that do not depend on the image have no entry."""
 
     def __init__(self, images: Tensor | None) -> None:
         self.known: dict[int, Field | None] = {}
@@ -61,16 +61,16 @@ class Fields:
         self.known[id(t)] = None
 
     def follow(self, name: str, work: Work, named: dict[str, Any], outputs: tuple[Tensor, ...]) -> None:
-        """Work out the fields of what an operator returned."""
+        """Derive the fields of the outputs of an operator."""
         read = [t for t in tensors_in(named) if id(t) in self.known]
         if not read or work.kind in ("fill", "random"):
             return
         results: Sequence[Field | None]
         try:
             if any(self.known[id(t)] is None for t in read):
-                raise Unfollowed
+                raise FieldUnknown
             results = self._follow(name.rstrip("_"), work, named, read, outputs)
-        except Unfollowed:
+        except FieldUnknown:
             results = [None] * len(outputs)
         for t, field in zip(outputs, results, strict=False):
             self.known[id(t)] = field
@@ -93,7 +93,7 @@ class Fields:
         if name == "copy":
             return [self._elementwise([t for t in read if t is named["src"]], shape)]
         if len(read) > 1:
-            raise Unfollowed
+            raise FieldUnknown
         field, old = self.known[id(read[0])], tuple(read[0].shape)
         assert field is not None
         if work.window is not None:
@@ -102,19 +102,19 @@ class Fields:
             return [regrouped_as(field, shape)]
         if name in FOLLOWERS:
             return FOLLOWERS[name](field, named, old, outputs)
-        raise Unfollowed
+        raise FieldUnknown
 
     def _refuse_masks(self, tensors: list[Tensor]) -> None:
         """Constants of several values may hide some pairs of positions from the softmax; parameters cannot."""
         constant = [t for t in tensors if id(t) not in self.known and not isinstance(t, nn.Parameter) and t.numel() > 1]
         fields = [self.known[id(t)] for t in tensors if id(t) in self.known]
         if constant and any(f is not None and f.has(PAIRED) for f in fields):
-            raise Unfollowed
+            raise FieldUnknown
 
     def _elementwise(self, read: list[Tensor], shape: tuple[int, ...]) -> Field:
         fields = [broadcast_to(f, tuple(t.shape), shape) for t in read if (f := self.known[id(t)]) is not None]
         if not fields:
-            raise Unfollowed
+            raise FieldUnknown
         return reduce(joined_fields, fields)
 
     def _concatenated(self, name: str, named: dict[str, Any], shape: tuple[int, ...]) -> Field:
@@ -135,18 +135,18 @@ class Fields:
             if field is None:
                 runs.append((t.shape[dim], blank))
             elif [[tag for tag, _ in f] for f in field.layout] != [[tag for tag, _ in f] for f in model.layout]:
-                raise Unfollowed
+                raise FieldUnknown
             else:
                 runs.extend(field.runs)
         return Field(with_factors(model.layout, dim, ((CHANNEL, shape[dim]),)), merged_runs(runs))
 
     def _mixture(self, fields: list[Field], dim: int, size: int) -> Field:
-        """Flattened maps one after the other: what all of them see, kept for whoever reads all of them."""
+        """The field of concatenated flattened maps: the union, valid for an operator that reads all elements."""
         summed = []
         for field in fields:
-            rest = [factors for place, factors in enumerate(field.layout) if place != dim]
+            rest = [factors for index, factors in enumerate(field.layout) if index != dim]
             if any(isinstance(tag, int) for factors in rest for tag, _ in factors):
-                raise Unfollowed
+                raise FieldUnknown
             summed.append(summed_over(field, [dim]))
         whole = reduce(joined_fields, map(as_one_run, summed))
         return Field(with_factors(whole.layout, dim, ((MIXED, size),)), whole.runs)

@@ -73,7 +73,7 @@ def command(
 
     if minutes is not None and not minutes > 0:
         raise UsageError("--time {minutes:g}: minutes above 0 are expected.", minutes=minutes)
-    with ComparisonProgress() as stages:
+    with ComparisonProgress() as listener:
         found = compare(
             names,
             data,
@@ -90,7 +90,7 @@ def command(
             max_bad=max_bad,
             reading=reading,
             out=out,
-            stages=stages,
+            listener=listener,
             **{name: value for name, value in settings.items() if value is not None},
         )
     if as_json:

@@ -231,28 +231,29 @@ def _show_batch(
     from convatlas import models
     from convatlas.data import Split
     from convatlas.data.picture import batch_picture, write_picture
-    from convatlas.recipes.registry import named, recipe_for
+    from convatlas.recipes.registry import recipe_by_name, recipe_for
     from convatlas.runs.configuration import configure
-    from convatlas.runs.header import augmentation_in_words
+    from convatlas.runs.header import describe_augmentation
     from convatlas.runs.training_data import TrainingData
 
-    configuration = configure(recipe_for(model, recipe) if model else named(recipe), flags, config)
+    configuration = configure(recipe_for(model, recipe) if model else recipe_by_name(recipe), flags, config)
     print_notices(configuration)
     chosen = configuration.recipe
     nothing = np.array([], dtype=np.int64)
     with _bar(_("decoding")) as progress:
         everything = Split(np.arange(len(data)), nothing, nothing, seed, "all of them")
         training_data = TrainingData(data, seed=seed, split=split or everything, progress=progress)
-        rule, store = training_data.prepared(models.entry(model) if model else None, chosen)
-    batches = training_data.training_batches(rule, store, chosen, seed, "cpu")
+        preprocessing, store = training_data.prepared(models.entry(model) if model else None, chosen)
+    batches = training_data.training_batches(preprocessing, store, chosen, seed, "cpu")
     write_picture(path, batch_picture(batches))
     click.echo(
         _(
-            "wrote {file}: a row per image, plain and then in seven epochs; recipe {recipe}; {rule}; {augmentation}",
+            "wrote {file}: a row per image, plain and then in seven epochs; recipe {recipe}; {preprocessing}; "
+            "{augmentation}",
             file=path,
             recipe=chosen.name,
-            rule=translated(rule.why),
-            augmentation=translated(augmentation_in_words(batches.augment)),
+            preprocessing=translated(preprocessing.why),
+            augmentation=translated(describe_augmentation(batches.augment)),
         ),
         err=True,
     )

@@ -119,7 +119,7 @@ def _measure_field(name: str, layer: str, input_: str | None, picture: Path, see
         how = _("{n} images of noise, first weights, seed {seed}", n=len(images), seed=seed)
     found = effective_field(net, images, layer)
     with written_atomically(picture) as file:
-        file.write(effective_field_file(found.mass, found.seen.theory, f"{name}  {layer}", file_format))
+        file.write(effective_field_file(found.mass, found.box.theoretical, f"{name}  {layer}", file_format))
     document = found.to_dict()
     if as_json:
         print_json({"model": name, "images": len(images), "seed": seed, **document, "picture": str(picture)})
@@ -168,9 +168,9 @@ def _of_run(path: Path) -> tuple[nn.Module, Tensor]:
     from convatlas.runs.run import Run
 
     run = Run(path)
-    dataset, rule = run.dataset(), run.preprocessing
+    dataset, preprocessing = run.dataset(), run.preprocessing
     chosen = read_split(run.split_path, dataset).test[:FIELD_IMAGES]
-    return run.network(), prepare([rule.apply(dataset.read(int(index))) for index in chosen], rule)
+    return run.network(), prepare([preprocessing.apply(dataset.read(int(index))) for index in chosen], preprocessing)
 
 
 def _print_comparison(name: str, input_: str | None, as_json: bool) -> None:
@@ -191,7 +191,7 @@ def _print_comparison(name: str, input_: str | None, as_json: bool) -> None:
         Column(_("non-linearities"), number=True, drop=2),
         Column(_("layers"), drop=3, wraps=True),
     )
-    first = found.ways[0]
+    first = found.alternatives[0]
     rows = (
         (
             way.name,
@@ -201,11 +201,11 @@ def _print_comparison(name: str, input_: str | None, as_json: bool) -> None:
             way.nonlinearities,
             joined(way.layers, " | "),
         )
-        for way in found.ways
+        for way in found.alternatives
     )
     print_table(columns, rows)
     click.echo("\n" + _("weights"))
-    weights = ((way.name, f"{way.working} = {units.exact(way.params)}") for way in found.ways)
+    weights = ((way.name, f"{way.working} = {units.exact(way.params)}") for way in found.alternatives)
     click.echo(tables.labelled(weights, indent=2))
     if found.ratios:
         click.echo("")
@@ -213,8 +213,8 @@ def _print_comparison(name: str, input_: str | None, as_json: bool) -> None:
         click.echo(
             _(
                 "{way} against {against}: {formula} = {share}",
-                way=translated(ratio.way),
-                against=translated(ratio.against),
+                way=translated(ratio.name),
+                against=translated(ratio.baseline),
                 formula=ratio.formula,
                 share=_share(ratio.share.numerator, ratio.share.denominator),
             )

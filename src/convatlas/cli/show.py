@@ -16,7 +16,7 @@ from convatlas.cli._memory import print_largest_batch, print_step_memory
 from convatlas.cli._network_input import parse_input, summary_of
 from convatlas.errors import UsageError
 from convatlas.i18n import _, translated
-from convatlas.message import of_system
+from convatlas.message import system_reason
 from convatlas.models import own
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def write_drawing(summary: Summary, file: Path, quantity: str | None, depth: int
         file.write_text(picture, encoding="utf-8")
     except OSError as error:
         raise UsageError(
-            "cannot write {svg}: {reason}. Choose another file.", svg=file, reason=of_system(error)
+            "cannot write {svg}: {reason}. Choose another file.", svg=file, reason=system_reason(error)
         ) from None
     click.echo(_("wrote {file}", file=file), err=True)
 
@@ -159,7 +159,7 @@ def print_conventions(summary: Summary, figures: Sequence[FigureComparison], as_
             click.echo(f"  {printed}")
     for convention in found:
         click.echo(f"\n{convention.tool}: {units.exact(convention.total)} {convention.unit}")
-        for line in convention.lines:
+        for line in convention.differences:
             click.echo(f"  {line.difference:+17,}  {translated(line.reason)}")
-        if not convention.lines:
+        if not convention.differences:
             click.echo("  " + _("the same"))

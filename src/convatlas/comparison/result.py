@@ -141,7 +141,7 @@ class Conditions:
     Args:
         data: the data set as named by the user.
         parts: number of images in the training, validation and test set.
-        split: the rule of the split, in words; every network has the same split.
+        split: how the data were split, in words; every network has the same split.
         training: the training of each network, in words.
         protocol: the evaluation protocol of every accuracy.
         machine: properties of the machine that the times depend on.

@@ -1,6 +1,6 @@
-"""The networks of the atlas by name, and what is known about each; no torch.
+"""The records of the atlas's networks, by name. No torch.
 
-All of it is read from ``catalogue.json``, which is generated from the model files' own declarations.
+They are read from ``catalogue.json``, which is generated from the declarations of the model files.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class Entry:
 
     Attributes:
         family: the model file that declares it.
-        task: "classify", or "reconstruct" for a network that puts out its images.
-        batch_norm: whether any layer normalises over the batch.
-        weight_layers: number of convolutions and fully connected layers that an image passes.
-        modern: "normalised", "shallow" or "deep": which of the modern recipes suits the network.
-        starts_from: other networks whose trained layers it may start with -> the names of these layers.
+        task: "classify", or "reconstruct" for a network that returns images.
+        batch_norm: whether it has batch normalisation.
+        weight_layers: number of convolutions and fully connected layers.
+        modern: "normalised", "shallow" or "deep": the modern recipe for the network.
+        starts_from: other networks whose trained layers can initialise it -> the names of these layers.
         own: whether it is a network of the user's own: its input and its counts are not known beforehand.
     """
 
@@ -75,7 +75,7 @@ class Entry:
 
     @property
     def reconstructs(self) -> bool:
-        """Whether the network puts out its images instead of classes."""
+        """Whether the network returns images instead of classes."""
         return self.task == "reconstruct"
 
     @property
@@ -88,7 +88,7 @@ def list_models(pattern: str = "*", variants: bool = True) -> list[str]:
 
     Args:
         pattern: shell wildcards, matched with the full name and with the name before the ``@``.
-        variants: whether the networks others deploy (``NAME@VARIANT``) are listed beside the papers' own.
+        variants: whether variants (``NAME@VARIANT``) are included, such as the networks that libraries deploy.
     """
     return [
         entry.full_name
@@ -99,14 +99,16 @@ def list_models(pattern: str = "*", variants: bool = True) -> list[str]:
 
 
 def entry(name: str) -> Entry:
-    """What the catalogue says about a network.
+    """The record of a network.
 
     Raises:
-        UnknownNameError: no such network; the message lists the near names.
+        UnknownNameError: no such network; the message lists similar names.
     """
     entries = _entries()
     if not isinstance(name, str):
-        raise UsageError("a network is named by a text, such as 'lenet5'; got {kind}.", kind=type(name).__name__)
+        raise UsageError(
+            "the name of a network must be a string, such as 'lenet5'; got {kind}.", kind=type(name).__name__
+        )
     if name in entries:
         return entries[name]
     if own.is_own(name):
@@ -159,12 +161,12 @@ def named_entry(name: str) -> Entry:
 
 
 def card(name: str) -> Card:
-    """Paper, printed figures, departures, and what the paper leaves unstated."""
+    """The card of a network: paper, printed figures, departures, assumptions."""
     return entry(name).card
 
 
 def declared(module: str) -> dict[str, Network]:
-    """The networks a model file declares, by name; imports that file, and with it torch."""
+    """The networks that a model file declares, by name. Imports the file, and with it torch."""
     networks: tuple[Network, ...] = importlib.import_module(f"convatlas.models.{module}").NETWORKS
     return {network.name: network for network in networks}
 

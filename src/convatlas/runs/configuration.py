@@ -1,4 +1,4 @@
-"""Where the settings of a run come from: a setting wins in the order flag, environment, file, recipe, default."""
+"""The settings of a run from all their sources: a flag overrides the environment, the file, the recipe, the default."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from convatlas.message import Message, joined
 from convatlas.recipes.recipe import FIELDS, SETTINGS, Recipe
 from convatlas.runs.directory import toml_value
 from convatlas.runs.options import OPTIONS, RunOptions, apply
-from convatlas.settings import Setting, with_present_names
+from convatlas.settings import Setting, with_current_names
 
 ALL_SETTINGS: dict[str, Setting] = SETTINGS | OPTIONS
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """The settings as they will be used.
+    """The settings of a run, and where each comes from.
 
     Attributes:
-        origins: of each setting "flag", "environment", "file", "recipe" or "default".
-        notices: what to tell the user about former names.
+        origins: for each setting "flag", "environment", "file", "recipe" or "default".
+        notices: one for each setting that was given by a former name.
     """
 
     recipe: Recipe
@@ -55,7 +55,7 @@ def configure(
     config: Path | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Configuration:
-    """Recipe and options with everything the user has set.
+    """Combine a recipe with the settings of the user.
 
     Args:
         flags: by name; None is a flag that was not given.
@@ -79,19 +79,21 @@ def configure(
         ("environment", settings_of_environment(environment)),
         ("flag", {name: value for name, value in (flags or {}).items() if value is not None}),
     ):
-        layer, renamed = with_present_names(layer, ALL_SETTINGS.values())
+        layer, renamed = with_current_names(layer, ALL_SETTINGS.values())
         notices += renamed
         values |= layer
         origins |= dict.fromkeys(layer, origin)
     try:
         return Configuration(*apply(recipe, RunOptions(), values), origins, notices)
     except RecipeError as error:
-        named = [name for name in values if name in error.settings]
-        if all(origins[name] == "flag" for name in named):
+        contradicting = [name for name in values if name in error.settings]
+        if all(origins[name] == "flag" for name in contradicting):
             raise
         places = joined(
-            Message("{name} is from {place}", name=name, place=place(ALL_SETTINGS[name], origins[name], config))
-            for name in named
+            Message(
+                "{name} is set by {origin}", name=name, origin=written_origin(ALL_SETTINGS[name], origins[name], config)
+            )
+            for name in contradicting
         )
         raise RecipeError(
             "{problem} ({places})", settings=error.settings, problem=error.message, places=places
@@ -99,10 +101,10 @@ def configure(
 
 
 def settings_of_environment(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """``CONVATLAS_LR=0.05`` and its like.
+    """Return the settings that environment variables give, such as ``CONVATLAS_LR=0.05``.
 
     Raises:
-        UnknownNameError: a variable that is nearly the name of a setting; others may have another purpose.
+        UnknownNameError: a variable whose name is close to that of a setting. Any other may belong to another program.
     """
     variables = {each.variable: (name, each) for name, each in ALL_SETTINGS.items()}
     variables |= {
@@ -123,12 +125,12 @@ def settings_of_environment(environment: Mapping[str, str] = os.environ) -> dict
 
 
 def settings_of_file(path: Path) -> dict[str, Any]:
-    """The settings of a TOML file: at its top level, or in its tables ``[recipe]`` and ``[options]``.
+    """Return the settings of a TOML file: those at its top level, or in its tables ``[recipe]`` and ``[options]``.
 
-    The config.toml of a run is such a file: its other tables are left out.
+    The config.toml of a run is such a file; its other tables are ignored.
 
     Raises:
-        RecipeError: not TOML, or not to be read.
+        RecipeError: the file cannot be read, or is not TOML.
         UnknownNameError: a setting that does not exist.
     """
     try:
@@ -144,6 +146,6 @@ def settings_of_file(path: Path) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in FIELDS or name in SETTINGS}
 
 
-def place(setting: Setting, origin: str, config: Path | None) -> str:
-    """What the user wrote to set it: ``--lr``, ``CONVATLAS_LR``, or the file."""
+def written_origin(setting: Setting, origin: str, config: Path | None) -> str:
+    """Return where the user set a setting, as it is written: ``--lr``, ``CONVATLAS_LR``, or the file."""
     return {"flag": setting.flag, "environment": setting.variable, "file": str(config)}[origin]

@@ -40,21 +40,22 @@ def own_record(net: nn.Module, entry: models.Entry) -> dict[str, str]:
 
 
 class Run:
-    """The directory of a training.
+    """The directory of a finished or interrupted training.
 
     Args:
         net: the module that was trained, where it is one of the user's own that was not named as ``FILE.py:Class``;
             its class makes the network, and its weights are not read.
 
     Raises:
-        DataError: the directory is not there or holds no run.
+        DataError: the directory does not exist, or is not a run directory.
     """
 
     def __init__(self, path: str | Path, *, net: nn.Module | None = None) -> None:
         self.path, self._net = Path(path), net
         if not (self.path / CONFIG).is_file():
             raise DataError(
-                "{path} is not a run directory: it holds no {config}. Runs are made by  convatlas train.",
+                "{path} is not a run directory: it contains no {config}. Run directories are written "
+                "by  convatlas train.",
                 path=self.path,
                 config=CONFIG,
             )
@@ -102,7 +103,7 @@ class Run:
 
     @property
     def options(self) -> RunOptions:
-        """As they were settled; in the file of an earlier run they stand among the settings of the recipe."""
+        """The options with the values that were chosen; in version 0.1.0 they are settings of the recipe."""
         values = self.config.get("options", self.config["recipe"])
         return RunOptions(**{name: value for name, value in values.items() if name in OPTIONS})
 
@@ -120,7 +121,7 @@ class Run:
 
     @property
     def size_bytes(self) -> int:
-        """Of the file of weights."""
+        """Size of the weights file."""
         return (self.path / WEIGHTS).stat().st_size
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -132,7 +133,7 @@ class Run:
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """The last line of a finished run: its accuracies, on what, in what time."""
+        """The last line of metrics.jsonl of a finished run: its accuracies, their protocol, the time; else None."""
         return next((line for line in reversed(self.metrics()) if line["event"] == "done"), None)
 
     @property
@@ -199,10 +200,10 @@ class Run:
         )
 
     def network(self) -> nn.Module:
-        """The network with the weights the run chose, in eval mode, on the CPU.
+        """The network with the chosen weights of the run, in evaluation mode, on the CPU.
 
         Raises:
-            CheckpointError: the weights are not there yet, damaged, or of another network.
+            CheckpointError: the training did not finish, or the weights are damaged or of another network.
         """
         if not self.finished:
             raise CheckpointError(
@@ -216,7 +217,7 @@ class Run:
         return net.eval()
 
     def dataset(self) -> Dataset:
-        """The data the run was trained on, opened anew."""
+        """Open the data that the run was trained on."""
         data = self.config["data"]
         return open_data(data["source"], on_bad=data["on_bad"], max_bad=data["max_bad"], **data.get("reading", {}))
 

@@ -72,7 +72,7 @@ def train(
 ) -> Run:
     """Train a network of the atlas, or one of your own, and write a run directory.
 
-    The validation part chooses the weights. The test part is evaluated once, at the end.
+    The validation set chooses the weights. The test set is evaluated once, at the end.
 
     In processes that torchrun started, all of them call this with the same arguments and train one network together.
     The batch size is the global one, and only rank 0 writes files and calls ``listener``. All of them return when the
@@ -85,12 +85,12 @@ def train(
             ``Run(folder, net=net)``.
         data: what `open_data` opens, or a `TrainingData` shared with other trainings.
         recipe: ``"modern"``, ``"paper"``, a recipe's name, or a `Recipe`.
-        options: device, threads, checkpoints and the like; the defaults where None.
+        options: device, threads, checkpoints and so on; None stands for the defaults.
         out: the parent of the run directory.
         split: a split file to use instead of making a split.
-        on_bad: what to do with an image that cannot be read: "fail", or "skip" it and list it ...
-        max_bad: ... up to this share of all images.
-        reading: how the data are read: columns of a table, what states the class, links, rare classes.
+        on_bad: what to do with an image that cannot be read: "fail", or "skip" it and list it.
+        max_bad: largest share of all images that may be skipped.
+        reading: how the data are read: columns of a table, the source of the class, links, rare classes.
         time_s: approximate duration of the training in seconds. A few updates are timed to determine the epochs.
         download: whether published weights to start from may be downloaded.
         loggers: record the run there too, besides the loggers that ``log`` names.
@@ -204,7 +204,7 @@ def resume(
         if training_data.dataset.fingerprint != data["fingerprint"]:
             raise DataError(
                 "the data at {source} are no longer those of {run_path}: names, labels or files have changed. "
-                "Start a new run, or put the old data back.",
+                "Start a new run, or restore the old data.",
                 source=data["source"],
                 run_path=run.path,
             )
@@ -240,7 +240,7 @@ def write_settings(folder: Path, setup: Setup) -> None:
             "model": setup.entry.full_name,
             "seed": setup.seed,
             "in_channels": data.channels,
-            "image_size": setup.rule.size[0],
+            "image_size": setup.preprocessing.size[0],
         },
         "data": {
             "source": str(Path(data.source).resolve()) if Path(data.source).exists() else data.source,
@@ -254,7 +254,7 @@ def write_settings(folder: Path, setup: Setup) -> None:
         },
         "recipe": setup.recipe.to_dict(),
         "options": setup.options.to_dict() | resolved(setup.hardware),
-        "preprocessing": setup.rule.to_dict(),
+        "preprocessing": setup.preprocessing.to_dict(),
         "machine": setup.hardware.to_dict()
         | ({"processes": setup.process_group.size} if setup.process_group.size > 1 else {}),
     }
@@ -333,7 +333,7 @@ def check_same_step(process_group: distributed.ProcessGroup, folder: Path, step:
     if latest != -negated_earliest:
         raise CheckpointError(
             "the processes found different checkpoints in {folder}, after {earliest} and {latest} updates. "
-            "Put --out on a file system that all machines see.",
+            "Put --out on a file system that all machines share.",
             folder=folder,
             earliest=-negated_earliest,
             latest=latest,
@@ -366,23 +366,23 @@ def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> N
         epoch = state.best_epoch
     else:
         epoch = epochs - 1
-    assert epoch is not None  # with keep = "best" there is a validation part
-    seen = epochs * len(setup.training_data.split.train)
-    training_part = {
+    assert epoch is not None  # with keep = "best" there is a validation set
+    images_trained = epochs * len(setup.training_data.split.train)
+    training_result = {
         "run": str(folder),
         "model": setup.entry.label,
         "epochs": epochs,
         "epochs_asked": setup.recipe.epochs,
         "train_s": round(state.train_s, 3),
         **({"compile_s": round(state.compile_s, 3)} if setup.hardware.compile else {}),
-        "images_per_s": round(seen / state.train_s, 1) if state.train_s else None,
+        "images_per_s": round(images_trained / state.train_s, 1) if state.train_s else None,
         "chosen_epoch": epoch,
         "weights": weights,
         "seed": setup.seed,
     }
     evaluate_net = evaluate_reconstruction if setup.entry.reconstructs else evaluate_classifier
     result, report = evaluate_net(
-        setup, training_part, state.scores[epoch] if state.scores else None, Run(folder).epochs()
+        setup, training_result, state.scores[epoch] if state.scores else None, Run(folder).epochs()
     )
     with journal.Journal(folder / METRICS, state.journal_bytes) as lines:
         lines.write("done", **result)
@@ -390,7 +390,7 @@ def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> N
     identity = {
         "model": setup.entry.label,
         "classes": list(setup.training_data.dataset.classes),
-        "preprocessing": setup.rule.to_dict(),
+        "preprocessing": setup.preprocessing.to_dict(),
         "chosen_epoch": epoch,
     }
     checkpoint.save(folder / WEIGHTS, dict(setup.net.state_dict()), identity)
@@ -400,7 +400,7 @@ def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> N
 def evaluate_classifier(
     setup: Setup, result: dict[str, Any], score: float | None, epochs: list[dict[str, Any]]
 ) -> tuple[dict[str, Any], str]:
-    """Evaluate a classifier on the test part. Returns the completed result of the run, and its report."""
+    """Evaluate a classifier on the test set. Returns the completed result of the run, and its report."""
     data = setup.training_data.dataset
     names = tuple(printable(data.names[int(index)]) for index in setup.training_data.split.test)
     evaluation = evaluate(setup.net, setup.test.epoch(0), data.classes, names=names)
@@ -420,11 +420,11 @@ def evaluate_classifier(
 def evaluate_reconstruction(
     setup: Setup, result: dict[str, Any], score: float | None, epochs: list[dict[str, Any]]
 ) -> tuple[dict[str, Any], str]:
-    """Measure a reconstruction on the test part. Returns the completed result of the run, and its report.
+    """Measure a reconstruction on the test set. Returns the completed result of the run, and its report.
 
     The entries that only a classifier has are None.
     """
-    measured = reconstruct(setup.net, setup.test, setup.rule, setup.hardware.autocast())
+    measured = reconstruct(setup.net, setup.test, setup.preprocessing, setup.hardware.autocast())
     result |= {
         "val_top1": None,
         "val_mse": None if score is None else -score,
@@ -441,7 +441,7 @@ def evaluate_reconstruction(
 def figures_of(setup: Setup, evaluation: Evaluation) -> list[FigureComparison]:
     """Return the paper's error rates with what this run measured, for a run with the paper's own recipe.
 
-    Each keeps its protocol: the data may differ from the paper's.
+    Printed and measured values have their own protocols, because the data may differ from the paper's.
     """
     if setup.recipe.name not in PAPER_RECIPES:
         return []
