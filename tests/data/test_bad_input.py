@@ -70,8 +70,8 @@ def test_a_disk_that_fills_while_the_cache_is_written_leaves_the_cache_that_was_
         from convatlas.data import Preprocessing, load_images, open_data
         from convatlas.errors import ConvAtlasError
         root, disk = map(pathlib.Path, sys.argv[1:])
-        rule = Preprocessing((8, 8), 3)
-        load_images(open_data(root), rule, cache_dir=disk / "cache")
+        preprocessing = Preprocessing((8, 8), 3)
+        load_images(open_data(root), preprocessing, cache_dir=disk / "cache")
         (old,) = (disk / "cache").iterdir()
         before = old.read_bytes()
         (root / "a/2.png").write_bytes((root / "a/3.png").read_bytes())
@@ -84,7 +84,7 @@ def test_a_disk_that_fills_while_the_cache_is_written_leaves_the_cache_that_was_
                     pass
 
         try:
-            load_images(open_data(root), rule, cache_dir=disk / "cache", progress=somebody_else_fills_the_disk)
+            load_images(open_data(root), preprocessing, cache_dir=disk / "cache", progress=somebody_else_fills_the_disk)
         except ConvAtlasError as error:
             print(error)
         (now,) = (disk / "cache").iterdir()

@@ -13,6 +13,7 @@ import click
 from convatlas import units
 from convatlas.cli._benchmark import print_benchmark
 from convatlas.cli._common import debug_option, json_option, print_json, print_table, reading_options
+from convatlas.cli._completion import network_names, recipe_names
 from convatlas.cli._lang import lang_option
 from convatlas.cli.train import print_notices, settings_options
 from convatlas.errors import DataError, UsageError
@@ -38,8 +39,12 @@ IMAGE_SETTINGS = tuple(name for name, each in SETTINGS.items() if each.group == 
 @click.option("--download", is_flag=True, help="Let hf:ID use the network; train then finds it in the cache.")
 @click.option("--show-batch", type=click.Path(path_type=Path), metavar="FILE.png",
               help="Write a picture of augmented training images.")  # fmt: skip
-@click.option("--model", help="For --show-batch: the network whose recipe and input size are taken.")
-@click.option("--recipe", help="For --show-batch: modern (default), paper, or a recipe's own name.")
+@click.option(
+    "--model", shell_complete=network_names, help="For --show-batch: the network whose recipe and input size are taken."
+)
+@click.option(
+    "--recipe", shell_complete=recipe_names, help="For --show-batch: modern (default), paper, or a recipe's own name."
+)
 @click.option("--config", type=click.Path(path_type=Path), help="For --show-batch: a TOML file of settings.")
 @settings_options(*IMAGE_SETTINGS)
 @json_option
@@ -229,28 +234,29 @@ def _show_batch(
     from convatlas import models
     from convatlas.data import Split
     from convatlas.data.picture import batch_picture, write_picture
-    from convatlas.recipes.registry import named, recipe_for
+    from convatlas.recipes.registry import recipe_by_name, recipe_for
     from convatlas.runs.configuration import configure
-    from convatlas.runs.header import augmentation_in_words
+    from convatlas.runs.header import describe_augmentation
     from convatlas.runs.training_data import TrainingData
 
-    configuration = configure(recipe_for(model, recipe) if model else named(recipe), flags, config)
-    print_notices(configuration)
+    configuration = configure(recipe_for(model, recipe) if model else recipe_by_name(recipe), flags, config)
+    print_notices(configuration.notices)
     chosen = configuration.recipe
     nothing = np.array([], dtype=np.int64)
     with _bar(_("decoding")) as progress:
         everything = Split(np.arange(len(data)), nothing, nothing, seed, "all of them")
         training_data = TrainingData(data, seed=seed, split=split or everything, progress=progress)
-        rule, store = training_data.prepared(models.entry(model) if model else None, chosen)
-    batches = training_data.training_batches(rule, store, chosen, seed, "cpu")
+        preprocessing, store = training_data.prepared(models.entry(model) if model else None, chosen)
+    batches = training_data.training_batches(preprocessing, store, chosen, seed, "cpu")
     write_picture(path, batch_picture(batches))
     click.echo(
         _(
-            "wrote {file}: a row per image, plain and then in seven epochs; recipe {recipe}; {rule}; {augmentation}",
+            "wrote {file}: a row per image, plain and then in seven epochs; recipe {recipe}; {preprocessing}; "
+            "{augmentation}",
             file=path,
             recipe=chosen.name,
-            rule=translated(rule.why),
-            augmentation=translated(augmentation_in_words(batches.augment)),
+            preprocessing=translated(preprocessing.why),
+            augmentation=translated(describe_augmentation(batches.augment)),
         ),
         err=True,
     )

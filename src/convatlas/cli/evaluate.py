@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from convatlas.cli._common import data_option, debug_option, json_option, print_json, print_table, reading_options
+from convatlas.cli._completion import protocol_names
 from convatlas.cli._lang import lang_option
 from convatlas.cli._loaded_network import asked, subject_options
 from convatlas.errors import UsageError
@@ -56,7 +57,8 @@ def list_protocols(ctx: click.Context, parameter: click.Parameter, wanted: bool)
 @reading_options
 @click.option("--part", type=click.Choice(["test", "val", "train"]), default="test", show_default=True,
               help="Which part of the run's own data.")  # fmt: skip
-@click.option("--protocol", default="centre", show_default=True, help=f"How an image is looked at: {PROTOCOLS}.")
+@click.option("--protocol", default="centre", show_default=True, shell_complete=protocol_names,
+              help=f"How an image is looked at: {PROTOCOLS}.")  # fmt: skip
 @click.option("--list-protocols", is_flag=True, is_eager=True, expose_value=False, callback=list_protocols,
               help="Say what each protocol looks at, and stop.")  # fmt: skip
 @json_option
@@ -123,8 +125,9 @@ def command(
     )
     if as_json:
         remarks = {"remarks": list(first.remarks)} if first.remarks else {}
-        rule = {"preparation": first.rule.to_dict(), "preparation_from": first.prepared_from}
-        print_json(found.to_dict() | rule | remarks)
+        preparation = first.preprocessing.to_dict()
+        origin = {"preparation": preparation, "preparation_from": first.prepared_from}
+        print_json(found.to_dict() | origin | remarks)
     else:
         _print(found, list(dict.fromkeys(translated(each.prepared) for each in subjects)))
 

@@ -10,6 +10,7 @@ import click
 from convatlas import tables, units
 from convatlas.arithmetic.comparisons import COMPARISONS
 from convatlas.cli._common import debug_option, json_option, print_json, print_table
+from convatlas.cli._completion import run_or_network
 from convatlas.cli._lang import lang_option
 from convatlas.errors import UsageError
 from convatlas.i18n import _, translated
@@ -23,7 +24,7 @@ FIELD_IMAGES = 16  # whose gradients are averaged
 
 
 @click.command("explain", short_help="The figures of a layer with the formula and the values put in.")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=run_or_network)
 @click.argument("layer", required=False)
 @click.option(
     "--input",
@@ -167,9 +168,9 @@ def _of_run(path: Path) -> tuple[nn.Module, Tensor]:
     from convatlas.runs.run import Run
 
     run = Run(path)
-    dataset, rule = run.dataset(), run.preprocessing
+    dataset, preprocessing = run.dataset(), run.preprocessing
     chosen = read_split(run.split_path, dataset).test[:FIELD_IMAGES]
-    return run.network(), prepare([rule.apply(dataset.read(int(index))) for index in chosen], rule)
+    return run.network(), prepare([preprocessing.apply(dataset.read(int(index))) for index in chosen], preprocessing)
 
 
 def _print_comparison(name: str, input_: str | None, as_json: bool) -> None:

@@ -40,7 +40,7 @@ class Evaluation:
         logits: (N, K) float32; for a protocol with several views, the logarithm of the mean probability.
         protocol: name of the protocol.
         names: N names of images (files, or "index 17"), or empty.
-        run, data, part: the run, the data set and its part, if known; no choice was made on the part "test".
+        run, data, part: the run, the data set, and the set ("train", "val", "test" or "all"), if known.
         notes: sentences on what limits the result, such as images that the network was trained on.
     """
 
@@ -193,7 +193,7 @@ def evaluate(
         )
     autocast = torch.autocast(_device_of(network).type, dtype=torch.bfloat16, enabled=precision == "bf16")
     with eval_mode(network), torch.inference_mode(), autocast:
-        results = [_run_pass(network, each, batches, len(classes), size, part) for each in protocol.passes]
+        results = [_run_pass(network, one_pass, batches, len(classes), size, part) for one_pass in protocol.passes]
     result = Evaluation(
         classes=classes,
         labels=results[0][1].numpy().astype(np.int64),
@@ -242,7 +242,7 @@ def _run_pass(
         all_labels.append(torch.as_tensor(labels).cpu())
     if not all_labels:
         raise (
-            DataError("no images to evaluate in the {part} part.", part=part)
+            DataError("no images to evaluate in the {part} set.", part=part)
             if part
             else DataError("no images to evaluate.")
         )

@@ -1,11 +1,12 @@
-"""Where the settings of a run come from: a setting wins in the order flag, environment, file, recipe, default."""
+"""The settings of a run from all their sources: a flag overrides the environment, the file, the recipe, the default."""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,11 @@ ALL_SETTINGS: dict[str, Setting] = SETTINGS | OPTIONS
 
 @dataclass(frozen=True)
 class Configuration:
-    """The settings as they will be used.
+    """The settings of a run, and where each comes from.
 
     Attributes:
-        origins: of each setting "flag", "environment", "file", "recipe" or "default".
-        notices: what to tell the user about former names.
+        origins: for each setting "flag", "environment", "file", "recipe" or "default".
+        notices: one for each setting that was given by a former name.
     """
 
     recipe: Recipe
@@ -55,7 +56,7 @@ def configure(
     config: Path | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Configuration:
-    """Recipe and options with everything the user has set.
+    """Combine a recipe with the settings of the user.
 
     Args:
         flags: by name; None is a flag that was not given.
@@ -72,7 +73,61 @@ def configure(
         name: "default" if values_of_recipe.get(name, defaults[name]) == defaults[name] else "recipe"
         for name in ALL_SETTINGS
     }
+    given = given_settings(flags, config, environment)
+    origins |= given.origins
+    with given.places_in_errors():
+        return Configuration(*apply(recipe, RunOptions(), given.values), origins, given.notices)
+
+
+@dataclass(frozen=True)
+class GivenSettings:
+    """The settings that the user gave, whatever the recipe.
+
+    Attributes:
+        origins: of each of them "flag", "environment" or "file".
+        config: the file.
+    """
+
+    values: Mapping[str, Any]
+    origins: Mapping[str, str]
+    notices: tuple[Message, ...]
+    config: Path | None
+
+    @contextlib.contextmanager
+    def places_in_errors(self) -> Iterator[None]:
+        """Add to a RecipeError where the settings it is about come from, unless all of them are flags."""
+        try:
+            yield
+        except RecipeError as error:
+            named = [name for name in self.values if name in error.settings]
+            if all(self.origins[name] == "flag" for name in named):
+                raise
+            places = joined(
+                Message(
+                    "{name} is set by {origin}",
+                    name=name,
+                    origin=written_origin(ALL_SETTINGS[name], self.origins[name], self.config),
+                )
+                for name in named
+            )
+            raise RecipeError(
+                "{problem} ({places})", settings=error.settings, problem=error.message, places=places
+            ) from error
+
+
+def given_settings(
+    flags: Mapping[str, Any] | None = None,
+    config: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> GivenSettings:
+    """The settings of the file, of the environment and of the flags; see `configure` for the arguments.
+
+    Raises:
+        RecipeError: a file or a variable that cannot be read.
+        UnknownNameError: a setting that does not exist.
+    """
     values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
     notices: tuple[Message, ...] = ()
     for origin, layer in (
         ("file", settings_of_file(config) if config else {}),
@@ -83,26 +138,14 @@ def configure(
         notices += renamed
         values |= layer
         origins |= dict.fromkeys(layer, origin)
-    try:
-        return Configuration(*apply(recipe, RunOptions(), values), origins, notices)
-    except RecipeError as error:
-        named = [name for name in values if name in error.settings]
-        if all(origins[name] == "flag" for name in named):
-            raise
-        places = joined(
-            Message("{name} is from {place}", name=name, place=place(ALL_SETTINGS[name], origins[name], config))
-            for name in named
-        )
-        raise RecipeError(
-            "{problem} ({places})", settings=error.settings, problem=error.message, places=places
-        ) from error
+    return GivenSettings(values, origins, notices, config)
 
 
 def settings_of_environment(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """``CONVATLAS_LR=0.05`` and its like.
+    """Return the settings that environment variables give, such as ``CONVATLAS_LR=0.05``.
 
     Raises:
-        UnknownNameError: a variable that is nearly the name of a setting; others may have another purpose.
+        UnknownNameError: a variable whose name is close to that of a setting. Any other may belong to another program.
     """
     variables = {each.variable: (name, each) for name, each in ALL_SETTINGS.items()}
     variables |= {
@@ -123,12 +166,12 @@ def settings_of_environment(environment: Mapping[str, str] = os.environ) -> dict
 
 
 def settings_of_file(path: Path) -> dict[str, Any]:
-    """The settings of a TOML file: at its top level, or in its tables ``[recipe]`` and ``[options]``.
+    """Return the settings of a TOML file: those at its top level, or in its tables ``[recipe]`` and ``[options]``.
 
-    The config.toml of a run is such a file: its other tables are left out.
+    The config.toml of a run is such a file; its other tables are ignored.
 
     Raises:
-        RecipeError: not TOML, or not to be read.
+        RecipeError: the file cannot be read, or is not TOML.
         UnknownNameError: a setting that does not exist.
     """
     try:
@@ -144,6 +187,6 @@ def settings_of_file(path: Path) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in FIELDS or name in SETTINGS}
 
 
-def place(setting: Setting, origin: str, config: Path | None) -> str:
-    """What the user wrote to set it: ``--lr``, ``CONVATLAS_LR``, or the file."""
+def written_origin(setting: Setting, origin: str, config: Path | None) -> str:
+    """Return where the user set a setting, as it is written: ``--lr``, ``CONVATLAS_LR``, or the file."""
     return {"flag": setting.flag, "environment": setting.variable, "file": str(config)}[origin]

@@ -33,7 +33,7 @@ from convatlas.runs.reconstruction import ImagesAsTargets, check_loss
 from convatlas.runs.run import Run
 from convatlas.runs.speed import choose_update_mode
 from convatlas.runs.training_data import TrainingData
-from convatlas.runs.transfer import Origin, StageSettings, in_stages, read_source, take_over
+from convatlas.runs.transfer import Origin, StageSettings, load_initial_weights, read_source, stage_settings
 from convatlas.training import (
     Callback,
     Hardware,
@@ -53,9 +53,9 @@ from convatlas.training.loggers import by_names
 from convatlas.training.regularisers import set_dropout, set_stochastic_depth
 from convatlas.training.trial import Update, UpdateMode, time_updates
 
-TIMED_UPDATES = 8  # from which the epochs of a time budget are computed
+TIMED_UPDATES = 8  # updates whose time determines the epochs of a time budget
 
-WHITENED_BY = 5_000  # training images whose patches the first layer is fitted to, where a recipe whitens it
+WHITENING_IMAGES = 5_000  # training images whose patches the first layer whitens, if the recipe asks for it
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,13 @@ class Setup:
     training_data: TrainingData
     hardware: Hardware
     net: nn.Module
-    rule: Preprocessing
+    preprocessing: Preprocessing
     batches: Batches
     validation: Batches
     test: Batches
     seed: int
     process_group: ProcessGroup
-    start: dict[str, Any] | None = None  # which weights of an earlier training were loaded
+    start: dict[str, Any] | None = None  # which initial weights were loaded
     stages: StageSettings | None = None  # stages that are frozen or have a learning rate of their own
 
     def test_image(self, index: int) -> np.ndarray:
@@ -113,8 +113,8 @@ def prepare(
     """Build and check everything for a training of ``model``; nothing is written.
 
     Args:
-        time_s: how long the training shall take, which determines the epochs; None: the epochs of the recipe.
-        options: the settings of the run besides its recipe; the defaults where None.
+        time_s: duration of the training, which determines the epochs; None: the epochs of the recipe.
+        options: the settings of the run besides its recipe; None stands for the defaults.
         download: whether published weights to start from may be downloaded.
     """
     if recipe.start_from is None:
@@ -148,31 +148,30 @@ def prepare_from_weights(
 ) -> Setup:
     """Prepare a training that starts with the weights named by ``recipe.start_from``.
 
-    Images are prepared as they were for these weights, unless the recipe says otherwise.
+    Images are prepared as they were when these weights were trained, unless the recipe says otherwise.
     """
     assert recipe.start_from is not None
     conditions = check_conditions(model, training_data, recipe, options, seed, time_s)
     source = read_source(recipe.start_from, model, download, recipe.image_size, Origin.of(recipe))
-    net = conditions.network(source.rule)
-    transfer = take_over(
+    net = conditions.network(source.preprocessing)
+    transfer = load_initial_weights(
         net,
         conditions.entry.full_name,
         source,
         training_data.dataset.classes,
-        conditions.image_size(source.rule),
+        conditions.image_size(source.preprocessing),
     )
-    return conditions.setup(net, source.rule, transfer.to_dict())
+    return conditions.setup(net, source.preprocessing, transfer.to_dict())
 
 
-def prepare_resumed(run: Run, training_data: TrainingData) -> Setup:
-    """Prepare the continuation of a run that has a checkpoint.
+def prepare_resumed(run: Run, training_data: TrainingData, recipe: Recipe, options: RunOptions) -> Setup:
+    """Prepare the continuation of a run that has a checkpoint, with its recipe and options or changed ones.
 
-    The weights come from the checkpoint later, so weights that the run started from need not exist any more.
+    The weights come from the checkpoint later, so the weights that the run started from are not needed any more.
     """
-    recipe = run.recipe
-    conditions = check_conditions(run.model, training_data, recipe, run.options, run.seed)
-    like = run.preprocessing if recipe.start_from is not None else None
-    return conditions.setup(conditions.network(like), like, run.config.get("start"))
+    conditions = check_conditions(run.model, training_data, recipe, options, run.seed)
+    reference = run.preprocessing if recipe.start_from is not None else None
+    return conditions.setup(conditions.network(reference), reference, run.config.get("start"))
 
 
 # --- what the starts share --------------------------------------------------------------------------------------------
@@ -211,7 +210,7 @@ def check_conditions(
 
 @dataclass(frozen=True)
 class Conditions:
-    """What is the same for every start: data, settings, machine and process group."""
+    """The part of a setup that all three starts share: data, settings, machine and process group."""
 
     entry: models.Entry
     training_data: TrainingData
@@ -222,35 +221,39 @@ class Conditions:
     seed: int
     time_s: float | None
 
-    def image_size(self, like: Preprocessing | None = None) -> int:
-        """Return the side of the input; ``like`` is how the images were prepared for earlier weights."""
-        return self.recipe.image_size or (like.size[0] if like else self.entry.input[1])
+    def image_size(self, reference: Preprocessing | None = None) -> int:
+        """Return the side of the input; ``reference`` is the preprocessing of the initial weights."""
+        return self.recipe.image_size or (reference.size[0] if reference else self.entry.input[1])
 
-    def network(self, like: Preprocessing | None = None) -> nn.Module:
+    def network(self, reference: Preprocessing | None = None) -> nn.Module:
         dataset = self.training_data.dataset
-        return build_network(self.entry, self.recipe, len(dataset.classes), dataset.channels, self.image_size(like))
+        return build_network(
+            self.entry, self.recipe, len(dataset.classes), dataset.channels, self.image_size(reference)
+        )
 
-    def setup(self, net: nn.Module, like: Preprocessing | None = None, start: dict[str, Any] | None = None) -> Setup:
-        """Build the rest around a network with its first weights.
+    def setup(
+        self, net: nn.Module, reference: Preprocessing | None = None, start: dict[str, Any] | None = None
+    ) -> Setup:
+        """Build the rest of the setup around a network with its initial weights.
 
         Args:
-            like: how the images were prepared for the weights that the training starts from.
-            start: the record of these weights for the header and config.toml.
+            reference: the preprocessing of the initial weights, if they were trained before.
+            start: the record of the initial weights for the header and config.toml.
         """
         entry, data, recipe, options = self.entry, self.training_data, self.recipe, self.options
         process_group, hardware = self.process_group, self.hardware
         if options.sync_batchnorm:
             net = process_group.with_synced_batchnorm(hardware.place(net))
-        side = self.image_size(like)
-        stages = in_stages(net, recipe, (data.dataset.channels, side, side))
-        rule, store = data.prepared(entry, recipe, like)
-        batches = data.training_batches(rule, store, recipe, self.seed, hardware.device)
+        side = self.image_size(reference)
+        stages = stage_settings(net, recipe, (data.dataset.channels, side, side))
+        preprocessing, store = data.prepared(entry, recipe, reference)
+        batches = data.training_batches(preprocessing, store, recipe, self.seed, hardware.device)
         if len(batches) == 0:
-            raise DataError("the training part holds no image; give more images, or another split.")
+            raise DataError("the training set is empty. Give more images, or another split.")
         recipe = checked_split(data, recipe)
         batches.merge_last = merges_last(net, batches, recipe, process_group.size, options.sync_batchnorm)
         if recipe.initial == "whitened":
-            first = data.batches("train", rule, store, batch_size=WHITENED_BY)
+            first = data.batches("train", preprocessing, store, batch_size=WHITENING_IMAGES)
             whiten_(net, next(first.epoch(0)).images)
         net = hardware.place(net)
 
@@ -266,7 +269,7 @@ class Conditions:
                 raise UsageError("compile = on needs one process and an optimizer other than sdlm; leave it off.")
         else:
             images = min(recipe.batch_size, len(batches.indices))
-            shape = (images, rule.channels, *rule.size)
+            shape = (images, preprocessing.channels, *preprocessing.size)
             updates = recipe.epochs * len(batches)
             with torch.random.fork_rng(devices=()):
                 hardware = choose_update_mode(
@@ -279,10 +282,10 @@ class Conditions:
             training_data=data,
             hardware=hardware,
             net=hardware.place(net),
-            rule=rule,
+            preprocessing=preprocessing,
             batches=batches,
-            validation=data.batches("val", rule, store, hardware.device),
-            test=data.batches("test", rule, store, hardware.device),
+            validation=data.batches("val", preprocessing, store, hardware.device),
+            test=data.batches("test", preprocessing, store, hardware.device),
             seed=self.seed,
             process_group=process_group,
             start=start,
@@ -314,7 +317,11 @@ def merges_last(net: nn.Module, batches: Batches, recipe: Recipe, processes: int
 
     alone = [batch for batch in {min(size, images), rest} - {0} if least_part(batch) == 1]
     synchronised = processes > 1 and sync_batchnorm
-    if not alone or synchronised or not normalises_one_value(net, (batches.rule.channels, *batches.rule.size)):
+    if (
+        not alone
+        or synchronised
+        or not normalises_one_value(net, (batches.preprocessing.channels, *batches.preprocessing.size))
+    ):
         return False
     if alone == [1] and images > size > 1:
         return True
@@ -500,10 +507,10 @@ def build_loss(recipe: Recipe, training_data: TrainingData, device: str) -> loss
 
 
 def build_schedule(recipe: Recipe) -> schedule.Schedule:
-    rule = schedule.by_name(recipe.schedule, **recipe.schedule_settings)
+    after_warmup = schedule.by_name(recipe.schedule, **recipe.schedule_settings)
     if recipe.warmup_epochs:
-        return schedule.warmed_up(rule, recipe.warmup_epochs, recipe.warmup_factor)
-    return rule
+        return schedule.warmed_up(after_warmup, recipe.warmup_epochs, recipe.warmup_factor)
+    return after_warmup
 
 
 def build_optimizer(net: nn.Module, recipe: Recipe, stages: StageSettings | None = None) -> torch.optim.Optimizer:
@@ -544,10 +551,10 @@ def build_learner(
 
 
 def validator(setup: Setup) -> Callable[[nn.Module], Validation] | None:
-    """Return the function that validates a network: mean loss and top-1 on the validation part, without augmentation.
+    """Return the function that validates a network: mean loss and top-1 on the validation set, without augmentation.
 
     The loss of a network that reconstructs its images is the mean squared error, and it has no top-1. None if there is
-    no validation part.
+    no validation set.
     """
     if len(setup.validation) == 0:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 import json
 import tomllib
@@ -14,29 +15,30 @@ from convatlas import models
 from convatlas.data import Dataset, Preprocessing, Split, open_data, read_split
 from convatlas.errors import CheckpointError, DataError
 from convatlas.recipes.recipe import Recipe
+from convatlas.runs.directory import CONFIG as CONFIG
 from convatlas.runs.options import OPTIONS, RunOptions
+from convatlas.runs.places import METRICS as METRICS
 from convatlas.training import checkpoint, journal
 
 WEIGHTS = "model.safetensors"
-CONFIG = "config.toml"
-METRICS = "metrics.jsonl"
 ENVIRONMENT = "env.json"
 SPLIT = "split.csv"
 REPORT = "report.html"
 
 
 class Run:
-    """The directory of a training.
+    """The directory of a finished or interrupted training.
 
     Raises:
-        DataError: the directory is not there or holds no run.
+        DataError: the directory does not exist, or is not a run directory.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         if not (self.path / CONFIG).is_file():
             raise DataError(
-                "{path} is not a run directory: it holds no {config}. Runs are made by  convatlas train.",
+                "{path} is not a run directory: it contains no {config}. Run directories are written "
+                "by  convatlas train.",
                 path=self.path,
                 config=CONFIG,
             )
@@ -70,13 +72,21 @@ class Run:
 
     @property
     def options(self) -> RunOptions:
-        """As they were settled; in the file of an earlier run they stand among the settings of the recipe."""
+        """The options with the values that were chosen; in version 0.1.0 they are settings of the recipe."""
         values = self.config.get("options", self.config["recipe"])
         return RunOptions(**{name: value for name, value in values.items() if name in OPTIONS})
 
     @property
     def preprocessing(self) -> Preprocessing:
         return Preprocessing.from_dict(self.config["preprocessing"])
+
+    @property
+    def started(self) -> datetime.datetime:
+        """When the run was started, in local time; of an earlier version, when its env.json was written."""
+        text = self.environment.get("started")
+        if text is not None:
+            return datetime.datetime.fromisoformat(text).astimezone()
+        return datetime.datetime.fromtimestamp((self.path / ENVIRONMENT).stat().st_mtime).astimezone()
 
     @property
     def split_path(self) -> Path:
@@ -88,7 +98,7 @@ class Run:
 
     @property
     def size_bytes(self) -> int:
-        """Of the file of weights."""
+        """Size of the weights file."""
         return (self.path / WEIGHTS).stat().st_size
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -100,7 +110,7 @@ class Run:
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """The last line of a finished run: its accuracies, on what, in what time."""
+        """The last line of metrics.jsonl of a finished run: its accuracies, their protocol, the time; else None."""
         return next((line for line in reversed(self.metrics()) if line["event"] == "done"), None)
 
     @property
@@ -118,10 +128,10 @@ class Run:
         )
 
     def network(self) -> nn.Module:
-        """The network with the weights the run chose, in eval mode, on the CPU.
+        """The network with the chosen weights of the run, in evaluation mode, on the CPU.
 
         Raises:
-            CheckpointError: the weights are not there yet, damaged, or of another network.
+            CheckpointError: the training did not finish, or the weights are damaged or of another network.
         """
         if not self.finished:
             raise CheckpointError(
@@ -135,7 +145,7 @@ class Run:
         return net.eval()
 
     def dataset(self) -> Dataset:
-        """The data the run was trained on, opened anew."""
+        """Open the data that the run was trained on."""
         data = self.config["data"]
         return open_data(data["source"], on_bad=data["on_bad"], max_bad=data["max_bad"], **data.get("reading", {}))
 

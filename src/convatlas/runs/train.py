@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import types
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,7 +15,7 @@ import torch
 from convatlas import training
 from convatlas.data import Dataset, ReadingOptions, write_split
 from convatlas.data.dataset import printable
-from convatlas.errors import CheckpointError, DataError, UsageError
+from convatlas.errors import CheckpointError, UsageError
 from convatlas.evaluation import Evaluation, evaluate
 from convatlas.figures import ERRORS, FigureComparison, Measurement
 from convatlas.message import Message, joined
@@ -24,6 +26,7 @@ from convatlas.runs import directory
 from convatlas.runs.header import header
 from convatlas.runs.launch import Launch, check_ranks_agree
 from convatlas.runs.options import RunOptions, apply
+from convatlas.runs.places import check_name
 from convatlas.runs.prepare import (
     Setup,
     build_schedule,
@@ -33,6 +36,7 @@ from convatlas.runs.prepare import (
     validator,
 )
 from convatlas.runs.reconstruction import reconstruct, report
+from convatlas.runs.resumption import changes_of, record, reopened, resumption
 from convatlas.runs.run import CONFIG, ENVIRONMENT, METRICS, REPORT, SPLIT, WEIGHTS, Run
 from convatlas.runs.training_data import TrainingData
 from convatlas.training import Plan, checkpoint, distributed, journal
@@ -61,6 +65,7 @@ def train(
     options: RunOptions | None = None,
     seed: int = 0,
     out: str | Path = "runs",
+    name: str | None = None,
     split: str | Path | None = None,
     on_bad: Literal["fail", "skip"] = "fail",
     max_bad: float = 0.05,
@@ -73,7 +78,7 @@ def train(
 ) -> Run:
     """Train a network of the atlas and write a run directory.
 
-    The validation part chooses the weights. The test part is evaluated once, at the end.
+    The validation set chooses the weights. The test set is evaluated once, at the end.
 
     In processes that torchrun started, all of them call this with the same arguments and train one network together.
     The batch size is the global one, and only rank 0 writes files and calls ``listener``. All of them return when the
@@ -83,12 +88,13 @@ def train(
         model: a name of `list_models`.
         data: what `open_data` opens, or a `TrainingData` shared with other trainings.
         recipe: ``"modern"``, ``"paper"``, a recipe's name, or a `Recipe`.
-        options: device, threads, checkpoints and the like; the defaults where None.
+        options: device, threads, checkpoints and so on; None stands for the defaults.
         out: the parent of the run directory.
+        name: of the run directory; by default the network, the data and a number.
         split: a split file to use instead of making a split.
-        on_bad: what to do with an image that cannot be read: "fail", or "skip" it and list it ...
-        max_bad: ... up to this share of all images.
-        reading: how the data are read: columns of a table, what states the class, links, rare classes.
+        on_bad: what to do with an image that cannot be read: "fail", or "skip" it and list it.
+        max_bad: largest share of all images that may be skipped.
+        reading: how the data are read: columns of a table, the source of the class, links, rare classes.
         time_s: approximate duration of the training in seconds. A few updates are timed to determine the epochs.
         download: whether published weights to start from may be downloaded.
         loggers: record the run there too, besides the loggers that ``log`` names.
@@ -107,6 +113,8 @@ def train(
         raise UsageError("recipe is a name or a Recipe; got {kind}.", kind=type(recipe).__name__)
     chosen = recipe_for(model, recipe) if isinstance(recipe, str) else recipe
     chosen, options = apply(chosen, options, settings)
+    if name is not None:
+        check_name(name)
     process_group = distributed.join(options.rank_timeout_s)
     listener = listener if listener and process_group.is_main else RunListener()
     arguments = {
@@ -143,63 +151,77 @@ def train(
     if time_s is not None:
         setup = setup.with_epochs(int(process_group.broadcast_text(str(setup.recipe.epochs))))
     check_ranks_agree(setup)
-    name = ""
+    made = ""
     with process_group.raise_on_all_ranks():
         if process_group.is_main:
-            folder = directory.make(Path(out), setup.entry.full_name, training_data.dataset.source)
+            folder = directory.make(Path(out), setup.entry.full_name, training_data.dataset.source, name)
             write_settings(folder, setup)
             launch.remember(folder)
-            name = str(folder)
-    run = run_training(Path(process_group.broadcast_text(name)), setup, listener, loggers)
+            made = str(folder)
+    run = run_training(Path(process_group.broadcast_text(made)), setup, listener, loggers)
     if process_group.is_main:
         launch.forget()
     return run
 
 
-def resume(folder: str | Path, *, listener: RunListener | None = None, loggers: Sequence[Logger] = ()) -> Run:
+def resume(
+    folder: str | Path,
+    *,
+    data: str | Path | Dataset | TrainingData | None = None,
+    listener: RunListener | None = None,
+    loggers: Sequence[Logger] = (),
+    **settings: Any,
+) -> Run:
     """Continue an interrupted run from its newest undamaged checkpoint. A finished run is returned unchanged.
 
     On the same machine with the same number of threads the final weights have the same bits as without the
     interruption.
 
+    Args:
+        data: where the data are now, if they have moved.
+        settings: settings to change from here on: epochs, lr, patience, and those of the machine, of checkpoints and of
+            loggers. What changed is written to config.toml, to the journal and to the result.
+
     Raises:
         CheckpointError: every checkpoint of the run is damaged.
         DataError: the data have changed since the run was started.
+        RecipeError: a setting that cannot change in the middle of a run.
+        UsageError: settings to change in a finished run.
     """
     run = Run(folder)
-    process_group = distributed.join(run.options.rank_timeout_s)
+    resumed = resumption(run, settings)
+    changed = dict(resumed.changed)
+    process_group = distributed.join(resumed.options.rank_timeout_s)
     listener = listener if listener and process_group.is_main else RunListener()
     if run.finished and run.result is not None:
+        if changed:
+            raise UsageError(
+                "{run} is finished, so {names} cannot change any more. Start a new run from its weights:  "
+                "convatlas train {model} --start-from {run}",
+                run=run.path,
+                names=", ".join(changed),
+                model=run.model,
+            )
         listener.on_note(Message("{run} is finished already", run=run.path))
         return run
-    data = run.config["data"]
     with process_group.raise_on_all_ranks(), process_group.main_process_first():
-        training_data = TrainingData(
-            data["source"],
-            split=run.split_path,
-            on_bad=data["on_bad"],
-            max_bad=data["max_bad"],
-            progress=listener.on_images,
-            reading=ReadingOptions(**data.get("reading", {})),
-        )
-        if training_data.dataset.fingerprint != data["fingerprint"]:
-            raise DataError(
-                "the data at {source} are no longer those of {run_path}: names, labels or files have changed. "
-                "Start a new run, or put the old data back.",
-                source=data["source"],
-                run_path=run.path,
-            )
+        training_data = reopened(run, data, progress=listener.on_images)
+        before, source = run.config["data"]["source"], described_source(training_data.dataset)
+        if data is not None and source != before:
+            changed["data"] = (before, source)
         if checkpoint.saved(run.path):
-            setup = prepare_resumed(run, training_data)
+            setup = prepare_resumed(run, training_data, resumed.recipe, resumed.options)
         else:
-            setup = prepare(run.model, training_data, run.recipe, run.seed, options=run.options)
+            setup = prepare(run.model, training_data, resumed.recipe, run.seed, options=resumed.options)
     check_ranks_agree(setup)
+    for name, (was, now) in changed.items():
+        listener.on_note(Message("{name} was {was} and is {now} from here on", name=name, was=was, now=now))
     for name, then, now in (
         ("processes", run.config["machine"].get("processes", 1), process_group.size),
         ("threads", run.config["machine"]["threads"], setup.hardware.threads),
         ("torch", run.environment["torch"], torch.__version__),
     ):
-        if then != now:
+        if then != now and name not in changed:
             listener.on_note(
                 Message(
                     "{name} was {then} and is {now}: the result may differ in its last bits",
@@ -208,23 +230,26 @@ def resume(folder: str | Path, *, listener: RunListener | None = None, loggers: 
                     now=now,
                 )
             )
-    return run_training(run.path, setup, listener, loggers)
+    return run_training(run.path, setup, listener, loggers, changed)
 
 
 def write_settings(folder: Path, setup: Setup) -> None:
     """Write config.toml, env.json and split.csv, from which the run can be resumed or repeated."""
     data = setup.training_data.dataset
     write_split(folder / SPLIT, data, setup.training_data.split)
-    directory.write_json(folder / ENVIRONMENT, training.environment())
+    directory.write_json(
+        folder / ENVIRONMENT,
+        training.environment() | {"started": datetime.datetime.now().astimezone().isoformat(timespec="seconds")},
+    )
     tables: dict[str, dict[str, Any]] = {
         "run": {
             "model": setup.entry.full_name,
             "seed": setup.seed,
             "in_channels": data.channels,
-            "image_size": setup.rule.size[0],
+            "image_size": setup.preprocessing.size[0],
         },
         "data": {
-            "source": str(Path(data.source).resolve()) if Path(data.source).exists() else data.source,
+            "source": described_source(data),
             "layout": data.layout,
             "fingerprint": data.fingerprint,
             "on_bad": setup.training_data.on_bad,
@@ -235,13 +260,18 @@ def write_settings(folder: Path, setup: Setup) -> None:
         },
         "recipe": setup.recipe.to_dict(),
         "options": setup.options.to_dict() | resolved(setup.hardware),
-        "preprocessing": setup.rule.to_dict(),
+        "preprocessing": setup.preprocessing.to_dict(),
         "machine": setup.hardware.to_dict()
         | ({"processes": setup.process_group.size} if setup.process_group.size > 1 else {}),
     }
     if setup.start is not None:
         tables["start"] = setup.start
     directory.write_toml(folder / CONFIG, tables)
+
+
+def described_source(data: Dataset) -> str:
+    """Where the data are, in a form that is valid in every working directory."""
+    return str(Path(data.source).resolve()) if Path(data.source).exists() else data.source
 
 
 def resolved(hardware: training.Hardware) -> dict[str, Any]:
@@ -255,8 +285,18 @@ def resolved(hardware: training.Hardware) -> dict[str, Any]:
     }
 
 
-def run_training(folder: Path, setup: Setup, listener: RunListener, loggers: Sequence[Logger] = ()) -> Run:
-    """Train from the newest checkpoint, or from the start; then choose the weights and evaluate them once."""
+def run_training(
+    folder: Path,
+    setup: Setup,
+    listener: RunListener,
+    loggers: Sequence[Logger] = (),
+    changed: Mapping[str, tuple[Any, Any]] = types.MappingProxyType({}),
+) -> Run:
+    """Train from the newest checkpoint, or from the start; then choose the weights and evaluate them once.
+
+    Args:
+        changed: settings of a resumed run that differ from those it was started with; see `Resumption`.
+    """
     recipe, options, process_group = setup.recipe, setup.options, setup.process_group
     listener.on_start(header(setup), recipe.epochs, len(setup.batches))
     learner = setup.learner()
@@ -265,6 +305,7 @@ def run_training(folder: Path, setup: Setup, listener: RunListener, loggers: Seq
             if process_group.is_main:
                 stack.enter_context(directory.locked(folder))
             state = first_state(folder, setup, learner, listener)
+            record(folder, setup, learner, state, changed)
         check_same_step(process_group, folder, state.step)
         own_loggers = [*loggers, *by_names(options.log)] if process_group.is_main else []
         tracking = Tracking(own_loggers, listener, listener.on_note)
@@ -288,6 +329,7 @@ def run_training(folder: Path, setup: Setup, listener: RunListener, loggers: Seq
                 finish(folder, setup, state, training.describe_weights(learner.callbacks))
                 tracking.artifact(folder / WEIGHTS)
                 tracking.artifact(folder / REPORT)
+                checkpoint.remove_all(folder)  # the weights are in model.safetensors
     return Run(folder)
 
 
@@ -311,7 +353,7 @@ def check_same_step(process_group: distributed.ProcessGroup, folder: Path, step:
     if latest != -negated_earliest:
         raise CheckpointError(
             "the processes found different checkpoints in {folder}, after {earliest} and {latest} updates. "
-            "Put --out on a file system that all machines see.",
+            "Put --out on a file system that all machines share.",
             folder=folder,
             earliest=-negated_earliest,
             latest=latest,
@@ -344,23 +386,25 @@ def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> N
         epoch = state.best_epoch
     else:
         epoch = epochs - 1
-    assert epoch is not None  # with keep = "best" there is a validation part
-    seen = epochs * len(setup.training_data.split.train)
-    training_part = {
+    assert epoch is not None  # with keep = "best" there is a validation set
+    images_trained = epochs * len(setup.training_data.split.train)
+    training_result: dict[str, Any] = {
         "run": str(folder),
         "model": setup.entry.full_name,
         "epochs": epochs,
         "epochs_asked": setup.recipe.epochs,
         "train_s": round(state.train_s, 3),
         **({"compile_s": round(state.compile_s, 3)} if setup.hardware.compile else {}),
-        "images_per_s": round(seen / state.train_s, 1) if state.train_s else None,
+        "images_per_s": round(images_trained / state.train_s, 1) if state.train_s else None,
         "chosen_epoch": epoch,
         "weights": weights,
         "seed": setup.seed,
     }
+    if changes := changes_of(Run(folder)):
+        training_result["resumed"] = changes
     evaluate_net = evaluate_reconstruction if setup.entry.reconstructs else evaluate_classifier
     result, report = evaluate_net(
-        setup, training_part, state.scores[epoch] if state.scores else None, Run(folder).epochs()
+        setup, training_result, state.scores[epoch] if state.scores else None, Run(folder).epochs()
     )
     with journal.Journal(folder / METRICS, state.journal_bytes) as lines:
         lines.write("done", **result)
@@ -368,7 +412,7 @@ def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> N
     identity = {
         "model": setup.entry.full_name,
         "classes": list(setup.training_data.dataset.classes),
-        "preprocessing": setup.rule.to_dict(),
+        "preprocessing": setup.preprocessing.to_dict(),
         "chosen_epoch": epoch,
     }
     checkpoint.save(folder / WEIGHTS, dict(setup.net.state_dict()), identity)
@@ -378,7 +422,7 @@ def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> N
 def evaluate_classifier(
     setup: Setup, result: dict[str, Any], score: float | None, epochs: list[dict[str, Any]]
 ) -> tuple[dict[str, Any], str]:
-    """Evaluate a classifier on the test part. Returns the completed result of the run, and its report."""
+    """Evaluate a classifier on the test set. Returns the completed result of the run, and its report."""
     data = setup.training_data.dataset
     names = tuple(printable(data.names[int(index)]) for index in setup.training_data.split.test)
     evaluation = evaluate(setup.net, setup.test.epoch(0), data.classes, names=names)
@@ -398,11 +442,11 @@ def evaluate_classifier(
 def evaluate_reconstruction(
     setup: Setup, result: dict[str, Any], score: float | None, epochs: list[dict[str, Any]]
 ) -> tuple[dict[str, Any], str]:
-    """Measure a reconstruction on the test part. Returns the completed result of the run, and its report.
+    """Measure a reconstruction on the test set. Returns the completed result of the run, and its report.
 
     The entries that only a classifier has are None.
     """
-    measured = reconstruct(setup.net, setup.test, setup.rule, setup.hardware.autocast())
+    measured = reconstruct(setup.net, setup.test, setup.preprocessing, setup.hardware.autocast())
     result |= {
         "val_top1": None,
         "val_mse": None if score is None else -score,
@@ -419,7 +463,7 @@ def evaluate_reconstruction(
 def figures_of(setup: Setup, evaluation: Evaluation) -> list[FigureComparison]:
     """Return the paper's error rates with what this run measured, for a run with the paper's own recipe.
 
-    Each keeps its protocol: the data may differ from the paper's.
+    Printed and measured values have their own protocols, because the data may differ from the paper's.
     """
     if setup.recipe.name not in PAPER_RECIPES:
         return []
