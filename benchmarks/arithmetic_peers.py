@@ -145,7 +145,7 @@ def main() -> None:
             "network": name,
             "input": "x".join(map(str, shape)),
             "params": totals.params,
-            "params_beside": sum(summary.aside.values()),
+            "params_beside": sum(summary.unused_params.values()),
             "params_torch": params,
             "macs": totals.macs,
             "macs_of_operators": operator_macs(summary),

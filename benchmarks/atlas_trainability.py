@@ -135,7 +135,7 @@ def normalised(name: str) -> bool:
 
 
 def overfit_attempt(
-    name: str, images: Tensor, init: str, rule: str, lr: float, hardware: Hardware, limit_s: float
+    name: str, images: Tensor, init: str, optimizer_name: str, lr: float, hardware: Hardware, limit_s: float
 ) -> Record:
     """Update on one batch until all 32 are classified correctly, the loss stays on its plateau, or time is over."""
     torch.manual_seed(0)
@@ -143,7 +143,7 @@ def overfit_attempt(
     for module in net.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    optimizer = optim.build(rule, optim.parameter_groups(net, weight_decay=0.0), lr=lr)
+    optimizer = optim.build(optimizer_name, optim.parameter_groups(net, weight_decay=0.0), lr=lr)
     labels, loss_fn = torch.arange(PHOTOS), losses.cross_entropy()
     batch_losses, hits, start = [], 0, time.process_time()
     while hits < PHOTOS and len(batch_losses) < UPDATES and time.process_time() - start < limit_s:
@@ -161,7 +161,7 @@ def overfit_attempt(
         "init": init,
         "images": PHOTOS,
         "image_size": images.shape[2],
-        "optimizer": rule,
+        "optimizer": optimizer_name,
         "lr": round(lr, 6),
         "updates": len(batch_losses),
         "first_loss": round(batch_losses[0], 4),
@@ -205,19 +205,19 @@ def three_epochs_attempt(
 ) -> Record:
     """Train on the first ``count`` training images, test on the first 2,000 test images."""
     train, test = (np.flatnonzero(dataset.parts == part)[:n] for part, n in (("train", count), ("test", TEST_IMAGES)))
-    rule = data.preprocessing_for(dataset, side, dataset.channels)
-    store = data.load_images(dataset, rule)
-    rule = rule.with_stats(*data.channel_stats(store, train))
+    preprocessing = data.preprocessing_for(dataset, side, dataset.channels)
+    store = data.load_images(dataset, preprocessing)
+    preprocessing = preprocessing.with_stats(*data.channel_stats(store, train))
     batches = Batches(
         store,
         dataset.labels,
         train,
         batch_size=recipe.batch_size,
-        rule=rule,
+        preprocessing=preprocessing,
         augment=Augmentation(pad=0, flip="on"),
         drop_last=True,
     )
-    held_out = Batches(store, dataset.labels, test, batch_size=250, rule=rule, shuffle=False)
+    held_out = Batches(store, dataset.labels, test, batch_size=250, preprocessing=preprocessing, shuffle=False)
 
     torch.manual_seed(0)
     net = hardware.place(ca.create_model(name, in_channels=dataset.channels, image_size=side, init=init)).train()

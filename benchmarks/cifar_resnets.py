@@ -29,7 +29,7 @@ from convatlas.runs.options import RunOptions
 from convatlas.runs.run import Run
 from convatlas.runs.training_data import TrainingData
 from convatlas.visualization.plots import Curve, error_curves
-from convatlas.visualization.style import look, new_axes, styles
+from convatlas.visualization.style import new_axes, plot_style, styles
 
 # the shallowest and the deepest pair first, because the paper's section 4.2 compares them
 NETWORKS = ("resnet20_cifar", "plain20_cifar", "resnet56_cifar", "plain56_cifar", "resnet32_cifar", "resnet44_cifar")
@@ -89,7 +89,7 @@ def record(name: str, run: Run) -> dict[str, Any]:
 
 def draw(records: list[dict[str, Any]], path: Path) -> None:
     """Plot the validation error against the epoch, one line per network; labels give the test and the printed error."""
-    with look():
+    with plot_style():
         ax = new_axes(6.4, 4.2)
         line_styles = styles(NETWORKS)
         curves = [

@@ -113,19 +113,19 @@ def loader(images: PillowImages, workers: int) -> DataLoader:
 
 
 def arrays(data: Dataset, rounds: int, device: str) -> dict[str, float]:
-    rule = preprocessing_for(data, data.uniform_size or 32)
-    store, train = load_images(data, rule), np.flatnonzero(data.parts != "test")
-    rule = rule.with_stats(*channel_stats(store, train))
+    preprocessing = preprocessing_for(data, data.uniform_size or 32)
+    store, train = load_images(data, preprocessing), np.flatnonzero(data.parts != "test")
+    preprocessing = preprocessing.with_stats(*channel_stats(store, train))
     batches = Batches(
         store,
         data.labels,
         train,
         batch_size=BATCH_SIZE,
-        rule=rule,
+        preprocessing=preprocessing,
         augment=Augmentation(pad=4, flip="on"),
         device=device,
     )
-    pillow = PillowImages(data, rule.size[0], train[:10_000])
+    pillow = PillowImages(data, preprocessing.size[0], train[:10_000])
     sides: dict[str, Callable[[int], float]] = {
         "convatlas": lambda epoch: images_per_s(batches.epoch(epoch), 40_000, device),
         "dataloader_0": lambda _: images_per_s(loader(pillow, 0), 5_000),
@@ -135,11 +135,11 @@ def arrays(data: Dataset, rounds: int, device: str) -> dict[str, float]:
 
 
 def files(data: Dataset, rounds: int, device: str, processes: bool = True) -> dict[str, float]:
-    rule = preprocessing_for(data, 224)
+    preprocessing = preprocessing_for(data, 224)
     repeated = np.tile(np.arange(len(data)), -(-EPOCH // len(data)))
 
     def first_pass(workers: int | None) -> float:
-        return len(data) / seconds(lambda: load_images(data, rule, workers=workers))
+        return len(data) / seconds(lambda: load_images(data, preprocessing, workers=workers))
 
     def first_pass_with_pillow() -> float:
         with unittest.mock.patch.object(decode, "_simplejpeg", return_value=None):
@@ -154,9 +154,9 @@ def files(data: Dataset, rounds: int, device: str, processes: bool = True) -> di
 
     pillow = PillowImages(data, 224, repeated)
     with tempfile.TemporaryDirectory() as cache:
-        load_images(data, rule, cache_dir=cache)
-        mapped = load_images(data, rule, cache_dir=cache, memory_share=0)
-        resident = load_images(data, rule, cache_dir=cache)
+        load_images(data, preprocessing, cache_dir=cache)
+        mapped = load_images(data, preprocessing, cache_dir=cache, memory_share=0)
+        resident = load_images(data, preprocessing, cache_dir=cache)
         for store in (mapped, resident):  # warm-up: the first batches take new memory from the system
             epoch_of(store, 0)
         sides: dict[str, Callable[[int], float]] = {

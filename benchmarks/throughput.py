@@ -105,8 +105,10 @@ def prepared(data: str, model: str, batch_size: int, allocator: bool) -> Setup:
 
 
 def defaults(setup: Setup) -> Iterator[int]:
-    rule, data = setup.rule, setup.training_data.dataset
-    images = PillowImages(setup.training_data, rule.size[0], np.float32(rule.mean), np.float32(rule.std))
+    preprocessing, data = setup.preprocessing, setup.training_data.dataset
+    images = PillowImages(
+        setup.training_data, preprocessing.size[0], np.float32(preprocessing.mean), np.float32(preprocessing.std)
+    )
     net = models.create_model(setup.entry.full_name, num_classes=len(data.classes), in_channels=data.channels).train()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
     criterion = nn.CrossEntropyLoss()

@@ -67,11 +67,11 @@ def test_click_says_in_korean_what_a_user_may_meet():
 
 
 def test_a_message_is_its_english_text_and_can_be_told_again():
-    message = Message("{n} images of {k} classes: {train} to train, {val} to choose, {test} to report",
+    message = Message("{n} images of {k} classes: {train} training, {val} validation, {test} test",
                       n=9, k=2, train=5, val=2, test=2)  # fmt: skip
-    assert message == "9 images of 2 classes: 5 to train, 2 to choose, 2 to report"
+    assert message == "9 images of 2 classes: 5 training, 2 validation, 2 test"
     i18n.set_language("ko")
-    assert translated(message) == "클래스 2개의 영상 9장: 학습 5장, 선택 2장, 보고 2장"
+    assert translated(message) == "클래스 2개의 이미지 9장: 학습 5장, 검증 2장, 테스트 2장"
     assert translated(pickle.loads(pickle.dumps(message))) == translated(message)  # from another process
     assert translated("as it is") == "as it is"
 
@@ -107,7 +107,7 @@ def test_an_error_is_english_to_python_and_korean_to_the_reader():
     assert str(error) == "unknown network 'resnet51'. Did you mean resnet50?"
     i18n.set_language("ko")
     assert str(error) == "unknown network 'resnet51'. Did you mean resnet50?"
-    assert translated(error) == "신경망 'resnet51': 그런 이름이 없습니다. resnet50을 찾으셨습니까?"
+    assert translated(error) == "알 수 없는 신경망: 'resnet51'. 비슷한 이름: resnet50."
     assert "cat.jpg(번호 3)" in translated(BadImageError("cat.jpg", Message("Permission denied"), 3))
     assert "권한이 없습니다" in translated(BadImageError("cat.jpg", Message("Permission denied"), 3))
     assert "pip install 'convatlas[hf]'" in translated(MissingDependencyError("datasets", "hf", "x"))

@@ -1,16 +1,16 @@
-"""convatlas: the workbench for convolutional image classifiers.
+"""convatlas: a workbench for convolutional image classifiers.
 
     import convatlas as ca
 
-Every number is *printed* (in a paper), *derived* (arithmetic on the layers) or *measured* (in a run here), and says
-which. Importing this package does not import torch; the first name that needs it does.
+Every number is labelled *printed* (in a paper), *derived* (by arithmetic on the layers) or *measured* (in a run here).
+Importing this package does not import torch; torch is imported with the first name that needs it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # the public names: executed by type checkers and editors, read by `resolver` at run time
+if TYPE_CHECKING:  # the public names: executed by type checkers and editors, parsed by `resolver` at run time
     from convatlas.comparison.compare import compare as compare
     from convatlas.data.sources import open_data as open_data
     from convatlas.models.create import create_model as create_model

@@ -1,13 +1,13 @@
-"""Names of a package that are imported when first used, so that commands without tensors never wait for torch.
+"""Lazy imports of a package's names, so that commands that need no tensors do not import torch.
 
-A package declares its names once, as imports that only type checkers and editors execute::
+A package declares its names once, in imports that only type checkers and editors execute::
 
     if TYPE_CHECKING:
         from convatlas.arithmetic.network import summarize
     else:
         __getattr__ = resolver(__name__)
 
-and at run time the same lines say which module a name is in.
+At run time these lines are parsed to find the module of a name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 
 def resolver(package: str) -> Callable[[str], Any]:
-    """The ``__getattr__`` of ``package`` (PEP 562)."""
+    """Make the ``__getattr__`` of ``package`` (PEP 562)."""
 
     def resolve(name: str) -> Any:
         module = declared(package).get(name)
@@ -37,11 +37,11 @@ def resolver(package: str) -> Callable[[str], Any]:
 
 @functools.cache
 def declared(package: str) -> dict[str, str]:
-    """Name -> module, of the imports that the package makes under ``if TYPE_CHECKING``."""
+    """Name -> module, from the imports of the package under ``if TYPE_CHECKING``."""
     spec = find_spec(package)
     source = None if spec is None else getattr(spec.loader, "get_source")(package)  # noqa: B009  (typed without it)
     if source is None:
-        raise ImportError(f"{package} has no source to read its names from")
+        raise ImportError(f"the source of {package} is needed to resolve its names, and was not found")
     return {
         alias.name: statement.module
         for block in ast.parse(source).body

@@ -1,6 +1,6 @@
-"""Atomic writing of files: a file has its old content or the whole new one, never a part of it.
+"""Atomic writing of files: a file has either its old content or all of the new content.
 
-The content goes to a temporary file in the same folder, is flushed to the disk, and is then renamed.
+The content is written to a temporary file in the same folder and flushed to the disk; then the file is renamed.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from convatlas.errors import ConvAtlasError
-from convatlas.message import Message, of_system
+from convatlas.message import Message, system_reason
 
-TEMPORARY = ".*.tmp"  # glob pattern of the temporary files; a killed process leaves its own behind
+TEMPORARY = ".*.tmp"  # glob pattern of the temporary files, which a killed process leaves behind
 
 _number = itertools.count()
 
@@ -40,7 +40,7 @@ def atomic_file(path: Path, *, sync_folder: bool = False) -> Iterator[BinaryIO]:
         if sync_folder:
             _sync_folder(path.parent)
     finally:
-        with suppress(OSError):  # after a rename it no longer exists
+        with suppress(OSError):  # after the rename it no longer exists
             temporary.unlink()
 
 
@@ -55,12 +55,12 @@ def write_verified(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         if Path(file.name).read_bytes() != content:
-            raise OSError(Message("what was read back differs from what was written"))
+            raise OSError(Message("the content read back differs from the content written"))
 
 
 @contextmanager
 def written_atomically(path: Path) -> Iterator[BinaryIO]:
-    """`atomic_file` for a file the user asked for: it makes the folder, and its errors are convatlas's own.
+    """`atomic_file` for a file that the user named: it creates the folder and raises ConvAtlasError.
 
     Raises:
         ConvAtlasError: the folder cannot be written to, or the disk is full.
@@ -71,10 +71,10 @@ def written_atomically(path: Path) -> Iterator[BinaryIO]:
             yield file
     except OSError as error:
         raise ConvAtlasError(
-            "{path} cannot be written: {reason}. What was there before is untouched; "
-            "choose another folder, or make room.",
+            "{path} cannot be written: {reason}. An existing file is unchanged. Choose another folder, or free some "
+            "disk space.",
             path=path,
-            reason=of_system(error),
+            reason=system_reason(error),
         ) from error
 
 

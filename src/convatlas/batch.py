@@ -1,4 +1,4 @@
-"""`Batch`: what the data loaders yield, and what an update of the training reads."""
+"""`Batch`: the images and targets of one update, as the data loaders yield them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class Share(NamedTuple):
     """The part of a global batch that one rank of a process group computes. The default is the whole batch.
 
     Attributes:
-        weight: factor on the mean loss of these images. It makes the average of the ranks' gradients the gradient of
-            the mean over the global batch.
-        counted: False where another rank computes the same images and counts them.
-        fewest_rows: images of the rank that has the fewest of them; None for a single process.
+        weight: factor of the mean loss of these images. With it the average of the ranks' gradients is the gradient of
+            the mean loss over the global batch.
+        counted: False where another rank computes and counts the same images.
+        fewest_rows: the smallest number of images that any rank has; None for a single process.
     """
 
     weight: float = 1.0
@@ -33,7 +33,7 @@ class Batch(NamedTuple):
     Attributes:
         images: float32 (N, C, H, W).
         targets: class labels int64 (N,), or class probabilities float32 (N, K), or images like ``images``.
-        share: which part of the global batch this is.
+        share: the part of the global batch that this is.
     """
 
     images: Tensor
@@ -42,20 +42,20 @@ class Batch(NamedTuple):
 
     @property
     def counted_images(self) -> int:
-        """Images that this process adds to the sums over an epoch."""
+        """Number of images that this process adds to the sums over an epoch."""
         return len(self.images) if self.share.counted else 0
 
     @property
     def most_parts(self) -> int:
-        """Parts into which every rank can split its rows of this batch."""
+        """The largest number of parts into which every rank can split its images of this batch."""
         return len(self.images) if self.share.fewest_rows is None else self.share.fewest_rows
 
 
 class EpochBatches(Protocol):
-    """The batches of a training. Their order is a function of the epoch, and an epoch can be entered at any step."""
+    """The batches of a training. Their order depends on the epoch only, and an epoch can be resumed at any step."""
 
     def __len__(self) -> int:
-        """Steps of an epoch."""
+        """Steps per epoch."""
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch, from ``start_step`` on."""
+        """The batches of an epoch, starting at ``start_step``."""

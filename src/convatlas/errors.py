@@ -1,8 +1,8 @@
-"""Every exception convatlas raises on purpose, the tree first.
+"""Every exception convatlas raises on purpose. The tree of classes, with exit codes:
 
-    ConvAtlasError                      exit  what it says
+    ConvAtlasError                      exit  meaning
     ├── UsageError                         2  a value given by the caller cannot be used
-    │   ├── UnknownNameError               2  no such network, layer, recipe, field ...; the near names are listed
+    │   ├── UnknownNameError               2  no such network, layer, recipe, field ...; similar names are listed
     │   ├── ShapeError                     2  the image size and the network do not fit
     │   └── RecipeError                    2  settings that contradict each other or are out of range
     ├── DataError                          3  images, labels or splits that are bad or missing
@@ -15,9 +15,9 @@
     │   └── LostRankError                  1  of several processes, another one ended or failed
     └── Interrupted                  130/143  stopped by Ctrl-C or SIGTERM after a checkpoint was written
 
-A message names the value, what was expected and the way out. The command line prints it on stderr without a
-traceback and exits with ``exit_code``. ``str(error)`` is English in every language; the command line tells
-``error.message``, a `Message` with its template and values, in the reader's.
+A message names the value, what was expected, and what to do. The command line prints it on stderr without a traceback
+and exits with ``exit_code``. ``str(error)`` is always English. The command line translates ``error.message``, a
+`Message` that holds the template and its values.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ from convatlas.message import Message, joined
 
 
 class ConvAtlasError(Exception):
-    """Base of all of them: ``except ConvAtlasError`` catches what this library means to say.
+    """Base class of the errors that convatlas raises on purpose.
 
-    ``DataError("there is no {path}.", path=path)``: a template in braces and its values, or a text without any.
+    Args:
+        message: a template whose fields in braces are filled from ``values``, or a text without fields:
+            ``DataError("there is no {path}.", path=path)``.
     """
 
     exit_code = 1
@@ -50,13 +52,14 @@ class UsageError(ConvAtlasError, ValueError):
 
 
 class UnknownNameError(UsageError, LookupError):
-    """A name that is not in a closed list; the message offers the near ones.
+    """A name that is not in a list of known names. The message suggests similar names.
 
     Args:
-        kind: what the name should be, in the words of the user: "network", "recipe", "field"; a template of ``values``.
-        name: what was given.
-        known: all names that would have been right.
-        aliases: names that other tools have, each with the known name for it.
+        kind: what the name stands for: "network", "recipe", "field". May be a template with ``values``.
+        name: the unknown name.
+        known: all known names.
+        hint: a sentence to append to the message.
+        aliases: names that other tools use, each with the known name for it.
     """
 
     def __init__(
@@ -72,13 +75,13 @@ class UnknownNameError(UsageError, LookupError):
         self.name = name
         self.near = near_names(name, known, aliases)
         if self.near:
-            way_out = Message("Did you mean {near}?", near=joined(self.near, Message(" or ")))
+            advice = Message("Did you mean {near}?", near=joined(self.near, Message(" or ")))
         elif len(known) <= 12:
-            way_out = Message("Known: {names}.", names=", ".join(known))
+            advice = Message("Known: {names}.", names=", ".join(known))
         else:
-            way_out = Message("There are {count}, {first} to {last}.", count=len(known), first=known[0], last=known[-1])
-        said = Message("unknown {kind} {name!r}.", kind=Message(kind, **values), name=name)
-        super().__init__(joined((said, way_out, hint) if hint else (said, way_out), " "))
+            advice = Message("There are {count}, {first} to {last}.", count=len(known), first=known[0], last=known[-1])
+        message = Message("unknown {kind} {name!r}.", kind=Message(kind, **values), name=name)
+        super().__init__(joined((message, advice, hint) if hint else (message, advice), " "))
 
 
 def near_names(
@@ -124,9 +127,9 @@ class DataError(ConvAtlasError):
 
 
 class BadImageError(DataError):
-    """One image that cannot be read: ``path`` names the file, ``index`` its place in the data set.
+    """One image that cannot be read. ``path`` names the file, ``index`` is its position in the data set.
 
-    An archive or batch member has a path such as ``train.zip!cats/3.jpg``.
+    The path of a file inside an archive looks like ``train.zip!cats/3.jpg``.
     """
 
     def __init__(self, path: str, reason: str, index: int | None = None) -> None:
@@ -139,11 +142,11 @@ class BadImageError(DataError):
 
 
 class CheckpointError(DataError):
-    """A weights file that is damaged, of another network, or of a kind that is not opened for safety."""
+    """A weights file that is damaged, belongs to another network, or is of a kind that is unsafe to open."""
 
 
 class MissingDependencyError(ConvAtlasError, ImportError):
-    """An optional package is not installed; the message holds the line that installs it."""
+    """An optional package is not installed. The message contains the command that installs it."""
 
     exit_code = 4
 
@@ -157,7 +160,7 @@ class MissingDependencyError(ConvAtlasError, ImportError):
 
 
 class LimitError(ConvAtlasError):
-    """A limit the caller stated cannot be met by anything that was measured."""
+    """Nothing that was measured meets a limit stated by the caller."""
 
     exit_code = 5
 
@@ -167,13 +170,13 @@ class TrainingError(ConvAtlasError):
 
 
 class NonFiniteLossError(TrainingError):
-    """The loss became nan or inf; the last good checkpoint is kept."""
+    """The loss became nan or inf. The last good checkpoint is still there."""
 
     raised_on_all_ranks = True
 
 
 class LostRankError(TrainingError):
-    """Of the processes of one training, another one ended, did not answer, or failed; the message says which."""
+    """Another rank of the process group ended, did not answer, or failed. The message says which one."""
 
     raised_on_all_ranks = True
 

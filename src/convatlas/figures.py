@@ -1,9 +1,9 @@
-"""One figure as it is printed, derived and measured, and whether the three agree. No torch.
+"""Figures printed in papers, compared with derived and with measured values. No torch.
 
-Figure             one number printed in a paper, as it is printed, with its unit, place and protocol
+Figure             one number as a paper prints it, with its unit, location and protocol
 Measurement        a value measured here, with its protocol
-FigureComparison   the figure of one network beside what arithmetic derives and what a run measured; the verdict
-coverage           how many of many comparisons have which verdict, in one sentence
+FigureComparison   the printed figure of one network beside the derived and the measured value, and the verdict
+coverage           a sentence with the number of comparisons by verdict
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from decimal import Decimal
 from convatlas import units
 from convatlas.message import Message
 
-ERRORS = ("error", "top1_error", "top5_error")  # percentages that only a measurement can be compared with
+ERRORS = ("error", "top1_error", "top5_error")  # percentages; only a measurement can be compared with them
 
 # the name of the multiplier of a printed figure
 UNIT_NAMES = {
@@ -30,7 +30,7 @@ UNIT_NAMES = {
     1_048_576: "x 2^20",
 }
 
-# every verdict, in the words of tables
+# every verdict, as tables print it
 VERDICTS = {
     "agrees": Message("agrees"),
     "explained": Message("differs, explained"),
@@ -46,9 +46,9 @@ class Measurement:
     """A value measured here, in the printed unit of its quantity.
 
     Args:
-        protocol: data set, part, crops, number of runs.
-        source: the folder of ``results/`` that holds the record; empty for the run at hand.
-        explanation: why it differs from the printed figure, as far as that is known.
+        protocol: data set, split, crops, number of runs.
+        source: the folder of ``results/`` with the record; empty for the current run.
+        explanation: why the value differs from the printed figure, as far as known.
     """
 
     value: float
@@ -62,16 +62,18 @@ class Figure:
     """A printed number.
 
     Args:
-        quantity: ``params``, ``macs``, ``connections`` and ``neurons`` have a derived counterpart; ``top1_error``,
-            ``top5_error`` and ``error`` are percentages whose counterpart is measured.
-        printed: the digits as they stand in the source; they carry the precision.
-        unit: what the printed number is to be multiplied by.
+        quantity: ``params``, ``macs``, ``connections`` and ``neurons`` are compared with a derived value;
+            ``top1_error``, ``top5_error`` and ``error`` are percentages and are compared with a measured value.
+        printed: the digits exactly as printed. They determine the precision of the comparison.
+        unit: factor of the printed number.
         where: table, figure or section.
         source: the publication, where it is not the network's own paper.
-        protocol: for what was measured: data set, part, crops.
-        tolerance: in printed units; half of the last printed digit unless the source itself is looser ("about").
-        verified: False where the figure is recalled and its text was not found; such a figure is shown, never compared.
-        explanation: why the derived figure differs, where it does.
+        protocol: of an error rate: data set, split, crops.
+        tolerance: in printed units. The default is half of the last printed digit; pass more where the source says
+            "about".
+        verified: False where the figure is quoted from memory and the text was not found. Such a figure is shown but
+            never compared.
+        explanation: why the derived value differs, where it does.
         measured: the same quantity of this network, measured here.
     """
 
@@ -92,7 +94,7 @@ class Figure:
 
     @property
     def allowed(self) -> Decimal:
-        """How far a derived or measured figure may lie from the printed one, in printed units."""
+        """The largest difference from the printed figure that counts as agreement, in printed units."""
         if self.tolerance is not None:
             return Decimal(str(self.tolerance))
         exponent = self.value.as_tuple().exponent
@@ -109,7 +111,7 @@ class Figure:
         return f"{self.printed} {self.unit_name}".rstrip()
 
     @property
-    def line(self) -> str:
+    def text_with_source(self) -> str:
         """``params  138 million  (Table 2)``."""
         place = ", ".join(part for part in (self.protocol, self.source, self.where) if part)
         recalled = "; recalled, not checked against the text" if not self.verified else ""
@@ -118,12 +120,12 @@ class Figure:
 
 @dataclass(frozen=True)
 class FigureComparison:
-    """A printed figure of one network beside its derived and its measured counterpart.
+    """A printed figure of one network beside the derived and the measured value.
 
     Args:
-        source: the publication and the place in it.
-        derived: the exact count; None for a quantity that only a measurement can answer.
-        measured: None where nobody has measured it here.
+        source: the publication, and the table, figure or section.
+        derived: the exact count; None for an error rate, which cannot be derived.
+        measured: None where it was not measured here.
     """
 
     network: str
@@ -138,7 +140,7 @@ class FigureComparison:
 
     @property
     def agrees(self) -> bool | None:
-        """Whether the counterpart lies within the printed precision; None where there is none of the same protocol."""
+        """Whether the derived value, or one measured by the same protocol, agrees; None where there is neither."""
         if self.derived is not None:
             value = Decimal(self.derived) / self.printed.unit
         elif self.measured is not None and self.measured.protocol == self.printed.protocol:
@@ -149,7 +151,7 @@ class FigureComparison:
 
     @property
     def verdict(self) -> str:
-        """A key of `VERDICTS`. A recalled figure is never compared: its digits may be wrong."""
+        """A key of `VERDICTS`. A figure quoted from memory is not compared, as its digits may be wrong."""
         if not self.printed.verified:
             return "recalled"
         if self.agrees is not None:
@@ -158,12 +160,12 @@ class FigureComparison:
 
     @property
     def explanation(self) -> str:
-        """Why the counterpart differs, as far as that is known."""
+        """Why the derived or measured value differs, as far as known."""
         return self.printed.explanation or (self.measured.explanation if self.measured else "")
 
     @property
     def derived_text(self) -> str:
-        """The derived count in the printed unit, with the exact one in brackets."""
+        """The derived count in the printed unit, and the exact count in brackets."""
         if self.derived is None:
             return ""
         if self.printed.unit == 1:
@@ -177,23 +179,23 @@ class FigureComparison:
 
 
 def tally(comparisons: Iterable[FigureComparison]) -> dict[str, int]:
-    """How many comparisons have which verdict; every verdict is a key."""
+    """Number of comparisons by verdict; every verdict is a key."""
     counts = Counter(comparison.verdict for comparison in comparisons)
     return {verdict: counts[verdict] for verdict in VERDICTS}
 
 
 def coverage(comparisons: Iterable[FigureComparison]) -> Message:
-    """How many figures were compared by derivation, how many by measurement and how many never, in one sentence."""
-    known = list(comparisons)
-    derived = tally(each for each in known if each.derived is not None)
-    measured = tally(each for each in known if each.derived is None)
+    """The number of figures compared with a derived value, compared with a measured value, and not compared."""
+    rows = list(comparisons)
+    derived = tally(row for row in rows if row.derived is not None)
+    measured = tally(row for row in rows if row.derived is None)
     compared = ("agrees", "explained", "differs")
     return Message(
-        "{printed} printed figures. Compared with the derived count: {derived}, of which {agree} agree, {explained} "
-        "differ and the card says why, {differ} differ unexplained. Beside a measurement made here: {measured}, of "
-        "which {other_protocol} under another protocol. Recalled, their text not found: {recalled}. Never compared "
-        "here: {not_compared}, all error rates.",
-        printed=len(known),
+        "{printed} printed figures. Compared with the derived count: {derived}; {agree} agree, {explained} differ and "
+        "the card explains why, {differ} differ without an explanation. Compared with a measurement made here: "
+        "{measured}; {other_protocol} of them were measured under another protocol. Recalled, text not found: "
+        "{recalled}. Not compared: {not_compared}, all of them error rates.",
+        printed=len(rows),
         derived=sum(derived[verdict] for verdict in compared),
         agree=derived["agrees"],
         explained=derived["explained"],

@@ -1,8 +1,8 @@
-"""The language of what the program explains: gettext catalogues in ``locale/``, English in the source.
+"""Translation of the program's texts: English in the source, gettext catalogues in ``locale/``.
 
-``_("...")`` looks a message up when it is called, so a module may be imported before the language is known; what a room
-below hands up as a `Message` (notes, reasons, errors), whoever prints it tells by `translated`. Numbers, names of
-layers, flags and JSON are the same in every language.
+``_("...")`` translates a text when it is called, so a module may be imported before the language is known. Notes,
+reasons and errors are `Message` objects; the code that prints them calls `translated`. Numbers, layer names, flags and
+JSON are the same in every language.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _chosen: str | None = None
 
 
 def set_language(language: str | None) -> None:
-    """Choose the language of every later message; None goes back to the locale.
+    """Choose the language of all later texts; None returns to the locale's.
 
     Raises:
-        UnknownNameError: a language there is no catalogue for.
+        UnknownNameError: there is no catalogue for this language.
     """
     global _chosen
     if language is not None and language not in LANGUAGES:
@@ -35,7 +35,7 @@ def set_language(language: str | None) -> None:
 
 
 def language() -> str:
-    """The language in use: the one chosen, else ``CONVATLAS_LANG``, else the locale's if we have it, else English."""
+    """The language in use: the chosen one, else ``CONVATLAS_LANG``, else the locale's if known, else English."""
     if _chosen is not None:
         return _chosen
     variables = ("CONVATLAS_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
@@ -46,34 +46,34 @@ def language() -> str:
 
 
 def _(message: str, **values: object) -> str:
-    """The message in the language in use, its ``{names}`` filled in; without a translation it stays as it is."""
-    return _filled(message, values)
+    """The message in the language in use, with its ``{names}`` filled in; English where there is no translation."""
+    return _formatted(message, values)
 
 
 def translated(text: object) -> str:
-    """A `Message`, or an error made of one, in the language in use; any other text as it is."""
+    """A `Message`, or an error with one, in the language in use. Any other object becomes its ``str``."""
     if isinstance(text, BaseException) and text.args and isinstance(text.args[0], Message):
         text = text.args[0]
     if not isinstance(text, Message) or not text:
         return str(text)
-    return _filled(text.template, text.values)
+    return _formatted(text.template, text.values)
 
 
-def _filled(template: str, values: Mapping[str, object]) -> str:
-    found = _catalogue(language()).gettext(template)
+def _formatted(template: str, values: Mapping[str, object]) -> str:
+    text = _catalogue(language()).gettext(template)
     if values:
-        found = found.format(**{name: _told(value) for name, value in values.items()})
-    return with_particles(found) if language() == "ko" else found
+        text = text.format(**{name: _translated_value(value) for name, value in values.items()})
+    return with_particles(text) if language() == "ko" else text
 
 
-def _told(value: object) -> object:
-    """A value of a message: told where it is one, else itself, for the template may format it."""
+def _translated_value(value: object) -> object:
+    """A value of a message: translated where it is itself a message, else unchanged, as the template may format it."""
     return translated(value) if isinstance(value, Message | BaseException) else value
 
 
 @functools.cache
-def _catalogue(of: str) -> gettext.NullTranslations:
-    return gettext.translation("convatlas", Path(__file__).with_name("locale"), languages=[of], fallback=True)
+def _catalogue(language: str) -> gettext.NullTranslations:
+    return gettext.translation("convatlas", Path(__file__).with_name("locale"), languages=[language], fallback=True)
 
 
 # --- Korean particles -------------------------------------------------------------------------------------------------
@@ -87,22 +87,22 @@ _FORMS = {
     "과(와)": ("과", "와"),
     "(으)로": ("으로", "로"),
 }
-_FINAL_OF_DIGIT = "영일이삼사오육칠팔구"  # as it is read
-_RIEUL = 8  # the final consonant after which it is 로
+_DIGITS = "영일이삼사오육칠팔구"  # how the digits 0 to 9 are read
+_RIEUL = 8  # number of the final consonant ㄹ, after which the particle is 로
 
 
 def with_particles(text: str) -> str:
-    """``resnet50이(가)`` -> ``resnet50이``, ``lenet5이(가)`` -> ``lenet5가``: by the sound before it.
+    """Choose particles by the sound before: ``resnet50이(가)`` -> ``resnet50이``, ``lenet5이(가)`` -> ``lenet5가``.
 
-    After a Latin letter both forms stay, for how a name is read cannot be known.
+    After a Latin letter both forms stay, because the pronunciation of the name is not known.
     """
-    return _PARTICLE.sub(_chosen_form, text)
+    return _PARTICLE.sub(_choose_form, text)
 
 
-def _chosen_form(found: re.Match[str]) -> str:
-    before, closing, particle = found.groups()
-    syllable = _FINAL_OF_DIGIT[int(before)] if before.isdecimal() else before
-    final = (ord(syllable) - ord("가")) % 28  # Unicode: 28 finals to a syllable, the first of them none
-    closed, opened = _FORMS[particle]
-    takes_opened = final == 0 or (particle == "(으)로" and final == _RIEUL)
-    return before + closing + (opened if takes_opened else closed)
+def _choose_form(match: re.Match[str]) -> str:
+    before, closing, particle = match.groups()
+    syllable = _DIGITS[int(before)] if before.isdecimal() else before
+    final = (ord(syllable) - ord("가")) % 28  # Unicode order: each vowel has 28 finals, and final 0 is none
+    after_consonant, after_vowel = _FORMS[particle]
+    vowel_form = final == 0 or (particle == "(으)로" and final == _RIEUL)
+    return before + closing + (after_vowel if vowel_form else after_consonant)

@@ -1,4 +1,4 @@
-"""A text that can be told in another language later: what the rooms below the command line say things with."""
+"""Texts that are translated when they are printed. All packages below the command line use them for their messages."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 
 class Message(str):
-    """An English text that remembers its template and what was put in; `convatlas.i18n.translated` tells it again.
+    """An English text that keeps its template and values, so that `convatlas.i18n.translated` can translate it.
 
-    To a log, a JSON document, a pickle or a library's user it is its English text, whatever the language in use:
+    As a ``str`` it is English, whatever the language in use: in a log, a JSON document, a pickle, an exception.
     ``Message("{n} images of {size} pixels", n=3, size=28) == "3 images of 28 pixels"``. Values may be messages.
     """
 
@@ -22,13 +22,13 @@ class Message(str):
 
 
 def joined(parts: Iterable[object], by: str = ", ") -> Message:
-    """The parts in a row, as one message: each, and what stands between them, is told in the language of the rest."""
-    numbered = {f"part{place}": part for place, part in enumerate(parts)}
+    """One message of several parts with ``by`` between them. Parts and separator are translated with the rest."""
+    numbered = {f"part{index}": part for index, part in enumerate(parts)}
     return Message("{by}".join(f"{{{name}}}" for name in numbered), by=by, **numbered)
 
 
-# what a system says of a file it cannot read or write; told by `of_system`
-SYSTEM = (
+# the operating system's reasons for not reading or writing a file, here so that they are translated
+SYSTEM_REASONS = (
     Message("No such file or directory"),
     Message("Permission denied"),
     Message("No space left on device"),
@@ -43,7 +43,7 @@ SYSTEM = (
 )
 
 
-def of_system(error: BaseException) -> Message:
-    """Why the system refused, in its own words: ``No space left on device``; or what was said in its place."""
-    said = error.args[0] if error.args else ""
-    return said if isinstance(said, Message) else Message(getattr(error, "strerror", None) or str(error))
+def system_reason(error: BaseException) -> Message:
+    """The reason in an OSError, such as ``No space left on device``; the error's own `Message` where it has one."""
+    reason = error.args[0] if error.args else ""
+    return reason if isinstance(reason, Message) else Message(getattr(error, "strerror", None) or str(error))

@@ -1,4 +1,4 @@
-"""Training and evaluation mode of a network, for a while."""
+"""A context manager for evaluation mode."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def eval_mode(network: nn.Module) -> Iterator[None]:
-    """``network.eval()`` for a while; afterwards every module has the mode it had, even after an error."""
+    """``network.eval()`` inside the block. Afterwards every module has its previous mode again, even after an error."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:

@@ -1,12 +1,12 @@
-"""One way of writing a table, for every command and for ``print(summary)``: as text, for Markdown, for LaTeX.
+"""Tables as text, Markdown and LaTeX, for every command and for ``print(summary)``.
 
-A text table is as wide as ``available_width`` at most, and no column of numbers is ever broken. Where the columns are
-too wide together:
+A text table is at most ``available_width`` wide, and a number is never broken over lines. Where the columns together
+are too wide:
 
 1. headings and columns of prose (``wraps``) continue on further lines;
-2. columns of least use are left out, the largest ``drop`` first, and a line below the table names them; the first
+2. columns are left out, the one with the largest ``drop`` first, and a line below the table names them. The first
    column, which names the row, always stays;
-3. where even the columns that must stay are too wide, the table becomes one block per row, with every column.
+3. where the columns that must stay are still too wide, the table becomes one block per row, with every column.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 
 from convatlas import units
 from convatlas.i18n import _, translated
 
-WIDE = 180  # columns of a line that goes to a file, a pipe or a notebook, which have no width of their own
+WIDE = 180  # characters of a line in a file, a pipe or a notebook, which have no width of their own
 GAP = "  "
 UNITS = frozenset("% s ms µs min h B KiB MiB GiB TiB kB MB GB K M G T images/s GB/s GFLOP/s".split())  # noqa: SIM905
-PROSE = 24  # columns that wrapped prose keeps, where it has as many
+_SIDES = {True: ' style="text-align: right"', False: ' style="text-align: left"'}
+PROSE = 24  # least width of a column of wrapped prose, unless its longest cell is shorter
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,9 @@ class Column:
 
     Attributes:
         heading: in the language in use.
-        number: whether its cells are aligned to the right.
-        drop: 0 for a column that must stay; of the others the one with the largest value is left out first.
-        wraps: whether its cells are prose, which may continue on another line at a space.
+        number: whether the cells are aligned to the right.
+        drop: 0 for a column that must stay. Of the others the one with the largest value is left out first.
+        wraps: whether the cells are prose, which may be broken at a space.
     """
 
     heading: str
@@ -46,23 +48,23 @@ Rows = Sequence[Sequence[str]]
 
 
 def available_width() -> int:
-    """Columns of a line: ``COLUMNS`` of the environment where it is set, else the terminal's, else ``WIDE``."""
+    """Characters of a line: the variable ``COLUMNS`` where it is set, else the terminal's width, else ``WIDE``."""
     columns = os.environ.get("COLUMNS", "")
     if columns.isdecimal() and int(columns):
         return int(columns)
     try:
         return os.get_terminal_size(sys.stdout.fileno()).columns or WIDE
-    except (AttributeError, OSError, ValueError):  # no terminal; a stand-in for stdout may have no fileno
+    except (AttributeError, OSError, ValueError):  # not a terminal, or sys.stdout was replaced and has no fileno
         return WIDE
 
 
 def text(columns: Sequence[Column], rows: Iterable[Iterable[object]], title: str = "", width: int | None = None) -> str:
-    """The table as lines of text, messages in the language in use.
+    """The table as lines of text, with messages in the language in use.
 
     Args:
-        rows: a cell for each column; ``str`` makes a text of what is none.
+        rows: a cell for each column. Cells that are not texts are converted by ``str``.
         title: a line above the headings.
-        width: columns of a line; ``available_width()`` where None.
+        width: characters of a line; ``available_width()`` where None.
     """
     width = available_width() if width is None else width
     cells = [tuple(map(translated, row)) for row in rows]
@@ -84,14 +86,14 @@ def text(columns: Sequence[Column], rows: Iterable[Iterable[object]], title: str
 
 
 def _widths(columns: Sequence[Column], cells: Rows, shown: Sequence[int], width: int) -> list[int] | None:
-    """How wide each shown column becomes; None where they do not fit together."""
+    """The width of each shown column; None where they do not fit together."""
     natural, least = [], []
     for place in shown:
-        of_cells = [row[place] for row in cells]
-        most = max(map(units.width, of_cells), default=0)
-        natural.append(max(units.width(columns[place].heading), most))
-        of_body = min(most, max(_longest_word(of_cells), PROSE)) if columns[place].wraps else most
-        least.append(max(_longest_word([columns[place].heading]), of_body))
+        column_cells = [row[place] for row in cells]
+        widest = max(map(units.width, column_cells), default=0)
+        natural.append(max(units.width(columns[place].heading), widest))
+        least_body = min(widest, max(_longest_word(column_cells), PROSE)) if columns[place].wraps else widest
+        least.append(max(_longest_word([columns[place].heading]), least_body))
     free = width - len(GAP) * (len(shown) - 1)
     if sum(natural) <= free:
         return natural
@@ -99,22 +101,22 @@ def _widths(columns: Sequence[Column], cells: Rows, shown: Sequence[int], width:
         return None
     surplus = free - sum(least)
     widths = list(least)
-    wanting = sorted(range(len(shown)), key=lambda place: natural[place] - least[place])
-    for number, place in enumerate(wanting):  # those that want little first: the rest is shared by those that want much
-        extra = min(natural[place] - least[place], surplus // (len(wanting) - number))
+    by_need = sorted(range(len(shown)), key=lambda place: natural[place] - least[place])
+    for number, place in enumerate(by_need):  # columns that need little come first; the others share what is left
+        extra = min(natural[place] - least[place], surplus // (len(by_need) - number))
         widths[place] += extra
         surplus -= extra
     return widths
 
 
 def _longest_word(texts: Iterable[str]) -> int:
-    return max((units.width(word) for each in texts for word in _words(each)), default=0)
+    return max((units.width(word) for text in texts for word in _words(text)), default=0)
 
 
 def _lines(
     columns: Sequence[Column], row: Sequence[str], shown: Sequence[int], widths: Sequence[int], heading: bool = False
 ) -> Iterator[str]:
-    """One row, on as many lines as its longest cell takes; a heading of several lines ends on the last of them."""
+    """One row, on as many lines as its longest cell takes. Cells are aligned at the top, headings at the bottom."""
     stacks = []
     for place, columns_wide in zip(shown, widths, strict=True):
         fits = units.width(row[place]) <= columns_wide
@@ -131,7 +133,7 @@ def _lines(
 
 
 def _blocks(columns: Sequence[Column], cells: Rows, width: int) -> Iterator[str]:
-    """One block per row: its name, and below it every other column with a value."""
+    """One block per row: the first cell, and below it every other cell that is not empty, with its heading."""
     longest = max((units.width(column.heading) for column in columns[1:]), default=0)
     for number, row in enumerate(cells):
         if number:
@@ -143,11 +145,11 @@ def _blocks(columns: Sequence[Column], cells: Rows, width: int) -> Iterator[str]
 
 
 def labelled(lines: Iterable[tuple[object, object]], indent: int = 0, width: int | None = None) -> str:
-    """A label and a value on each line, the values one below the other; a long value continues below its beginning."""
+    """Lines of a label and a value, with the values aligned. A long value is wrapped in its own column."""
     width = available_width() if width is None else width
-    told = [(translated(label), translated(value)) for label, value in lines]
-    longest = max((units.width(label) for label, _ in told), default=0)
-    return "\n".join(line for label, value in told for line in _labelled(label, value, longest, width, indent))
+    pairs = [(translated(label), translated(value)) for label, value in lines]
+    longest = max((units.width(label) for label, _ in pairs), default=0)
+    return "\n".join(line for label, value in pairs for line in _labelled(label, value, longest, width, indent))
 
 
 def _labelled(label: str, value: str, longest: int, width: int, indent: int) -> Iterator[str]:
@@ -159,7 +161,7 @@ def _labelled(label: str, value: str, longest: int, width: int, indent: int) -> 
 
 
 def wrapped(text: str, width: int) -> Iterator[str]:
-    """Lines of at most ``width`` columns, broken at spaces; a longer word stays whole, and so does ``69.9 %``."""
+    """Lines of at most ``width`` columns, broken at spaces. A longer word is not broken, nor is ``69.9 %``."""
     line = ""
     for word in _words(text):
         longer = f"{line} {word}" if line else word
@@ -173,7 +175,7 @@ def wrapped(text: str, width: int) -> Iterator[str]:
 
 
 def _words(text: str) -> list[str]:
-    """The text cut at its spaces, but for those between a number and its unit."""
+    """The words of a text; a number and its unit count as one word."""
     words: list[str] = []
     for word in text.split(" "):
         if words and words[-1][-1:].isdigit() and word.rstrip(".,;:)") in UNITS:
@@ -193,18 +195,42 @@ def markdown(columns: Sequence[Column], rows: Iterable[Iterable[object]]) -> str
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def latex(columns: Sequence[Column], rows: Iterable[Iterable[object]], last: Iterable[object]) -> str:
-    """The table for LaTeX: a tabular with the rules of the package booktabs, ``last`` below a rule of its own."""
+def html(
+    columns: Sequence[Column], rows: Iterable[Iterable[object]], last: Iterable[object] = (), title: str = ""
+) -> str:
+    """The table as HTML for a notebook, every text escaped; ``last`` is set off as the totals are."""
+
+    def line(cells: Iterable[object], tag: str = "td") -> str:
+        pairs = zip(columns, cells, strict=True)
+        return (
+            "<tr>"
+            + "".join(f"<{tag}{_SIDES[c.number]}>{escape(translated(cell))}</{tag}>" for c, cell in pairs)
+            + "</tr>"
+        )
+
+    body = "\n".join(map(line, rows))
+    last = tuple(last)
+    foot = f"<tfoot>{line(last, 'th')}</tfoot>" if last else ""
+    caption = f"<caption>{escape(title)}</caption>" if title else ""
+    head = f"<thead>{line([column.heading for column in columns], 'th')}</thead>"
+    return f"<table>{caption}{head}\n<tbody>{body}</tbody>{foot}</table>"
+
+
+def latex(columns: Sequence[Column], rows: Iterable[Iterable[object]], last: Iterable[object], caption: str) -> str:
+    """A LaTeX table with a caption and booktabs rules, and the row ``last`` below a separate rule."""
     kinds = "".join("r" if column.number else "l" for column in columns)
-    lines = [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule"]
+    lines = ["% needs \\usepackage{booktabs}", r"\begin{table}", r"\centering", rf"\caption{{{_latex_text(caption)}}}"]
+    lines += [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule"]
     lines += [_latex_line(column.heading for column in columns), r"\midrule", *map(_latex_line, rows)]
-    lines += [r"\midrule", _latex_line(last), r"\bottomrule", r"\end{tabular}"]
+    lines += [r"\midrule", _latex_line(last), r"\bottomrule", r"\end{tabular}", r"\end{table}"]
     return "\n".join(lines) + "\n"
 
 
 def _latex_line(line: Iterable[object]) -> str:
-    def safe(cell: str) -> str:
-        escaped = cell.replace("_", r"\_").replace("%", r"\%").replace("&", r"\&")
-        return escaped.replace(" x ", r" $\times$ ")
+    return " & ".join(_latex_text(translated(cell)) for cell in line) + r" \\"
 
-    return " & ".join(safe(translated(cell)) for cell in line) + r" \\"
+
+def _latex_text(text: str) -> str:
+    for character in "_%&#$":
+        text = text.replace(character, f"\\{character}")
+    return text.replace(" x ", r" $\times$ ")

@@ -1,7 +1,6 @@
-"""The only place a number becomes text.
+"""Numbers as text, with units. All other modules keep counts as exact integers.
 
-Counts stay exact integers everywhere else; here they get a unit a reader knows. ``exact`` is for tables in which the
-last digit matters, ``short`` for a glance.
+``exact`` is for tables in which the last digit matters, ``short`` is rounded for quick reading.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ def exact(count: int) -> str:
 
 
 def short(count: float) -> str:
-    """``138357544`` -> ``138.4 M``; four significant digits at most, below a thousand as it is."""
+    """``138357544`` -> ``138.4 M``; at most four significant digits. Counts below a thousand are not rounded."""
     for size, letter in _DECIMAL:
         if abs(count) >= size:
             return f"{_four(count / size)} {letter}"
@@ -64,22 +63,22 @@ def interval(low: float, high: float, digits: int = 1) -> Message:
 
 
 def nats(loss: float, digits: int = 4) -> Message:
-    """A cross-entropy in both of its units: ``0.6931`` -> ``0.6931 nats = 1.0000 bits``."""
+    """A cross-entropy in nats and bits: ``0.6931`` -> ``0.6931 nats = 1.0000 bits``."""
     return Message("{nats} nats = {bits} bits", nats=f"{loss:.{digits}f}", bits=f"{loss / math.log(2):.{digits}f}")
 
 
 def width(text: str) -> int:
-    """Columns a text takes in a terminal: two for each Korean syllable and other wide characters."""
+    """Columns of a text in a terminal: two for a Korean syllable or another wide character."""
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def ljust(text: str, columns: int) -> str:
-    """`str.ljust` by what is seen."""
+    """`str.ljust` by `width`."""
     return text + " " * (columns - width(text))
 
 
 def rjust(text: str, columns: int) -> str:
-    """`str.rjust` by what is seen."""
+    """`str.rjust` by `width`."""
     return " " * (columns - width(text)) + text
 
 

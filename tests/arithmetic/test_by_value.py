@@ -69,10 +69,10 @@ def test_pooling_on_paper():
     assert plain(averaged.output) == [[[3.75, 5.25], [2, 2]]]
     assert lines_of(averaged)[0] == "y[0,0] = (1 + 3 + 5 + 6)/4 = 3.75"
     padded = by_value.pooling("1 2 / 3 4", 2, padding=1, mode="avg")
-    assert lines_of(padded)[0] == "y[0,0] = 1/4 = 0.25   (3 zeros of the padding counted)"
+    assert lines_of(padded)[0] == "y[0,0] = 1/4 = 0.25   (includes 3 zeros of the padding)"
     tied = by_value.pooling("2 2 / 1 2", 2)
     assert plain(tied.backward()[0].values) == [[[1, 0], [0, 0]]]
-    assert "the first one, as in PyTorch" in tied.notes[0]
+    assert "its first occurrence gets the gradient, as in PyTorch" in tied.notes[0]
     assert not by_value.pooling("2 3 / 1 2", 2).notes
 
 
@@ -253,31 +253,37 @@ def test_losses_on_paper():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: array_of("1 2 / 3", 3), r"1 numbers stand in the row '3', and 2 in the first row '1 2'"),
-        (lambda: array_of("1 2 / x 3", 3), r"'x' is not a number"),
-        (lambda: array_of("1 2 / ", 3), r"a row without numbers"),
-        (lambda: array_of("", 3), r"a row without numbers"),
-        (lambda: array_of([[1, 2], [3]], 3), r"different sizes stand side by side: 2 and 1"),
-        (lambda: array_of([1, float("nan")], 3), r"'nan' is not a number"),
-        (lambda: array_of("1e999999999", 3), r"'1e999999999' is not a number that can be used"),
+        (lambda: array_of("1 2 / 3", 3), r"the row '3' has 1 numbers, and the first row '1 2' has 2"),
+        (lambda: array_of("1 2 / x 3", 3), r"'x' is not a valid number"),
+        (lambda: array_of("1 2 / ", 3), r"a row has no numbers"),
+        (lambda: array_of("", 3), r"a row has no numbers"),
+        (lambda: array_of([[1, 2], [3]], 3), r"the sizes differ: 2 and 1"),
+        (lambda: array_of([1, float("nan")], 3), r"'nan' is not a valid number"),
+        (lambda: array_of("1e999999999", 3), r"'1e999999999' is not a valid number"),
         (lambda: array_of("1 | 2", 3), r"shape 2 x 1 x 1 x 1, and at most 3 axes"),
-        (lambda: by_value.convolution("1 2", "1 1 1"), r"spans 3 pixels does not fit on 2 \+ 0 \+ 0.*smaller kernel"),
-        (lambda: by_value.convolution("1 2", "1 ; 1"), r"each filter has 2 channels, and the input gives it 1.*\| sep"),
+        (
+            lambda: by_value.convolution("1 2", "1 1 1"),
+            r"spans 3 pixels does not fit into the padded input of 2 \+ 0 \+ 0.*smaller kernel",
+        ),
+        (lambda: by_value.convolution("1 2", "1 ; 1"), r"each filter has 2 channels, and 1 were expected.*\| sep"),
         (lambda: by_value.convolution("1 2", "1", "1 2"), r"2 biases for 1 output channels"),
         (lambda: by_value.convolution([[1] * 600] * 600, "1"), r"360,000 products are too many.*--input"),
-        (lambda: by_value.convolution("1 2", "1").backward("1"), r"has the shape 1 x 1 x 1, and the output 1 x 1 x 2"),
+        (
+            lambda: by_value.convolution("1 2", "1").backward("1"),
+            r"has the shape 1 x 1 x 1, and the output has the shape 1 x 1 x 2",
+        ),
         (lambda: by_value.pooling("1 2", 2), r"spans 2 pixels does not fit"),
-        (lambda: by_value.pooling("1 2", 1, mode="min"), r"maximum \(max\) or the average \(avg\); got 'min'"),
-        (lambda: by_value.local_response_norm("1", k=0, alpha=0), r"is 0, and only a positive number"),
-        (lambda: by_value.fully_connected("1 2", "1 2 3"), r"has 3 numbers, and the input 2"),
+        (lambda: by_value.pooling("1 2", 1, mode="min"), r"is max or avg; got 'min'"),
+        (lambda: by_value.local_response_norm("1", k=0, alpha=0), r"is 0, and must be positive"),
+        (lambda: by_value.fully_connected("1 2", "1 2 3"), r"has 3 numbers, and the input has 2"),
         (lambda: by_value.softmax("1 2", "2"), r"0 to 1; got 2"),
         (lambda: by_value.softmax("1 2", "0 1"), r"2 labels for 1 rows"),
-        (lambda: losses("0.33 0.33 0.33"), r"add up to 1; these add up to 0.99.*\(1/3\).*layer softmax"),
-        (lambda: losses("1.5 -0.5"), r"not negative; got -0.5"),
+        (lambda: losses("0.33 0.33 0.33"), r"must sum to 1; they sum to 0.99.*\(1/3\).*layer softmax"),
+        (lambda: losses("1.5 -0.5"), r"must not be negative; got -0.5"),
         (lambda: losses("1/0 1"), r"divides by zero"),
-        (lambda: losses("1 0", "1"), r"P has 2 probabilities and Q 1"),
-        (lambda: losses("1 0", base=10), r"base e \(nats\) or 2 \(bits\); got '10'"),
-        (lambda: losses(), r"there is no distribution"),
+        (lambda: losses("1 0", "1"), r"P has 2 probabilities and Q has 1"),
+        (lambda: losses("1 0", base=10), r"must be e \(nats\) or 2 \(bits\); got '10'"),
+        (lambda: losses(), r"no distribution was given"),
     ],
 )
 def test_impossible_exercises(call, message):
@@ -309,5 +315,5 @@ def test_values_from_files(tmp_path):
     with pytest.raises(DataError, match=r"cannot read .*none.csv: No such file or directory"):
         read_array(tmp_path / "none.csv")
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(DataError, match="is no array of numbers"):
+    with pytest.raises(DataError, match="is not an array of numbers"):
         read_array(tmp_path / "objects.npy")

@@ -32,13 +32,13 @@ def test_each_rule_by_hand():
     }
 
 
-def test_the_lines_lead_from_our_total_to_theirs():
+def test_the_differences_lead_from_our_total_to_theirs():
     s = summarize(ca.create_model("lenet5"), (1, 32, 32))
     for convention in conventions(s):
-        assert s.totals.macs + sum(line.difference for line in convention.lines) == convention.total
-    reasons = {line.reason: line.difference for line in conventions(s)[1].lines}
+        assert s.totals.macs + sum(line.difference for line in convention.differences) == convention.total
+    reasons = {line.reason: line.difference for line in conventions(s)[1].differences}
     assert reasons == {
-        "the dense operators of layers that mean less": 240_000 - 150_000
+        "layers that state their own counts, counted by their operators": 240_000 - 150_000
     }  # C3 run as a full convolution
 
 

@@ -31,7 +31,7 @@ def test_depth_concentrates_the_mass():
     shares = [effective_field(stack(depth), images, str(depth - 1)).share_of_field() for depth in (1, 5, 15)]
     assert shares[0] > shares[1] > shares[2]
     deep = effective_field(stack(5), images, "4")
-    (top, bottom), (left, right) = deep.seen.theory
+    (top, bottom), (left, right) = deep.box.theoretical
     assert (bottom - top + 1, right - left + 1) == (11, 11)
     outside = deep.mass.copy()
     outside[top : bottom + 1, left : right + 1] = 0
@@ -47,7 +47,7 @@ def test_nothing_is_left_behind_and_bad_questions_are_refused():
     assert all(p.requires_grad for p in net.parameters())
     with pytest.raises(UnknownNameError, match="unknown layer '7'"):
         effective_field(net, images, "7")
-    with pytest.raises(ShapeError, match="images come as"):
+    with pytest.raises(ShapeError, match="images must have the shape"):
         effective_field(net, images[0], "1")
-    with pytest.raises(UsageError, match=r"8 x 8 positions; got \(8, 0\)"):
+    with pytest.raises(UsageError, match=r"8 x 8 positions; \(8, 0\) is outside"):
         effective_field(net, images, "1", (8, 0))

@@ -17,10 +17,10 @@ from convatlas.arithmetic import comparisons, formulas, summarize
 from convatlas.arithmetic.explanation import explain, explain_all
 from convatlas.arithmetic.layer import (
     convolution,
+    equivalent_fully_connected,
     fit,
     fully_connected,
     pooling,
-    same_as_fully_connected,
     transposed_convolution,
 )
 from convatlas.errors import ShapeError, UsageError
@@ -39,7 +39,7 @@ def found_of(worked, bias):
     found = {"hwc": [*sides, channels], "params": worked.params, "neurons": worked.neurons, "macs": worked.macs}
     found["connections"] = worked.connections
     if worked.kind != "pool":
-        dense = same_as_fully_connected(worked)
+        dense = equivalent_fully_connected(worked)
         found["fc_equivalent_weights"], found["fc_equivalent_params"] = dense.macs, dense.params
         found["weights"] = worked.params - (channels if bias else 0)
         found["fan_in_with_bias"] = worked.connections // worked.neurons
@@ -209,14 +209,17 @@ def test_a_stride_that_does_not_fit_and_the_paddings_that_do():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: convolution((3, 8, 8), 4, 11), r"spans 11 pixels does not fit on 8 \+ 0 \+ 0.*Pad by 3 more in all"),
-        (lambda: convolution((3, 8, 8), 4, 3, groups=2), "3 channels do not divide into 2 groups"),
+        (
+            lambda: convolution((3, 8, 8), 4, 11),
+            r"spans 11 pixels does not fit into the padded input of 8 \+ 0 \+ 0.*padding by 3 in total",
+        ),
+        (lambda: convolution((3, 8, 8), 4, 3, groups=2), "3 channels cannot be divided into 2 equal groups"),
         (lambda: convolution((3, 8, 8), 0, 3), "at least one filter"),
-        (lambda: convolution((3, 8, 8), 4, 3, stride=0), "stride must be a whole number from 1 up; got 0"),
-        (lambda: convolution((3, 0, 8), 4, 3), "an input is whole numbers from 1 up"),
-        (lambda: convolution((3, 8, 8), 4, 3, stride=2, padding="same"), "'same' keeps the size"),
-        (lambda: pooling((3, 8, 8), 2, padding=2), "at most half its window"),
-        (lambda: convolution((3, 8, 8), 4, (3, 3, 3)), "kernel has 3 entries for 2 axes"),
+        (lambda: convolution((3, 8, 8), 4, 3, stride=0), "stride must be a positive integer; got 0"),
+        (lambda: convolution((3, 0, 8), 4, 3), "the sizes of an input must be positive integers"),
+        (lambda: convolution((3, 8, 8), 4, 3, stride=2, padding="same"), "'same' needs a stride of 1"),
+        (lambda: pooling((3, 8, 8), 2, padding=2), "at most half of its window"),
+        (lambda: convolution((3, 8, 8), 4, (3, 3, 3)), r"kernel must have one entry, or one per axis \(2\)"),
     ],
 )
 def test_impossible_layers(call, message):
@@ -306,31 +309,31 @@ def test_explain_does_every_layer_again_and_agrees():
     assert "(10 - 3 + 2*0)/2 + 1 = 5   (4.5 rounded up)" in texts["3"]
     assert "K*K*(C/G)*F + F = 3*3*(8/4)*8 + 8 = 152" in texts["4"]
     assert "jump" in texts["3"]
-    assert "0 B   (a view, or written in place)" in str(explain(s, "2"))
+    assert "0 B   (a view, or computed in place)" in str(explain(s, "2"))
     assert "8*5*6*10 + 10" not in texts["6"]  # the layer itself sees a vector
     assert "N*F + F = 240*10 + 10 = 2,410" in texts["6"]
 
 
 def test_the_comparisons_of_the_lecture():
-    stacks = {way.name: way for way in comparisons.stacks(256).ways}
+    stacks = {way.name: way for way in comparisons.stacks(256).alternatives}
     assert stacks["two 3x3"].params == 1_179_648
     assert stacks["5x5"].params == 1_638_400
     assert stacks["three 3x3"].params == 1_769_472
     assert stacks["7x7"].params == 3_211_264
     assert stacks["two 3x3"].receptive_field == stacks["5x5"].receptive_field == (5, 5)
     assert stacks["three 3x3"].receptive_field == stacks["7x7"].receptive_field == (7, 7)
-    direct, reduced = comparisons.reduction().ways
+    direct, reduced = comparisons.reduction().alternatives
     assert (direct.params, reduced.params) == (153_600, 15_872)
     assert (direct.macs, reduced.macs) == (120_422_400, 12_443_648)
-    naive, module = comparisons.inception().ways
+    naive, module = comparisons.inception().alternatives
     assert (module.params, module.macs) == (163_328, 128_049_152)
     assert naive.output[0] == 64 + 128 + 32 + 192
-    _, squeezed, basic = comparisons.bottleneck().ways
+    _, squeezed, basic = comparisons.bottleneck().alternatives
     assert (squeezed.params, squeezed.macs) == (69_632, 218_365_952)
     assert (basic.params, basic.macs) == (73_728, 231_211_008)
-    full, two = comparisons.grouped().ways
+    full, two = comparisons.grouped().alternatives
     assert (full.macs, two.macs) == (447_897_600, 223_948_800)
-    whole, parts = comparisons.separable().ways
+    whole, parts = comparisons.separable().alternatives
     assert (whole.params, parts.params) == (4_769_856, 536_536)
-    connected, shared = comparisons.sharing().ways
+    connected, shared = comparisons.sharing().alternatives
     assert (connected.params, shared.params) == (31_457_280, 750)

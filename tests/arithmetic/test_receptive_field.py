@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from convatlas.arithmetic import seen_by, summarize
+from convatlas.arithmetic import receptive_box, summarize
 from convatlas.arithmetic.network import field_of
 from convatlas.errors import UnknownNameError, UsageError
 
@@ -42,8 +42,8 @@ def test_start_is_the_first_pixel_and_negative_in_the_padding():
     s = summarize(net, (1, 64, 64))
     assert s["0"].start == (-3, -3)
     assert s["1"].start == (-5, -5)
-    assert seen_by(net, (1, 64, 64), "1", (0, 3)).theory == ((-5, 5), (7, 17))
-    assert seen_by(net, (1, 64, 64), "1", (0, 3)).image == ((0, 5), (7, 17))
+    assert receptive_box(net, (1, 64, 64), "1", (0, 3)).theoretical == ((-5, 5), (7, 17))
+    assert receptive_box(net, (1, 64, 64), "1", (0, 3)).in_image == ((0, 5), (7, 17))
 
 
 def test_up_sampling_halves_the_jump():
@@ -96,12 +96,12 @@ def test_global_pooling_and_full_connection_see_everything():
     s = summarize(net, (1, 20, 30))
     assert s["1"].receptive_field == s["3"].receptive_field == (22, 32)  # the padding too
     assert s["3"].jump is None
-    assert seen_by(net, (1, 20, 30), "3", (0, 0)).image == ((0, 19), (0, 29))
+    assert receptive_box(net, (1, 20, 30), "3", (0, 0)).in_image == ((0, 19), (0, 29))
 
 
 def test_a_strided_layer_may_leave_the_border_unseen():
     net = nn.Sequential(nn.Conv2d(1, 1, 3, stride=2), nn.Flatten(), nn.Linear(25, 2))
-    assert seen_by(net, (1, 12, 12), "2", (0, 0)).image == ((0, 10), (0, 10))
+    assert receptive_box(net, (1, 12, 12), "2", (0, 0)).in_image == ((0, 10), (0, 10))
 
 
 def test_shuffled_channels_keep_their_own_fields():
@@ -120,7 +120,7 @@ def test_shuffled_channels_keep_their_own_fields():
     assert fields == [1, 5, 1, 5]
     for take in range(4):
         at, _ = pixels(made_positive(Shuffles(take)), (2, 16, 16))
-        assert at((8, 8)) == seen_by(Shuffles(take), (2, 16, 16), "reshape", (8, 8)).image
+        assert at((8, 8)) == receptive_box(Shuffles(take), (2, 16, 16), "reshape", (8, 8)).in_image
 
 
 def test_pooled_pyramids_are_known_again_once_they_are_read_as_a_whole():
@@ -148,9 +148,9 @@ def test_what_is_not_followed_is_not_guessed():
 
     assert summarize(Rolls(), (1, 8, 8)).rows[-1].receptive_field is None
     with pytest.raises(UsageError, match="not known"):
-        seen_by(Rolls(), (1, 8, 8), "rolls", (0, 0))
+        receptive_box(Rolls(), (1, 8, 8), "rolls", (0, 0))
     with pytest.raises(UnknownNameError):
-        seen_by(Rolls(), (1, 8, 8), "role", (0, 0))
+        receptive_box(Rolls(), (1, 8, 8), "role", (0, 0))
 
 
 @settings(max_examples=60, deadline=None)

@@ -33,7 +33,7 @@ def test_the_document_holds_networks_machine_and_choices(convatlas):
             6 * each["macs"] * each["training_images_per_s"]["median"] / peak
         )
     chosen = {line["what"]: (line["value"], line["why"]) for line in document["chosen"]}
-    assert chosen["precision"] == ("fp32", "precision as asked")
+    assert chosen["precision"] == ("fp32", "precision as set")
     assert chosen["threads"] == ("1", "as asked")
     assert set(chosen) == {"precision", "memory format", "threads", "allocator", "huge pages"}
     assert torch.get_num_threads() == threads, "the process has its threads back"

@@ -104,7 +104,7 @@ def test_the_page_says_how_to_repeat_it(compared):
 
 
 def test_progress_is_on_stderr(compared):
-    assert "measuring latency" in compared[1]
+    assert "measuring the latency" in compared[1]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_progress_is_on_stderr(compared):
         (["mlp", "mlp"], 2, "mlp is named 2 times"),
         (["mlp", "--epochs", "0"], 2, "epochs = 0"),
         (["mlp", "--seeds", "0"], 2, "seeds 0: at least 1"),
-        (["mlp", "--epochs", "2", "--time", "1"], 2, "two budgets of training; give one"),
+        (["mlp", "--epochs", "2", "--time", "1"], 2, "both set the length of the trainings; give only one"),
         (["mlp", "--time", "-1"], 2, "minutes above 0"),
         (["mlp", "--budget", "fast"], 2, "'fast' is not a budget"),
         (["mlp", "--protocol", "ten"], 2, "unknown protocol 'ten'"),
@@ -211,9 +211,9 @@ def test_predict_prepares_images_as_the_run_did(convatlas, folder, images):
     told = dict(json.loads(out)["top"])
     trained = Run(folder)
     training_data = TrainingData("digits")
-    rule, store = training_data.prepared(entry(trained.model), trained.recipe)
-    assert rule == trained.preprocessing
-    first, *_ = training_data.batches("test", rule, store, "cpu").batch(torch.tensor([0]))
+    preprocessing, store = training_data.prepared(entry(trained.model), trained.recipe)
+    assert preprocessing == trained.preprocessing
+    first, *_ = training_data.batches("test", preprocessing, store, "cpu").batch(torch.tensor([0]))
     expected = trained.network()(first).softmax(1)[0]
     assert [told[str(k)] for k in range(10)] == pytest.approx(expected.tolist(), abs=2e-3)
 

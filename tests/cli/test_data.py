@@ -95,11 +95,11 @@ def test_the_picture_is_of_the_batch_that_training_sees(convatlas, tmp_path):
     assert "pad 3, flip on, cutout 5" in err
     recipe = recipe_for("lenet5").change(flip="on", batch_size=8, pad="3", cutout=5)
     training_data = TrainingData("digits", split=make_split(open_data("digits")))
-    rule, store = training_data.prepared(entry("lenet5"), recipe)
-    images, *_ = next(iter(training_data.training_batches(rule, store, recipe, 0, "cpu").epoch(0)))
+    preprocessing, store = training_data.prepared(entry("lenet5"), recipe)
+    images, *_ = next(iter(training_data.training_batches(preprocessing, store, recipe, 0, "cpu").epoch(0)))
     with Image.open(tmp_path / "batch.png") as picture:
         shown = np.asarray(picture)[..., 0]
-    for row, image in enumerate(images[:, 0] * rule.std[0] + rule.mean[0]):
+    for row, image in enumerate(images[:, 0] * preprocessing.std[0] + preprocessing.mean[0]):
         drawn = shown[2 + row * 66 :, 2 + 66 :][:64:2, :64:2]  # each of the 32 x 32 pixels is 2 x 2
         assert np.abs(drawn - (image.clamp(0, 1) * 255).round().numpy()).max() <= 1
 
@@ -111,8 +111,8 @@ def test_the_picture_is_of_the_batch_that_training_sees(convatlas, tmp_path):
         (["digits", "--test", "1.5"], 2, "test is 1.5"),
         (["digits", "--split", "nowhere.csv"], 3, "the split nowhere.csv cannot be read"),
         (["digits", "--show-batch", "x.png", "--rotate", "much"], 2, "'much' is not a valid float"),
-        (["digits", "--show-batch", "x.png", "--recipe", "paper"], 2, "a network's own with --model"),
-        (["digits", "--show-batch", "x.png", "--crop-area", "0.1", "1"], 2, "belongs to crop random-resized"),
+        (["digits", "--show-batch", "x.png", "--recipe", "paper"], 2, "the recipe of a network's paper pass --model"),
+        (["digits", "--show-batch", "x.png", "--crop-area", "0.1", "1"], 2, "only with crop = random-resized"),
         (["digits", "--rotate", "5"], 2, "--rotate is for the picture of a batch: add --show-batch"),
         (["pipe:cat a.tar"], 3, "a command, and none is run"),
     ],

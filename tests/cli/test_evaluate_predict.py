@@ -124,7 +124,7 @@ def test_a_head_of_ones_own_needs_its_class_names(convatlas, photos, tmp_path):
         shutil.copytree(photos / folder, named / name)
     code, out, err = convatlas(*asked, named, "--classes", tmp_path / "names.txt", "--json")
     assert (code, json.loads(out)["classes"]) == (0, ["tench", "goldfish", "great white shark"])
-    with pytest.raises(UsageError, match=r"its 3 outputs are called is unknown.* --classes FILE"):
+    with pytest.raises(UsageError, match=r"the names of its 3 classes are not known.* --classes FILE"):
         ca.evaluate(ca.create_model("resnet20_cifar", 3, weights=str(tmp_path / "fish.th")), named)
 
 
@@ -138,7 +138,7 @@ def test_a_head_of_ones_own_needs_its_class_names(convatlas, photos, tmp_path):
         (("resnet50", "--weights", "torchvision:IMAGENET1K_V1"), 2, "there are for resnet50@torchvision"),
         ((NETWORK, "--weights", "nowhere.pth"), 3, "there is no weights file"),
         (("resnet18@torchvision", "--weights", "WEIGHTS"), 3, "of no source known for resnet18@torchvision"),
-        ((NETWORK, "--weights", "WEIGHTS", "--data", "digits"), 3, "does not know: 0, 1"),
+        ((NETWORK, "--weights", "WEIGHTS", "--data", "digits"), 3, "does not have: 0, 1"),
         (("runs/nothing",), 3, "is not a run directory"),
         (("runs/nothing", "--classes", "names.txt"), 2, "a run has its own"),
     ],
@@ -152,7 +152,7 @@ def test_what_cannot_be_judged_is_said(convatlas, checkpoint, arguments, code, m
 
 
 def test_a_network_nobody_trained_is_not_asked(photos):
-    with pytest.raises(UsageError, match="does not know how its images are prepared"):
+    with pytest.raises(UsageError, match="preprocessing of this network's images is not known"):
         ca.evaluate(ca.create_model(NETWORK), photos)
 
 

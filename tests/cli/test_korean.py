@@ -120,11 +120,11 @@ def test_data_speaks_korean(convatlas, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("train", "lenet6"), 2, "신경망 'lenet6': 그런 이름이 없습니다. lenet5 또는 "),
-        (("trian",), 2, "train을(를) 찾으셨습니까?"),
+        (("train", "lenet6"), 2, "알 수 없는 신경망: 'lenet6'. 비슷한 이름: lenet5 또는 "),
+        (("trian",), 2, "비슷한 이름: train"),
         (("train", "lenet5", "--data", "nowhere"), 3, "nowhere이(가) 없습니다"),
         (("train", "lenet5", "--lr", "-1"), 2, "lr = -1.0: 0보다 커야 합니다."),
-        (("train", "resnet50", "--image-size", "8"), 2, "8 x 8 영상에는 resnet50이 너무 깊습니다"),
+        (("train", "resnet50", "--image-size", "8"), 2, "8 x 8 이미지에는 신경망이 너무 깊습니다"),
         (("train", "lenet5", "--bogus"), 2, "그런 옵션이 없습니다"),
         (("train", "lenet5", "--seed", "x"), 2, "'--seed'의 값이 잘못되었습니다: 'x'은(는) integer 값이 아닙니다."),
         (("train",), 2, "신경망의 이름과 --resume RUN 가운데 하나를 주십시오"),
@@ -163,7 +163,7 @@ def test_an_empty_folder_and_a_damaged_image(convatlas, tmp_path):
         (tmp_path / name).write_bytes(b"")
     code, _, err = convatlas("--lang", "ko", "train", "lenet5", "--data", tmp_path)
     assert code == 3
-    assert "1.png(번호 0)을 읽을 수 없습니다: 파일이 비어 있습니다. 그 파일을 지우거나, --on-bad skip" in err
+    assert "1.png(번호 0). 원인: 파일이 비어 있습니다. 파일을 지우거나, --on-bad skip" in err
 
 
 def test_lines_are_broken_by_what_is_seen():

@@ -80,7 +80,7 @@ def test_the_effective_field_of_every_kind_of_row_and_every_block(name):
             continue
         found = effective_field(net, images, layer)
         outside = found.mass.copy()
-        (top, bottom), (left, right) = found.seen.theory
+        (top, bottom), (left, right) = found.box.theoretical
         outside[max(top, 0) : bottom + 1, max(left, 0) : right + 1] = 0
         assert outside.sum() == 0, layer
         assert found.mass.sum() == pytest.approx(1) or not found.mass.any(), layer  # a dead ReLU has no gradient
@@ -95,7 +95,7 @@ def test_an_operator_outside_a_module_is_not_the_module_before_it():
     # the sum adds the shortcut, a 3 x 3 field, to the path of two more convolutions; a ReLU comes after it
     assert (added.mass != convolved.mass).any()
     assert (added.mass != block.mass).any()
-    assert added.seen == block.seen == convolved.seen
+    assert added.box == block.box == convolved.box
 
 
 def test_a_block_on_the_command_line(convatlas, tmp_path):
@@ -129,6 +129,6 @@ def test_a_comparison_takes_its_input(convatlas):
     assert document["ways"][1]["macs"] == 2 * 9 * 8 * 8 * 10 * 20
     assert [ratio["share"] for ratio in document["ratios"]] == [18 / 25, 27 / 49]
     code, _, err = convatlas("explain", "--comparison", "grouped", "--input", "3x8x8")
-    assert (code, "3 channels do not divide into 2 groups" in err) == (2, True)
+    assert (code, "3 channels cannot be divided into 2 equal groups" in err) == (2, True)
     code, _, err = convatlas("explain", "alexnet", "--comparison", "stacks")
     assert (code, "--comparison stacks has no alexnet: leave it out" in err) == (2, True)

@@ -41,7 +41,7 @@ def test_the_ledger_sets_printed_and_derived_side_by_side():
     text = run("lenet5", "--ledger")
     assert "60,000" in text
     assert "340,908" in text
-    assert "4 printed figures. Compared with the derived count: 2, of which 2 agree, 0 differ" in " ".join(text.split())
+    assert "4 printed figures. Compared with the derived count: 2; 2 agree, 0 differ" in " ".join(text.split())
     document = json.loads(run("vgg16", "--ledger", "--json"))
     macs = next(line for line in document["figures"] if line["quantity"] == "macs")
     assert (macs["printed"], macs["derived"], macs["verdict"]) == ("15.3", 15_470_264_320, "explained")

@@ -90,7 +90,7 @@ def test_layer_by_hand(convatlas):
     assert (document["params"], document["macs"], document["neurons"]) == (37_752_832, 37_748_736, 4096)
     code, _, err = convatlas("layer", "conv", "--input", "3x8x8", "--kernel", "11", "--out", "4")
     assert code == 2
-    assert "Pad by 3 more in all, enlarge the input, or take a smaller kernel." in err
+    assert "Increase the padding by 3 in total, enlarge the input, or use a smaller kernel." in err
 
 
 def test_the_comparisons(convatlas):
@@ -111,7 +111,7 @@ def test_other_tools_totals_and_why(convatlas):
 
 def test_tables_and_diagram_for_lecture_notes(convatlas, tmp_path):
     assert convatlas("show", "lenet5", "--markdown")[1].startswith("| layer | kind | output |")
-    assert convatlas("show", "lenet5", "--latex")[1].startswith(r"\begin{tabular}")
+    assert convatlas("show", "lenet5", "--latex")[1].startswith("% needs \\usepackage{booktabs}\n\\begin{table}")
     code, out, err = convatlas("show", "lenet5", "--svg", str(tmp_path / "lenet5.svg"))
     assert (code, out) == (0, "")
     assert (tmp_path / "lenet5.svg").read_text().startswith("<svg")

@@ -34,7 +34,7 @@ def test_without_groups_much_more_crosses():
 
 
 def test_what_cannot_be_halved():
-    with pytest.raises(UsageError, match="0 does not divide evenly between two devices: 225 is odd"):
+    with pytest.raises(UsageError, match="0 cannot be halved between two devices: 225 is odd"):
         two_devices(summarize(nn.Sequential(nn.Conv2d(3, 3, 5, bias=False)), (3, 5, 5)))
     with pytest.raises(UsageError, match="no convolution and no fully connected layer"):
         two_devices(summarize(nn.Sequential(nn.ReLU()), (3, 5, 5)))

@@ -21,4 +21,4 @@ def test_printed_accuracies_have_a_table_of_their_own_with_a_protocol_in_every_r
     for line, figure in zip(lines, figures, strict=True):
         assert figure.protocol
         assert figure.protocol in line
-    assert "not to be put beside the measured figures" in str(section)
+    assert "do not compare them with the measured ones" in str(section)

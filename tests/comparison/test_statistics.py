@@ -61,7 +61,7 @@ def test_a_difference_by_hand():
     assert one.p == pytest.approx(12 / 32)  # (1 + 5) / 32, twice
     # Agresti and Min: 4.5 and 1.5 of 9, (3/9) ± 1.96 sqrt(6/9 - 1/9)/3
     assert one.ci95 == pytest.approx((1 / 3 - 1.959964 * math.sqrt(5) / 9, 1 / 3 + 1.959964 * math.sqrt(5) / 9))
-    assert not one.told_apart
+    assert not one.significant
 
 
 def test_exchanging_the_networks_exchanges_the_signs():
@@ -73,7 +73,7 @@ def test_exchanging_the_networks_exchanges_the_signs():
     assert (there.only_first, there.only_second) == (back.only_second, back.only_first)
 
 
-def test_networks_that_agree_everywhere_cannot_be_told_apart_and_leave_some_room():
+def test_networks_that_agree_everywhere_do_not_differ_significantly_and_the_interval_has_a_width():
     same = statistics.difference("a", hits("1" * 50), "b", hits("1" * 50))
     assert (same.p, same.difference, same.images_needed) == (1, 0, None)
     assert same.ci95.low < 0 < same.ci95.high
@@ -88,7 +88,7 @@ def test_seed_noise_can_explain_what_images_cannot():
     flips = (first.sum(0) - second.sum(0)) * 3
     assert statistics.sign_flip(flips) < 0.001
     assert result.p > 0.3
-    assert not result.told_apart
+    assert not result.significant
 
 
 def test_images_needed_grows_with_the_square_of_how_small_the_difference_is():
@@ -112,7 +112,7 @@ def test_one_run_has_wilsons_interval_and_says_what_it_does_not_cover():
     result = statistics.accuracy(hits("1110"))
     assert result.ci95 == wilson(3, 4)
     assert result.spread is None
-    assert "not which seed" in result.covers
+    assert "but not of the seed" in result.covers
 
 
 def test_several_seeds_by_hand():
@@ -154,14 +154,14 @@ def test_the_interval_covers_the_true_accuracy(seeds, seed_sd):
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
-def test_equal_networks_are_told_apart_in_at_most_one_case_of_twenty(seeds):
+def test_equal_networks_differ_significantly_in_at_most_one_case_of_twenty(seeds):
     generator = np.random.default_rng(7)
     alarms = 0
     for _ in range(500):
         truth = generator.beta(2.1, 0.9, size=(1, 150))  # the difficulty of each image, shared by both networks
         noise = generator.normal(0, 0.03 if seeds > 1 else 0, size=(2, seeds, 1))
         first, second = generator.random((2, seeds, 150)) < np.clip(truth + noise, 0, 1)
-        alarms += statistics.difference("a", first, "b", second).told_apart
+        alarms += statistics.difference("a", first, "b", second).significant
     assert alarms <= 35  # 25 expected at the level itself, standard deviation 4.9
 
 

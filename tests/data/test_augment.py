@@ -353,8 +353,8 @@ def test_cutmix_labels_are_the_shares_of_the_area():
         ({"mixup": -1.0}, "mixup = -1.0: at least 0"),
         ({"crop": "random-resized", "crop_ratio": (0, 1)}, "crop_ratio = 0: it must be above 0"),
         ({"erasing": 1.5}, r"erasing = 1\.5: at most 1"),
-        ({"crop": "scale-jitter", "crop_area": (0.1, 1)}, "belongs to crop random-resized, and crop is scale-jitter"),
-        ({"crop": "random-resized", "pad": 4}, "pad = 4 belongs to crop pad"),
+        ({"crop": "scale-jitter", "crop_area": (0.1, 1)}, "only with crop = random-resized, and crop is scale-jitter"),
+        ({"crop": "random-resized", "pad": 4}, "pad = 4 has an effect only with crop = pad"),
     ],
 )
 def test_augmentations_that_cannot_be(values, message):

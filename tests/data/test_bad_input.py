@@ -55,7 +55,7 @@ def test_a_file_that_may_not_grow_leaves_the_cache_that_was_there(class_folders,
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # of 80,896 bytes
     try:
-        with pytest.raises(ConvAtlasError, match=r"cannot be written: File too large. What was there before is"):
+        with pytest.raises(ConvAtlasError, match=r"cannot be written: File too large. An existing file is unchanged"):
             load_images(data, RULE, cache_dir=tmp_path / "cache")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -70,8 +70,8 @@ def test_a_disk_that_fills_while_the_cache_is_written_leaves_the_cache_that_was_
         from convatlas.data import Preprocessing, load_images, open_data
         from convatlas.errors import ConvAtlasError
         root, disk = map(pathlib.Path, sys.argv[1:])
-        rule = Preprocessing((8, 8), 3)
-        load_images(open_data(root), rule, cache_dir=disk / "cache")
+        preprocessing = Preprocessing((8, 8), 3)
+        load_images(open_data(root), preprocessing, cache_dir=disk / "cache")
         (old,) = (disk / "cache").iterdir()
         before = old.read_bytes()
         (root / "a/2.png").write_bytes((root / "a/3.png").read_bytes())
@@ -84,7 +84,7 @@ def test_a_disk_that_fills_while_the_cache_is_written_leaves_the_cache_that_was_
                     pass
 
         try:
-            load_images(open_data(root), rule, cache_dir=disk / "cache", progress=somebody_else_fills_the_disk)
+            load_images(open_data(root), preprocessing, cache_dir=disk / "cache", progress=somebody_else_fills_the_disk)
         except ConvAtlasError as error:
             print(error)
         (now,) = (disk / "cache").iterdir()
@@ -92,7 +92,7 @@ def test_a_disk_that_fills_while_the_cache_is_written_leaves_the_cache_that_was_
     """
     done = run_on_small_disk(tmp_path / "disk", "256k", program, str(root), str(tmp_path / "disk"))
     assert done.returncode == 0, done.stderr
-    assert "cannot be written: No space left on device. What was there before is untouched" in done.stdout
+    assert "cannot be written: No space left on device. An existing file is unchanged" in done.stdout
 
 
 @pytest.mark.slow

@@ -132,25 +132,25 @@ def test_global_random_state_is_neither_read_nor_moved(digits):
 
 def test_evaluation_is_in_order_central_and_normalised(shared):
     data = open_data(shared("data/hymenoptera"))
-    rule = Preprocessing((24, 24), 3, (0.5, 0.4, 0.3), (0.2, 0.25, 0.3), "shorter-crop", margin=32 / 24)
-    store = load_images(data, rule)
+    preprocessing = Preprocessing((24, 24), 3, (0.5, 0.4, 0.3), (0.2, 0.25, 0.3), "shorter-crop", margin=32 / 24)
+    store = load_images(data, preprocessing)
     assert store.pixels.shape == (162, 32, 32, 3)
-    batches = Batches(store, data.labels, np.array([7, 3]), batch_size=2, rule=rule, shuffle=False)
+    batches = Batches(store, data.labels, np.array([7, 3]), batch_size=2, preprocessing=preprocessing, shuffle=False)
     ((images, labels, _),) = batches.epoch(0)
     assert images.dtype == torch.float32
     assert images.is_contiguous(memory_format=torch.channels_last)
     assert labels.tolist() == data.labels[[7, 3]].tolist()
     centre = store.pixels[[7, 3], 4:28, 4:28].permute(0, 3, 1, 2).double() / 255
-    mean, std = (torch.tensor(v, dtype=torch.float64).view(1, 3, 1, 1) for v in (rule.mean, rule.std))
+    mean, std = (torch.tensor(v, dtype=torch.float64).view(1, 3, 1, 1) for v in (preprocessing.mean, preprocessing.std))
     assert torch.allclose(images.double(), (centre - mean) / std, atol=1e-5)
     # predict sees the same
-    assert torch.equal(prepare([store.pixels[7].numpy(), store.pixels[3].numpy()], rule), images)
+    assert torch.equal(prepare([store.pixels[7].numpy(), store.pixels[3].numpy()], preprocessing), images)
 
 
 def test_training_crops_come_from_the_margin(shared):
     data = open_data(shared("data/hymenoptera"))
-    rule = Preprocessing((24, 24), 3, resize="shorter-crop", margin=32 / 24)
-    store = load_images(data, rule)
+    preprocessing = Preprocessing((24, 24), 3, resize="shorter-crop", margin=32 / 24)
+    store = load_images(data, preprocessing)
     batches = Batches(
         store, data.labels, np.arange(20), batch_size=20, augment=Augmentation(pad=0, flip="off"), shuffle=False
     )
@@ -173,10 +173,10 @@ def test_training_crops_come_from_the_margin(shared):
 )
 def test_every_kind_of_augmentation_gives_channels_last_floats(shared, colour):
     data = open_data(shared("data/cifar-10/head100"))
-    rule = preprocessing_for(data, 32)
-    store = load_images(data, rule)
-    rule = rule.with_stats(*channel_stats(store, np.arange(100)))
-    batches = Batches(store, data.labels, np.arange(100), batch_size=50, rule=rule, augment=colour)
+    preprocessing = preprocessing_for(data, 32)
+    store = load_images(data, preprocessing)
+    preprocessing = preprocessing.with_stats(*channel_stats(store, np.arange(100)))
+    batches = Batches(store, data.labels, np.arange(100), batch_size=50, preprocessing=preprocessing, augment=colour)
     images, labels, _ = next(iter(batches.epoch(0)))
     assert (images.shape, images.dtype, labels.dtype) == ((50, 3, 32, 32), torch.float32, torch.int64)
     assert images.is_contiguous(memory_format=torch.channels_last)
@@ -193,7 +193,7 @@ def test_bad_settings_are_named(digits):
     with pytest.raises(UsageError, match="10 labels for a store of 1797 images"):
         Batches(store, data.labels[:10], split.train, batch_size=4)
     with pytest.raises(ShapeError, match="crops of 9 x 9 do not fit in the stored images of 8 x 8"):
-        Batches(store, data.labels, split.train, batch_size=4, rule=Preprocessing((9, 9), 1))
+        Batches(store, data.labels, split.train, batch_size=4, preprocessing=Preprocessing((9, 9), 1))
 
 
 @pytest.mark.gpu

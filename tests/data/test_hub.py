@@ -64,9 +64,9 @@ def test_parquet_files_and_decoding_processes(tmp_path):
     table(range(100, 104)).to_parquet(str(tmp_path / "pets/validation-00000-of-00001.parquet"))
     data = open_data(f"hf:{tmp_path / 'pets'}")
     assert set(data.parts.tolist()) == {"train", "val"}
-    rule = Preprocessing((9, 11), 3)
+    preprocessing = Preprocessing((9, 11), 3)
     expected = np.stack([pixels_of(seed) for seed in (*range(8), *range(100, 104))])
-    assert np.array_equal(load_images(data, rule, workers=2).pixels.numpy(), expected)
+    assert np.array_equal(load_images(data, preprocessing, workers=2).pixels.numpy(), expected)
 
 
 def test_a_selection_of_rows_is_read_in_its_order(tmp_path):

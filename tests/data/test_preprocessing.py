@@ -1,4 +1,4 @@
-"""One written rule takes any image to the network's input, and the choice of rule says why."""
+"""One preprocessing takes any image to the network's input, and the choice of it says why."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def noise(height: int, width: int, channels: int = 3) -> np.ndarray:
     margin=st.sampled_from([1.0, 256 / 224]),
 )
 def test_whatever_comes_in_the_size_is_right(height, width, channels, wanted, size, resize, margin):
-    rule = Preprocessing(size, wanted, resize=resize, margin=margin)
-    pixels = rule.apply(noise(height, width, channels))
-    assert pixels.shape == (*rule.store_size, wanted)
+    preprocessing = Preprocessing(size, wanted, resize=resize, margin=margin)
+    pixels = preprocessing.apply(noise(height, width, channels))
+    assert pixels.shape == (*preprocessing.store_size, wanted)
     assert pixels.dtype == np.uint8
 
 
@@ -75,25 +75,27 @@ def test_grey_is_repeated_and_colour_becomes_pillows_luma():
 )
 def test_the_rule_that_is_chosen_and_why(shared, source, size, resize, store, words):
     data = open_data(source if source == "digits" else shared(source))
-    rule = preprocessing_for(data, size)
-    assert (rule.resize, rule.store_size, rule.channels) == (resize, store, data.channels)
-    assert words in rule.why
-    assert rule.background == (0,) * rule.channels  # MNIST's border is 0
+    preprocessing = preprocessing_for(data, size)
+    assert (preprocessing.resize, preprocessing.store_size, preprocessing.channels) == (resize, store, data.channels)
+    assert words in preprocessing.why
+    assert preprocessing.background == (0,) * preprocessing.channels  # MNIST's border is 0
 
 
 def test_predict_prepares_a_file_as_training_did(shared):
     data = open_data(shared("data/hymenoptera"))
-    rule = preprocessing_for(data, 96)
+    preprocessing = preprocessing_for(data, 96)
     for index in (0, 49, 161):
         path = shared("data/hymenoptera") / data.names[index]
-        assert np.array_equal(load_file(path, rule), rule.apply(data.read(index, rule.at_least)))
+        assert np.array_equal(
+            load_file(path, preprocessing), preprocessing.apply(data.read(index, preprocessing.at_least))
+        )
 
 
 def test_a_rule_survives_being_written_down():
-    rule = Preprocessing((32, 30), 3, (0.5, 0.4, 0.3), (0.2, 0.2, 0.1), "pad", 1.25, (1, 2, 3), "because")
-    assert Preprocessing.from_dict(rule.to_dict()) == rule
+    preprocessing = Preprocessing((32, 30), 3, (0.5, 0.4, 0.3), (0.2, 0.2, 0.1), "pad", 1.25, (1, 2, 3), "because")
+    assert Preprocessing.from_dict(preprocessing.to_dict()) == preprocessing
     with pytest.raises(UsageError, match="has the fields"):
-        Preprocessing.from_dict({**rule.to_dict(), "code": "import os"})
+        Preprocessing.from_dict({**preprocessing.to_dict(), "code": "import os"})
     with pytest.raises(UsageError, match="wrong type"):
         Preprocessing.from_dict({"size": [3, "x"], "channels": 3})
 

@@ -64,10 +64,12 @@ def test_a_folder_a_range_and_the_files_are_one_data_set(folder):
 
 def test_processes_read_the_same_from_shards(folder):
     data = open_data(folder)
-    rule = Preprocessing((8, 8), 3)
-    found = dict(decode_files(data.images.tree, data.names, rule, workers=2))
-    assert all(np.array_equal(found[index], rule.apply(data.read(index))) for index in range(12))
-    assert torch.equal(load_images(data, rule, workers=2).pixels, load_images(data, rule, workers=1).pixels)
+    preprocessing = Preprocessing((8, 8), 3)
+    found = dict(decode_files(data.images.tree, data.names, preprocessing, workers=2))
+    assert all(np.array_equal(found[index], preprocessing.apply(data.read(index))) for index in range(12))
+    assert torch.equal(
+        load_images(data, preprocessing, workers=2).pixels, load_images(data, preprocessing, workers=1).pixels
+    )
 
 
 def test_names_of_classes_json_labels_and_parts(tmp_path):

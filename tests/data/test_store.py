@@ -104,7 +104,7 @@ def test_an_image_on_which_the_process_dies_is_bad_and_the_others_are_not(class_
     deadly = (
         "import os; from convatlas.data import workers\n"
         "whole = workers.decode_one\n"
-        "workers.decode_one = lambda tree, name, rule: os._exit(11) if name == 'a/3.png' else whole(tree, name, rule)\n"
+        "workers.decode_one = lambda tree, name, how: os._exit(11) if name == 'a/3.png' else whole(tree, name, how)\n"
         "workers.serve()"
     )
     popen = workers.subprocess.Popen
@@ -181,7 +181,7 @@ def test_a_changed_image_makes_the_cache_anew(class_folders, write_image, tmp_pa
     write_image(root / "a/2.png", seed=99)
     data = open_data(root)
     again = cached(data, tmp_path / "cache")
-    assert "the images or the rule changed" in again.origin
+    assert "the images or their preprocessing changed" in again.origin
     assert torch.equal(again.pixels, load_images(data, RULE).pixels)
     assert len(list((tmp_path / "cache").iterdir())) == 1  # in the place of the old one
 

@@ -405,8 +405,8 @@ def test_elongated_images_are_noted_and_fit_sees_them_whole(write_image, tmp_pat
 
 
 def test_pad_enlarges_small_images_to_the_longer_side():
-    rule = Preprocessing((8, 8), 1, resize="letterbox", background=(0,))
-    assert (rule.apply(np.full((2, 4, 1), 200, np.uint8)) > 0).sum() == 4 * 8
+    preprocessing = Preprocessing((8, 8), 1, resize="letterbox", background=(0,))
+    assert (preprocessing.apply(np.full((2, 4, 1), 200, np.uint8)) > 0).sum() == 4 * 8
 
 
 # --- rare classes -----------------------------------------------------------------------------------------------------

@@ -104,7 +104,7 @@ def test_it_is_exact_even_where_the_caller_has_switched_autocast_on():
 
 
 def test_no_images():
-    with pytest.raises(DataError, match="no images to evaluate in the test part"):
+    with pytest.raises(DataError, match="no images to evaluate in the test set"):
         evaluate(Says(), [], CLASSES, part="test")
 
 

@@ -126,7 +126,7 @@ def test_grad_cam_depends_on_the_weights_of_a_trained_network_and_a_map_of_edges
     net = ca.create_model("squeezenet1_1", weights=str(shared("data/weights/squeezenet_v1.1.caffemodel")))
     loaded = load_network(net)
     files = sorted(shared("data/photos").glob("n*/*"))[:2]
-    images = data.prepare([data.load_file(file, loaded.rule) for file in files], loaded.rule)
+    images = data.prepare([data.load_file(file, loaded.preprocessing) for file in files], loaded.preprocessing)
 
     def edges(net, images, classes=None):
         shift = (images - images.roll(1, dims=3)).abs()

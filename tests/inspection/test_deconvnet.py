@@ -59,7 +59,7 @@ def test_wrong_layers_and_channels():
     images = torch.randn(1, 1, 32, 32)
     with pytest.raises(UnknownNameError, match="unknown layer 'C4'"):
         deconvolve(net, images, "C4", channel=0)
-    with pytest.raises(ShapeError, match=r"C3 puts out .* it has no feature map 16"):
+    with pytest.raises(ShapeError, match=r"C3 has the shape .* it has no feature map 16"):
         deconvolve(net, images, "C3", channel=16)
-    with pytest.raises(ShapeError, match="F6 puts out"):
+    with pytest.raises(ShapeError, match="F6 has the shape"):
         deconvolve(net, images, "F6", channel=0)

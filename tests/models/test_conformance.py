@@ -112,15 +112,15 @@ def test_an_illegal_size_is_refused_with_the_way_out(name, on_meta):
     channels, side, _ = line.input
     if line.smallest_size > 1:
         least = line.smallest_size
-        with pytest.raises(ShapeError, match=rf"^{name} is too deep for .* its smallest is {least} x {least}"):
+        with pytest.raises(ShapeError, match=rf"^{name} is too deep .* smallest possible size is {least} x {least}"):
             on_meta(images(name, size=least - 1).to("meta"))
-        with pytest.raises(ShapeError, match=f"its smallest is {least} x {least}"):
+        with pytest.raises(ShapeError, match=f"the smallest possible size is {least} x {least}"):
             ca.create_model(name, image_size=least - 1)
     if line.fixed_size:
         wrong = side + 8
         with pytest.raises(ShapeError, match=rf"^{name} needs {side} x {side} .*Pass image_size={wrong}, or resize"):
             on_meta(images(name, size=wrong).to("meta"))
-    with pytest.raises(ShapeError, match=rf"takes images of shape \(N, {channels}, H, W\).*in_channels={channels + 1}"):
+    with pytest.raises(ShapeError, match=rf"of the shape \(N, {channels}, H, W\).*in_channels={channels + 1}"):
         on_meta(images(name, channels=channels + 1).to("meta"))
     with pytest.raises(ShapeError, match=r"images\.unsqueeze\(0\)"):
         on_meta(images(name)[0].to("meta"))

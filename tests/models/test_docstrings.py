@@ -1,4 +1,4 @@
-"""The layer table that opens each model file, compared with the trace: prose is not proof."""
+"""The layer table that opens each model file, compared with the trace."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def table(module: str) -> tuple[list[Line], int]:
     text = importlib.import_module(f"convatlas.models.{module}").__doc__ or ""
     lines: list[Line] = []
     for line in text.splitlines():
-        body, together, total = line.partition("together ")
+        body, ends_table, total = line.partition("total ")
         if module == "lenet":
             body = re.sub(rf" +(?:{NUMBER})\s*$", "", body)  # its last column holds connections
         if match := ROW.match(body.rstrip()):
             name, *sides, params = match.groups()
             lines.append(Line(name, tuple(number(side) for side in sides if side), number(params)))
-        if together:
+        if ends_table:
             return lines, number(re.match(NUMBER, total).group())
     raise AssertionError("no total found")
 
@@ -63,4 +63,4 @@ def test_every_printed_shape_is_the_output_of_a_layer(module):
         net = ca.create_model(subject(module))
     outputs = {tuple(row.output) for row in ca.summarize(net, entry(subject(module)).input).rows}
     for line in table(module)[0]:
-        assert line.output in outputs, f"{line.name}: no layer puts out {line.output}"
+        assert line.output in outputs, f"{line.name}: no layer has the output {line.output}"

@@ -11,7 +11,7 @@ from torch import nn
 import convatlas as ca
 from convatlas.errors import UnknownNameError, UsageError
 from convatlas.models import entry, initialise
-from convatlas.models.initialisation import Undrawn, class_layers
+from convatlas.models.initialisation import SkipFills, class_layers
 
 
 def modern(name: str, **sizes: int) -> nn.Module:
@@ -96,7 +96,7 @@ def test_any_module_can_be_drawn_anew():
 def test_a_wrong_name_and_a_contradiction_are_refused():
     with pytest.raises(UnknownNameError, match=r"unknown initialisation 'moderne'\. Did you mean modern"):
         ca.create_model("mlp", init="moderne")
-    with pytest.raises(UsageError, match="weights replace every first weight; leave init='modern' out"):
+    with pytest.raises(UsageError, match=r"weights replace the initialisation\. Leave out init='modern'"):
         ca.create_model("mlp", init="modern", weights="mlp.safetensors")
 
 
@@ -149,7 +149,7 @@ def test_on_the_meta_device_nothing_is_drawn_and_elsewhere_everything():
     assert torch.equal(torch.get_rng_state(), state)
     assert ca.create_model("resnet20_cifar").conv1.weight.std() > 0.1
     weight = torch.full((2, 3), 7.0)
-    with Undrawn():
+    with SkipFills():
         nn.init.kaiming_uniform_(nn.init.zeros_(weight))
         assert weight.eq(7).all()
     assert nn.init.zeros_(weight).eq(0).all()

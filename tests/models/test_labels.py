@@ -29,13 +29,15 @@ def test_a_name_comes_before_a_synonym_and_two_of_these_are_asked_about():
     labels = imagenet()
     assert labels.outputs("crane") == (517,)  # the machine; torchvision calls the bird "crane bird"
     assert labels.outputs("panda") == (387, 388)  # WordNet: the lesser and the giant
-    with pytest.raises(DataError, match=r"panda of zoo/ may be lesser panda, n02509815 or giant panda, n02510455"):
+    with pytest.raises(DataError, match=r"panda of zoo/ is ambiguous: lesser panda, n02509815 or giant panda, n025"):
         labels.match(["tench", "panda"], "zoo/", "net")
     assert labels.match(["n02510455", "tench"], "zoo/", "net") == [388, 0]
 
 
 def test_what_is_not_known_is_named_with_what_is():
-    with pytest.raises(DataError, match=r"classes that net does not know: unicorn, n99999999\. It knows 10: airplane"):
+    with pytest.raises(
+        DataError, match=r"classes that net does not have: unicorn, n99999999\. The 10 classes of the network: airplane"
+    ):
         cifar10().match(["cat", "unicorn", "n99999999"], "zoo/", "net")
 
 

@@ -48,12 +48,12 @@ def test_a_wrong_name_is_answered_with_the_near_ones(wrong, message):
 @pytest.mark.parametrize("argument", ["num_classes", "in_channels", "image_size"])
 @pytest.mark.parametrize("value", [0, -3, 2.5, True])
 def test_counts_are_positive_whole_numbers(argument, value):
-    with pytest.raises(UsageError, match=f"{argument} must be a whole number from 1 up; got {value!r}"):
+    with pytest.raises(UsageError, match=f"{argument} must be a positive integer; got {value!r}"):
         ca.create_model("mlp", **{argument: value})
 
 
 def test_too_small_an_image_is_refused_before_anything_is_built():
-    with pytest.raises(ShapeError, match="resnet18 is too deep for 16 x 16 images; its smallest is 17 x 17"):
+    with pytest.raises(ShapeError, match=r"resnet18 is too deep for 16 x 16 images; .* size is 17 x 17"):
         ca.create_model("resnet18", image_size=16)
 
 

@@ -54,11 +54,11 @@ def test_every_tensor_is_in_one_stage_and_the_head_is_what_another_class_enlarge
     assert 3 <= len(found) <= 9
     assert len({stage.name for stage in found}) == len(found)
     own = net.state_dict()
-    assert all(sum(stage.holds(tensor) for stage in found) == 1 for tensor in own)
+    assert all(sum(stage.contains(tensor) for stage in found) == 1 for tensor in own)
     more = on_paper(name, num_classes=entry.num_classes + 1).state_dict()
     per_class = [tensor for tensor in own if own[tensor].shape != more[tensor].shape]
     assert per_class
-    assert all(found[-1].holds(tensor) for tensor in per_class)
+    assert all(found[-1].contains(tensor) for tensor in per_class)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from convatlas.errors import UnknownNameError
 from convatlas.recipes import modern
 from convatlas.recipes.finetune import FINETUNE, FINETUNE_DEEP_UNNORMALISED, FINETUNE_UNNORMALISED
 from convatlas.recipes.page import markdown
-from convatlas.recipes.registry import DECLARED, PAPER_RECIPES, named, networks_of, own_recipes, recipe_for
+from convatlas.recipes.registry import DECLARED, PAPER_RECIPES, networks_of, own_recipes, recipe_by_name, recipe_for
 from convatlas.runs.prepare import build_schedule
 from convatlas.training.schedule import Progress
 
@@ -66,9 +66,9 @@ def test_a_name_that_is_none_offers_the_near_ones():
     with pytest.raises(UnknownNameError, match=r"unknown recipe 'papper'\. Did you mean paper"):
         recipe_for("lenet5", "papper")
     with pytest.raises(UnknownNameError, match="Did you mean resnet_cifar_2015"):
-        named("resnet_cifar_2016")
+        recipe_by_name("resnet_cifar_2016")
     assert recipe_for("vgg16", "modern") is own_recipes("vgg16")["modern"]
-    assert recipe_for("lenet5", "alexnet_2012") is named("alexnet_2012")  # another's is taken by its own name
+    assert recipe_for("lenet5", "alexnet_2012") is recipe_by_name("alexnet_2012")  # another's is taken by its own name
 
 
 # --- the numbers ------------------------------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ def lr(recipe, epoch, val_top1=()):
     ],
 )
 def test_the_learning_rate_is_the_printed_one(name, rates):
-    recipe = named(name)
+    recipe = recipe_by_name(name)
     assert {epoch: lr(recipe, epoch) for epoch in rates} == pytest.approx(rates, rel=1e-9)
 
 
@@ -115,7 +115,7 @@ STALL = (0.5,) * 5  # five epochs after a better one
 @pytest.mark.parametrize("name", ["alexnet_2012", "zfnet_2013", "vgg_2014", "resnet_2015", "prelu_net_2015"])
 def test_divided_by_ten_when_the_validation_error_stops_improving(name):
     """AlexNet, VGG: three times; PReLU-net prints 0.01, 0.001 and 0.0001: twice."""
-    recipe, most = named(name), 2 if name == "prelu_net_2015" else 3
+    recipe, most = recipe_by_name(name), 2 if name == "prelu_net_2015" else 3
     seen = (0.3, 0.5)
     for times in range(6):
         assert lr(recipe, 20, seen + times * STALL) == pytest.approx(recipe.lr * 0.1 ** min(times, most))
@@ -135,7 +135,7 @@ def test_divided_by_ten_when_the_validation_error_stops_improving(name):
     ],
 )
 def test_the_length_is_the_printed_number_of_updates(name, images, updates):
-    recipe = named(name)
+    recipe = recipe_by_name(name)
     assert recipe.epochs * images / recipe.batch_size == pytest.approx(updates, rel=0.005)
 
 

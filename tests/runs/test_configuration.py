@@ -56,7 +56,7 @@ def test_a_contradiction_is_refused_wherever_its_halves_are_from_and_says_where(
     with pytest.raises(RecipeError, match="nesterov needs the optimizer sgd") as refused:
         configure(Recipe(), flags, config, environment)
     place = flag or next(iter(environment), config)  # a flag beats the environment, and that the file
-    assert f"nesterov is from {config}, optimizer is from {place})" in str(refused.value)
+    assert f"nesterov is set by {config}, optimizer is set by {place})" in str(refused.value)
 
 
 def test_what_was_typed_just_now_is_not_told_where_it_is_from():

@@ -12,9 +12,10 @@ from convatlas.data import Preprocessing
 from convatlas.errors import DataError, UsageError
 from convatlas.evaluation import PROTOCOLS, ImageRegion
 from convatlas.runs.evaluate import evaluate
+from convatlas.runs.evaluation_images import EvaluationImages
+from convatlas.runs.loaded_network import load_network
 from convatlas.runs.run import Run
 from convatlas.runs.train import train
-from convatlas.runs.views import Views
 
 SIZES = ((60, 80), (80, 60), (48, 48), (60, 80))  # (h, w): lying, upright, square
 
@@ -48,6 +49,18 @@ def digits(tmp_path_factory) -> list[Run]:
     return [first, second, train("mlp", "digits", seed=2, epochs=1, threads=1, out=out)]
 
 
+# --- preprocessing ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fit", "words"),
+    [("crop", "shorter side to 32"), ("squash", "squashed to 32 x 32"), ("pad", "scaled to fit 32 x 32")],
+)
+def test_the_preprocessing_of_a_run_is_described_however_images_are_fitted(photos, tmp_path, fit, words):
+    run = train("lenet5@modern", photos, epochs=1, batch_size=8, threads=1, out=tmp_path, fit=fit, image_size=32)
+    assert words in load_network(run).prepared
+
+
 # --- protocols --------------------------------------------------------------------------------------------------------
 
 
@@ -61,13 +74,13 @@ def test_every_protocol_is_carried_out_on_images_of_any_shape(run, photos, proto
 
 def test_the_ten_crops_are_those_of_the_larger_square(run, photos):
     """By hand: shorter side 37 (32 * 256 / 224), centre square, five places and their mirrors, the mean probability."""
-    net, rule = run.network(), run.preprocessing
+    net, preprocessing = run.network(), run.preprocessing
     dataset = room.open_data(str(photos))
-    pixels = torch.stack([torch.tensor(rule.kept_at(37).apply(dataset.read(i))) for i in range(16)])
+    pixels = torch.stack([torch.tensor(preprocessing.kept_at(37).apply(dataset.read(i))) for i in range(16)])
     assert pixels.shape == (16, 37, 37, 3)
-    images = (pixels.permute(0, 3, 1, 2) / 255 - torch.tensor(rule.mean).view(3, 1, 1)) / torch.tensor(rule.std).view(
-        3, 1, 1
-    )
+    images = (pixels.permute(0, 3, 1, 2) / 255 - torch.tensor(preprocessing.mean).view(3, 1, 1)) / torch.tensor(
+        preprocessing.std
+    ).view(3, 1, 1)
     with torch.inference_mode():
         views = [images[..., y : y + 32, x : x + 32] for y, x in ((0, 0), (0, 5), (5, 0), (5, 5), (2, 2))]
         expected = torch.stack([net(v).softmax(1) for view in views for v in (view, view.flip(-1))]).mean(0)
@@ -77,19 +90,23 @@ def test_the_ten_crops_are_those_of_the_larger_square(run, photos):
 
 def test_a_whole_image_keeps_its_shape_and_neighbours_of_one_shape_share_a_batch(photos):
     dataset = room.open_data(str(photos))
-    rule = Preprocessing((32, 32), 3, resize="shorter-crop")
-    views = Views(dataset, np.arange(16))
-    shapes = [tuple(images.shape) for images, *_ in views.batches(ImageRegion(256, whole=True), rule, dataset.labels)]
+    preprocessing = Preprocessing((32, 32), 3, resize="shorter-crop")
+    views = EvaluationImages(dataset, np.arange(16))
+    shapes = [
+        tuple(images.shape) for images, *_ in views.batches(ImageRegion(256, whole=True), preprocessing, dataset.labels)
+    ]
     one_class = [(1, 3, 37, 49), (1, 3, 49, 37), (1, 3, 37, 37), (2, 3, 37, 49), (1, 3, 49, 37), (1, 3, 37, 37)]
     assert shapes == [*one_class, (2, 3, 37, 49), *one_class[1:-1], (1, 3, 37, 37), (1, 3, 37, 49)]
-    labels = torch.cat([labels for _, labels, _ in views.batches(ImageRegion(256, whole=True), rule, dataset.labels)])
+    labels = torch.cat(
+        [labels for _, labels, _ in views.batches(ImageRegion(256, whole=True), preprocessing, dataset.labels)]
+    )
     assert labels.tolist() == dataset.labels.tolist()
 
 
 def test_digits_that_training_pads_are_padded_not_enlarged(digits):
-    rule = Preprocessing((32, 32), 1, resize="pad", background=(0,))
+    preprocessing = Preprocessing((32, 32), 1, resize="pad", background=(0,))
     digit = np.full((28, 28, 1), 200, dtype=np.uint8)
-    whole = rule.whole(digit, 37)
+    whole = preprocessing.whole(digit, 37)
     assert whole.shape == (37, 37, 1)
     assert (whole > 0).sum() == 28 * 28
 
@@ -114,13 +131,13 @@ def test_an_ensemble_averages_the_probabilities_and_says_so(digits):
 
 
 def test_a_run_that_may_have_trained_on_the_others_test_images_is_refused(digits):
-    with pytest.raises(DataError, match=r"the test parts of .* differ: .*--split"):
+    with pytest.raises(DataError, match=r"the test sets of .* differ, so .*--split"):
         evaluate(digits)
     assert evaluate(digits, "digits").protocol == "ensemble of 3, centre"  # data that are named are the caller's
 
 
 def test_runs_on_other_data_are_refused(digits, run):
-    with pytest.raises(DataError, match="trained on other data"):
+    with pytest.raises(DataError, match="trained on different data"):
         evaluate([digits[0], run])
     with pytest.raises(UsageError, match="no run to evaluate"):
         evaluate([])

@@ -153,11 +153,11 @@ def test_a_signal_to_torchrun_stops_all_with_a_checkpoint(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("thawing", [False, True], ids=["whole", "thawing"])
-def test_one_process_and_two_learn_the_same(tmp_path, thawing):
+@pytest.mark.parametrize("unfreezing", [False, True], ids=["whole", "unfreezing"])
+def test_one_process_and_two_train_to_the_same_weights(tmp_path, unfreezing):
     """The same images in the same order: losses agree far beyond what another order would give."""
     settings: tuple[str, ...] = ("lenet5@modern", *SETTINGS, "--epochs", "2")
-    if thawing:  # all but the head frozen in the first epoch, one stage fewer in the second
+    if unfreezing:  # all but the head frozen in the first epoch, one stage fewer in the second
         source = train("lenet5@modern", epochs=1, threads=1, device="cpu", out=tmp_path / "source")
         settings += ("--start-from", str(source.path), "--freeze", "all-but-head", "--unfreeze-every", "1")
     assert launch(tmp_path / "two", *settings).wait(300) == 0, (tmp_path / "two" / "said").read_text()

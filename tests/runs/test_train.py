@@ -251,8 +251,8 @@ def test_an_autoencoder_is_judged_by_what_comes_back(digits, tmp_path):
     assert (result["test_top1"], result["val_top1"], lines[0]["train_top1"]) == (None, None, None)
     assert result["val_mse"] == min(line["val_loss"] for line in lines)
     assert 0 < result["test_mse"] < 1  # 1 is what the mean image would get
-    assert "Images and what came back" in (run.path / "report.html").read_text()
-    with pytest.raises(UsageError, match="gives back images, not classes"):
+    assert "Images and their reconstructions" in (run.path / "report.html").read_text()
+    with pytest.raises(UsageError, match="reconstructs images and has no classes"):
         evaluate(run)
     with pytest.raises(RecipeError, match="its loss is mse"):
         train("autoencoder", digits, out=tmp_path, loss="cross-entropy")

@@ -10,8 +10,8 @@ from convatlas.data.dataset import ArrayImages
 from convatlas.errors import RecipeError, UsageError
 from convatlas.recipes.recipe import Recipe
 from convatlas.runs.configuration import configure
-from convatlas.runs.header import augmentation_in_words, balance_in_words
-from convatlas.runs.training_data import TrainingData, kept_side
+from convatlas.runs.header import describe_augmentation, describe_sampling
+from convatlas.runs.training_data import TrainingData, stored_side
 
 
 @pytest.fixture
@@ -38,9 +38,9 @@ def photos() -> Dataset:
 )  # fmt: skip
 def test_the_papers_crops_are_settings(photos, wishes, kept, expected):
     recipe = Recipe().change(**wishes)
-    rule = preprocessing_for(photos, 224, 3, keep=kept_side(recipe))
-    assert rule.store_size == (kept, kept)
-    assert augmentation_in_words(recipe.augment.resolved_for(rule)) == expected
+    preprocessing = preprocessing_for(photos, 224, 3, keep=stored_side(recipe))
+    assert preprocessing.store_size == (kept, kept)
+    assert describe_augmentation(recipe.augment.resolved_for(preprocessing)) == expected
 
 
 def test_a_jittered_scale_below_the_input_is_refused(photos):
@@ -63,9 +63,12 @@ def test_a_range_is_two_numbers_wherever_it_comes_from(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"crop": "random-resized", "pad": "4"}, "pad = 4 belongs to crop pad, and crop is random-resized"),
-        ({"crop_area": (0.1, 1.0)}, r"crop_area = \(0.1, 1.0\) belongs to crop random-resized"),
-        ({"policy_number": 3}, "policy_number = 3 belongs to policy rand, and policy is none"),
+        (
+            {"crop": "random-resized", "pad": "4"},
+            "pad = 4 has an effect only with crop = pad, and crop is",
+        ),
+        ({"crop_area": (0.1, 1.0)}, r"crop_area = \(0.1, 1.0\) has an effect only with crop = random-resized"),
+        ({"policy_number": 3}, "policy_number = 3 has an effect only with policy = rand, and policy is none"),
         ({"crop": "random-resized", "crop_area": (1.0, 0.1)}, "two numbers were expected, the smaller first"),
         ({"crop": "random-resized", "crop_area": (0.5, 1.5)}, "crop_area = 1.5: at most 1"),
         ({"scale": (1.0,)}, "two numbers were expected"),
@@ -82,8 +85,8 @@ def test_settings_without_effect_or_out_of_range_are_refused(changes, words):
 def test_the_header_says_how_long_a_balanced_pass_is():
     training_data = TrainingData("digits")
     recipe = Recipe(sampling="balanced")
-    rule, store = training_data.prepared(None, recipe)
-    batches = training_data.training_batches(rule, store, recipe, 0, "cpu")
+    preprocessing, store = training_data.prepared(None, recipe)
+    batches = training_data.training_batches(preprocessing, store, recipe, 0, "cpu")
     n = len(training_data.split.train)
-    assert balance_in_words(batches) == f"balanced: {n} images per epoch, {n // 10} or {n // 10 + 1} of each class"
+    assert describe_sampling(batches) == f"balanced: {n} images per epoch, {n // 10} or {n // 10 + 1} of each class"
     assert sum(len(batch.targets) for batch in batches.epoch(0)) == n

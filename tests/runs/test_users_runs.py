@@ -36,14 +36,14 @@ def photos(root: Path, counts: dict[str, int], size: tuple[int, int] = (32, 32),
 # --- splits -----------------------------------------------------------------------------------------------------------
 
 
-def test_without_validation_the_last_weights_are_kept_and_the_header_says_so(tmp_path):
+def test_without_a_validation_set_the_last_weights_are_used_and_the_header_says_so(tmp_path):
     data = open_data(photos(tmp_path / "set", {"cat": 8, "dog": 8}))
     write_split(tmp_path / "s.csv", data, make_split(data, val=0))
     run = train("lenet5@modern", tmp_path / "set", split=tmp_path / "s.csv", out=tmp_path / "runs", **QUICK)
     assert run.finished
     assert run.recipe.keep == "last"
     assert run.result["val_top1"] is None
-    assert "the weights of the last epoch are kept" in (run.path / "report.html").read_text()
+    assert "the weights of the last epoch are used" in (run.path / "report.html").read_text()
     assert resume(run.path).finished
 
 
@@ -130,7 +130,7 @@ def test_a_last_batch_of_one_image_joins_the_one_before(tmp_path, batch_size):
         **QUICK,
     )
     assert run.finished
-    assert "its one image joins the batch before it" in (run.path / "report.html").read_text()
+    assert "its single image is added to the batch before it" in (run.path / "report.html").read_text()
 
 
 def test_networks_that_can_train_on_one_image_do_so(tmp_path):
@@ -194,9 +194,9 @@ def test_evaluation_on_images_of_the_run_is_noted_by_content(tmp_path):
     name = run.dataset().names[int(split.train[0])]
     (copy / name.split("/")[0] / "renamed.png").write_bytes((root / name).read_bytes())
     (note,) = evaluate(run, copy).notes
-    assert "trained on 1 of these 5 images" in note
+    assert "1 of these 5 images are also in the training set of" in note
     notes = evaluate(run, root).notes
-    assert f"trained on {len(split.train)} of these 20 images" in notes[0]
+    assert f"{len(split.train)} of these 20 images are also in the training set" in notes[0]
     assert f"{len(split.val)} of these 20 images" in notes[1]
     assert evaluate(run, root).to_dict()["notes"] == list(notes)
     assert evaluate(run).notes == ()

@@ -102,11 +102,11 @@ def synced(process_group: ProcessGroup) -> dict[str, Tensor]:
     return updates(process_group, process_group.with_synced_batchnorm(network(norm=True)))
 
 
-def thawing(process_group: ProcessGroup) -> dict[str, Tensor]:
+def unfreezing(process_group: ProcessGroup) -> dict[str, Tensor]:
     """Of three stages two are frozen with their norms, then one, then none."""
     net = process_group.with_synced_batchnorm(network(norm=True))
     return updates(
-        process_group, net, freezing=Freezing([[net[0], net[1]], [net[4], net[5]], [net[8]]], 2, thaw_every=1)
+        process_group, net, freezing=Freezing([[net[0], net[1]], [net[4], net[5]], [net[8]]], 2, unfreeze_every=1)
     )
 
 
@@ -183,7 +183,7 @@ def hang(process_group: ProcessGroup) -> dict[str, Tensor]:
     return {}
 
 
-TASKS = {task.__name__: task for task in (plain, in_parts, synced, thawing, frozen, unused, statistics, talk, hang)}
+TASKS = {task.__name__: task for task in (plain, in_parts, synced, unfreezing, frozen, unused, statistics, talk, hang)}
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from convatlas.errors import RecipeError
 from convatlas.training.distributed import SINGLE_PROCESS, TorchProcessGroup, launched, refuse_contradictions
 
-EQUAL = ("plain", "in_parts", "synced", "frozen", "thawing", "unused")  # tasks that one process does to the same end
+EQUAL = ("plain", "in_parts", "synced", "frozen", "unfreezing", "unused")  # tasks that one process does to the same end
 
 
 def free_port() -> int:
@@ -71,8 +71,8 @@ def test_what_is_frozen_has_no_gradient_and_keeps_its_bits_on_every_rank(two):
         assert all(torch.equal(found[name], tensor) for name, tensor in start.items() if not name.startswith("net.8"))
 
 
-def test_stages_thaw_on_all_ranks_at_once(two):
-    for found in two["thawing"]:
+def test_stages_unfreeze_on_all_ranks_at_once(two):
+    for found in two["unfreezing"]:
         assert found["without"].tolist() == [6] * 4 + [3] * 4 + [0] * 4
 
 

@@ -1,4 +1,4 @@
-"""Frozen parts hold still in every respect: weights, statistics, gradients; and thaw by the epoch."""
+"""Frozen parts keep their weights and statistics and have no gradients; they are unfrozen by the epoch."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def test_statistics_are_held_and_used_whatever_net_train_sets(net):
 
 
 @pytest.mark.parametrize(
-    ("thaw_every", "frozen"),
+    ("unfreeze_every", "frozen"),
     [(0, [2, 2, 2, 2, 2, 2]), (1, [2, 1, 0, 0, 0, 0]), (2, [2, 2, 1, 1, 0, 0])],
 )
-def test_one_part_thaws_after_every_so_many_epochs_the_last_frozen_one_first(net, thaw_every, frozen):
-    freezing = Freezing(parts(net), 2, thaw_every)
+def test_one_part_is_unfrozen_after_every_so_many_epochs_the_last_first(net, unfreeze_every, frozen):
+    freezing = Freezing(parts(net), 2, unfreeze_every)
     for epoch, count in enumerate(frozen):
         net.train()
         freezing.before_epoch(epoch)

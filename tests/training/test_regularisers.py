@@ -79,7 +79,7 @@ def test_dropout_is_set_wherever_it_is():
 
 @pytest.mark.parametrize(
     ("set_it", "model", "words"),
-    [(set_dropout, "resnet20_cifar", "no dropout"), (set_stochastic_depth, "plain20_cifar", "residual networks")],
+    [(set_dropout, "resnet20_cifar", "no dropout"), (set_stochastic_depth, "plain20_cifar", "no residual branches")],
 )
 def test_a_network_without_such_a_thing_says_so(set_it, model, words):
     with pytest.raises(RecipeError, match=words):

@@ -54,10 +54,12 @@ class UntilKilled:
 @cache
 def digits(mixup: float) -> Batches:
     data = open_data("digits")
-    rule = preprocessing_for(data, 8)
-    store = load_images(data, rule)
+    preprocessing = preprocessing_for(data, 8)
+    store = load_images(data, preprocessing)
     augment = Augmentation(pad=1, mixup=mixup, flip="off")
-    return Batches(store, data.labels, range(250), batch_size=64, seed=5, rule=rule, augment=augment)  # 64 64 64 58
+    return Batches(
+        store, data.labels, range(250), batch_size=64, seed=5, preprocessing=preprocessing, augment=augment
+    )  # 64 64 64 58
 
 
 def tiny() -> nn.Module:
@@ -70,8 +72,8 @@ def tiny() -> nn.Module:
 def run(folder: Path, optimizer: str, extra: str, killed_after: int | None = None) -> tuple[State, list[Tensor]]:
     """Train in ``folder`` from its newest checkpoint on, if it has one; give back everything that training moves."""
     net, lr = tiny(), OPTIMIZERS[optimizer]
-    rule = optim.build(optimizer, optim.parameter_groups(net, weight_decay=1e-3), lr=lr)
-    learner = Learner(net, rule, [WeightAverage(net, 0.9)] if extra == "ema" else [])
+    updates = optim.build(optimizer, optim.parameter_groups(net, weight_decay=1e-3), lr=lr)
+    learner = Learner(net, updates, [WeightAverage(net, 0.9)] if extra == "ema" else [])
     accumulate = 3 if extra == "accumulation" else 1
     batches = digits(0.4 if extra == "mixup" else 0.0)
 

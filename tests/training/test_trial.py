@@ -86,7 +86,7 @@ def test_a_folder_that_cannot_be_written_is_a_note_and_no_error(tmp_path):
     (tmp_path / "file").write_text("")
     records = Records(tmp_path / "file" / "below")
     records.put("key", [Timing(BF16, 0.5)])
-    assert "could not be kept" in records.notes[-1]
+    assert "could not be stored" in records.notes[-1]
 
 
 @pytest.mark.slow

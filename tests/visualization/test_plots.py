@@ -8,13 +8,13 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from convatlas.visualization import Curve, Point, SeriesStyle, look, new_axes, plots, styles, svg
+from convatlas.visualization import Curve, Point, SeriesStyle, new_axes, plot_style, plots, styles, svg
 from convatlas.visualization.style import DASHES, MARKERS, PALETTE
 
 
 @pytest.fixture
 def ax():
-    with look():
+    with plot_style():
         yield new_axes()
 
 
@@ -84,11 +84,11 @@ def test_per_class_puts_the_worst_at_the_top_and_leaves_out_the_unknown(ax):
     assert [label.get_text() for label in ax.get_yticklabels()] == ["bad", "good"]
 
 
-def test_a_sheet_takes_images_of_any_size(ax):
+def test_a_grid_takes_images_of_any_size(ax):
     images = [np.zeros((8, 8), np.uint8), np.zeros((20, 40, 3), np.uint8), np.zeros((5, 5, 1), np.uint8)]
-    plots.sheet(ax, images, ["a", "b", "c"], columns=2)
+    plots.image_grid(ax, images, ["a", "b", "c"], columns=2)
     assert len(ax.images) == 3
-    plots.sheet(ax, [], [])
+    plots.image_grid(ax, [], [])
 
 
 def test_reliability_of_empty_bins(ax):
@@ -112,7 +112,7 @@ def test_svg_takes_the_pages_colours_and_says_what_it_shows(ax):
 
 def test_the_same_picture_has_the_same_bytes():
     def draw() -> str:
-        with look():
+        with plot_style():
             return svg(plots.confusion(new_axes(), [[3, 1], [0, 6]], ["a", "b"]), "matrix")
 
     assert draw() == draw()
@@ -124,6 +124,6 @@ def test_hangul_needs_no_font_of_matplotlibs(ax):
 
 def test_the_callers_settings_are_left_alone():
     before = dict(mpl.rcParams)
-    with look():
+    with plot_style():
         assert mpl.rcParams["svg.fonttype"] == "none"
     assert dict(mpl.rcParams) == before

@@ -20,7 +20,7 @@ RESULT = {
 }  # fmt: skip
 
 
-def judged(n: int, classes: tuple[str, ...], wrong: int) -> Evaluation:
+def evaluation_of(n: int, classes: tuple[str, ...], wrong: int) -> Evaluation:
     labels = np.arange(n) % len(classes)
     said = labels.copy()
     said[:wrong] = (said[:wrong] + 1) % len(classes)
@@ -30,7 +30,7 @@ def judged(n: int, classes: tuple[str, ...], wrong: int) -> Evaluation:
 
 @pytest.mark.parametrize("image", [None, lambda index: np.full((9, 9, 3), index, np.uint8)], ids=["names", "pictures"])
 def test_the_page_is_whole(image):
-    evaluation = judged(60, tuple("abcdefg"), wrong=4)
+    evaluation = evaluation_of(60, tuple("abcdefg"), wrong=4)
     page = run_report({"network": "lenet5", "seed": "0"}, EPOCHS, RESULT, evaluation, image)
     parser = check_page(page)
     assert parser.tags.count("svg") == 4  # error, loss, confusion, classes
@@ -46,7 +46,7 @@ def test_the_papers_error_rates_stand_beside_the_runs_with_both_protocols():
         FigureComparison("lenet5", printed, "LeCun 1998", measured=Measurement(6.6667, "digits, 60 images, centre")),
         FigureComparison("lenet5", Figure("top5_error", "0.1", protocol="MNIST test"), "LeCun 1998"),
     ]
-    page = run_report({}, EPOCHS, RESULT, judged(60, tuple("abcdefg"), wrong=4), figures=figures)
+    page = run_report({}, EPOCHS, RESULT, evaluation_of(60, tuple("abcdefg"), wrong=4), figures=figures)
     check_page(page)
     row = next(row for row in page.split("<tr") if "0.95" in row)
     for cell in ("MNIST test", "6.667", "digits, 60 images, centre", "measured under another protocol", "LeCun 1998"):
@@ -55,12 +55,14 @@ def test_the_papers_error_rates_stand_beside_the_runs_with_both_protocols():
 
 
 def test_a_page_without_mistakes_and_with_two_classes():
-    page = run_report({}, EPOCHS[:1], RESULT | {"epochs": 1, "chosen_epoch": 0}, judged(10, ("ant", "bee"), wrong=0))
+    page = run_report(
+        {}, EPOCHS[:1], RESULT | {"epochs": 1, "chosen_epoch": 0}, evaluation_of(10, ("ant", "bee"), wrong=0)
+    )
     check_page(page)
     assert "n/a" in page  # top-5
-    assert "There is no mistake to show." in page
+    assert "There are no mistakes." in page
 
 
 def test_a_run_that_kept_its_last_weights_without_validation():
     unseen = [{**line, "val_loss": None, "val_top1": None} for line in EPOCHS]
-    check_page(run_report({}, unseen, RESULT | {"val_top1": None}, judged(10, ("ant", "bee"), wrong=1)))
+    check_page(run_report({}, unseen, RESULT | {"val_top1": None}, evaluation_of(10, ("ant", "bee"), wrong=1)))

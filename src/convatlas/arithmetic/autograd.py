@@ -1,4 +1,4 @@
-"""What PyTorch makes of a layer by value: the same output and the same gradients, by autograd in float64."""
+"""The output and gradients of a worked example by PyTorch's autograd in float64, to check the exact calculation."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from convatlas.arithmetic.by_value import ByValue, WorkedArray, gradient_at
+from convatlas.arithmetic.by_value import WorkedArray, WorkedExample, gradient_at
 from convatlas.arithmetic.exact import floats
 
-TOLERANCE = 1e-9  # of a difference, relative to the largest number of the array: float64 has 16 digits
+TOLERANCE = 1e-9  # relative to the largest number of the array; float64 has 16 digits
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """The largest difference between what was worked out by hand and PyTorch, over the output and every gradient."""
+    """The largest difference between the exact calculation and PyTorch, over the output and every gradient."""
 
     agrees: bool
     largest_difference: float
@@ -28,40 +28,40 @@ class Agreement:
         return {"agrees": self.agrees, "largest_difference": self.largest_difference}
 
 
-def agreement(worked: ByValue, gradients: Sequence[WorkedArray], grad_output: Any = None) -> Agreement:
-    """The output and ``gradients`` of ``worked.backward(grad_output)`` beside PyTorch's."""
-    theirs = by_autograd(worked, grad_output)
-    ours = {"y": worked.output} | {each.symbol: each.values for each in gradients}
+def agreement(worked: WorkedExample, gradients: Sequence[WorkedArray], grad_output: Any = None) -> Agreement:
+    """Compare the output of ``worked`` and the gradients of ``worked.backward(grad_output)`` with PyTorch's."""
+    expected = by_autograd(worked, grad_output)
+    actual = {"y": worked.output} | {gradient.symbol: gradient.values for gradient in gradients}
     largest, agrees = 0.0, True
-    for symbol, array in ours.items():
-        mine, other = floats(array), theirs[symbol]
-        difference = float(np.abs(mine - other).max())
+    for symbol, array in actual.items():
+        reference = expected[symbol]
+        difference = float(np.abs(floats(array) - reference).max())
         largest = max(largest, difference)
-        agrees = agrees and difference <= TOLERANCE * max(1.0, float(np.abs(other).max()))
+        agrees = agrees and difference <= TOLERANCE * max(1.0, float(np.abs(reference).max()))
     return Agreement(agrees, largest)
 
 
-def by_autograd(worked: ByValue, grad_output: Any = None) -> dict[str, np.ndarray]:
+def by_autograd(worked: WorkedExample, grad_output: Any = None) -> dict[str, np.ndarray]:
     """PyTorch's output "y", and its gradients by the symbols of ``worked.backward()``."""
-    given = {name: torch.tensor(floats(array), requires_grad=True) for name, array in worked.given.items()}
-    output = _forward(worked, given)
+    operands = {name: torch.tensor(floats(array), requires_grad=True) for name, array in worked.operands.items()}
+    output = _forward(worked, operands)
     letter = "z" if worked.kind == "softmax" else "x"
     if "labels" in worked.settings:
-        F.cross_entropy(given["x"], torch.tensor(worked.settings["labels"])).backward()
+        F.cross_entropy(operands["x"], torch.tensor(worked.settings["labels"])).backward()
     else:
         output.backward(torch.tensor(floats(gradient_at(worked.output, grad_output))))
-    found = {"y": output.detach().numpy()}
-    for name, tensor in given.items():
+    arrays = {"y": output.detach().numpy()}
+    for name, tensor in operands.items():
         gradient = tensor.grad if tensor.grad is not None else torch.zeros_like(tensor)
-        found[f"dL/d{letter if name == 'x' else name}"] = gradient.numpy()
-    return found
+        arrays[f"dL/d{letter if name == 'x' else name}"] = gradient.numpy()
+    return arrays
 
 
-def _forward(worked: ByValue, given: dict[str, Tensor]) -> Tensor:
-    x, settings = given["x"], worked.settings
+def _forward(worked: WorkedExample, operands: dict[str, Tensor]) -> Tensor:
+    x, settings = operands["x"], worked.settings
     match worked.kind:
         case "conv":
-            return F.conv2d(x[None], given["w"], given.get("b"), **settings)[0]
+            return F.conv2d(x[None], operands["w"], operands.get("b"), **settings)[0]
         case "maxpool":
             return F.max_pool2d(x[None], settings["kernel"], **_without(settings, "kernel"))[0]
         case "avgpool":
@@ -69,7 +69,7 @@ def _forward(worked: ByValue, given: dict[str, Tensor]) -> Tensor:
         case "relu":
             return F.relu(x)
         case "fc":
-            return F.linear(x, given["w"], given.get("b"))
+            return F.linear(x, operands["w"], operands.get("b"))
         case "softmax":
             return F.softmax(x, dim=1)
         case "lrn":  # torch divides alpha by n

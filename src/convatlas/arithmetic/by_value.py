@@ -1,13 +1,13 @@
-"""One layer by value: every product and every sum of a small example, forward and backward. No torch.
+"""Worked examples of one layer: every product and every sum of a small input, forward and backward. No torch.
 
     worked = convolution("1 1 1 0 0 / 0 1 1 1 0 / 0 0 1 1 1 / 0 0 1 1 0 / 0 1 1 0 0", "1 0 1 / 0 1 0 / 1 0 1")
     worked.output                  [[[4 3 4] [2 4 3] [2 3 4]]], exact numbers
     next(worked.arrays[0].working())       y[0,0] = 1*1 + 1*0 + 1*1 + 0*0 + ... = 4
     worked.backward()              dL/dx, dL/dw and dL/db for an L whose gradient at the output is 1 everywhere
 
-Values are (channels, rows, columns), weights (filters, channels, rows, columns); `exact.array_of` says what may be
-given for them. Letters: x input, w weights, b bias, y output, g the gradient of the loss L at the output. Whole numbers
-and decimals are added and multiplied exactly; powers and exponentials are floats. Indices begin at 0.
+Values are (channels, rows, columns), weights (filters, channels, rows, columns); see `exact.array_of` for the accepted
+types. Letters: x input, w weights, b bias, y output, g the gradient of the loss L at the output. Sums and products of
+integers and decimals are exact; powers and exponentials are floats. Indices begin at 0.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from convatlas.errors import ShapeError, UsageError
 from convatlas.i18n import translated
 from convatlas.message import Message
 
-MOST_PRODUCTS = 200_000  # about a second; more is no exercise
-MOST_TERMS = 32  # of one sum, printed in full
+MOST_PRODUCTS = 200_000  # takes about a second
+MOST_TERMS = 32  # a sum with more terms is abbreviated
 
 Index = tuple[int, ...]
-Parts = dict[Any, list[tuple[Any, Any]]]  # index of an element -> the two factors of each product it is the sum of
+Parts = dict[Any, list[tuple[Any, Any]]]  # index of an element -> the factors of the products whose sum it is
 
 
 @dataclass(frozen=True)
 class Working:
-    """One number and how it came about: ``y[0,1] = 1*1 + 1*0 + ... = 3``.
+    """One number and its calculation: ``y[0,1] = 1*1 + 1*0 + ... = 3``.
 
     Attributes:
-        groups: the terms, gathered by what belongs together (the products of one channel).
-        before, between, after: what stands around and between the terms.
+        groups: the terms, in groups such as the products of one channel.
+        before, between, after: text before, between and after the terms.
     """
 
     label: str
@@ -56,7 +56,7 @@ class Working:
     note: str = ""
 
     def text(self, most_terms: int | None = MOST_TERMS) -> str:
-        """The line; of a sum with more than ``most_terms`` terms only the first and the last."""
+        """The calculation as one line. Of more than ``most_terms`` terms only the first four and the last are shown."""
         terms = [term for group in self.groups for term in group]
         if most_terms is not None and len(terms) > most_terms:
             middle = self.between.join((*terms[:4], "...", terms[-1]))
@@ -67,8 +67,8 @@ class Working:
             )
         else:
             middle = self.between.join(terms)
-        told = translated(self.note)
-        ending = f"   ({told})" if told else ""
+        note = translated(self.note)
+        ending = f"   ({note})" if note else ""
         written = f"{self.before}{middle}{self.after}"
         result = number(self.result)
         return (
@@ -83,33 +83,35 @@ class Working:
 
 @dataclass(frozen=True)
 class WorkedArray:
-    """An array whose every element can show its working."""
+    """An array with the calculation of every element."""
 
     symbol: str
     name: str
     values: Array
-    line: Callable[[Index], Working] = field(repr=False)
+    working_at: Callable[[Index], Working] = field(repr=False)
 
     def working(self) -> Iterator[Working]:
+        """The calculation of each element, in order."""
         for index in np.ndindex(*self.values.shape):
-            yield self.line(index)
+            yield self.working_at(index)
 
 
 @dataclass(frozen=True)
-class ByValue:
-    """A layer worked out for given numbers.
+class WorkedExample:
+    """The output of a layer for an input given as numbers, with every calculation.
 
     Attributes:
         kind: "conv", "maxpool", "avgpool", "lrn", "relu", "softmax" or "fc".
-        given: what it was worked out for: "x", and "w" and "b" where the layer has them.
+        operands: the input "x", and the weights "w" and the bias "b" where the layer has them.
         settings: stride, padding ... as numbers or tuples.
-        arrays: what was computed, in order; the last is the output.
-        sizes: the working of the output size.
-        notes: what a reader must know, one sentence each.
+        arrays: the computed arrays in order; the last is the output.
+        gradients: function from the gradient at the output to the gradients of the operands.
+        sizes: the calculation of the output size.
+        notes: remarks for the reader, one sentence each.
     """
 
     kind: str
-    given: dict[str, Array]
+    operands: dict[str, Array]
     settings: dict[str, Any]
     arrays: tuple[WorkedArray, ...]
     gradients: Callable[[Array], tuple[WorkedArray, ...]] = field(repr=False)
@@ -121,41 +123,41 @@ class ByValue:
         return self.arrays[-1].values
 
     def backward(self, grad_output: Any = None) -> tuple[WorkedArray, ...]:
-        """The gradients of the input, and of weights and bias where there are any.
+        """The gradients of the input, and of weights and bias where the layer has them.
 
         Args:
             grad_output: the gradient of the loss at the output, in the output's shape; ones where None.
         Raises:
-            ShapeError: another shape than the output's.
+            ShapeError: ``grad_output`` does not have the output's shape.
         """
         return self.gradients(gradient_at(self.output, grad_output))
 
     def to_dict(self) -> dict[str, Any]:
-        """The document of ``layer --values --json``, its working left to the caller."""
+        """The document of ``layer --values --json``, without the calculations, which the caller adds."""
         return {
             "kind": self.kind,
-            "input": list(self.given["x"].shape),
+            "input": list(self.operands["x"].shape),
             "output": list(self.output.shape),
             "settings": {key: list(v) if isinstance(v, tuple) else v for key, v in self.settings.items()},
-            "values": {name: plain(array) for name, array in self.given.items()},
+            "values": {name: plain(array) for name, array in self.operands.items()},
             "result": plain(self.output),
             "notes": list(self.notes),
         }
 
 
 def gradient_at(output: Array, grad_output: Any = None) -> Array:
-    """The gradient at the output: ones, or what is given in its shape."""
+    """The gradient at the output as an array: ``grad_output``, or ones where None."""
     if grad_output is None:
         return np.full(output.shape, 1, dtype=object)
-    given = array_of(grad_output, max(output.ndim, 1), "grad_output")
-    if given.shape != output.shape:
+    gradient = array_of(grad_output, max(output.ndim, 1), "grad_output")
+    if gradient.shape != output.shape:
         raise ShapeError(
-            "the gradient at the output has the shape {given}, and the output {wanted}. Give one number for each "
-            "output, or none for ones.",
-            given=_times(given.shape),
-            wanted=_times(output.shape),
+            "the gradient at the output has the shape {shape}, and the output has the shape {expected}. Give one "
+            "number for each output, or leave the gradient out for ones.",
+            shape=_times(gradient.shape),
+            expected=_times(output.shape),
         )
-    return given
+    return gradient
 
 
 # ------------------------------------------------------------------ convolution
@@ -163,7 +165,7 @@ def gradient_at(output: Array, grad_output: Any = None) -> Array:
 
 @dataclass(frozen=True)
 class _Tap:
-    """One product of a convolution: an input position (None in the padding) and a weight."""
+    """One product of a convolution: the index of an input (None in the padding) and the index of a weight."""
 
     source: Index | None
     weight: Index
@@ -177,17 +179,17 @@ def convolution(
     padding: int | Sides | str = 0,
     dilation: int | Sides = 1,
     groups: int = 1,
-) -> ByValue:
-    """A convolution (a cross-correlation, as in every framework: the kernel is not turned round).
+) -> WorkedExample:
+    """A convolution (a cross-correlation, as in every framework: the kernel is not flipped).
 
     Args:
         values: (C, H, W), or (H, W) for one channel.
         weights: (F, C/groups, K, K), or (C, K, K) for one filter, or (K, K) for one filter on one channel.
-        bias: (F,); none where None.
-        padding: zeros at each end, or "same".
+        bias: (F,); no bias where None.
+        padding: number of zeros at each end, or "same".
     Raises:
-        ShapeError: the kernel is longer than the padded input, channels that do not fit, another number of biases.
-        UsageError: no numbers, or too many products for an exercise.
+        ShapeError: the kernel is longer than the padded input, or the number of channels or biases is wrong.
+        UsageError: not numbers, or too many products.
     """
     x, w = array_of(values, 3, "values"), array_of(weights, 4, "weights")
     filters, depth, *kernel = w.shape
@@ -196,10 +198,10 @@ def convolution(
     formulas.check_groups(filters, groups)
     if depth != channels // groups:
         raise ShapeError(
-            "each filter has {depth} channels, and the input gives it {wanted}. In weights, ; separates the channels "
-            "of one filter and | separates filters.",
+            "each filter has {depth} channels, and {expected} were expected (channels of the input / groups). In "
+            "weights, ; separates the channels of one filter and | separates filters.",
             depth=depth,
-            wanted=channels // groups,
+            expected=channels // groups,
         )
     counted = counted_convolution(x.shape, filters, tuple(kernel), stride, padding, dilation, groups, bias is not None)
     _check_size(counted.macs)
@@ -213,16 +215,16 @@ def convolution(
 
     def taps(index: Index) -> Iterator[tuple[_Tap, ...]]:
         """The products of one output, a tuple for each channel of its filter."""
-        one, row, column = index
-        first = one // (filters // groups) * depth
+        filter_, row, column = index
+        first = filter_ // (filters // groups) * depth
         for channel in range(depth):
-            found = []
+            products = []
             for i, j in np.ndindex(*kernel):
                 y = row * steps[0] - before[0] + i * spread[0]
                 z = column * steps[1] - before[1] + j * spread[1]
                 inside = 0 <= y < sides[0] and 0 <= z < sides[1]
-                found.append(_Tap((first + channel, y, z) if inside else None, (one, channel, i, j)))
-            yield tuple(found)
+                products.append(_Tap((first + channel, y, z) if inside else None, (filter_, channel, i, j)))
+            yield tuple(products)
 
     def value(index: Index) -> Number:
         total = b[index[0]] if b is not None else 0
@@ -248,14 +250,14 @@ def convolution(
                     of_weight[tap.weight].append((g[index], 0 if tap.source is None else x[tap.source]))
                     if tap.source is not None:
                         of_input[tap.source].append((g[index], w[tap.weight]))
-        found = [_sums("dL/dx", Message("gradient of the input"), x.shape, of_input)]
-        found.append(_sums("dL/dw", Message("gradient of the weights"), w.shape, of_weight))
+        arrays = [_sums("dL/dx", Message("gradient of the input"), x.shape, of_input)]
+        arrays.append(_sums("dL/dw", Message("gradient of the weights"), w.shape, of_weight))
         if b is not None:
-            of_bias = {(one,): [(each, 1) for each in g[one].ravel()] for one in range(filters)}
-            found.append(_sums("dL/db", Message("gradient of the bias"), b.shape, of_bias, _first))
-        return tuple(found)
+            of_bias = {(filter_,): [(value, 1) for value in g[filter_].ravel()] for filter_ in range(filters)}
+            arrays.append(_sums("dL/db", Message("gradient of the bias"), b.shape, of_bias, _first))
+        return tuple(arrays)
 
-    return ByValue(
+    return WorkedExample(
         "conv",
         {"x": x, "w": w} | ({} if b is None else {"b": b}),
         {"stride": steps, "padding": padding if padding == "same" else before, "dilation": spread, "groups": groups},
@@ -276,32 +278,32 @@ def pooling(
     mode: str = "max",
     dilation: int | Sides = 1,
     ceil_mode: bool = False,
-) -> ByValue:
-    """A max or an average pooling.
+) -> WorkedExample:
+    """Max or average pooling.
 
     Args:
         values: (C, H, W), or (H, W) for one channel.
         stride: the kernel's side where None.
-        padding: of a max pooling minus infinity, so that it never wins; of an average pooling zeros, which are counted.
+        padding: padded values are minus infinity in max pooling; in average pooling they are zeros and are counted.
         mode: "max" or "avg".
-        dilation: of a max pooling.
+        dilation: for max pooling only.
     Raises:
-        ShapeError: the window is longer than the padded input, or the padding more than half of it.
-        UsageError: another mode, a dilated average pooling, or no numbers.
+        ShapeError: the window is longer than the padded input, or the padding is more than half of the window.
+        UsageError: an unknown mode, a dilated average pooling, or not numbers.
     """
     if mode not in ("max", "avg"):
-        raise UsageError("a pooling takes the maximum (max) or the average (avg); got {mode!r}.", mode=mode)
+        raise UsageError("the mode of a pooling is max or avg; got {mode!r}.", mode=mode)
     x = array_of(values, 3, "values")
     counted = counted_pooling(x.shape, kernel, stride, padding, dilation, ceil_mode)
     size = per_axis(kernel, 2, "kernel")
     steps = size if stride is None else per_axis(stride, 2, "stride")
     pads, spread = per_axis(padding, 2, "padding"), per_axis(dilation, 2, "dilation")
     if mode == "avg" and spread != (1, 1):
-        raise UsageError("an average pooling has no dilation; leave it out, or take the maximum.")
+        raise UsageError("average pooling has no dilation. Leave the dilation out, or use max pooling.")
     _check_size(math.prod(counted.output) * math.prod(size))
 
     def window(index: Index) -> tuple[list[Index], int]:
-        """The inputs under the window, and how many an average counts: padding too, but nothing beyond it."""
+        """The inputs under the window, and the divisor of an average: the inputs and the padding under the window."""
         channel, row, column = index
         starts = [place * s - p for place, s, p in zip((row, column), steps, pads, strict=True)]
         rows, columns = (
@@ -314,7 +316,7 @@ def pooling(
         return inside, counted_rows * sum(z < x.shape[2] + pads[1] for z in columns)
 
     def winner(index: Index) -> Index:
-        """The first of the largest, row by row, as PyTorch takes it."""
+        """The first of the largest inputs, row by row, as in PyTorch."""
         return max(window(index)[0], key=lambda place: x[place])
 
     def value(index: Index) -> Number:
@@ -332,7 +334,7 @@ def pooling(
         if mode == "max":
             return Working(label, terms, output[index], "max(", ", ", ")")
         padded = count - len(inside)
-        note = Message("{n} zeros of the padding counted", n=padded) if padded else ""
+        note = Message("includes {n} zeros of the padding", n=padded) if padded else ""
         before, after = ("", f"/{count}") if len(inside) == 1 else ("(", f")/{count}")
         return Working(label, terms, output[index], before, " + ", after, note)
 
@@ -351,8 +353,10 @@ def pooling(
     ties = mode == "max" and any(
         [x[place] for place in window(index)[0]].count(output[index]) > 1 for index in np.ndindex(*output.shape)
     )
-    note = Message("where a window holds its maximum twice, the gradient goes to the first one, as in PyTorch")
-    return ByValue(
+    note = Message(
+        "where the maximum of a window occurs more than once, its first occurrence gets the gradient, as in PyTorch"
+    )
+    return WorkedExample(
         f"{mode}pool",
         {"x": x},
         {"kernel": size, "stride": steps, "padding": pads, "dilation": spread, "ceil_mode": ceil_mode},
@@ -366,8 +370,8 @@ def pooling(
 # ------------------------------------------------------------------ element by element, and across channels
 
 
-def relu(values: Any) -> ByValue:
-    """max(0, x), element by element; its gradient at 0 is 0, as in PyTorch."""
+def relu(values: Any) -> WorkedExample:
+    """max(0, x), element by element. The gradient at 0 is 0, as in PyTorch."""
     x = array_of(values, 3, "values")
     output = _filled(x.shape, lambda index: max(0, x[index]))
 
@@ -379,8 +383,8 @@ def relu(values: Any) -> ByValue:
         return (_sums("dL/dx", Message("gradient of the input"), x.shape, parts),)
 
     zero = any(value == 0 for value in x.ravel())
-    note = Message("at 0 the gradient is taken as 0, as in PyTorch")
-    return ByValue(
+    note = Message("the gradient at 0 is 0, as in PyTorch")
+    return WorkedExample(
         "relu", {"x": x}, {}, (WorkedArray("y", Message("output"), output, line),), gradients, (), (note,) * zero
     )
 
@@ -392,21 +396,21 @@ def local_response_norm(
     alpha: Any = "0.0001",
     beta: Any = "0.75",
     divide_alpha: bool = False,
-) -> ByValue:
+) -> WorkedExample:
     """AlexNet's local response normalisation: x / (k + alpha * sum of x^2 over n neighbouring channels)^beta.
 
     Args:
         values: (C, H, W).
-        n: how many channels the sum runs over, the channel itself in the middle; at the first and the last channel the
-            sum is cut off.
-        divide_alpha: alpha/n in place of alpha, as Caffe and ``torch.nn.LocalResponseNorm`` do.
+        n: number of channels in the sum, with the channel itself in the middle. Near the first and the last channel
+            there are fewer.
+        divide_alpha: use alpha/n instead of alpha, as Caffe and ``torch.nn.LocalResponseNorm`` do.
     Raises:
-        UsageError: n below 1, no numbers, or a base that is not positive.
+        UsageError: n below 1, not numbers, or a base that is not positive.
     Source: Krizhevsky, Sutskever and Hinton 2012, section 3.3, whose k, n, alpha and beta are the defaults.
     """
     x = array_of(values, 3, "values")
     if n < 1:
-        raise UsageError("n, the channels of the sum, is a whole number from 1 up; got {n}.", n=n)
+        raise UsageError("n, the number of channels in the sum, must be 1 or more; got {n}.", n=n)
     _check_size(math.prod(x.shape) * min(n, x.shape[0]))
     k, alpha, beta = exact(k, "k"), exact(alpha, "alpha"), exact(beta, "beta")
     weight = exact(Fraction(alpha) / n) if divide_alpha else alpha
@@ -416,22 +420,22 @@ def local_response_norm(
         return range(max(0, channel - n // 2), min(channels, channel + (n - 1) // 2 + 1))
 
     def base(index: Index) -> Number:
-        squares = sum(x[(each, *index[1:])] ** 2 for each in neighbours(index[0]))
+        squares = sum(x[(channel, *index[1:])] ** 2 for channel in neighbours(index[0]))
         return exact(Fraction(k + weight * squares))
 
     d = _filled(x.shape, base)
     lowest = min(d.ravel())
     if lowest <= 0:
         raise UsageError(
-            "k + alpha * (sum of squares) is {lowest}, and only a positive number has a power of beta. "
-            "Take a larger k or alpha.",
+            "k + alpha * (sum of squares) is {lowest}, and must be positive to be raised to the power beta. "
+            "Choose a larger k or alpha.",
             lowest=number(lowest),
         )
     power = float(beta)
     output = _filled(x.shape, lambda index: float(x[index]) / float(d[index]) ** power)
 
     def base_line(index: Index) -> Working:
-        squares = tuple(f"{factor(x[(each, *index[1:])])}^2" for each in neighbours(index[0]))
+        squares = tuple(f"{factor(x[(channel, *index[1:])])}^2" for channel in neighbours(index[0]))
         before = f"{number(k)} + {factor(weight)}*("
         return Working(_label("d", index, x.shape), (squares,), d[index], before, " + ", ")")
 
@@ -443,27 +447,27 @@ def local_response_norm(
         twice = exact(Fraction(2 * weight * beta))
 
         def readers(index: Index) -> list[Index]:
-            """The outputs whose sum holds this input."""
-            return [(each, *index[1:]) for each in range(channels) if index[0] in neighbours(each)]
+            """The outputs whose sum contains this input."""
+            return [(channel, *index[1:]) for channel in range(channels) if index[0] in neighbours(channel)]
 
         def gradient(index: Index) -> Number:
             direct = float(g[index]) / float(d[index]) ** power
             through = sum(float(g[each] * x[each]) / float(d[each]) ** (power + 1) for each in readers(index))
             return direct - float(twice * x[index]) * through
 
-        found = _filled(x.shape, gradient)
+        values = _filled(x.shape, gradient)
 
         def gradient_line(index: Index) -> Working:
             direct = f"{factor(g[index])}/{number(d[index])}^{number(beta)} - {factor(twice)}*{factor(x[index])}*("
             exponent = number(exact(Fraction(beta + 1)))
             terms = tuple(f"{_product(g[each], x[each])}/{number(d[each])}^{exponent}" for each in readers(index))
-            return Working(_label("dL/dx", index, x.shape), (terms,), found[index], direct, " + ", ")")
+            return Working(_label("dL/dx", index, x.shape), (terms,), values[index], direct, " + ", ")")
 
-        return (WorkedArray("dL/dx", Message("gradient of the input"), found, gradient_line),)
+        return (WorkedArray("dL/dx", Message("gradient of the input"), values, gradient_line),)
 
     alone = channels == 1
-    note = Message("one channel: each sum holds the square of the value itself alone; separate channels by ;")
-    return ByValue(
+    note = Message("with one channel each sum has only the square of the value itself; separate channels with ;")
+    return WorkedExample(
         "lrn",
         {"x": x},
         {"k": float(k), "n": n, "alpha": float(alpha), "beta": power, "divide_alpha": divide_alpha},
@@ -480,25 +484,25 @@ def local_response_norm(
 # ------------------------------------------------------------------ fully connected
 
 
-def fully_connected(values: Any, weights: Any, bias: Any = None) -> ByValue:
+def fully_connected(values: Any, weights: Any, bias: Any = None) -> WorkedExample:
     """A fully connected layer: y = w x + b.
 
     Args:
-        values: (N,), or (C, H, W), which is read channel by channel and row by row, as ``torch.flatten`` does.
+        values: (N,), or (C, H, W), which is flattened as by ``torch.flatten``.
         weights: (F, N), a row for each output.
-        bias: (F,); none where None.
+        bias: (F,); no bias where None.
     Raises:
-        ShapeError: rows of the weights that are not as long as the input, another number of biases.
-        UsageError: no numbers, or too many products for an exercise.
+        ShapeError: the rows of the weights are not as long as the input, or the number of biases is wrong.
+        UsageError: not numbers, or too many products.
     """
     x, w = array_of(values, 3, "values").ravel(), array_of(weights, 2, "weights")
     outputs, inputs = w.shape
     if inputs != len(x):
         raise ShapeError(
-            "each row of the weights has {inputs} numbers, and the input {wanted}. Give a row for each output (rows "
-            "are separated by /), with as many numbers as there are inputs.",
+            "each row of the weights has {inputs} numbers, and the input has {expected}. Give one row per output "
+            "(separate rows with /), with one number per input.",
             inputs=inputs,
-            wanted=len(x),
+            expected=len(x),
         )
     _check_size(outputs * inputs)
     b = _bias(bias, outputs)
@@ -517,17 +521,17 @@ def fully_connected(values: Any, weights: Any, bias: Any = None) -> ByValue:
     def gradients(g: Array) -> tuple[WorkedArray, ...]:
         of_input = {(i,): [(g[f], w[f, i]) for f in range(outputs)] for i in range(inputs)}
         of_weight = {(f, i): [(g[f], x[i])] for f in range(outputs) for i in range(inputs)}
-        found = [
+        arrays = [
             _sums("dL/dx", Message("gradient of the input"), x.shape, of_input),
             _sums("dL/dw", Message("gradient of the weights"), w.shape, of_weight),
         ]
         if b is not None:
             of_bias = {(f,): [(g[f], 1)] for f in range(outputs)}
-            found.append(_sums("dL/db", Message("gradient of the bias"), b.shape, of_bias, _first))
-        return tuple(found)
+            arrays.append(_sums("dL/db", Message("gradient of the bias"), b.shape, of_bias, _first))
+        return tuple(arrays)
 
-    given = {"x": x, "w": w} | ({} if b is None else {"b": b})
-    return ByValue("fc", given, {}, (WorkedArray("y", Message("output"), output, line),), gradients)
+    operands = {"x": x, "w": w} | ({} if b is None else {"b": b})
+    return WorkedExample("fc", operands, {}, (WorkedArray("y", Message("output"), output, line),), gradients)
 
 
 # ------------------------------------------------------------------ softmax
@@ -535,10 +539,10 @@ def fully_connected(values: Any, weights: Any, bias: Any = None) -> ByValue:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The classes of one example by their scores, the highest first; equal scores keep their order.
+    """The classes of one example by score, the highest first. Equal scores keep their order.
 
     Attributes:
-        label: the right class, None where it is not known.
+        label: the true class; None where it is not known.
         loss: the cross-entropy -ln p[label], in nats; None without a label.
     """
 
@@ -548,11 +552,11 @@ class Ranking:
 
     @property
     def rank(self) -> int | None:
-        """The place of the right class, from 1."""
+        """The rank of the true class, from 1."""
         return None if self.label is None else self.order.index(self.label) + 1
 
     def hit(self, top: int) -> bool | None:
-        """Whether the right class is among the first ``top``."""
+        """Whether the true class is among the first ``top``."""
         return None if self.rank is None else self.rank <= top
 
     def to_dict(self) -> dict[str, Any]:
@@ -566,19 +570,19 @@ class Ranking:
         }
 
 
-def softmax(scores: Any, labels: Any = None) -> ByValue:
-    """p = e^z / (sum of e^z), each row of scores by itself; the largest score is subtracted first.
+def softmax(scores: Any, labels: Any = None) -> WorkedExample:
+    """p = e^z / (sum of e^z) for each row of scores. The largest score of the row is subtracted first.
 
     Args:
         scores: (K,), or (N, K) for several examples, a row for each.
-        labels: the right class of each example, from 0. With them the gradient is that of the mean cross-entropy.
+        labels: the true class of each example, from 0. With labels the gradient is that of the mean cross-entropy.
     Raises:
-        ShapeError: another number of labels than examples.
-        UsageError: no numbers, or a label that is no class.
+        ShapeError: the number of labels is not the number of examples.
+        UsageError: not numbers, or a label that is not a class.
     """
     z = array_of(scores, 2, "scores")
     _check_size(z.size)
-    right = _labels(labels, z)
+    true = _labels(labels, z)
     largest = [max(row) for row in z]
     e = _filled(z.shape, lambda index: math.exp(z[index] - largest[index[0]]))
     sums = [math.fsum(row) for row in e]
@@ -589,69 +593,69 @@ def softmax(scores: Any, labels: Any = None) -> ByValue:
         return Working(_label("e", index, z.shape), ((text,),), e[index])
 
     def line(index: Index) -> Working:
-        terms = (tuple(number(each) for each in e[index[0]]),)
+        terms = (tuple(number(term) for term in e[index[0]]),)
         return Working(_label("p", index, z.shape), terms, p[index], f"{number(e[index])}/(", " + ", ")")
 
     def gradients(g: Array) -> tuple[WorkedArray, ...]:
         weighted = [math.fsum(float(a * b) for a, b in zip(g[n], p[n], strict=True)) for n in range(len(z))]
-        found = _filled(z.shape, lambda index: p[index] * (float(g[index]) - weighted[index[0]]))
+        values = _filled(z.shape, lambda index: p[index] * (float(g[index]) - weighted[index[0]]))
 
         def gradient_line(index: Index) -> Working:
             products = tuple(_product(a, b) for a, b in zip(g[index[0]], p[index[0]], strict=True))
             before = f"{number(p[index])}*({factor(g[index])} - ("
-            return Working(_label("dL/dz", index, z.shape), (products,), found[index], before, " + ", "))")
+            return Working(_label("dL/dz", index, z.shape), (products,), values[index], before, " + ", "))")
 
-        return (WorkedArray("dL/dz", Message("gradient of the scores"), found, gradient_line),)
+        return (WorkedArray("dL/dz", Message("gradient of the scores"), values, gradient_line),)
 
-    def of_cross_entropy(g: Array) -> tuple[WorkedArray, ...]:
+    def cross_entropy_gradients(g: Array) -> tuple[WorkedArray, ...]:
         n = len(z)
-        assert right is not None
-        target = [[int(index == label) for index in range(z.shape[1])] for label in right]
-        found = _filled(z.shape, lambda index: (p[index] - target[index[0]][index[1]]) / n)
+        assert true is not None
+        target = [[int(index == label) for index in range(z.shape[1])] for label in true]
+        values = _filled(z.shape, lambda index: (p[index] - target[index[0]][index[1]]) / n)
 
         def gradient_line(index: Index) -> Working:
             text = f"{number(p[index])} - {target[index[0]][index[1]]}"
             before, after = ("(", f")/{n}") if n > 1 else ("", "")
-            return Working(_label("dL/dz", index, z.shape), ((text,),), found[index], before, "", after)
+            return Working(_label("dL/dz", index, z.shape), ((text,),), values[index], before, "", after)
 
         name = Message("gradient of the scores, (p - y)/N for the mean cross-entropy of {n} examples", n=n)
         single = Message("gradient of the scores, p - y for the cross-entropy")
-        return (WorkedArray("dL/dz", name if n > 1 else single, found, gradient_line),)
+        return (WorkedArray("dL/dz", name if n > 1 else single, values, gradient_line),)
 
-    return ByValue(
+    return WorkedExample(
         "softmax",
         {"x": z},
-        {} if right is None else {"labels": right},
+        {} if true is None else {"labels": true},
         (
-            WorkedArray("e", Message("exponentials, the largest score subtracted"), e, exponential),
+            WorkedArray("e", Message("exponentials, after subtracting the largest score"), e, exponential),
             WorkedArray("p", Message("probabilities"), p, line),
         ),
-        gradients if right is None else of_cross_entropy,
+        gradients if true is None else cross_entropy_gradients,
     )
 
 
-def rankings(worked: ByValue) -> tuple[Ranking, ...]:
-    """The classes of each example of a `softmax` by their scores; with labels, top-1, top-5 and cross-entropy."""
-    z, p = worked.given["x"], worked.output
+def rankings(worked: WorkedExample) -> tuple[Ranking, ...]:
+    """The classes of each example of a `softmax` by score; with labels also top-1, top-5 and cross-entropy."""
+    z, p = worked.operands["x"], worked.output
     labels = worked.settings.get("labels")
-    found = []
+    rankings = []
     for row in range(len(z)):
         order = tuple(sorted(range(z.shape[1]), key=lambda index: -z[row, index]))
         if labels is None:
-            found.append(Ranking(order))
+            rankings.append(Ranking(order))
         else:
             # from the scores, not from p: p may underflow to 0 where the loss is finite
             top = max(z[row])
             logsum = math.log(math.fsum(math.exp(score - top) for score in z[row]))
-            found.append(Ranking(order, labels[row], logsum - float(z[row, labels[row]] - top)))
+            rankings.append(Ranking(order, labels[row], logsum - float(z[row, labels[row]] - top)))
     assert p.shape == z.shape
-    return tuple(found)
+    return tuple(rankings)
 
 
-def _labels(given: Any, z: Array) -> tuple[int, ...] | None:
-    if given is None:
+def _labels(numbers: Any, z: Array) -> tuple[int, ...] | None:
+    if numbers is None:
         return None
-    labels = [given] if isinstance(given, int) else list(array_of(given, 1, "labels"))
+    labels = [numbers] if isinstance(numbers, int) else list(array_of(numbers, 1, "labels"))
     examples, classes = z.shape
     if len(labels) != examples:
         raise ShapeError(
@@ -670,10 +674,10 @@ def _labels(given: Any, z: Array) -> tuple[int, ...] | None:
 # ------------------------------------------------------------------ shared
 
 
-def _bias(given: Any, filters: int) -> Array | None:
-    if given is None:
+def _bias(numbers: Any, filters: int) -> Array | None:
+    if numbers is None:
         return None
-    b = array_of(given, 1, "bias")
+    b = array_of(numbers, 1, "bias")
     if len(b) != filters:
         raise ShapeError(
             "there are {n} biases for {filters} output channels. Give one bias for each filter, or none.",
@@ -686,8 +690,8 @@ def _bias(given: Any, filters: int) -> Array | None:
 def _check_size(products: int) -> None:
     if products > MOST_PRODUCTS:
         raise UsageError(
-            "{products:,} products are too many to be worked out one by one (at most {most:,}). Give a smaller "
-            "example; for counts alone give the sizes (--input) in place of the values.",
+            "{products:,} products are too many to compute one by one (at most {most:,}). Give a smaller example. "
+            "If you need only the counts, give the sizes (--input) instead of the values.",
             products=products,
             most=MOST_PRODUCTS,
         )
@@ -696,8 +700,8 @@ def _check_size(products: int) -> None:
 def _filled(shape: Sequence[int], value: Callable[[Index], Number]) -> Array:
     array = np.empty(tuple(shape), dtype=object)
     for index in np.ndindex(*array.shape):
-        found = value(index)
-        array[index] = exact(found) if isinstance(found, Fraction) else found
+        result = value(index)
+        array[index] = exact(result) if isinstance(result, Fraction) else result
     return array
 
 
@@ -708,13 +712,13 @@ def _sums(
     parts: Parts,
     term: Callable[[Number, Number], str] | None = None,
 ) -> WorkedArray:
-    """An array each of whose elements is a sum of products of two numbers; ``term`` writes one of them."""
-    written = term or _product
+    """An array of sums of products of two numbers; ``term`` writes one product as text."""
+    write = term or _product
     values = _filled(shape, lambda index: sum((a * b for a, b in parts.get(index, ())), start=0))
 
     def line(index: Index) -> Working:
-        terms = tuple(written(a, b) for a, b in parts.get(index, ()))
-        note = "" if terms else Message("it reaches no output")
+        terms = tuple(write(a, b) for a, b in parts.get(index, ()))
+        note = "" if terms else Message("no output depends on it")
         return Working(_label(symbol, index, shape), (terms,), values[index], note=note)
 
     return WorkedArray(symbol, name, values, line)
@@ -725,17 +729,17 @@ def _product(a: Number, b: Number) -> str:
 
 
 def _quotient(a: Number, b: Number) -> str:
-    """Of a factor 1/n."""
+    """``a/n``, for a product whose second factor is 1/n."""
     return f"{factor(a)}/{number(exact(1 / Fraction(b)))}"
 
 
 def _first(a: Number, b: Number) -> str:
-    """Of a factor 1."""
+    """``a``, for a product whose second factor is 1."""
     return factor(a)
 
 
 def _label(symbol: str, index: Index, shape: Sequence[int]) -> str:
-    """``y[0,1]`` of a single channel, ``y[2,0,1]`` of several."""
+    """``y[0,1]`` for a single channel, ``y[2,0,1]`` for several."""
     start = 0
     while len(index) - start > 2 and shape[start] == 1:
         start += 1

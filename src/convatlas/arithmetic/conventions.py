@@ -1,8 +1,8 @@
-"""Why other tools print other totals: each one's rule, applied to our rows, and the difference line by line. No torch.
+"""The totals that other tools print for a network, and the reasons why they differ from ours. No torch.
 
-The rules are written from the tools' definitions (torchinfo 1.8 ``LayerInfo.calculate_macs``; fvcore 0.1.5
-``nn/flop_count.py`` and ``nn/jit_handles.py``; ptflops 0.7 ``aten_ops.py``; torch 2.13 ``utils/flop_counter.py``), for
-the operators a classifier is made of. A row for which a rule says nothing counts nothing there, as in the tool.
+The rules follow the source of the tools (torchinfo 1.8 ``LayerInfo.calculate_macs``; fvcore 0.1.5 ``nn/flop_count.py``
+and ``nn/jit_handles.py``; ptflops 0.7 ``aten_ops.py``; torch 2.13 ``utils/flop_counter.py``) for the operators of
+classifiers. A tool that has no rule for a row counts it as 0.
 """
 
 from __future__ import annotations
@@ -30,27 +30,29 @@ class Convention:
     """What a tool would print for a network, and why.
 
     Attributes:
-        tool: its name; unit: what it calls the figure.
-        total: its figure; lines: the steps from our ``macs`` to it, which add up to the difference.
+        tool: its name.
+        unit: the tool's word for the quantity.
+        total: the tool's total.
+        differences: the differences from our ``macs``; they add up to the difference of the totals.
     """
 
     tool: str
     unit: str
     total: int
-    lines: tuple[Difference, ...]
+    differences: tuple[Difference, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        lines = [{"reason": line.reason, "difference": line.difference} for line in self.lines]
+        lines = [{"reason": item.reason, "difference": item.difference} for item in self.differences]
         return {"tool": self.tool, "unit": self.unit, "total": self.total, "lines": lines}
 
 
-Part = tuple[str, int]  # a reason, and what it adds for one row
+Part = tuple[str, int]  # a reason, and the difference it makes for one row
 
 
 def _stated(row: LayerRow) -> list[Part]:
-    """Tools see the operators, not what a layer says of itself."""
+    """Tools count the operators of a layer, not the counts that the layer states."""
     extra = (row.operator_macs or 0) - (row.macs or 0)
-    return [(Message("the dense operators of layers that mean less"), extra)]
+    return [(Message("layers that state their own counts, counted by their operators"), extra)]
 
 
 def _bias(row: LayerRow) -> int:
@@ -64,21 +66,21 @@ def _input(row: LayerRow) -> int:
 def torchinfo(row: LayerRow) -> list[Part]:
     """Parameters times output positions for a module whose class name has "Conv", parameters otherwise."""
     if not row.module:
-        return [(Message("operators outside modules are not seen"), -(row.macs or 0))]
+        return [(Message("operators outside modules are not counted"), -(row.macs or 0))]
     if not row.own_params:
         return []
     counted = row.own_params * (prod(row.output[1:]) if "Conv" in row.module else 1)
     macs = row.macs or 0
     if row.kind in WEIGHTED and not row.stated:
         bias = _bias(row)
-        return [(Message("biases"), bias), (Message("one position of many counted"), counted - macs - bias)]
+        return [(Message("biases"), bias), (Message("only one position of several counted"), counted - macs - bias)]
     if row.stated:
-        return [(Message("layers with a rule of their own counted by their parameters"), counted - macs)]
+        return [(Message("layers that state their own counts, counted by their parameters"), counted - macs)]
     return [(Message("parameters of normalisation and other layers, once each"), counted - macs)]
 
 
 def fvcore(row: LayerRow) -> list[Part]:
-    """Products, plus normalisation at two per value, plus adaptive pooling at one per value read."""
+    """Products, plus 2 per value of batch normalisation, plus 1 per value read by adaptive pooling."""
     parts = _stated(row)
     if row.kind == "batch_norm":
         parts.append((Message("batch normalisation, 2 per value"), _input(row) * (2 if row.own_params else 1)))
@@ -95,8 +97,8 @@ def ptflops_aten(row: LayerRow) -> list[Part]:
 
 
 def flop_counter(row: LayerRow) -> list[Part]:
-    """torch's FlopCounterMode: a multiplication and an addition are two."""
-    return [*_stated(row), (Message("an addition counts beside its multiplication"), row.operator_macs or 0)]
+    """torch's FlopCounterMode: a multiplication and an addition count as two."""
+    return [*_stated(row), (Message("additions are counted as well as multiplications"), row.operator_macs or 0)]
 
 
 RULES: dict[str, tuple[str, Callable[[LayerRow], list[Part]]]] = {
@@ -108,14 +110,14 @@ RULES: dict[str, tuple[str, Callable[[LayerRow], list[Part]]]] = {
 
 
 def conventions(summary: Summary) -> tuple[Convention, ...]:
-    """Every tool's figure for this network, each reached from our ``macs`` in steps."""
-    found = []
+    """Every tool's total for this network, with the differences from our ``macs``."""
+    results = []
     for tool, (unit, rule) in RULES.items():
         reasons: dict[str, int] = {}
         for row in summary.rows:
             for reason, extra in rule(row):
                 reasons[reason] = reasons.get(reason, 0) + extra
-        lines = tuple(Difference(reason, extra) for reason, extra in reasons.items() if extra)
-        total = summary.totals.macs + sum(line.difference for line in lines)
-        found.append(Convention(tool, unit, total, lines))
-    return tuple(found)
+        differences = tuple(Difference(reason, extra) for reason, extra in reasons.items() if extra)
+        total = summary.totals.macs + sum(item.difference for item in differences)
+        results.append(Convention(tool, unit, total, differences))
+    return tuple(results)

@@ -1,7 +1,7 @@
-"""A layer of a summary, with the formula and the values put in. No torch.
+"""The figures of a layer of a summary, with formulas and values. No torch.
 
-The working is done again from the layer's geometry (layer.py), not read off the table: where the two disagree, this
-module has an error, and says so by raising.
+The figures are calculated again from the layer's geometry (layer.py) and compared with the table. A difference is an
+error of this package, and raises AssertionError.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from convatlas import tables, units
 from convatlas.arithmetic import layer as by_hand
-from convatlas.arithmetic.layer import Step, Worked
+from convatlas.arithmetic.layer import Step, WorkedLayer
 from convatlas.arithmetic.records import INPUT, LayerRow, layer_names, times
 from convatlas.arithmetic.summary import Summary
 from convatlas.errors import UnknownNameError
@@ -24,14 +24,14 @@ from convatlas.message import Message, joined
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a row says what it says; ``print`` it, or take ``steps``."""
+    """The calculation of the figures of a row, for ``print`` or as ``steps``."""
 
     row: LayerRow
     heading: str
     steps: tuple[Step, ...]
 
     def __str__(self) -> str:
-        steps = tables.labelled(((step.quantity, step.said) for step in self.steps), indent=2)
+        steps = tables.labelled(((step.quantity, step.text) for step in self.steps), indent=2)
         return f"{translated(self.heading)}\n{steps}" if steps else translated(self.heading)
 
     def to_dict(self) -> dict[str, Any]:
@@ -43,11 +43,11 @@ class Explanation:
         }
 
 
-MOST_PARTS = 12  # of a block, whose counts are written out as a sum
+MOST_PARTS = 12  # the counts of a block with more parts are not written out as a sum
 
 
 def explain(summary: Summary, name: str) -> Explanation:
-    """How the figures of one row come about; of a module with parts (a block of the diagram), as the sum of its rows.
+    """Explain the figures of one row, or those of a module with several rows as the sum over its rows.
 
     Raises:
         UnknownNameError: no such layer.
@@ -58,15 +58,17 @@ def explain(summary: Summary, name: str) -> Explanation:
     worked = _work(row)
     steps: list[Step] = []
     if worked is not None:
-        _agree(row, worked)
+        _check_agreement(row, worked)
         steps += worked.steps
         if row.shared:
             steps.append(
-                Step(Message("params"), "", "", units.exact(row.params), Message("its weights were counted before"))
+                Step(
+                    Message("params"), "", "", units.exact(row.params), Message("its weights belong to an earlier row")
+                )
             )
         elif row.params < worked.params:
             steps.append(
-                Step(Message("params"), "", "", units.exact(row.params), Message("the rest of its weights is fixed"))
+                Step(Message("params"), "", "", units.exact(row.params), Message("its other weights are fixed"))
             )
     else:
         steps += _plain_steps(row)
@@ -96,7 +98,7 @@ def _explain_block(summary: Summary, name: str) -> Explanation:
         jump=last.jump,
         start=last.start,
     )
-    unknown = Message("at least: an operator inside is not known here") if any(r.macs is None for r in rows) else ""
+    unknown = Message("at least: the block has an unknown operator") if any(r.macs is None for r in rows) else ""
     steps = [
         _sum_step(Message("params"), name, rows, lambda row: row.params),
         _sum_step("macs", name, rows, lambda row: row.macs or 0, unknown),
@@ -104,7 +106,7 @@ def _explain_block(summary: Summary, name: str) -> Explanation:
         Step(Message("memory"), "", "", units.bytes_(block.activation_bytes), Message("the outputs of all its rows")),
     ]
     if last.receptive_field is not None:
-        note = Message("that of {row}, its last row", row=last.name)
+        note = Message("of {row}, its last row", row=last.name)
         steps.append(Step(Message("receptive field"), "", "", _size(last.receptive_field), note))
     if last.jump is not None:
         steps.append(Step(Message("jump"), "", "", str(last.jump[0]) if len(set(last.jump)) == 1 else times(last.jump)))
@@ -121,7 +123,7 @@ def _explain_block(summary: Summary, name: str) -> Explanation:
 def _sum_step(
     quantity: str, name: str, rows: Sequence[LayerRow], count: Callable[[LayerRow], int], note: str = ""
 ) -> Step:
-    """A count of a block as the sum over its direct parts, those that have none left out."""
+    """A count of a block as the sum over its direct parts, without the parts whose count is 0."""
     parts: dict[str, int] = {}
     for row in rows:
         part = row.name[len(name) + 1 :].split(".")[0]
@@ -137,13 +139,13 @@ def _sum_step(
 
 
 def explain_all(summary: Summary) -> tuple[Explanation, ...]:
-    """Every row that has weights, or a window."""
+    """Explain every row that has weights, multiply-adds, a window, or stated counts."""
     chosen = [row.name for row in summary.rows if row.params or row.macs or row.kernel or row.stated]
     return tuple(explain(summary, name) for name in chosen)
 
 
-def _work(row: LayerRow) -> Worked | None:
-    """The row done again by hand; None where there is no formula for its kind."""
+def _work(row: LayerRow) -> WorkedLayer | None:
+    """The row calculated from its geometry; None where there is no formula for its kind."""
     if row.stated or not row.input_shapes:
         return None
     shape = row.input_shapes[0]
@@ -166,13 +168,13 @@ def _work(row: LayerRow) -> Worked | None:
     return None
 
 
-def _agree(row: LayerRow, worked: Worked) -> None:
-    # fewer parameters than the formula says are no contradiction: weights may be fixed, tied or computed
-    table = (row.output, row.macs, row.connections)
-    done = (worked.output, worked.macs, worked.connections)
-    if table != done or (worked.params < row.params and not row.shared):
+def _check_agreement(row: LayerRow, worked: WorkedLayer) -> None:
+    # the row may have fewer parameters than the formula gives: weights may be fixed, tied or computed
+    traced = (row.output, row.macs, row.connections)
+    calculated = (worked.output, worked.macs, worked.connections)
+    if traced != calculated or (worked.params < row.params and not row.shared):
         raise AssertionError(
-            f"{row.name}: the trace says {table}, {row.params} and the formula {done}, {worked.params}"
+            f"{row.name}: the trace gives {traced}, {row.params} and the formula {calculated}, {worked.params}"
         )
 
 
@@ -188,22 +190,22 @@ def _plain_steps(row: LayerRow) -> list[Step]:
         steps.append(Step(Message("connections"), "", "", units.exact(row.connections)))
         steps.append(Step("macs", "", "", units.exact(row.macs or 0)))
     elif row.macs is None:
-        steps.append(Step("macs", "", "", "?", Message("an operator that is not known here")))
+        steps.append(Step("macs", "", "", "?", Message("unknown operator")))
     elif row.macs:
         steps.append(Step("macs", "", "", units.exact(row.macs)))
     if row.activation_bytes:
         count = prod(row.output)
-        each = row.activation_bytes // count
-        text = f"{'*'.join(map(str, (*row.output[1:], row.output[0])))} * {each}"
-        formula = Message("outputs * bytes of each")
+        value_bytes = row.activation_bytes // count
+        text = f"{'*'.join(map(str, (*row.output[1:], row.output[0])))} * {value_bytes}"
+        formula = Message("outputs * bytes per value")
         steps.append(Step(Message("memory"), formula, text, units.bytes_(row.activation_bytes)))
     else:
-        steps.append(Step(Message("memory"), "", "", "0 B", Message("a view, or written in place")))
+        steps.append(Step(Message("memory"), "", "", "0 B", Message("a view, or computed in place")))
     return steps
 
 
 def _field_steps(summary: Summary, row: LayerRow) -> list[Step]:
-    """r + (K - 1)*j for a window on one path; for a join the fields that are united."""
+    """The receptive field: r + (K - 1)*j for a window with one input; for several inputs the union of their fields."""
     if row.receptive_field is None:
         return []
     before = [summary[name] for name in row.inputs if name != INPUT]
@@ -214,14 +216,14 @@ def _field_steps(summary: Summary, row: LayerRow) -> list[Step]:
         if fields is None or jumps is None:
             return []
         dilation = row.dilation or (1,) * axes
-        seen: dict[str, Step] = {}
+        by_text: dict[str, Step] = {}  # axes with equal calculations share one step
         for k, d, r, j, result in zip(row.kernel, dilation, fields, jumps, row.receptive_field, strict=True):
             taps = f"({k} - 1)" if d == 1 else f"{d}*({k} - 1)"
             if r + d * (k - 1) * j != result:
                 continue
             text = f"{r} + {taps}*{j}"
-            seen.setdefault(text, Step(Message("receptive field"), "r + (K - 1)*j", text, str(result)))
-        steps = list(seen.values())
+            by_text.setdefault(text, Step(Message("receptive field"), "r + (K - 1)*j", text, str(result)))
+        steps = list(by_text.values())
         if row.jump is not None and row.stride is not None:
             columns = {(j, s, result) for j, s, result in zip(jumps, row.stride, row.jump, strict=True)}
             steps += [Step(Message("jump"), "j*S", f"{j}*{s}", str(result)) for j, s, result in sorted(columns)]
@@ -232,7 +234,7 @@ def _field_steps(summary: Summary, row: LayerRow) -> list[Step]:
         fields_text = ", ".join(f"{b.name} {_size(b.receptive_field)}" for b in before if b.receptive_field)
         note = joined((Message("the union of"), fields_text), " ")
     elif row.kind.startswith("global") or row.kind == "fc":
-        note = Message("every position of its input")
+        note = Message("all positions of its input")
     return [Step(Message("receptive field"), "", "", text, note)]
 
 

@@ -1,8 +1,8 @@
-"""What the positions of one tensor see of the image.
+"""The pixels of the image that the positions of one tensor depend on.
 
-A tensor's ``Field`` says for each of its dimensions what it is made of (batch, channels, an axis of the image), so that
-reshapes, permutations and windows keep their bearings; and for runs of channels what their positions see, so that what
-was concatenated can be taken apart again.
+A ``Field`` describes each dimension of a tensor as batch, channels or an axis of the image, so that it can be followed
+through reshapes, permutations and windows. It stores the receptive fields for runs of consecutive channels, so that
+they are still known after a concatenation is split again.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from torch import Tensor
 from convatlas.arithmetic import receptive_field as rf
 from convatlas.arithmetic.receptive_field import Axis, Reads
 
-# tags of dimensions that are no axis of the image; axes are 0, 1, 2. Along a MIXED one (what was flattened and then
-# concatenated) the elements see different things: only who reads all of them has a field.
-OTHER, CHANNEL, MIXED = "n", "c", "m"
-OUTER, INNER = "c0", "c1"  # channels that see differently, cut in two
+# Tags of dimensions; an axis of the image has the tag 0, 1 or 2. The elements of a MIXED dimension (maps that were
+# flattened and then concatenated) have different fields, so a field is known only for an operator that reads all. So
+# it is for a PAIRED dimension, whose elements pair one position of the image with each other one (attention scores).
+OTHER, CHANNEL, MIXED, PAIRED = "n", "c", "m", "p"
+OUTER, INNER = "c0", "c1"  # a channel dimension split in two, where the channels have different fields
 Tag = str | int
 Factor = tuple[Tag, int]
 Layout = tuple[tuple[Factor, ...], ...]
@@ -29,27 +30,35 @@ Layout = tuple[tuple[Factor, ...], ...]
 
 @dataclass(frozen=True)
 class View:
-    """What a channel's positions see: per axis of the image everything, and along the path that sees least."""
+    """The receptive fields of a channel's positions, per axis of the image.
+
+    Attributes:
+        axes: over all paths from the image.
+        narrow: over the path with the smallest field.
+    """
 
     axes: tuple[Axis, ...]
     narrow: tuple[Axis, ...]
 
-    def each(self, change: Callable[[Axis], Axis], axis: int) -> View:
+    def map_axis(self, change: Callable[[Axis], Axis], axis: int) -> View:
+        """Apply ``change`` to one axis."""
         return View(
             tuple(change(a) if number == axis else a for number, a in enumerate(self.axes)),
             tuple(change(a) if number == axis else a for number, a in enumerate(self.narrow)),
         )
 
 
-Run = tuple[int, View]  # so many channels that see alike
+Run = tuple[int, View]  # a number of consecutive channels with the same view
 
 
 @dataclass(frozen=True)
 class Field:
-    """What the positions of a tensor see.
+    """The receptive fields of the positions of a tensor.
 
-    ``layout`` factors every dimension, outermost first: a flattened (C, H, W) is one dimension of three factors. An
-    axis that is in no dimension (after global pooling) has one position, seen by all.
+    Attributes:
+        layout: the factors of every dimension, outermost first. A flattened (C, H, W) is one dimension of three
+            factors. An axis of the image in no dimension (after global pooling) has a single position.
+        runs: the views of the channels in order.
     """
 
     layout: Layout
@@ -57,32 +66,32 @@ class Field:
 
     @cached_property
     def view(self) -> View:
-        """What is seen by some channel."""
-        return reduce(both, (view for _, view in self.runs))
+        """The union over all channels."""
+        return reduce(united, (view for _, view in self.runs))
 
-    def has(self, axis: int) -> bool:
-        return any(tag == axis for factors in self.layout for tag, _ in factors)
+    def has(self, wanted: Tag) -> bool:
+        return any(tag == wanted for factors in self.layout for tag, _ in factors)
 
     @property
     def is_mixed(self) -> bool:
-        """Whether the view is of all elements together, and not of each."""
-        return any(tag == MIXED for factors in self.layout for tag, _ in factors)
+        """Whether the view is that of all elements together, as the elements have different ones."""
+        return any(tag in (MIXED, PAIRED) for factors in self.layout for tag, _ in factors)
 
     @property
     def figures(self) -> tuple[tuple[int, ...], tuple[Fraction, ...] | None, tuple[int, ...], tuple[int, ...]]:
-        """Receptive field, jump, start and smallest field, per axis; no jump where a dimension is no longer a map."""
+        """Receptive field, jump, start and smallest field, per axis. The jump is None where the tensor is not a map."""
         view = self.view
-        a_map = all(any(factors == ((axis, a.size),) for factors in self.layout) for axis, a in enumerate(view.axes))
+        is_map = all(any(factors == ((axis, a.size),) for factors in self.layout) for axis, a in enumerate(view.axes))
         return (
             tuple(axis.field for axis in view.axes),
-            tuple(axis.jump for axis in view.axes) if a_map else None,
+            tuple(axis.jump for axis in view.axes) if is_map else None,
             tuple(axis.start for axis in view.axes),
             tuple(axis.field for axis in view.narrow),
         )
 
 
 def image_field(t: Tensor) -> Field | None:
-    """The input (N, C, sides...) itself; None where it has no sides."""
+    """The field of the input (N, C, sides...); None where it has no sides."""
     sides = tuple(t.shape[2:])
     if not sides:
         return None
@@ -92,8 +101,8 @@ def image_field(t: Tensor) -> Field | None:
     return Field(layout, ((t.shape[1], View(axes, axes)),))
 
 
-def both(first: View, second: View) -> View:
-    """The union where paths join, and the narrower of the two narrow paths."""
+def united(first: View, second: View) -> View:
+    """The view where two paths join: the union of the fields, and the narrower of the two narrow paths."""
     if first is second:
         return first
     return View(
@@ -102,8 +111,8 @@ def both(first: View, second: View) -> View:
     )
 
 
-class Unfollowed(Exception):
-    """The operator moves pixels in a way that is not described here."""
+class FieldUnknown(Exception):
+    """The operator moves pixels in a way that is not supported, so that the field of its result is not known."""
 
 
 def with_factors(layout: Layout, dim: int, factors: tuple[Factor, ...]) -> Layout:
@@ -111,7 +120,7 @@ def with_factors(layout: Layout, dim: int, factors: tuple[Factor, ...]) -> Layou
 
 
 def merged_runs(runs: Sequence[Run]) -> tuple[Run, ...]:
-    """Neighbours that see alike become one run."""
+    """Merge consecutive runs with equal views."""
     merged: list[Run] = []
     for count, view in runs:
         if count and merged and (merged[-1][1] is view or merged[-1][1] == view):
@@ -131,19 +140,19 @@ def with_size(field: Field, dim: int, size: int) -> Field:
 
 
 def summed_over(field: Field, dims: Sequence[int]) -> Field:
-    """Every dimension in ``dims`` is read as a whole and shrinks to one position."""
+    """The field after a reduction over ``dims``, each of which becomes a single position."""
     tags = {tag for dim in dims for tag, _ in field.layout[dim]}
     if len(tags & {OUTER, INNER}) == 1:
-        raise Unfollowed  # of channels cut in two, one half was summed: what is left sees differently
+        raise FieldUnknown  # only one of the two parts of a split channel dimension was reduced
     if tags & {CHANNEL, OUTER}:
         field = as_one_run(field)
     runs = field.runs
     for axis in sorted(tag for tag in tags if isinstance(tag, int)):
-        runs = tuple((count, view.each(rf.gathered, axis)) for count, view in runs)
+        runs = tuple((count, view.map_axis(rf.gathered, axis)) for count, view in runs)
     layout = tuple(() if dim in dims else factors for dim, factors in enumerate(field.layout))
     for axis in (tag for tag in tags if isinstance(tag, int)):
         if any(tag == axis for factors in layout for tag, _ in factors):
-            raise Unfollowed  # half of an axis was summed, the other half is still a dimension
+            raise FieldUnknown  # only a part of an axis was reduced
     return Field(layout, runs)
 
 
@@ -155,8 +164,8 @@ def broadcast_to(field: Field, old: tuple[int, ...], new: tuple[int, ...]) -> Fi
         if was == now:
             continue
         for tag, _ in layout[dim]:
-            if isinstance(tag, int):  # one position, seen from many
-                runs = tuple((count, view.each(rf.gathered, tag)) for count, view in runs)
+            if isinstance(tag, int):  # one position is repeated along the axis
+                runs = tuple((count, view.map_axis(rf.gathered, tag)) for count, view in runs)
         if [tag for tag, _ in layout[dim]] == [CHANNEL]:
             runs, layout[dim] = ((now, runs[0][1]),), ((CHANNEL, now),)
         else:
@@ -165,7 +174,7 @@ def broadcast_to(field: Field, old: tuple[int, ...], new: tuple[int, ...]) -> Fi
 
 
 def joined_fields(first: Field, second: Field) -> Field:
-    """Two fields read at the same place; a dimension that one of them does not have is the other's."""
+    """The field of an element-wise operator with two inputs. A dimension that one of them lacks is the other's."""
     layout: list[tuple[Factor, ...]] = []
     for a, b in zip(first.layout, second.layout, strict=True):
         if a == b or not b or (all(tag == OTHER for tag, _ in b) and a):
@@ -173,19 +182,32 @@ def joined_fields(first: Field, second: Field) -> Field:
         elif not a or all(tag == OTHER for tag, _ in a):
             layout.append(b)
         else:
-            raise Unfollowed
+            raise FieldUnknown
+    places = [tag for factors in layout for tag in {tag for tag, _ in factors} if isinstance(tag, int)]
+    if len(places) != len(set(places)):
+        raise FieldUnknown  # every pair of two positions of one axis, which no layout holds
+    if len(first.runs) > 1 or len(second.runs) > 1:
+        dims = [_channel_dims(field) for field in (first, second)]
+        if all(dims) and dims[0] != dims[1]:
+            raise FieldUnknown  # every pair of two channels
     first, second = spread_like(first, layout), spread_like(second, layout)
     if len(first.runs) == len(second.runs) == 1:
-        return Field(tuple(layout), ((first.runs[0][0], both(first.runs[0][1], second.runs[0][1])),))
+        return Field(tuple(layout), ((first.runs[0][0], united(first.runs[0][1], second.runs[0][1])),))
     channels = max(sum(count for count, _ in field.runs) for field in (first, second))
     runs = [((channels, f.runs[0][1]),) if len(f.runs) == 1 else f.runs for f in (first, second)]
-    if any(sum(count for count, _ in several) != channels for several in runs):
-        raise Unfollowed
+    if any(sum(count for count, _ in field_runs) != channels for field_runs in runs):
+        raise FieldUnknown
     return Field(tuple(layout), merged_runs(_zipped(*runs)))
 
 
+def _channel_dims(field: Field) -> list[int]:
+    return [
+        dim for dim, factors in enumerate(field.layout) if any(tag in (CHANNEL, OUTER, INNER) for tag, _ in factors)
+    ]
+
+
 def spread_like(field: Field, layout: Sequence[tuple[Factor, ...]]) -> Field:
-    """Give an axis of one position as many as the layout has."""
+    """Repeat an axis with one position to the size it has in the layout."""
     sizes: dict[int, int] = {}
     for factors in layout:
         for tag, size in factors:
@@ -195,18 +217,18 @@ def spread_like(field: Field, layout: Sequence[tuple[Factor, ...]]) -> Field:
     for axis, size in sizes.items():
         if field.runs[0][1].axes[axis].size != size:
             if field.runs[0][1].axes[axis].size != 1:
-                raise Unfollowed
+                raise FieldUnknown
             runs = runs_reading(runs, axis, rf.spread(), size)
     return Field(field.layout, runs)
 
 
 def _zipped(first: Sequence[Run], second: Sequence[Run]) -> list[Run]:
-    """Runs of two fields with the same channels, cut where either changes."""
+    """Runs of two fields with the same channels, split wherever one of them changes."""
     result: list[Run] = []
     ends = sorted({*_ends(first), *_ends(second)})
     for start, stop in itertools.pairwise([0, *ends]):
         (_, left), (_, right) = _channels_of(first, start, stop)[0], _channels_of(second, start, stop)[0]
-        result.append((stop - start, both(left, right)))
+        result.append((stop - start, united(left, right)))
     return result
 
 
@@ -219,16 +241,16 @@ def channels_between(field: Field, start: int, stop: int) -> tuple[Run, ...]:
 
 
 def _channels_of(runs: Sequence[Run], start: int, stop: int) -> tuple[Run, ...]:
-    """The runs of channels ``start`` to ``stop``."""
+    """The runs of channels ``start`` to ``stop`` (exclusive)."""
     result: list[Run] = []
-    place = 0
+    first = 0
     for count, view in runs:
-        overlap = min(stop, place + count) - max(start, place)
+        overlap = min(stop, first + count) - max(start, first)
         if overlap > 0:
             result.append((overlap, view))
-        place += count
+        first += count
     return tuple(result)
 
 
 def runs_reading(runs: tuple[Run, ...], axis: int, reads: Reads, size: int) -> tuple[Run, ...]:
-    return tuple((count, view.each(lambda a: rf.read(a, reads, size), axis)) for count, view in runs)
+    return tuple((count, view.map_axis(lambda a: rf.read(a, reads, size), axis)) for count, view in runs)

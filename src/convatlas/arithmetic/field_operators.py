@@ -1,4 +1,4 @@
-"""What one operator does to a ``Field``: windows, reshapes, and one function for each of the rest (FOLLOWERS)."""
+"""The field of an operator's result: for windows, for reshapes, and a function per other operator (FOLLOWERS)."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from convatlas.arithmetic.field import (
     MIXED,
     OTHER,
     OUTER,
+    PAIRED,
     Factor,
     Field,
+    FieldUnknown,
     Run,
-    Unfollowed,
     View,
     as_one_run,
-    both,
     broadcast_to,
     channels_between,
     merged_runs,
     runs_reading,
     spread_like,
     summed_over,
+    united,
     with_factors,
     with_size,
 )
@@ -59,11 +60,11 @@ def windowed(field: Field, work: Work, window: Window, old: tuple[int, ...], new
         axes = [tag for tag in tags if isinstance(tag, int)]
         if not axes:
             if CHANNEL in tags and kernel > 1:
-                runs = ((sum(c for c, _ in runs), reduce(both, (v for _, v in runs))),)
+                runs = ((sum(c for c, _ in runs), reduce(united, (v for _, v in runs))),)
             layout[dim] = tuple((tag, new[dim]) for tag in tags[:1])
             continue
         if len(tags) != 1:
-            raise Unfollowed
+            raise FieldUnknown
         rule = rf.transposed if window.transposed else rf.window
         reads = rule(kernel, stride, padding, dilation)
         runs = runs_reading(runs, axes[0], reads, new[dim])
@@ -72,17 +73,19 @@ def windowed(field: Field, work: Work, window: Window, old: tuple[int, ...], new
 
 
 def _mixed_channels(field: Field, window: Window, out_channels: int, dim: int) -> Field:
-    """A convolution reads all channels of its group."""
+    """The field after a convolution over the channels: each output channel reads all channels of its group."""
     tags = [tag for tag, _ in field.layout[dim]]
-    if any(isinstance(tag, int) or tag in (OUTER, INNER) for tag in tags) or (MIXED in tags and window.groups > 1):
-        raise Unfollowed
+    if any(isinstance(tag, int) or tag in (OUTER, INNER) for tag in tags) or (
+        {MIXED, PAIRED} & set(tags) and window.groups > 1
+    ):
+        raise FieldUnknown
     if len(field.runs) == 1 or window.groups == 1:
         return Field(field.layout, ((out_channels, field.view),))
     width = sum(count for count, _ in field.runs) // window.groups
     runs = []
     for group in range(window.groups):
-        seen = [view for _, view in channels_between(field, group * width, (group + 1) * width)]
-        runs.append((out_channels // window.groups, reduce(both, seen)))
+        views = [view for _, view in channels_between(field, group * width, (group + 1) * width)]
+        runs.append((out_channels // window.groups, reduce(united, views)))
     return Field(field.layout, merged_runs(runs))
 
 
@@ -90,30 +93,33 @@ def _mixed_channels(field: Field, window: Window, out_channels: int, dim: int) -
 
 
 def regrouped_as(field: Field, shape: tuple[int, ...]) -> Field:
-    """A reshape: the same factors in the same order, between other walls. Channels may be cut in two, and joined."""
+    """The field after a reshape: the same factors in the same order, in other dimensions.
+
+    Channels may be split in two, and joined again.
+    """
     if tuple(prod(size for _, size in dims) for dims in field.layout) == shape:
         return field
     factors = [factor for dims in field.layout for factor in dims if factor[1] != 1]
     layout: list[tuple[Factor, ...]] = []
     for side in shape:
-        room, dims = side, []
-        while room > 1:
+        remaining, dims = side, []
+        while remaining > 1:
             if not factors:
-                raise Unfollowed
+                raise FieldUnknown
             tag, size = factors.pop(0)
-            if room % size == 0:
+            if remaining % size == 0:
                 dims.append((tag, size))
-                room //= size
-            elif size % room == 0 and tag in (CHANNEL, OTHER, MIXED):
+                remaining //= size
+            elif size % remaining == 0 and tag in (CHANNEL, OTHER, MIXED, PAIRED):
                 outer, inner = (OUTER, INNER) if tag == CHANNEL and len(field.runs) > 1 else (tag, tag)
-                dims.append((outer, room))
-                factors.insert(0, (inner, size // room))
-                room = 1
+                dims.append((outer, remaining))
+                factors.insert(0, (inner, size // remaining))
+                remaining = 1
             else:
-                raise Unfollowed
+                raise FieldUnknown
         layout.append(tuple(dims))
     if factors:
-        raise Unfollowed
+        raise FieldUnknown
     runs = field.runs
     for dim, factored in enumerate(layout):
         layout[dim] = _channels_joined(factored)
@@ -123,14 +129,14 @@ def regrouped_as(field: Field, shape: tuple[int, ...]) -> Field:
 
 
 def _channels_joined(dims: tuple[Factor, ...]) -> tuple[Factor, ...]:
-    """Channel factors that are alone in one dimension are channels again, in whatever order they stand there."""
+    """Join the factors of a dimension that has only channel factors, in any order."""
     tags = [tag for tag, _ in dims]
-    whole = len(tags) > 1 and (set(tags) == {CHANNEL} or sorted(map(str, tags)) == sorted((OUTER, INNER)))
-    return ((CHANNEL, prod(size for _, size in dims)),) if whole else dims
+    only_channels = len(tags) > 1 and (set(tags) == {CHANNEL} or sorted(map(str, tags)) == sorted((OUTER, INNER)))
+    return ((CHANNEL, prod(size for _, size in dims)),) if only_channels else dims
 
 
 def _shuffled(runs: tuple[Run, ...], dims: tuple[Factor, ...]) -> tuple[Run, ...]:
-    """(groups, width) channels, read as (width, groups): the channel shuffle."""
+    """The channel shuffle: (groups, width) channels transposed to (width, groups)."""
     (_, width), (_, groups) = dims
     views = [view for count, view in runs for _ in range(count)]
     return merged_runs([(1, views[group * width + place]) for place in range(width) for group in range(groups)])
@@ -153,10 +159,12 @@ def _reduced(field: Field, named: dict[str, Any], old: tuple[int, ...], outputs:
 
 
 def _softmax(field: Field, named: dict[str, Any], old: tuple[int, ...], outputs: tuple[Tensor, ...]) -> list[Field]:
-    """Every position along the dimension sees what all of them see."""
+    """Every position along the dimension depends on all of them."""
     dim = named["dim"] % len(old)
     runs = summed_over(field, [dim]).runs
-    return [spread_like(Field(field.layout, runs), field.layout)]
+    alike = tuple((OTHER if tag in (MIXED, PAIRED) else tag, size) for tag, size in field.layout[dim])
+    layout = with_factors(field.layout, dim, alike)
+    return [spread_like(Field(layout, runs), layout)]
 
 
 def _permuted(field: Field, named: dict[str, Any], old: tuple[int, ...], outputs: tuple[Tensor, ...]) -> list[Field]:
@@ -186,7 +194,7 @@ def _cut(field: Field, dim: int, start: int, stop: int, step: int, side: int) ->
     if len(tags) == 1 and isinstance(tags[0], int):
         runs = runs_reading(field.runs, tags[0], rf.shift(start, step), count)
         return Field(with_factors(field.layout, dim, ((tags[0], count),)), runs)
-    raise Unfollowed
+    raise FieldUnknown
 
 
 def _sliced(field: Field, named: dict[str, Any], old: tuple[int, ...], outputs: tuple[Tensor, ...]) -> list[Field]:
@@ -219,7 +227,7 @@ def _unbound(field: Field, named: dict[str, Any], old: tuple[int, ...], outputs:
 
 
 def _padded(field: Field, named: dict[str, Any], old: tuple[int, ...], outputs: tuple[Tensor, ...]) -> list[Field]:
-    """Zero padding, from the last dimension backwards; negative padding crops."""
+    """Zero padding; the amounts begin with the last dimension. Negative padding crops."""
     amounts = named["pad"]
     for place in range(len(amounts) // 2):
         before, after = amounts[2 * place], amounts[2 * place + 1]
@@ -239,7 +247,7 @@ def _padded(field: Field, named: dict[str, Any], old: tuple[int, ...], outputs: 
             runs = runs_reading(field.runs, tags[0], rf.shift(-before), size)
             field = Field(with_factors(field.layout, dim, ((tags[0], size),)), runs)
         else:
-            raise Unfollowed
+            raise FieldUnknown
     return [field]
 
 
@@ -261,7 +269,7 @@ def _mirror(repeat_edge: bool) -> Follower:
 def _only_axis(field: Field, dim: int) -> int:
     factors = field.layout[dim]
     if len(factors) != 1 or not isinstance(factors[0][0], int):
-        raise Unfollowed
+        raise FieldUnknown
     return factors[0][0]
 
 
@@ -272,7 +280,7 @@ def _resampled(reach: int, exact: bool = False) -> Follower:
         for place, dim in enumerate(range(2, len(old))):
             scale = scales[place] if place < len(scales) and not isinstance(scales[place], (list, tuple)) else None
             if scale is not None and old[dim] * scale != shape[dim] and not named.get("align_corners"):
-                raise Unfollowed  # torch then samples by the scale given, not by the sizes
+                raise FieldUnknown  # torch then samples by the scale, not by the sizes
             if not field.layout[dim]:
                 field = Field(with_factors(field.layout, dim, ((OTHER, shape[dim]),)), field.runs)
                 continue

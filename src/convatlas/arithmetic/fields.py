@@ -1,8 +1,8 @@
-"""Receptive fields, followed through the operators of a trace.
+"""Receptive fields of the tensors of a trace.
 
-Where an operator moves pixels in a way not described in field_operators.py, the field is not known from there on
-(None), rather than guessed. Statistics of normalisation layers are not counted as seeing: a group norm would make every
-field the whole image.
+Where an operator is not supported by field_operators.py, the field of its result and of all tensors computed from it is
+not known (None). The statistics of normalisation layers are ignored, as otherwise after a group norm every field would
+be the whole image.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from convatlas.arithmetic import receptive_field as rf
+from convatlas.arithmetic.contractions import attention_field, product_field
 from convatlas.arithmetic.field import (
     CHANNEL,
     MIXED,
     OTHER,
+    PAIRED,
     Field,
+    FieldUnknown,
     Run,
-    Unfollowed,
     View,
     as_one_run,
-    both,
     broadcast_to,
     image_field,
     joined_fields,
@@ -35,8 +36,14 @@ from convatlas.arithmetic.field_operators import FOLLOWERS, REGROUPS, regrouped_
 from convatlas.arithmetic.operators import Work
 
 
+def tensors_in(named: dict[str, Any]) -> list[Tensor]:
+    """The tensors among the arguments of an operator."""
+    values = [v for value in named.values() for v in (value if isinstance(value, (list, tuple)) else [value])]
+    return [v for v in values if isinstance(v, Tensor)]
+
+
 class Fields:
-    """The fields of all tensors of one pass; tensors that do not depend on the image have none."""
+    """The fields of all tensors of one trace. Tensors that do not depend on the image have no entry."""
 
     def __init__(self, images: Tensor | None) -> None:
         self.known: dict[int, Field | None] = {}
@@ -54,17 +61,16 @@ class Fields:
         self.known[id(t)] = None
 
     def follow(self, name: str, work: Work, named: dict[str, Any], outputs: tuple[Tensor, ...]) -> None:
-        """Work out the fields of what an operator returned."""
-        tensors = [t for value in named.values() for t in (value if isinstance(value, (list, tuple)) else [value])]
-        read = [t for t in tensors if isinstance(t, Tensor) and id(t) in self.known]
+        """Derive the fields of the outputs of an operator."""
+        read = [t for t in tensors_in(named) if id(t) in self.known]
         if not read or work.kind in ("fill", "random"):
             return
         results: Sequence[Field | None]
         try:
             if any(self.known[id(t)] is None for t in read):
-                raise Unfollowed
+                raise FieldUnknown
             results = self._follow(name.rstrip("_"), work, named, read, outputs)
-        except Unfollowed:
+        except FieldUnknown:
             results = [None] * len(outputs)
         for t, field in zip(outputs, results, strict=False):
             self.known[id(t)] = field
@@ -77,16 +83,17 @@ class Fields:
         shape = tuple(outputs[0].shape)
         if name in ("cat", "stack"):
             return [self._concatenated(name, named, shape)]
-        if work.kind == "fc":
-            return [self._product(named, shape)]
-        if work.kind in ("matmul", "attention"):
-            return [self._attention(read, shape)]
+        if work.kind in ("fc", "matmul"):
+            return [product_field(named, self.known, shape)]
+        if work.kind == "attention":
+            return [attention_field(named, self.known)]
         if work.pointwise or work.kind in ("layer_norm", "group_norm", "rms_norm"):
+            self._refuse_masks(tensors_in(named))
             return [self._elementwise(read, shape)] * len(outputs)
         if name == "copy":
             return [self._elementwise([t for t in read if t is named["src"]], shape)]
         if len(read) > 1:
-            raise Unfollowed
+            raise FieldUnknown
         field, old = self.known[id(read[0])], tuple(read[0].shape)
         assert field is not None
         if work.window is not None:
@@ -95,12 +102,19 @@ class Fields:
             return [regrouped_as(field, shape)]
         if name in FOLLOWERS:
             return FOLLOWERS[name](field, named, old, outputs)
-        raise Unfollowed
+        raise FieldUnknown
+
+    def _refuse_masks(self, tensors: list[Tensor]) -> None:
+        """Constants of several values may hide some pairs of positions from the softmax; parameters cannot."""
+        constant = [t for t in tensors if id(t) not in self.known and not isinstance(t, nn.Parameter) and t.numel() > 1]
+        fields = [self.known[id(t)] for t in tensors if id(t) in self.known]
+        if constant and any(f is not None and f.has(PAIRED) for f in fields):
+            raise FieldUnknown
 
     def _elementwise(self, read: list[Tensor], shape: tuple[int, ...]) -> Field:
         fields = [broadcast_to(f, tuple(t.shape), shape) for t in read if (f := self.known[id(t)]) is not None]
         if not fields:
-            raise Unfollowed
+            raise FieldUnknown
         return reduce(joined_fields, fields)
 
     def _concatenated(self, name: str, named: dict[str, Any], shape: tuple[int, ...]) -> Field:
@@ -121,37 +135,18 @@ class Fields:
             if field is None:
                 runs.append((t.shape[dim], blank))
             elif [[tag for tag, _ in f] for f in field.layout] != [[tag for tag, _ in f] for f in model.layout]:
-                raise Unfollowed
+                raise FieldUnknown
             else:
                 runs.extend(field.runs)
         return Field(with_factors(model.layout, dim, ((CHANNEL, shape[dim]),)), merged_runs(runs))
 
     def _mixture(self, fields: list[Field], dim: int, size: int) -> Field:
-        """Flattened maps one after the other: what all of them see, kept for whoever reads all of them."""
+        """The field of concatenated flattened maps: the union, valid for an operator that reads all elements."""
         summed = []
         for field in fields:
-            rest = [factors for place, factors in enumerate(field.layout) if place != dim]
+            rest = [factors for index, factors in enumerate(field.layout) if index != dim]
             if any(isinstance(tag, int) for factors in rest for tag, _ in factors):
-                raise Unfollowed
+                raise FieldUnknown
             summed.append(summed_over(field, [dim]))
         whole = reduce(joined_fields, map(as_one_run, summed))
         return Field(with_factors(whole.layout, dim, ((MIXED, size),)), whole.runs)
-
-    def _product(self, named: dict[str, Any], shape: tuple[int, ...]) -> Field:
-        """Rows times a weight: the last dimension is summed over, and is channels afterwards."""
-        left = next(named[key] for key in ("mat1", "input", "self") if key in named)
-        right = next((named[key] for key in ("mat2", "weight", "vec") if key in named), None)
-        if "mat1" not in named and "mat2" not in named and "weight" not in named:
-            raise Unfollowed
-        if id(left) in self.known and (right is None or id(right) not in self.known):
-            field = self.known[id(left)]
-            assert field is not None
-            summed = summed_over(field, [len(field.layout) - 1])
-            return Field((*summed.layout[:-1], ((CHANNEL, shape[-1]),)), ((shape[-1], summed.view),))
-        raise Unfollowed
-
-    def _attention(self, read: list[Tensor], shape: tuple[int, ...]) -> Field:
-        """A product of two activations: after the softmax every position has seen every other."""
-        fields = [f for t in read if (f := self.known[id(t)]) is not None]
-        everything = reduce(both, (summed_over(f, range(len(f.layout))).view for f in fields))
-        return Field(tuple(((OTHER, side),) for side in shape), ((shape[-1], everything),))

@@ -20,20 +20,20 @@ from convatlas.arithmetic.layer import Step
 from convatlas.errors import ShapeError, UsageError
 from convatlas.message import Message
 
-TOLERANCE = Fraction(1, 10**6)  # by which probabilities may miss 1: 0.333333 three times passes, 0.33 does not
+TOLERANCE = Fraction(1, 10**6)  # of the sum of probabilities: three times 0.333333 is accepted, three times 0.33 is not
 GAMMAS = ("0", "0.5", "1", "2", "5")  # figure 1 of Lin et al. 2017
 UNITS = {"e": Message("nats"), "2": Message("bits")}
 
 
 @dataclass(frozen=True)
 class Losses:
-    """What two distributions say about each other.
+    """Entropies and losses of one or two distributions.
 
     Attributes:
         base: "e" or "2".
         values: "entropy", "cross_entropy", "kl" (of P from Q), "information" (of each event of P); with a label also
-            "label_loss" and "focal". Infinite where Q rules out what P holds possible.
-        steps: the working, in order.
+            "label_loss" and "focal". Infinite where Q is 0 and P is not.
+        steps: the calculations, in order.
     """
 
     base: str
@@ -44,51 +44,54 @@ class Losses:
         return {"base": self.base, **_finite(self.values), "steps": [step.to_dict() for step in self.steps]}
 
 
-def probabilities(given: Any, name: str = "P") -> tuple[Number, ...]:
-    """A distribution: a text of numbers or fractions ("0.5 1/4 1/4"), or a sequence of numbers.
+def probabilities(numbers: Any, name: str = "P") -> tuple[Number, ...]:
+    """Convert to a distribution.
 
+    Args:
+        numbers: a text of numbers or fractions ("0.5 1/4 1/4"), or a sequence of numbers.
+        name: name of the distribution in error messages.
     Raises:
-        UsageError: something that is no number, a negative probability, or a sum that is not 1.
+        UsageError: not numbers, a negative probability, or a sum that is not 1.
     """
-    tokens = given.replace(",", " ").split() if isinstance(given, str) else list(given)
+    tokens = numbers.replace(",", " ").split() if isinstance(numbers, str) else list(numbers)
     if not tokens:
         raise UsageError("{name}: there are no numbers.", name=name)
-    found = tuple(_fraction(token, name) for token in tokens)
-    for p in found:
+    distribution = tuple(_fraction(token, name) for token in tokens)
+    for p in distribution:
         if p < 0:
-            raise UsageError("{name}: a probability is not negative; got {p}.", name=name, p=number(p))
-    total = sum((Fraction(p) for p in found), start=Fraction(0))
+            raise UsageError("{name}: a probability must not be negative; got {p}.", name=name, p=number(p))
+    total = sum((Fraction(p) for p in distribution), start=Fraction(0))
     if abs(total - 1) > TOLERANCE:
         raise UsageError(
-            "{name}: probabilities add up to 1; these add up to {total}. Write thirds and the like as fractions (1/3), "
-            "or turn scores into probabilities first:  convatlas layer softmax --values SCORES",
+            "{name}: the probabilities must sum to 1; they sum to {total}. Write numbers such as thirds as fractions "
+            "(1/3), or convert scores to probabilities first:  convatlas layer softmax --values SCORES",
             name=name,
             total=number(exact(total)),
         )
-    return found
+    return distribution
 
 
 def losses(p: Any = None, q: Any = None, base: str | int = "e", label: int | None = None, gammas: Any = None) -> Losses:
-    """Whatever can be said of what is given.
+    """Calculate every entropy and loss that the arguments determine.
 
     Args:
-        p: the true distribution. With ``label`` and no ``p``, all of its probability is on the label.
+        p: the true distribution. With ``label`` and no ``p`` it is 1 for the label and 0 elsewhere.
         q: the predicted distribution.
         base: "e" or 2.
-        label: the right class, from 0: with ``q`` its loss and its focal loss for each of ``gammas`` are worked out.
+        label: the true class, from 0. With ``q``, its loss and its focal loss for each of ``gammas`` are calculated.
         gammas: exponents of the focal loss, 0 or more; those of the paper's figure where None.
     Raises:
-        UsageError: no distribution, another base, a label that is no class, a negative gamma, no probabilities.
-        ShapeError: P and Q of different lengths.
+        UsageError: no distribution, not probabilities, an unknown base, a label that is not a class, a negative gamma.
+        ShapeError: P and Q have different lengths.
     """
     base = str(base)
     if base not in UNITS:
-        raise UsageError("a logarithm here is to base e (nats) or 2 (bits); got {base!r}.", base=base)
+        raise UsageError("the base of the logarithm must be e (nats) or 2 (bits); got {base!r}.", base=base)
     true = None if p is None else probabilities(p, "P")
     predicted = None if q is None else probabilities(q, "Q")
     classes = len(true or predicted or ())
     if not classes:
-        raise UsageError("there is no distribution: give P (the truth), Q (the prediction), or both.")
+        raise UsageError("no distribution was given: give P (true), Q (predicted), or both.")
     if label is not None and not 0 <= label < classes:
         raise UsageError(
             "a label is the number of a class, 0 to {last}; got {label}.", last=classes - 1, label=str(label)
@@ -97,51 +100,51 @@ def losses(p: Any = None, q: Any = None, base: str | int = "e", label: int | Non
         true = tuple(int(index == label) for index in range(classes))
     if true is not None and predicted is not None and len(true) != len(predicted):
         raise ShapeError(
-            "P has {p} probabilities and Q {q}. Both are over the same classes: give as many of each.",
+            "P has {p} probabilities and Q has {q}. Both need one probability per class.",
             p=len(true),
             q=len(predicted),
         )
-    worked = _Working(base)
+    calculation = _Calculation(base)
     if true is not None:
-        worked.of_truth(true)
+        calculation.add_true(true)
     if predicted is not None and true is None:
-        worked.of_prediction(predicted)
+        calculation.add_predicted(predicted)
     if true is not None and predicted is not None:
-        worked.of_both(true, predicted)
+        calculation.add_both(true, predicted)
     if label is not None and predicted is not None:
-        worked.of_label(predicted[label], label, GAMMAS if gammas is None else gammas)
-    return Losses(base, worked.values, tuple(worked.steps))
+        calculation.add_label(predicted[label], label, GAMMAS if gammas is None else gammas)
+    return Losses(base, calculation.values, tuple(calculation.steps))
 
 
-class _Working:
-    """Gathers values and their working."""
+class _Calculation:
+    """Collects values and the steps of their calculation."""
 
     def __init__(self, base: str) -> None:
         self.base, self.values, self.steps = base, {}, []  # type: ignore[var-annotated]
         self.log = "ln" if base == "e" else "log2"
 
-    def of_truth(self, p: tuple[Number, ...]) -> None:
-        self.values["information"] = [self.minus_log(each) for each in p]
-        for index, each in enumerate(p):
-            text = f"-{self.log} {number(each)}"
+    def add_true(self, p: tuple[Number, ...]) -> None:
+        self.values["information"] = [self.minus_log(probability) for probability in p]
+        for index, probability in enumerate(p):
+            text = f"-{self.log} {number(probability)}"
             self.step(Message("information"), f"-{self.log} p[{index}]", text, self.values["information"][index])
-        self.entropy("entropy", "p", p)
+        self.add_entropy("entropy", "p", p)
 
-    def of_prediction(self, q: tuple[Number, ...]) -> None:
-        self.entropy("entropy", "q", q)
+    def add_predicted(self, q: tuple[Number, ...]) -> None:
+        self.add_entropy("entropy", "q", q)
 
-    def entropy(self, key: str, letter: str, p: tuple[Number, ...]) -> None:
-        total = math.fsum(float(each) * self.minus_log(each) for each in p if each)
-        text = " - ".join(self.term(each, each) for each in p if each)
+    def add_entropy(self, key: str, letter: str, p: tuple[Number, ...]) -> None:
+        total = math.fsum(float(probability) * self.minus_log(probability) for probability in p if probability)
+        text = " - ".join(self.term(probability, probability) for probability in p if probability)
         self.values[key] = total
         self.step(Message("entropy"), f"-Σ {letter} {self.log} {letter}", f"-{text}", total, in_both=True)
 
-    def of_both(self, p: tuple[Number, ...], q: tuple[Number, ...]) -> None:
+    def add_both(self, p: tuple[Number, ...], q: tuple[Number, ...]) -> None:
         pairs = [(a, b) for a, b in zip(p, q, strict=True) if a]
         cross = math.fsum(float(a) * self.minus_log(b) for a, b in pairs)
         text = " - ".join(self.term(a, b) for a, b in pairs)
         impossible = any(b == 0 for _, b in pairs)
-        note = Message("Q gives 0 to what P holds possible") if impossible else ""
+        note = Message("Q is 0 where P is not") if impossible else ""
         self.values["cross_entropy"] = cross
         self.step(Message("cross-entropy"), f"-Σ p {self.log} q", f"-{text}", cross, note, in_both=True)
         kl = math.inf if impossible else math.fsum(float(a) * (self.minus_log(b) - self.minus_log(a)) for a, b in pairs)
@@ -153,17 +156,17 @@ class _Working:
             formula = Message("cross-entropy - entropy")
             self.step(Message("KL divergence"), formula, parts, cross - self.values["entropy"])
 
-    def of_label(self, q: Number, label: int, gammas: Any) -> None:
+    def add_label(self, q: Number, label: int, gammas: Any) -> None:
         loss = self.minus_log(q)
         self.values["label_loss"] = loss
         self.step(
             Message("loss of the label"), f"-{self.log} q[{label}]", f"-{self.log} {number(q)}", loss, in_both=True
         )
         self.values["focal"] = {}
-        for given in gammas.replace(",", " ").split() if isinstance(gammas, str) else gammas:
-            gamma = exact(given, "gamma")
+        for token in gammas.replace(",", " ").split() if isinstance(gammas, str) else gammas:
+            gamma = exact(token, "gamma")
             if gamma < 0:
-                raise UsageError("gamma of the focal loss is 0 or more; got {gamma}.", gamma=number(gamma))
+                raise UsageError("gamma of the focal loss must be 0 or more; got {gamma}.", gamma=number(gamma))
             weight = float(1 - q) ** float(gamma) if q != 1 or gamma else 1.0
             focal = weight * loss if weight else 0.0
             text = f"-(1 - {number(q)})^{number(gamma)} {self.log} {number(q)}"
@@ -189,7 +192,7 @@ class _Working:
     def minus_log(self, p: Number) -> float:
         if not p:
             return math.inf
-        return -math.log2(p) + 0.0 if self.base == "2" else -math.log(p) + 0.0  # no minus zero
+        return -math.log2(p) + 0.0 if self.base == "2" else -math.log(p) + 0.0  # + 0.0 turns -0 into 0
 
     def term(self, weight: Number, p: Number) -> str:
         return f"{number(weight)}*{self.log} {number(p)}"
@@ -209,9 +212,9 @@ def _short(value: float) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """For JSON, which has no infinity: None."""
+    """Replace infinity, which JSON does not have, by None."""
     if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
+        return {key: _finite(element) for key, element in value.items()}
     if isinstance(value, list):
-        return [_finite(each) for each in value]
+        return [_finite(element) for element in value]
     return value if math.isfinite(value) else None

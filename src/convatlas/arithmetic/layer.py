@@ -1,4 +1,4 @@
-"""One layer by hand: every number with its formula and the values put in. No torch.
+"""The counts of one layer, each with its formula and values. No torch.
 
     convolution((3, 227, 227), 96, kernel=11, stride=4).steps
         output       (H - K + 2P)/S + 1 = (227 - 11 + 2*0)/4 + 1 = 55
@@ -31,7 +31,7 @@ FLOAT_BYTES = 4
 
 @dataclass(frozen=True)
 class Step:
-    """A number and how it came about: ``formula = substitution = result``, printed in the language in use."""
+    """One number and its calculation: ``formula = substitution = result``, printed in the language in use."""
 
     quantity: str
     formula: str
@@ -40,11 +40,11 @@ class Step:
     note: str = ""
 
     def __str__(self) -> str:
-        return translated(self.said)
+        return translated(self.text)
 
     @property
-    def said(self) -> Message:
-        """All but what it is a number of."""
+    def text(self) -> Message:
+        """The calculation, without the quantity's name."""
         parts = joined((part for part in (self.formula, self.substitution, self.result) if part), " = ")
         return joined((parts, "   (", self.note, ")"), "") if self.note else parts
 
@@ -53,8 +53,8 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Worked:
-    """One layer, worked out for one image; ``steps`` is the working."""
+class WorkedLayer:
+    """The counts of one layer for one image; ``steps`` are the calculations."""
 
     kind: str
     input: Shape
@@ -77,7 +77,7 @@ class Worked:
             "connections": self.connections,
             "neurons": self.neurons,
             "activation_bytes": self.activation_bytes,
-            "steps": [f"{step.quantity}: {step.said}" for step in self.steps],
+            "steps": [f"{step.quantity}: {step.text}" for step in self.steps],
         }
 
 
@@ -86,7 +86,13 @@ class Worked:
 
 @dataclass(frozen=True)
 class Fit:
-    """Whether a window steps evenly over a side: ``exact`` positions, and both ways of rounding them."""
+    """Whether the positions of a window divide a side evenly.
+
+    Attributes:
+        exact: number of positions, before rounding.
+        paddings: paddings, equal at both ends, for which ``exact`` is an integer.
+        totals: paddings of both ends together for which ``exact`` is an integer.
+    """
 
     exact: Fraction
     paddings: tuple[int, ...]
@@ -106,9 +112,7 @@ class Fit:
 
 
 def fit(size: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> Fit:
-    """(N - K + 2P)/S + 1 as an exact fraction, and the paddings below the kernel's reach with which it is whole.
-
-    ``paddings`` are those that may be given at both ends alike, ``totals`` the sums of two ends that may differ.
+    """(N - K + 2P)/S + 1 as an exact fraction, and the paddings smaller than the kernel for which it is an integer.
 
     Raises:
         ShapeError: the kernel is longer than the padded input.
@@ -132,7 +136,7 @@ def _side_step(
         direction = Message("rounded up") if ceil_mode and result == exact.__ceil__() else Message("rounded down")
         note = f"{_decimal(exact)} {direction}"
     elif ceil_mode and result != exact:
-        note = Message("a last window would begin in the padding, and is left out")
+        note = Message("a further window would begin in the padding and is left out")
     if before == after:
         return Step(
             Message("output"),
@@ -173,7 +177,7 @@ class _Window:
         if padding == "same":
             if any(side != 1 for side in s):
                 raise UsageError(
-                    "padding 'same' keeps the size, which a stride above 1 cannot; give the padding itself."
+                    "padding 'same' needs a stride of 1. With a larger stride give the padding as a number."
                 )
             pads = [formulas.same_padding(a, b) for a, b in zip(k, d, strict=True)]
             return cls(k, s, tuple(p[0] for p in pads), tuple(p[1] for p in pads), d)
@@ -189,13 +193,13 @@ class _Window:
         )
 
     def steps(self, sides: Sides, results: Sides, ceil_mode: bool = False) -> list[Step]:
-        """One step per axis; axes that are worked out alike share one."""
+        """One step per axis; axes with equal calculations share one step."""
         names = "HW" if len(sides) == 2 else "LHWD"
-        seen: dict[tuple[Any, ...], Step] = {}
+        steps: dict[tuple[Any, ...], Step] = {}
         columns = zip(sides, self.kernel, self.stride, self.before, self.after, self.dilation, results, strict=True)
         for name, (n, k, s, p, q, d, result) in zip(names, columns, strict=False):
-            seen.setdefault((n, k, s, p, q, d), _side_step(name, n, k, s, p, q, d, ceil_mode, result))
-        return list(seen.values())
+            steps.setdefault((n, k, s, p, q, d), _side_step(name, n, k, s, p, q, d, ceil_mode, result))
+        return list(steps.values())
 
 
 def convolution(
@@ -207,16 +211,16 @@ def convolution(
     dilation: int | Sides = 1,
     groups: int = 1,
     bias: bool = True,
-) -> Worked:
-    """A convolution over ``input`` (C, H, W), or any number of sides.
+) -> WorkedLayer:
+    """A convolution over ``input``, (C, H, W) or with another number of sides.
 
     Raises:
         ShapeError: the kernel is longer than the padded input.
-        UsageError: channels that the groups do not divide, sizes below 1.
+        UsageError: the channels cannot be divided into the groups, or a size is below 1.
     """
     channels, *sides = _checked(input)
     if out_channels < 1:
-        raise UsageError("a convolution has at least one filter; got {out_channels}.", out_channels=out_channels)
+        raise UsageError("a convolution needs at least one filter; got {out_channels}.", out_channels=out_channels)
     window = _Window.of(len(sides), kernel, stride, padding, dilation)
     results = window.sizes(tuple(sides))
     steps = window.steps(tuple(sides), results)
@@ -242,8 +246,8 @@ def transposed_convolution(
     groups: int = 1,
     bias: bool = True,
     output_padding: int | Sides = 0,
-) -> Worked:
-    """A transposed convolution over ``input`` (C, H, W): every input position writes a whole kernel."""
+) -> WorkedLayer:
+    """A transposed convolution over ``input`` (C, H, W): every input position is multiplied by a whole kernel."""
     channels, *sides = _checked(input)
     window = _Window.of(len(sides), kernel, stride, padding, dilation)
     extra = per_axis(output_padding, len(sides), "output_padding")
@@ -274,32 +278,36 @@ def pooling(
     dilation: int | Sides = 1,
     ceil_mode: bool = False,
     kind: str = "pool",
-) -> Worked:
-    """A pooling over ``input`` (C, H, W): no parameters, no multiply-adds by the convention. Stride None is the kernel.
+) -> WorkedLayer:
+    """A pooling over ``input`` (C, H, W). It has no parameters, and by convention no multiply-adds.
 
+    Args:
+        stride: the kernel's side where None.
     Raises:
-        ShapeError: the window is longer than the padded input, or the padding more than half of it (as torch demands).
+        ShapeError: the window is longer than the padded input, or the padding is more than half of the window, which
+            torch does not allow.
     """
     channels, *sides = _checked(input)
     window = _Window.of(len(sides), kernel, kernel if stride is None else stride, padding, dilation)
     if any(2 * p > k for p, k in zip(window.before, window.kernel, strict=True)):
         raise ShapeError(
-            "pooling pads at most half its window; got padding {padding} with a window of {kernel}.",
+            "the padding of a pooling must be at most half of its window; got padding {padding} with a window of "
+            "{kernel}.",
             padding=padding,
             kernel=kernel,
         )
     results = window.sizes(tuple(sides), ceil_mode)
     steps = window.steps(tuple(sides), results, ceil_mode)
-    steps.append(Step(Message("params"), "", "", "0", Message("a pooling has nothing to learn")))
+    steps.append(Step(Message("params"), "", "", "0", Message("a pooling has no parameters")))
     return _worked(kind, input, (channels, *results), 0, 0, False, steps, neurons=0)
 
 
-def fully_connected(input: Shape, out_features: int, bias: bool = True) -> Worked:
-    """A fully connected layer that reads the whole of ``input``, (C, H, W) or (K,)."""
+def fully_connected(input: Shape, out_features: int, bias: bool = True) -> WorkedLayer:
+    """A fully connected layer over all of ``input``, (C, H, W) or (K,)."""
     shape = _checked(input)
     if out_features < 1:
         raise UsageError(
-            "a fully connected layer has at least one output; got {out_features}.", out_features=out_features
+            "a fully connected layer needs at least one output; got {out_features}.", out_features=out_features
         )
     inputs = prod(shape)
     product = "*".join(map(str, shape))
@@ -312,8 +320,8 @@ def fully_connected(input: Shape, out_features: int, bias: bool = True) -> Worke
     return _worked("fc", input, (out_features,), params, inputs * out_features, bias, steps)
 
 
-def same_as_fully_connected(layer: Worked, bias: bool = True) -> Worked:
-    """The fully connected layer from the same inputs to the same neurons: what weight sharing saves."""
+def equivalent_fully_connected(layer: WorkedLayer, bias: bool = True) -> WorkedLayer:
+    """The fully connected layer with the same inputs and outputs, which shows what weight sharing saves."""
     dense = fully_connected((prod(layer.input),), prod(layer.output), bias)
     return replace(dense, kind="fc")
 
@@ -364,19 +372,19 @@ def _worked(
     bias: bool,
     steps: list[Step],
     neurons: int | None = None,
-) -> Worked:
+) -> WorkedLayer:
     size = prod(output) * FLOAT_BYTES
     text = f"{'*'.join(map(str, (*output[1:], output[0])))} * {FLOAT_BYTES}"
-    steps.append(Step(Message("memory"), Message("outputs * bytes of a float"), text, units.bytes_(size)))
+    steps.append(Step(Message("memory"), Message("outputs * bytes per float"), text, units.bytes_(size)))
     neurons = prod(output) if neurons is None else neurons
     connections = formulas.connections(macs, prod(output), bias)
-    return Worked(kind, tuple(input), output, params, macs, connections, neurons, size, tuple(steps))
+    return WorkedLayer(kind, tuple(input), output, params, macs, connections, neurons, size, tuple(steps))
 
 
 def _checked(shape: Shape) -> list[int]:
     if not shape or any(not isinstance(side, int) or side < 1 for side in shape):
         raise UsageError(
-            "an input is whole numbers from 1 up, such as (3, 224, 224); got {shape!r}.",
+            "the sizes of an input must be positive integers, such as (3, 224, 224); got {shape!r}.",
             shape=tuple(shape),
         )
     return list(shape)

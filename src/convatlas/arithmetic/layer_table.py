@@ -30,7 +30,7 @@ CSV_COLUMNS: tuple[str, ...] = (
 
 
 def columns() -> tuple[Column, ...]:
-    """Of the table, in the language in use; in a narrow terminal name, output, parameters and MACs stay."""
+    """The columns of the table. In a narrow terminal name, output, parameters and MACs stay."""
     return (
         Column(_("layer")),
         Column(_("kind"), drop=1),
@@ -47,7 +47,7 @@ def columns() -> tuple[Column, ...]:
 
 
 def cells(row: LayerRow) -> tuple[str, ...]:
-    """One row of the table, a string per column; an unknown count is a question mark, never a zero."""
+    """One row of the table, a text per column. An unknown count is a question mark."""
     return (
         row.name,
         row.kind + ("*" if row.stated else ""),
@@ -69,17 +69,22 @@ def text(rows: Sequence[LayerRow]) -> str:
 
 
 def markdown_table(rows: Sequence[LayerRow], totals: Totals) -> str:
-    """The table for Markdown; numbers to the right, totals below."""
+    """The table for Markdown, with the totals below."""
     return tables.markdown(columns(), [*map(cells, rows), _total_cells(totals)])
 
 
-def latex_table(rows: Sequence[LayerRow], totals: Totals) -> str:
-    """The table for LaTeX: a tabular with booktabs rules."""
-    return tables.latex(columns(), map(cells, rows), _total_cells(totals))
+def latex_table(rows: Sequence[LayerRow], totals: Totals, caption: str) -> str:
+    """The table for LaTeX: with booktabs rules, a caption and the totals."""
+    return tables.latex(columns(), map(cells, rows), _total_cells(totals), caption)
+
+
+def html_table(rows: Sequence[LayerRow], totals: Totals, title: str = "") -> str:
+    """The table for a notebook, totals below."""
+    return tables.html(columns(), map(cells, rows), _total_cells(totals), title)
 
 
 def csv_table(rows: Sequence[LayerRow]) -> str:
-    """The rows as CSV, one line of headings first; tuples are written 3x3."""
+    """The rows as CSV, with a line of headings; tuples are written as 3x3."""
     lines = io.StringIO()
     writer = csv.DictWriter(lines, fieldnames=CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -95,7 +100,7 @@ def _total_cells(totals: Totals) -> tuple[str, ...]:
 
 
 def _short(values: Sequence[object] | None) -> str:
-    """``(3, 3)`` -> ``3``, ``(1, 7)`` -> ``1x7``, None -> nothing."""
+    """``(3, 3)`` -> ``3``, ``(1, 7)`` -> ``1x7``, None -> the empty text."""
     if not values:
         return ""
     return str(values[0]) if len(set(values)) == 1 else "x".join(str(value) for value in values)

@@ -1,12 +1,12 @@
-"""What a training step and an inference pass hold in memory: predicted without allocating it, and measured.
+"""Memory of a training step and of an inference pass: predicted without allocating it, and measured.
 
-Predicting runs the step itself, forward, backward and update, on fake tensors, and watches storages being born and
-dying; so it knows what autograd keeps, what is freed early and what lives on, for any module. Beside the tensors it
-counts the copies that the forward of a convolution makes on a processor (`convolution_scratch`). What other
-kernels take is not in it, and is why a measured peak may lie higher.
+To predict it, the step (forward, backward and update) is run on fake tensors, and the creation and release of their
+storages is recorded. This covers what autograd saves and what is freed early, for any module. The prediction also
+includes the copies that the forward pass of a convolution makes on a CPU (`convolution_scratch`). It does not include
+scratch memory of other kernels, so a measured peak may be higher.
 
-The step is the textbook's: forward, loss, zero_grad(set_to_none), backward, update; the second one is counted, when the
-optimizer has its state.
+The order of a step is: forward, loss, zero_grad(set_to_none), backward, update. The second step is counted, as the
+optimizer has no state before the first.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class StepMemory:
     """Bytes of tensors, for one batch.
 
     Attributes:
-        params, gradients, optimizer, buffers: what lies there between steps.
+        params, gradients, optimizer, buffers: tensors that exist between steps.
         input: the batch of images.
-        saved: what the forward keeps for the backward, parameters, buffers and the images not counted again.
-        train_peak: the most that lives at once during a step.
-        infer_peak: the most that lives at once during a forward without gradients.
+        saved: what autograd saves in the forward pass for the backward pass, without parameters, buffers and images.
+        train_peak: the largest total at any time during a step.
+        infer_peak: the largest total at any time during a forward pass without gradients.
     """
 
     batch: int
@@ -66,34 +66,34 @@ class StepMemory:
 def predict(
     net: nn.Module, input_shape: Shape, batch: int, optimizer: str = "sgd", precision: str = "fp32"
 ) -> StepMemory:
-    """StepMemory of a step that is not run: the network may be too large for this machine.
+    """Predict the memory of a step. The network may be too large for this machine.
 
     Args:
         net: any classifier whose forward takes images; not changed.
         input_shape: (C, H, W).
         precision: "fp32", or "bf16" for autocast with weights in float32.
     Raises:
-        UnknownNameError: an optimizer or precision that is not known.
+        UnknownNameError: unknown optimizer or precision.
         UsageError: a batch below 1.
     """
     _check(batch, optimizer, precision)
     with FakeTensorMode(allow_non_fake_inputs=False) as fake:
         faked = _faked(net, fake)
         images = torch.empty(batch, *input_shape)
-        return _watched_step(faked, images, optimizer, precision, _Living())
+        return _observed_step(faked, images, optimizer, precision, _LiveStorages())
 
 
 def measure(
     net: nn.Module, input_shape: Shape, batch: int, optimizer: str = "sgd", precision: str = "fp32"
 ) -> StepMemory:
-    """The same from a real step on this machine: peaks are those of torch's CPU allocator.
+    """Measure the memory of a step on this machine. Peaks are those of torch's CPU allocator.
 
-    The network is trained for two steps on noise, on a copy: its weights are not changed.
+    A copy of the network is trained for two steps on noise; the network itself is not changed.
     """
     _check(batch, optimizer, precision)
     net = copy.deepcopy(net)
     images = torch.randn(batch, *input_shape)
-    return _watched_step(net, images, optimizer, precision, _Allocator())
+    return _observed_step(net, images, optimizer, precision, _Allocator())
 
 
 def largest_batch(
@@ -101,8 +101,8 @@ def largest_batch(
 ) -> tuple[int, int]:
     """The largest batch whose predicted training peak is at most ``limit`` bytes, and that peak.
 
-    If not even one image fits, 0 and the peak of one. The peak rises with the batch: the limit is bracketed by doubling
-    and found by bisection.
+    Where one image does not fit, 0 and the peak of one image. The peak rises with the batch, so the largest batch is
+    bracketed by doubling and found by bisection.
     """
 
     def peak(batch: int) -> int:
@@ -125,8 +125,8 @@ def largest_batch(
 # ------------------------------------------------------------------ the step
 
 
-def _watched_step(
-    net: nn.Module, images: Tensor, optimizer: str, precision: str, watch: _Living | _Allocator
+def _observed_step(
+    net: nn.Module, images: Tensor, optimizer: str, precision: str, observer: _LiveStorages | _Allocator
 ) -> StepMemory:
     net.train()
     trained = [p for p in net.parameters() if p.requires_grad]
@@ -149,11 +149,11 @@ def _watched_step(
         loss.backward()
         update.step()
 
-    lying = [*net.parameters(), *net.buffers(), images]
+    resident = [*net.parameters(), *net.buffers(), images]
     step()
     gradients = [p.grad for p in net.parameters() if p.grad is not None]
     state = [leaf for leaf in tree_leaves(list(update.state.values())) if isinstance(leaf, Tensor)]
-    train_peak = watch.peak([*lying, *gradients, *state], step)
+    train_peak = observer.peak([*resident, *gradients, *state], step)
     saved = _saved(net, images, precision)
     sizes = {"gradients": _bytes(gradients), "optimizer": _bytes(state)}
     del gradients, state
@@ -172,19 +172,19 @@ def _watched_step(
         input=_bytes([images]),
         saved=saved,
         train_peak=train_peak,
-        infer_peak=watch.peak(lying, infer),
+        infer_peak=observer.peak(resident, infer),
         **sizes,
     )
 
 
 def _saved(net: nn.Module, images: Tensor, precision: str) -> int:
-    """Bytes of distinct storages that autograd keeps in one forward."""
+    """Bytes of the distinct storages that autograd saves in one forward pass."""
     own = {t.untyped_storage()._cdata for t in (*net.parameters(), *net.buffers(), images)}
-    kept: dict[int, Tensor] = {}
+    saved: dict[int, Tensor] = {}
 
     def pack(t: Tensor) -> Tensor:
         if t.untyped_storage()._cdata not in own:
-            kept.setdefault(t.untyped_storage()._cdata, t)
+            saved.setdefault(t.untyped_storage()._cdata, t)
         return t
 
     with (
@@ -192,23 +192,24 @@ def _saved(net: nn.Module, images: Tensor, precision: str) -> int:
         torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"),
     ):
         result = net(images)
-    total = sum(t.untyped_storage().nbytes() for t in kept.values())
+    total = sum(t.untyped_storage().nbytes() for t in saved.values())
     del result
     return total
 
 
-class _Living(TorchDispatchMode):
-    """Counts the bytes of storages that live, as operators make them and references let them go."""
+class _LiveStorages(TorchDispatchMode):
+    """Counts the bytes of live storages: operators create them, and they are released with their last reference."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now = self.most = 0
         self.known: set[int] = set()
 
-    def peak(self, lying: list[Tensor], run: Callable[[], None]) -> int:
+    def peak(self, resident: list[Tensor], run: Callable[[], None]) -> int:
+        """The largest number of bytes during ``run``, with the ``resident`` tensors that exist before it."""
         self.now, self.known = 0, set()
-        for t in lying:
-            self._meet(t)
+        for t in resident:
+            self._add(t)
         self.most = self.now
         with self:
             run()
@@ -218,38 +219,38 @@ class _Living(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         if func is torch.ops.aten.convolution.default:
             read, written = convolution_scratch(args, result)
-            # first input, weights and blocked output; then, the former two freed, the output as it is returned
+            # first the copies of input, weights and output; later the copy of the output, and the output itself
             self.most = max(
                 self.most, self.now + read + written, self.now + written + result.untyped_storage().nbytes()
             )
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):
-                self._meet(leaf)
+                self._add(leaf)
         self.most = max(self.most, self.now)
         return result
 
-    def _meet(self, t: Tensor) -> None:
+    def _add(self, t: Tensor) -> None:
         storage = t.untyped_storage()
         key, size = storage._cdata, storage.nbytes()
         if key not in self.known:
             self.known.add(key)
             self.now += size
-            weakref.finalize(storage, self._gone, key, size)
+            weakref.finalize(storage, self._remove, key, size)
 
-    def _gone(self, key: int, size: int) -> None:
+    def _remove(self, key: int, size: int) -> None:
         if key in self.known:
             self.known.discard(key)
             self.now -= size
 
 
 def convolution_scratch(args: Sequence[Any], output: Tensor) -> tuple[int, int]:
-    """Bytes that the forward of ``aten.convolution`` takes beside its tensors: copies of what it reads, of its output.
+    """Bytes that the forward pass of ``aten.convolution`` uses beside its tensors: (copies of inputs, copy of output).
 
-    oneDNN computes on blocks of channels, 16 where the processor has AVX-512 and 8 before: input, weights and output
-    are copied into that layout, their channels filled up to whole blocks, unless the tensors are channels-last or the
-    input has less than a block. Small fp32 convolutions go to a matrix product over unrolled windows instead
-    (aten/src/ATen/native/Convolution.cpp, ``ConvParams::use_mkldnn``). Found by the allocator's events on an AVX-512
-    processor, torch 2.13; on others the sum may differ.
+    oneDNN computes on blocks of channels: 16 with AVX-512, else 8. It copies input, weights and output into that
+    layout, with the channels padded to whole blocks, unless the tensors are channels-last or the input has fewer
+    channels than a block. Small fp32 convolutions use a matrix product over unrolled windows instead
+    (aten/src/ATen/native/Convolution.cpp, ``ConvParams::use_mkldnn``). Determined from the allocator's events on an
+    AVX-512 processor with torch 2.13; on other processors the bytes may differ.
     """
     images, weight, _, stride, _, dilation, transposed, _, groups = args
     if images.dim() != 4 or transposed or images.device.type != "cpu":
@@ -266,29 +267,30 @@ def convolution_scratch(args: Sequence[Any], output: Tensor) -> tuple[int, int]:
         return 0, 0
     block = 16 if "AVX512" in torch.backends.cpu.get_cpu_capability() else 8
 
-    def filled(count: int) -> int:
+    def padded(count: int) -> int:
         return -(-count // block) * block
 
     blocked = channels >= block
-    images_copy = images.nbytes // channels * filled(channels) if blocked else 0
-    per_group = weight.shape[1] if groups > 1 or not blocked else filled(weight.shape[1])
-    weight_copy = weight.nbytes // (weight.shape[0] * weight.shape[1]) * filled(weight.shape[0]) * per_group
-    output_copy = output.nbytes // output.shape[1] * filled(output.shape[1])
+    images_copy = images.nbytes // channels * padded(channels) if blocked else 0
+    per_group = weight.shape[1] if groups > 1 or not blocked else padded(weight.shape[1])
+    weight_copy = weight.nbytes // (weight.shape[0] * weight.shape[1]) * padded(weight.shape[0]) * per_group
+    output_copy = output.nbytes // output.shape[1] * padded(output.shape[1])
     return images_copy + weight_copy, output_copy
 
 
 class _Allocator:
-    """What torch's CPU allocator handed out, from the profiler's own events."""
+    """Counts the bytes allocated by torch's CPU allocator, from the events of torch's profiler."""
 
-    def peak(self, lying: list[Tensor], run: Callable[[], None]) -> int:
+    def peak(self, resident: list[Tensor], run: Callable[[], None]) -> int:
+        """The largest number of bytes during ``run``, with the ``resident`` tensors that exist before it."""
         from torch.profiler import ProfilerActivity, profile
 
-        # dropped before the run: the step itself must be able to free the gradients of the last one
-        base = _bytes(lying)
-        lying.clear()
-        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        # the references are dropped before the run, as the step must be able to free the gradients of the last step
+        base = _bytes(resident)
+        resident.clear()
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
             run()
-        kineto = seen.profiler.kineto_results
+        kineto = profiler.profiler.kineto_results
         now = most = 0
         for event in sorted((e for e in kineto.events() if e.name() == "[memory]"), key=lambda e: e.start_ns()):
             now += event.nbytes()
@@ -297,7 +299,7 @@ class _Allocator:
 
 
 def _faked(net: nn.Module, fake: FakeTensorMode) -> nn.Module:
-    """The network with fake tensors for its own; no weight is copied."""
+    """A copy of the network with fake tensors. No weight is copied."""
     memo: dict[int, Any] = {}
     for p in net.parameters():
         memo[id(p)] = nn.Parameter(torch.empty_strided(p.shape, p.stride(), dtype=p.dtype), p.requires_grad)
@@ -313,7 +315,7 @@ def _bytes(tensors: Iterable[Tensor]) -> int:
 
 def _check(batch: int, optimizer: str, precision: str) -> None:
     if batch < 1:
-        raise UsageError("a batch has at least one image; got {batch}.", batch=batch)
+        raise UsageError("a batch needs at least one image; got {batch}.", batch=batch)
     if optimizer not in OPTIMIZERS:
         raise UnknownNameError("optimizer", optimizer, OPTIMIZERS)
     if precision not in PRECISIONS:

@@ -1,16 +1,18 @@
-"""``summarize``: the door of this room. A module and a shape in, a Summary out, or an error that names the layer."""
+"""``summarize`` takes a module and an input shape and returns a Summary, or raises an error that names the layer."""
 
 from __future__ import annotations
 
+import copy
 import gc
 import inspect
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from convatlas.arithmetic.field import Field, image_field
 from convatlas.arithmetic.protocol import Shape
@@ -19,23 +21,32 @@ from convatlas.arithmetic.rows import last_operations, rows_from
 from convatlas.arithmetic.summary import Summary
 from convatlas.arithmetic.trace import Trace, trace, without_batch
 from convatlas.errors import ConvAtlasError, ShapeError, UnknownNameError, UsageError
+from convatlas.i18n import _
 from convatlas.message import Message, joined
 
 InputShape = Sequence[int] | Sequence[Sequence[int]] | Tensor | Sequence[Tensor]
 
 
 class ForwardError(ShapeError):
-    """The forward stopped.
+    """The forward pass failed.
 
     Attributes:
         layer: path of the innermost module that was running; "" for the network itself.
-        input_shapes: what that module was given, without the batch.
-        summary: the rows up to there; what the failing layer had already run is among them.
+        input_shapes: shapes of that module's inputs, without the batch.
+        summary: the rows before the failure, including operators of the failing layer that had already run.
     """
 
     def __init__(self, message: str, layer: str, input_shapes: tuple[Shape, ...], summary: Summary) -> None:
         super().__init__(message)
         self.layer, self.input_shapes, self.summary = layer, input_shapes, summary
+        if summary.rows:
+            self.add_note(self.table)
+
+    @property
+    def table(self) -> str:
+        """The rows up to the layer that failed, and that layer marked."""
+        shapes = " + ".join(times(shape) for shape in self.input_shapes)
+        return f"{self.summary}\n\n>>> " + _("{layer} stopped here, given {shapes}", layer=self.layer, shapes=shapes)
 
 
 def summarize(
@@ -46,39 +57,69 @@ def summarize(
     training: bool = False,
     model: str = "",
 ) -> Summary:
-    """Count every layer of a network in one pass without arithmetic.
+    """Count every layer of a network by tracing one forward pass without computing values.
 
     Args:
-        net: any module, on any device, ours or not. It is neither copied nor changed.
+        net: any module on any device. It is neither copied nor changed.
         input_shape: ``(C, H, W)`` of one image, without the batch; a sequence of shapes for a network with several
-            inputs; tensors with the batch in front, whose values are not looked at; or a dict from argument names to
-            any of these, for a forward that wants keywords.
-        dtype: of the inputs given as shapes; the network's own first floating-point parameter decides where None.
-        training: count the network in training mode (auxiliary heads run, dropout drops) instead of evaluation mode.
-        model: a name to be carried along.
+            inputs; tensors with a batch dimension, whose values are not read; or a dict from argument names to any of
+            these, for a forward with keyword arguments. A forward whose one argument is a dict receives the dict.
+            Flags, numbers, strings and None are passed unchanged.
+        dtype: of the inputs given as shapes; that of the network's first floating-point parameter where None.
+        training: trace the network in training mode (with auxiliary heads and dropout) instead of evaluation mode.
+        model: name of the network in the summary.
     Returns:
         rows, totals and graph; ``print`` it for the table, ``to_dict()`` for JSON, ``to_csv()`` for a spreadsheet.
     Raises:
-        ForwardError: the forward stopped; it names the layer, holds the rows up to there, and says what was expected.
-        UsageError: the inputs cannot be shapes, or the forward wants arguments it was not given.
+        ForwardError: the forward pass failed. The error names the layer and what it expected, and has the rows before.
+        UsageError: the inputs are not shapes, or the forward needs other arguments.
     """
-    net = getattr(net, "_orig_mod", net)  # what torch.compile was given
+    if isinstance(net, type):
+        raise UsageError("{network} is a class; give an instance of it: {network}(...).", network=net.__name__)
+    net = getattr(net, "_orig_mod", net)  # the original module of a compiled one
     if any(isinstance(module, torch.jit.ScriptModule) for module in net.modules()):
-        raise UsageError("a TorchScript module cannot be watched: give the Python module it was made from.")
-    batch = 2 if training else 1  # one image; two where batch statistics need more than one value
+        raise UsageError("a TorchScript module cannot be traced. Give the Python module it was made from.")
+    quantized = next((path for path, m in net.named_modules() if _is_quantized(m)), None)
+    if quantized is not None:
+        raise UsageError(
+            "{layer} is quantized: its weights are packed, and a pass without values cannot read them. Summarize the "
+            "network before its conversion, which has the same layers.",
+            layer=quantized,
+        )
+    batch = 2 if training else 1  # in training mode two images, as batch statistics may need more than one value
     args, kwargs = _inputs(net, input_shape, dtype, batch)
     _check_arguments(net, args, kwargs)
+    net, lazy = _with_sizes(net, args, kwargs)
     with _no_collection():
-        seen = trace(net, args, kwargs, batch, training)
-        summary = _summary(net, seen, model)
-    if seen.failure is not None:
-        raise _readable(seen, summary) from seen.failure
+        traced = trace(net, args, kwargs, batch, training)
+        summary = _summary(net, traced, model)
+    if traced.failure is not None:
+        raise _readable(traced, summary) from traced.failure
+    if lazy:
+        note = Message("the lazy layers got their sizes from this input, in a copy: {layers}", layers=", ".join(lazy))
+        summary = replace(summary, notes=(*summary.notes, note))
     return summary
+
+
+def _is_quantized(module: nn.Module) -> bool:
+    return type(module).__module__.startswith(("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized"))
+
+
+def _with_sizes(net: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[nn.Module, list[str]]:
+    """The network, or a copy of it in which the lazy layers have got their sizes; and the names of these."""
+    lazy = [path.rpartition(".")[0] for path, p in net.named_parameters() if isinstance(p, nn.UninitializedParameter)]
+    if not lazy:
+        return net, []
+    net = copy.deepcopy(net).eval()
+    zeros = tree_map_only(Tensor, lambda t: torch.zeros(t.shape, dtype=t.dtype), (args, kwargs))
+    with torch.no_grad(), torch.random.fork_rng(devices=()), suppress(Exception):  # the pass that follows explains it
+        net(*zeros[0], **zeros[1])
+    return net, list(dict.fromkeys(lazy))
 
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Many small records are made and none is garbage: a full collection in between takes longer than the pass."""
+    """Turn the garbage collector off: a trace makes many objects, and a collection takes longer than the trace."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -89,106 +130,109 @@ def _no_collection() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """The pixels one position of a layer sees, per axis of the image, both ends included.
+class ReceptiveBox:
+    """The pixels that one position of a layer depends on: first and last pixel per axis of the image.
 
     Attributes:
-        theory: the receptive field, padding counted as pixels; it may reach outside the image.
-        image: the pixels of this image that really reach the position; None where none does.
+        theoretical: the receptive field with the padding; it may extend past the image.
+        in_image: the pixels of the image that the position really depends on; None where there are none.
     """
 
-    theory: tuple[tuple[int, int], ...]
-    image: tuple[tuple[int, int] | None, ...]
+    theoretical: tuple[tuple[int, int], ...]
+    in_image: tuple[tuple[int, int] | None, ...]
 
 
-def seen_by(net: nn.Module, input_shape: Sequence[int], layer: str, position: Sequence[int] | None) -> Seen:
-    """Which pixels does one position of a layer see?
+def receptive_box(
+    net: nn.Module, input_shape: Sequence[int], layer: str, position: Sequence[int] | None
+) -> ReceptiveBox:
+    """The pixels that one position of a layer depends on.
 
     Args:
-        layer: a row's name, or a module's: of a module with parts, what its last row sees.
-        position: (row, column) in the layer's map; anything for an axis the layer no longer has; None for
-            all positions together.
+        layer: name of a row, or of a module, which means its last row.
+        position: (row, column) in the layer's map; ignored for an axis that the layer does not have; None for all
+            positions together.
     Raises:
         UnknownNameError: no such layer.
-        UsageError: a position outside the map, or a layer whose receptive field is not known.
+        UsageError: the position is outside the map, or the receptive field of the layer is not known.
     """
     field = field_of(net, input_shape, layer)
     if field is None:
         raise UsageError(
-            "the receptive field of {layer} is not known: it moves pixels in a way not described here.",
+            "the receptive field of {layer} is not known, as an operator before it moves pixels in a way that is not "
+            "supported.",
             layer=layer,
         )
     if position is None:
-        return _seen_by_all(field)
-    theory, image = [], []
-    for axis, place in zip(field.view.axes, position, strict=True):
-        place = place if axis.size > 1 else 0
-        if not 0 <= place < axis.size:
+        return _box_of_all_positions(field)
+    theoretical, in_image = [], []
+    for axis, index in zip(field.view.axes, position, strict=True):
+        index = index if axis.size > 1 else 0
+        if not 0 <= index < axis.size:
             raise UsageError(
-                "{layer} has positions 0 to {last} along this axis; got {place}.",
+                "{layer} has positions 0 to {last} along this axis; got {position}.",
                 layer=layer,
                 last=axis.size - 1,
-                place=place,
+                position=index,
             )
-        theory.append(axis.at(place))
-        low, high = axis.support[place]
-        image.append((low, high) if low <= high else None)
-    return Seen(tuple(theory), tuple(image))
+        theoretical.append(axis.at(index))
+        low, high = axis.support[index]
+        in_image.append((low, high) if low <= high else None)
+    return ReceptiveBox(tuple(theoretical), tuple(in_image))
 
 
-def _seen_by_all(field: Field) -> Seen:
-    theory, image = [], []
+def _box_of_all_positions(field: Field) -> ReceptiveBox:
+    theoretical, in_image = [], []
     for axis in field.view.axes:
-        spans = [axis.at(place) for place in range(axis.size)]
-        theory.append((min(low for low, _ in spans), max(high for _, high in spans)))
-        inside = [(low, high) for low, high in (axis.support[place] for place in range(axis.size)) if low <= high]
-        image.append((min(low for low, _ in inside), max(high for _, high in inside)) if inside else None)
-    return Seen(tuple(theory), tuple(image))
+        spans = [axis.at(index) for index in range(axis.size)]
+        theoretical.append((min(low for low, _ in spans), max(high for _, high in spans)))
+        inside = [(low, high) for low, high in (axis.support[index] for index in range(axis.size)) if low <= high]
+        in_image.append((min(low for low, _ in inside), max(high for _, high in inside)) if inside else None)
+    return ReceptiveBox(tuple(theoretical), tuple(in_image))
 
 
 def field_of(net: nn.Module, input_shape: Sequence[int], layer: str | None = None) -> Field | None:
     """The Field of a layer's output, or of the network's; None where it is not known."""
     args, kwargs = _inputs(net, input_shape, None, 1)
-    seen = trace(net, args, kwargs, 1, training=False)
-    if seen.failure is not None:
-        raise _readable(seen, _summary(net, seen, "")) from seen.failure
+    traced = trace(net, args, kwargs, 1, training=False)
+    if traced.failure is not None:
+        raise _readable(traced, _summary(net, traced, "")) from traced.failure
     if layer is None:
-        last = [source for source in seen.output_sources if source >= 0]
-        field = seen.operations[last[-1]].field if last else image_field(args[0])
+        last = [source for source in traced.output_sources if source >= 0]
+        field = traced.operations[last[-1]].field if last else image_field(args[0])
     else:
-        operations = last_operations(seen)
+        operations = last_operations(traced)
         field = operations[_last_row(layer, operations)].field
     return None if field is None or field.is_mixed else field
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the output of a layer appears in a pass: as that of a module, or of the n-th function of torch."""
+class OutputLocation:
+    """Where a forward pass returns the output of a layer: from a module, or from the n-th call of a torch function."""
 
     module: str | None = None
     function: int | None = None
 
 
-def place_of(net: nn.Module, input_shape: Sequence[int], layer: str) -> Place:
-    """Where the output of a layer, named as a row or as a module, appears in a pass in evaluation mode.
+def locate_output(net: nn.Module, input_shape: Sequence[int], layer: str) -> OutputLocation:
+    """Where a forward pass in evaluation mode returns the output of a layer, named as a row or as a module.
 
     Raises:
         UnknownNameError: no such layer.
-        UsageError: the output is that of no module and of no function of torch.
+        UsageError: neither a module nor a torch function returns the output.
     """
     args, kwargs = _inputs(net, input_shape, None, 1)
-    seen = trace(net, args, kwargs, 1, training=False)
-    if seen.failure is not None:
-        raise _readable(seen, _summary(net, seen, "")) from seen.failure
-    if any(call.path == layer for call in seen.calls):
-        return Place(module=layer)
-    operations = last_operations(seen)
+    traced = trace(net, args, kwargs, 1, training=False)
+    if traced.failure is not None:
+        raise _readable(traced, _summary(net, traced, "")) from traced.failure
+    if any(call.path == layer for call in traced.calls):
+        return OutputLocation(module=layer)
+    operations = last_operations(traced)
     last = operations[_last_row(layer, operations)]
-    index = next(place for place, operation in enumerate(seen.operations) if operation is last)
-    for number, ran in enumerate(seen.functions):
-        if ran > index:
-            return Place(function=number)
-    raise UsageError("the output of {layer} cannot be caught; name the layer before it.", layer=layer)
+    index = next(number for number, operation in enumerate(traced.operations) if operation is last)
+    for number, operators_run in enumerate(traced.functions):
+        if operators_run > index:
+            return OutputLocation(function=number)
+    raise UsageError("the output of {layer} cannot be captured. Give the layer before it.", layer=layer)
 
 
 def _last_row(layer: str, rows: Iterable[str]) -> str:
@@ -202,61 +246,61 @@ def _last_row(layer: str, rows: Iterable[str]) -> str:
     return inside[-1]
 
 
-def _summary(net: nn.Module, seen: Trace, model: str) -> Summary:
+def _summary(net: nn.Module, traced: Trace, model: str) -> Summary:
     sizes = {path: parameter.numel() for path, parameter in net.named_parameters()}
-    rows = rows_from(seen, sizes)
-    used = {path for operation in seen.operations for path in operation.params}
-    names = _output_names(seen, rows)
+    rows = rows_from(traced, sizes)
+    used = {path for operation in traced.operations for path in operation.params}
+    names = _output_names(traced, rows)
     return Summary(
-        inputs=tuple(without_batch(t, seen.batch) for t in seen.inputs),
+        inputs=tuple(without_batch(t, traced.batch) for t in traced.inputs),
         rows=rows,
         outputs=names,
         blocks=blocks_of(net),
-        aside=_aside(net, used) if seen.failure is None else {},
+        unused_params=_unused_params(net, used) if traced.failure is None else {},
         buffers=sum(b.numel() for b in net.buffers() if b.is_floating_point()),
         frozen_params=sum(p.numel() for path, p in net.named_parameters() if path in used and not p.requires_grad),
         param_bytes=sum(p.numel() * p.element_size() for path, p in net.named_parameters() if path in used),
         model=model or type(net).__name__,
-        notes=tuple(_notes(seen, rows)),
+        notes=tuple(_notes(traced, rows)),
     )
 
 
-def _output_names(seen: Trace, rows: tuple[LayerRow, ...]) -> tuple[str, ...]:
-    if not seen.output_sources:
+def _output_names(traced: Trace, rows: tuple[LayerRow, ...]) -> tuple[str, ...]:
+    if not traced.output_sources:
         return ()
     read = {source for row in rows for source in row.inputs}
     ends = [row.name for row in rows if row.name not in read]
-    return tuple(ends[-len(seen.output_sources) :])
+    return tuple(ends[-len(traced.output_sources) :])
 
 
-def _aside(net: nn.Module, used: set[str]) -> dict[str, int]:
-    """Parameters that no operator read, gathered at the highest module of which nothing was read."""
-    idle = {path: p.numel() for path, p in net.named_parameters() if path not in used}
-    gathered: dict[str, int] = {}
-    for path, count in idle.items():
+def _unused_params(net: nn.Module, used: set[str]) -> dict[str, int]:
+    """Number of parameters that no operator read, by the outermost module of which no parameter was read."""
+    unused = {path: p.numel() for path, p in net.named_parameters() if path not in used}
+    counts: dict[str, int] = {}
+    for path, count in unused.items():
         parts = path.split(".")
         prefixes = [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
-        whole = next(p for p in prefixes if not any(u == p or u.startswith(f"{p}.") for u in used))
-        gathered[whole] = gathered.get(whole, 0) + count
-    return gathered
+        outermost = next(p for p in prefixes if not any(u == p or u.startswith(f"{p}.") for u in used))
+        counts[outermost] = counts.get(outermost, 0) + count
+    return counts
 
 
-def _notes(seen: Trace, rows: tuple[LayerRow, ...]) -> list[Message]:
+def _notes(traced: Trace, rows: tuple[LayerRow, ...]) -> list[Message]:
     notes = []
     unknown = sorted({op for row in rows if row.macs is None for op in row.operators})
     if unknown:
         notes.append(
             Message(
-                "operators not known here, their work is missing from the totals: {operators}",
+                "unknown operators, which the totals do not include: {operators}",
                 operators=", ".join(unknown),
             )
         )
-    odd = [t for t in seen.outputs if t.dim() and t.shape[0] != seen.batch]
+    odd = [t for t in traced.outputs if t.dim() and t.shape[0] != traced.batch]
     if odd:
         notes.append(
             Message(
-                "one image went in and {n} results came out ({shape}): a reshape has moved pixels into the batch, so "
-                "the input size is probably not the one the network was made for",
+                "for one image the network returned {n} results ({shape}). A reshape has moved pixels into the batch "
+                "dimension, so the network was probably made for another input size",
                 n=odd[0].shape[0],
                 shape=times(odd[0].shape),
             )
@@ -264,35 +308,68 @@ def _notes(seen: Trace, rows: tuple[LayerRow, ...]) -> list[Message]:
     return notes
 
 
-# ------------------------------------------------------------------ what goes in
+# ------------------------------------------------------------------ inputs
 
 
 def _inputs(
     net: nn.Module, given: InputShape | dict[str, Any], dtype: torch.dtype | None, batch: int
-) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The positional and keyword arguments of the forward, with meta tensors for the shapes."""
     kind = dtype or next((p.dtype for p in net.parameters() if p.is_floating_point()), torch.get_default_dtype())
     if isinstance(given, dict):
-        return (), {name: _one(value, kind, batch) for name, value in given.items()}
-    if not isinstance(given, Sequence) or isinstance(given, str) or all(isinstance(side, int) for side in given):
-        return (_one(given, kind, batch),), {}
-    return tuple(_one(value, kind, batch) for value in given), {}
+        made = {name: _argument(value, kind, batch) for name, value in given.items()}
+        return ((made,), {}) if _takes_one_dict(net, made) else ((), made)
+    if not isinstance(given, Sequence) or isinstance(given, str) or _is_shape(given):
+        return (_meta_tensor(given, kind, batch),), {}
+    return tuple(_argument(value, kind, batch) for value in given), {}
 
 
-def _one(given: Any, dtype: torch.dtype, batch: int) -> Tensor:
-    if isinstance(given, Tensor):
-        if given.dim() == 0:
+def _is_shape(given: Any) -> bool:
+    return isinstance(given, Sequence) and all(isinstance(side, int) and not isinstance(side, bool) for side in given)
+
+
+def _argument(given: Any, dtype: torch.dtype, batch: int) -> Any:
+    """One of several arguments: a shape, or what contains shapes, as tensors; a flag or a number as it is."""
+    if given is None or isinstance(given, bool | int | float | str):
+        return given
+    if isinstance(given, dict):
+        return {name: _argument(value, dtype, batch) for name, value in given.items()}
+    if isinstance(given, list | tuple) and given and all(isinstance(each, list | tuple | Tensor) for each in given):
+        return [_argument(each, dtype, batch) for each in given]
+    return _meta_tensor(given, dtype, batch)
+
+
+def _takes_one_dict(net: nn.Module, given: dict[str, Any]) -> bool:
+    """Whether the forward has no arguments of these names, and its first one can be the dict itself."""
+    try:
+        signature = inspect.signature(net.forward)
+    except (TypeError, ValueError):
+        return False
+    for arguments, named, wanted in (((), given, False), ((given,), {}, True)):
+        try:
+            signature.bind(*arguments, **named)
+        except TypeError:
+            continue
+        return wanted
+    return False
+
+
+def _meta_tensor(shape: Any, dtype: torch.dtype, batch: int) -> Tensor:
+    """A meta tensor for a shape without the batch, or for a tensor with one."""
+    if isinstance(shape, Tensor):
+        if shape.dim() == 0:
             raise UsageError("an input tensor has no batch dimension: its shape is ().")
-        return torch.empty((batch, *given.shape[1:]), dtype=given.dtype, device="meta")
-    whole = isinstance(given, Sequence) and all(isinstance(s, int) and not isinstance(s, bool) for s in given)
-    if not whole or not given or min(given) < 1:
+        return torch.empty((batch, *shape.shape[1:]), dtype=shape.dtype, device="meta")
+    integers = isinstance(shape, Sequence) and all(isinstance(s, int) and not isinstance(s, bool) for s in shape)
+    if not integers or not shape or min(shape) < 1:
         raise UsageError(
-            "an input shape is a tuple of whole numbers from 1 up, such as (3, 224, 224); got {given!r}.",
-            given=given,
+            "an input shape must be a tuple of positive integers, such as (3, 224, 224); got {shape!r}.",
+            shape=shape,
         )
-    return torch.empty((batch, *given), dtype=dtype, device="meta")
+    return torch.empty((batch, *shape), dtype=dtype, device="meta")
 
 
-def _check_arguments(net: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
+def _check_arguments(net: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     try:
         signature = inspect.signature(net.forward)
     except (TypeError, ValueError):  # a compiled or scripted forward has none
@@ -311,46 +388,47 @@ def _check_arguments(net: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str,
         ) from None
 
 
-# ------------------------------------------------------------------ what went wrong
+# ------------------------------------------------------------------ error messages
 
 
-def _readable(seen: Trace, summary: Summary) -> ForwardError | UsageError:
-    failure = seen.failure
+def _readable(traced: Trace, summary: Summary) -> ForwardError | UsageError:
+    """An error that explains the failure of a trace."""
+    failure = traced.failure
     assert failure is not None
-    if not seen.open_calls:
+    if not traced.open_calls:
         return UsageError(failure.message if isinstance(failure, ConvAtlasError) else str(failure))
-    call = seen.calls[seen.open_calls[-1]]
-    where = f"{call.path} ({type(call.module).__name__})" if call.path else type(call.module).__name__
-    got = joined(map(times, call.inputs), Message(" and ")) if call.inputs else Message("nothing")
-    said = failure.message if isinstance(failure, ConvAtlasError) else str(failure).split("\n")[0].rstrip(".") + "."
-    reason = _expectation(call.module, call.inputs) or said
-    message = Message("{layer} was given {got} and stopped: {reason}", layer=where, got=got, reason=reason)
-    if isinstance(failure, ConvAtlasError) and failure.__traceback__ and not _is_ours(failure):
-        message = failure.message  # the network explains itself
+    call = traced.calls[traced.open_calls[-1]]
+    layer = f"{call.path} ({type(call.module).__name__})" if call.path else type(call.module).__name__
+    shapes = joined(map(times, call.inputs), Message(" and ")) if call.inputs else Message("nothing")
+    original = failure.message if isinstance(failure, ConvAtlasError) else str(failure).split("\n")[0].rstrip(".") + "."
+    reason = _expectation(call.module, call.inputs) or original
+    message = Message("{layer} failed with the input {shapes}: {reason}", layer=layer, shapes=shapes, reason=reason)
+    if isinstance(failure, ConvAtlasError) and failure.__traceback__ and not _raised_by_tracer(failure):
+        message = failure.message  # the network's own message is better
     return ForwardError(message, call.path, call.inputs, summary)
 
 
-def _is_ours(failure: Exception) -> bool:
-    """Whether the tracer raised it, rather than the network."""
-    place = failure.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    return place is not None and place.tb_frame.f_globals.get("__name__") == trace.__module__
+def _raised_by_tracer(failure: Exception) -> bool:
+    """Whether the tracer raised the error, and not the network."""
+    frame = failure.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame is not None and frame.tb_frame.f_globals.get("__name__") == trace.__module__
 
 
 def _expectation(module: nn.Module, inputs: tuple[Shape, ...]) -> Message:
-    """What a common layer wanted, in the words of the person who must repair the network; "" if we cannot tell."""
+    """What a common layer expected, and how to correct the network; "" for other layers and other failures."""
     if not inputs:
         return Message("")
     shape = inputs[0]
     if isinstance(module, nn.Linear) and shape and shape[-1] != module.in_features:
         return Message(
-            "it takes {wanted} features, and got {found}. Change the input size, or in_features."
+            "it expects {expected} features and got {actual}. Change the input size, or in_features."
             if len(shape) == 1
-            else "it takes {wanted} features, and got {found} in the last axis of {shape}. "
+            else "it expects {expected} features and got {actual}, the last axis of {shape}. "
             "Flatten first, or change in_features.",
-            wanted=module.in_features,
-            found=shape[-1],
+            expected=module.in_features,
+            actual=shape[-1],
             shape=times(shape),
         )
     if isinstance(module, nn.modules.conv._ConvNd) and not isinstance(module, nn.modules.conv._ConvTransposeNd):
@@ -358,13 +436,16 @@ def _expectation(module: nn.Module, inputs: tuple[Shape, ...]) -> Message:
         if len(shape) != axes + 1:
             sides = ", ".join("side" for _ in range(axes))
             return Message(
-                "it takes (channels, {sides}), {axes} axes; got {found}.", sides=sides, axes=axes + 1, found=len(shape)
+                "it expects {axes} axes, (channels, {sides}), and got {actual}.",
+                sides=sides,
+                axes=axes + 1,
+                actual=len(shape),
             )
         if shape[0] != module.in_channels:
             return Message(
-                "it takes {wanted} channels, and got {found}. Change the input, or in_channels.",
-                wanted=module.in_channels,
-                found=shape[0],
+                "it expects {expected} channels and got {actual}. Change the input, or in_channels.",
+                expected=module.in_channels,
+                actual=shape[0],
             )
         if isinstance(module.padding, tuple):
             for side, kernel, padding, dilation in zip(
@@ -372,15 +453,15 @@ def _expectation(module: nn.Module, inputs: tuple[Shape, ...]) -> Message:
             ):
                 if side + 2 * padding < dilation * (kernel - 1) + 1:
                     return Message(
-                        "its kernel spans {reach} pixels, the padded input only {side}. The network is too deep for "
-                        "this input: enlarge the image.",
+                        "its kernel spans {reach} pixels, and the padded input has only {side}. The network is too "
+                        "deep for this input: use a larger image.",
                         reach=dilation * (kernel - 1) + 1,
                         side=side + 2 * padding,
                     )
     if isinstance(module, nn.modules.batchnorm._BatchNorm) and shape and shape[0] != module.num_features:
         return Message(
-            "it normalises {wanted} channels, and got {found}. Change num_features.",
-            wanted=module.num_features,
-            found=shape[0],
+            "it expects {expected} channels and got {actual}. Change num_features.",
+            expected=module.num_features,
+            actual=shape[0],
         )
     return Message("")

@@ -1,8 +1,8 @@
-"""What each operator of torch means to the tables: its kind, its multiply-adds, its geometry.
+"""Kind, multiply-adds and geometry of each torch operator.
 
-The list is of aten operators, those that remain when torch has taken a call apart: ``F.linear`` arrives as ``addmm``,
-an adaptive pooling to 1 x 1 as ``mean``. An operator that is not here and that torch does not tag as element-wise, a
-view or a reduction gets the kind "unknown" and no figure.
+The operators are those of aten, into which torch decomposes its functions: ``F.linear`` becomes ``addmm``, and an
+adaptive pooling to 1 x 1 becomes ``mean``. An operator that is not listed here, and that torch does not tag as
+element-wise, view or reduction, has the kind "unknown" and no counts.
 """
 
 from __future__ import annotations
@@ -18,11 +18,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Window:
-    """The geometry of a convolution or pooling, one entry per spatial axis.
-
-    ``padding_end`` differs from ``padding`` only where a layer pads one side more; ``transposed`` layers read a map as
-    if it were their output.
-    """
+    """The geometry of a convolution or pooling, one entry per spatial axis."""
 
     kernel: tuple[int, ...]
     stride: tuple[int, ...]
@@ -35,16 +31,16 @@ class Window:
 
 @dataclass(frozen=True)
 class Work:
-    """What one operator did, in the words of the tables.
+    """Kind and counts of one call of an operator.
 
     Attributes:
         kind: "conv", "fc", "maxpool", "batch_norm", "relu", "add", "concat", "reshape", ..., "unknown".
         macs: multiply-adds of a convolution or matrix product, for the whole batch; None where they are not known.
-        bias_uses: how often a bias was added.
-        shape_only: no value is changed or moved between images: views, copies, slices.
-        pointwise: every output depends on the input at its own place only.
-        kept_outputs: how many of the outputs a user sees; the indices of a max pooling are not one.
-        written_as: the call it was made from, where torch had already taken that apart.
+        bias_uses: number of additions of a bias.
+        shape_only: whether it is a view, copy or slice, which computes no values.
+        pointwise: whether every output depends only on the input at the same position.
+        kept_outputs: number of outputs that belong to the result; the indices of a max pooling do not.
+        written_as: the function that torch decomposed into this operator, where that is known.
     """
 
     kind: str
@@ -58,7 +54,7 @@ class Work:
 
 
 def describe(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: tuple[Tensor, ...]) -> Work:
-    """The Work of one call of an aten operator; ``kind`` "unknown" where this file does not know it."""
+    """Kind and counts of one call of an aten operator."""
     name = func._schema.name.partition("::")[2]
     name = name.rstrip("_") if not name.endswith("__") else name
     rule = _RULES.get(name)
@@ -76,16 +72,16 @@ def describe(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: 
 
 
 def named_arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Arguments by the names of the operator's schema, defaults filled in."""
-    found = {}
-    for place, argument in enumerate(func._schema.arguments):
-        if place < len(args):
-            found[argument.name] = args[place]
+    """Arguments by the names of the operator's schema, including defaults."""
+    arguments = {}
+    for index, argument in enumerate(func._schema.arguments):
+        if index < len(args):
+            arguments[argument.name] = args[index]
         elif argument.name in kwargs:
-            found[argument.name] = kwargs[argument.name]
+            arguments[argument.name] = kwargs[argument.name]
         elif argument.has_default_value():
-            found[argument.name] = argument.default_value
-    return found
+            arguments[argument.name] = argument.default_value
+    return arguments
 
 
 def _all_axes(value: Any, axes: int) -> tuple[int, ...]:
@@ -161,7 +157,7 @@ def _pool(kind: str) -> Callable[[dict[str, Any], tuple[Tensor, ...]], Work]:
             dilation=_all_axes(a.get("dilation") or 1, axes),
             ceil_mode=bool(a.get("ceil_mode", False)),
         )
-        if kind == "avgpool" and set(kernel) == {1}:  # every stride-th pixel as it is: ResNet's shortcut A
+        if kind == "avgpool" and set(kernel) == {1}:  # copies every stride-th pixel: ResNet's shortcut A
             return Work("slice", window=window, shape_only=True)
         return Work(kind, window=window)
 
@@ -169,7 +165,7 @@ def _pool(kind: str) -> Callable[[dict[str, Any], tuple[Tensor, ...]], Work]:
 
 
 def _mean(kind: str) -> Callable[[dict[str, Any], tuple[Tensor, ...]], Work]:
-    """A mean (or maximum) over exactly the spatial axes is the global pooling of the papers."""
+    """A mean or maximum over exactly the spatial axes is a global pooling."""
 
     def rule(a: dict[str, Any], outputs: tuple[Tensor, ...]) -> Work:
         images, dims = a["self"], a.get("dim")
@@ -178,7 +174,7 @@ def _mean(kind: str) -> Callable[[dict[str, Any], tuple[Tensor, ...]], Work]:
         spatial = rank >= 3 and sorted(d % rank for d in dims) == list(range(2, rank))
         if not spatial:
             return Work({"avg": "mean", "max": "amax"}[kind])
-        adaptive = dims == [-1, -2] and a.get("keepdim")  # how torch writes an adaptive pooling to one pixel
+        adaptive = dims == [-1, -2] and a.get("keepdim")  # torch decomposes adaptive pooling to one pixel into this
         return Work(f"global_{kind}pool", written_as="adaptive_avg_pool2d" if adaptive else "")
 
     return rule
@@ -223,7 +219,7 @@ _RULES: dict[str, Callable[[dict[str, Any], tuple[Tensor, ...]], Work]] = {
     "adaptive_max_pool3d": _adaptive("max"),
 }
 
-# known operators that multiply no weights; what torch calls them -> what the tables call them
+# operators without multiply-adds: name in torch -> name in the tables
 _KINDS = {
     "native_batch_norm": "batch_norm",
     "_native_batch_norm_legit": "batch_norm",
@@ -311,10 +307,10 @@ _KINDS = {
     "rrelu_with_noise": "rrelu",
 }
 
-# element-wise operators that torch does not tag as such
+# element-wise operators without torch's tag
 _POINTWISE = frozenset({"hardswish", "rsub", "masked_fill", "log_sigmoid_forward", "bernoulli"})
 
-# operators that only look at memory in another way, or copy it
+# views and copies
 _SHAPE_ONLY = {
     "view": "reshape",
     "_unsafe_view": "reshape",

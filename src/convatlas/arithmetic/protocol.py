@@ -1,22 +1,21 @@
-"""How a layer says what it means, where its operators do more work than the layer means.
+"""A method by which a layer states its own counts.
 
-The tracer counts operators, and for nearly every layer that is the whole truth. It is not where a paper's layer is
-computed by a denser operator than the paper describes: LeNet-5's C3 holds 60 live 5x5 kernels and is run as a full
-convolution of 96; its subsampling is a sum with one coefficient per map; its output is a distance to fixed codes. Such
-a module defines one method::
+The tracer counts operators, which is right for nearly every layer. It is wrong where the operators compute more than
+the paper's layer: C3 of LeNet-5 has 60 kernels of 5x5 but is computed as a full convolution with 96; its subsampling is
+a sum with one coefficient per map; its output is a distance to fixed codes. Such a module defines one method::
 
     class TableConv(nn.Module):
         def __arithmetic__(self, inputs: tuple[Shape, ...], output: Shape) -> LayerCount:
             _, height, width = output
-            macs = height * width * self.weight.numel()          # the live connections only
+            macs = height * width * self.weight.numel()          # only the connections that exist
             return LayerCount("conv", macs=macs, connections=macs + height * width * self.bias.numel(), kernel=(5, 5))
 
-and the tracer makes one row of the whole call, with these figures instead of the operators'. Everything else stays
-watched, so that the method can restate the work but nothing more: the parameters of the row are the module's own
-``nn.Parameter`` s (a C3 that keeps only its live weights has 1,516), its bytes are the output's, its receptive field is
-that of the operators that ran. The row is marked ``stated``.
+The tracer makes one row of the whole call, with these counts instead of those of the operators. All other figures are
+still traced: the parameters of the row are the module's ``nn.Parameter`` s (a C3 that has only the existing weights has
+1,516), its bytes are those of the output, and its receptive field is that of the operators. The row is marked
+``stated``.
 
-The tracer knows the method and no network: any module, ours or a user's, may define it.
+Any module may define the method; the tracer does not depend on our networks.
 """
 
 from __future__ import annotations
@@ -29,15 +28,15 @@ Shape = tuple[int, ...]  # without the batch: (C, H, W) or (K,)
 
 @dataclass(frozen=True)
 class LayerCount:
-    """What one call of a layer does to one image, by the conventions of DESIGN section 2.
+    """The counts of one call of a layer for one image, by the conventions of ``formulas``.
 
     Attributes:
-        kind: the word of the table's second column: "conv", "subsample", "rbf", ...
-        macs: multiply-adds of convolutions and fully connected layers; 0 for a layer that is neither.
-        connections: LeCun's count, every link of every output to an input, and one per use of a bias.
-        kernel, stride, padding: (height, width), where the layer has them; else the operators' are shown.
+        kind: the layer's kind in the table: "conv", "subsample", "rbf", ...
+        macs: multiply-adds of convolutions and fully connected layers; 0 for other layers.
+        connections: LeCun's count: the connections of every output to its inputs, and one for each use of a bias.
+        kernel, stride, padding: (height, width), where the layer has them; else those of the operators are shown.
         groups: as in ``torch.nn.Conv2d``.
-        working: lines of plain arithmetic for ``explain``, e.g. ``"10*10 * (60*25 + 16) = 151,600 connections"``.
+        working: calculations for ``explain``, such as ``"10*10 * (60*25 + 16) = 151,600 connections"``.
     """
 
     kind: str
@@ -51,8 +50,8 @@ class LayerCount:
 
 
 @runtime_checkable
-class StatesItsArithmetic(Protocol):
-    """A module that defines ``__arithmetic__``; it is asked once per call, after the call.
+class SupportsArithmetic(Protocol):
+    """A module that defines ``__arithmetic__``, which is called once after each forward call.
 
     Args of the method:
         inputs: shapes of the tensors of this call in order, without the batch.

@@ -1,15 +1,15 @@
-"""Which input pixels a position of a map can see, along one axis; exact, no torch.
+"""Exact receptive fields along one axis of the image: the pixels that a position of a map depends on. No torch.
 
-For every position i of a map, the pixels it sees span an interval [lo(i), hi(i)]. A chain of convolutions moves it by a
-constant jump from one position to the next, and three numbers say it all. With up-sampling the interval moves by fits
-and starts, and where paths of different jumps join it widens on the way; so an axis holds
+The receptive field of position i of a map is an interval of pixels [lo(i), hi(i)]. In a chain of convolutions it moves
+by a constant jump from one position to the next. With up-sampling the steps are unequal, and where paths of different
+jumps join, the interval grows along the axis. An axis therefore has
 
-    pieces     intervals on the endless line, one per jump, each exact: lo(i + period) = lo(i) + advance, all integers;
-               what a position sees is their union. Padding counts as pixels, as in every table of receptive fields.
-    support    the same at this image size, per position and without what lies outside the image: the truth, which is
-               what a gradient finds, also at the border.
+    pieces     intervals on an infinite line, one per jump, in integers: lo(i + period) = lo(i) + advance. The receptive
+               field is their union. Padding counts as pixels, as in published tables of receptive fields.
+    support    the intervals inside an image of this size, for each position. They are what a gradient shows, also at
+               the border.
 
-Every layer is a ``Reads``: which positions of its input does position i read? One rule, ``read``, applies it.
+A layer is described by ``Reads``: the positions of its input that position i reads. ``read`` applies it.
 
 Receptive field arithmetic for chains: Araujo, Norris and Sim, "Computing receptive fields of convolutional neural
 networks", Distill 2019. Jumps are exact rationals: a layer that doubles the resolution halves the jump.
@@ -29,7 +29,7 @@ NOTHING: Interval = (1 << 60, -(1 << 60))  # an empty interval; the union with i
 
 @dataclass(frozen=True)
 class Piece:
-    """Intervals on the endless line: position i sees ``spans[i % period]`` moved on by ``advance`` per period."""
+    """Intervals on an infinite line: that of position i is ``spans[i % period]``, moved by ``advance`` per period."""
 
     period: int
     advance: int
@@ -47,13 +47,13 @@ class Piece:
 
 @dataclass(frozen=True)
 class Axis:
-    """What the positions 0 .. size-1 of a map see along one axis of the image."""
+    """The receptive fields of the positions 0 .. size-1 of a map along one axis of the image."""
 
     size: int
     pieces: tuple[Piece, ...]
     support: tuple[Interval, ...]
 
-    def __hash__(self) -> int:  # asked for by every cache below, over hundreds of intervals: worked out once
+    def __hash__(self) -> int:  # computed once, as every cache below uses it and it covers hundreds of intervals
         return self._hash
 
     @cached_property
@@ -65,27 +65,27 @@ class Axis:
 
     @cached_property
     def field(self) -> int:
-        """The receptive field in pixels: of the position that sees most, padding counted; 0 for a constant."""
+        """The largest receptive field of any position in pixels, including padding; 0 for a constant."""
         rounds = self.size if len(self.pieces) > 1 else max((piece.period for piece in self.pieces), default=0)
         return max((high - low + 1 for low, high in map(self.at, range(rounds)) if low <= high), default=0)
 
     @property
     def jump(self) -> Fraction:
-        """Pixels from one position to the next; where paths join, of the path that moves."""
+        """Pixels from one position to the next; where paths with different jumps join, the largest jump."""
         return max((piece.jump for piece in self.pieces), default=Fraction(0))
 
     @property
     def start(self) -> int:
-        """First pixel that position 0 sees; negative in the padding."""
+        """First pixel of the receptive field of position 0; negative in the padding."""
         return self.at(0)[0] if self.pieces else 0
 
 
 @dataclass(frozen=True)
 class Reads:
-    """Position i of a layer's output reads ``taps[i % period]``, moved on by ``advance`` per period, of its input.
+    """The positions of a layer's input that an output reads.
 
-    ``inside`` replaces that for each of the positions that exist, where the border is not simply left out (mirrored
-    padding, clamped interpolation).
+    Output i reads ``taps[i % period]``, moved by ``advance`` per period. ``inside`` lists the positions for each output
+    instead where the border is treated differently (mirrored padding, clamped interpolation).
     """
 
     period: int
@@ -100,17 +100,17 @@ class Reads:
 
 @lru_cache(maxsize=1024)
 def image_axis(size: int) -> Axis:
-    """The image itself: pixel i sees pixel i."""
+    """The image itself: the receptive field of pixel i is pixel i."""
     return Axis(size, (Piece(1, 1, ((0, 0),)),), tuple((i, i) for i in range(size)))
 
 
 @lru_cache(maxsize=1024)
 def nothing(size: int) -> Axis:
-    """A constant: zeros that were concatenated, say."""
+    """A constant, such as concatenated zeros."""
     return Axis(size, (), (NOTHING,) * size)
 
 
-# ------------------------------------------------------------------ the layers, as what they read
+# ------------------------------------------------------------------ the layers
 
 
 @lru_cache(maxsize=4096)
@@ -169,7 +169,7 @@ def interpolation(size: int, result: int, reach: int, align_corners: bool = Fals
 
     Args:
         reach: 0 nearest neighbour, 1 linear (two neighbours), 2 cubic (four).
-        exact: "nearest-exact", which looks from the middle of the pixel.
+        exact: "nearest-exact", which measures from the centre of the pixel.
     """
     if align_corners and result > 1:
         ratio, offset = Fraction(size - 1, result - 1), Fraction(0)
@@ -178,16 +178,16 @@ def interpolation(size: int, result: int, reach: int, align_corners: bool = Fals
         offset = (ratio - 1) / 2 if reach else (ratio / 2 if exact else Fraction(0))
 
     def sources(i: int) -> tuple[int, ...]:
-        place = i * ratio + offset
-        below = floor(place)
-        if reach == 0 or place == below:  # on a pixel the other weights are zero
+        position = i * ratio + offset
+        below = floor(position)
+        if reach == 0 or position == below:  # exactly on a pixel, so the other weights are zero
             return (below,)
         return tuple(range(below - reach + 1, below + reach + 1))
 
     def clamped(i: int) -> tuple[int, ...]:
-        # linear interpolation clamps the place, cubic the pixels: what is left of the weights is never zero
-        place = i * ratio + offset
-        if reach == 1 and place < 0:
+        # linear interpolation clamps the position, cubic interpolation clamps the pixels it reads
+        position = i * ratio + offset
+        if reach == 1 and position < 0:
             return (0,)
         return tuple(sorted({min(max(j, 0), size - 1) for j in sources(i)}))
 
@@ -201,12 +201,12 @@ def spread() -> Reads:
     return Reads(1, 0, ((0,),))
 
 
-# ------------------------------------------------------------------ the rule
+# ------------------------------------------------------------------ composition
 
 
 @lru_cache(maxsize=16384)
 def read(axis: Axis, reads: Reads, size: int) -> Axis:
-    """What the ``size`` positions of a layer see, given what the positions of its input see."""
+    """The receptive fields of the ``size`` positions of a layer, from those of its input."""
     pieces = [piece for piece in (_read_piece(piece, reads) for piece in axis.pieces) if piece is not None]
     support = []
     for i in range(size):
@@ -216,7 +216,7 @@ def read(axis: Axis, reads: Reads, size: int) -> Axis:
 
 
 def _read_piece(piece: Piece, reads: Reads) -> Piece | None:
-    # the input repeats after piece.period positions; so many rounds of the output bring it there
+    # the input repeats after piece.period positions, which the output reaches after this many rounds
     rounds = piece.period // gcd(piece.period, reads.advance)
     period, advance = reads.period * rounds, piece.advance * reads.advance * rounds // piece.period
     spans = tuple(_hull(map(piece.at, reads.at(i))) for i in range(period))
@@ -225,7 +225,7 @@ def _read_piece(piece: Piece, reads: Reads) -> Piece | None:
 
 @lru_cache(maxsize=16384)
 def union(first: Axis, second: Axis) -> Axis:
-    """What a position sees that reads both maps at the same place."""
+    """The receptive fields of positions that read two maps at the same position."""
     if first is second or first == second:
         return first
     assert first.size == second.size, (first.size, second.size)
@@ -235,15 +235,15 @@ def union(first: Axis, second: Axis) -> Axis:
 
 @lru_cache(maxsize=4096)
 def gathered(axis: Axis) -> Axis:
-    """What one sees who reads all positions: global pooling, a fully connected layer."""
-    everything = read(axis, Reads(1, 0, (tuple(range(axis.size)),)), 1)
+    """The receptive field of a layer that reads all positions: global pooling, a fully connected layer."""
+    all_positions = read(axis, Reads(1, 0, (tuple(range(axis.size)),)), 1)
     low, high = _hull(map(axis.at, range(axis.size)))
     pieces = (Piece(1, 0, ((low, high),)),) if low <= high else ()
-    return Axis(1, pieces, everything.support)
+    return Axis(1, pieces, all_positions.support)
 
 
 def narrower(first: Axis, second: Axis) -> Axis:
-    """Of two paths the one that sees less; a constant is no path."""
+    """The axis with the smaller receptive field; constants are ignored."""
     if not first.pieces or not second.pieces:
         return first if first.pieces else second
     return first if first.field <= second.field else second
@@ -259,19 +259,19 @@ def _hull(intervals: Iterable[Interval]) -> Interval:
 
 
 def _joined(pieces: list[Piece]) -> tuple[Piece, ...]:
-    """One piece per jump: those that move alike see their union."""
+    """One piece per jump: the union of the pieces with that jump."""
     by_jump: dict[Fraction, list[Piece]] = {}
     for piece in pieces:
         by_jump.setdefault(piece.jump, []).append(piece)
     joined = []
-    for jump, alike in by_jump.items():
-        if len(set(alike)) == 1:
-            joined.append(alike[0])
+    for jump, group in by_jump.items():
+        if len(set(group)) == 1:
+            joined.append(group[0])
             continue
         period = 1
-        for piece in alike:
+        for piece in group:
             period = period * piece.period // gcd(period, piece.period)
-        spans = tuple(_hull(piece.at(i) for piece in alike) for i in range(period))
+        spans = tuple(_hull(piece.at(i) for piece in group) for i in range(period))
         joined.append(_shortest(Piece(period, int(jump * period), spans)))
     return tuple(sorted(joined, key=lambda piece: piece.jump))
 

@@ -1,8 +1,8 @@
 """The records of a layer table: rows, totals and modules. Plain values, no torch.
 
-A row is a layer as its author cut it: one call of a module without parts, however many operators that took; an operator
-that ran outside such a module (``F.relu``, ``x + y``, ``torch.cat``) is a row of its own under the path of the module
-that ran it. Rows know which rows they read, so together they are the graph of the network; there is no other.
+A row is one call of a module without submodules, however many operators it ran. An operator outside such a module
+(``F.relu``, ``x + y``, ``torch.cat``) has its own row under the path of the module that ran it. Each row names the rows
+it reads, so the rows are also the graph of the network.
 """
 
 from __future__ import annotations
@@ -28,23 +28,24 @@ class LayerRow:
     """One layer, for one image.
 
     Attributes:
-        name: the path of its module; an operator outside one adds its kind, a second call adds ``:2``.
-        path: the module that ran it; of a layer, the layer itself.
+        name: the path of the module; an operator outside a layer adds its kind, a second call adds ``:2``.
+        path: the module that ran it; for a layer, the layer itself.
         kind: "conv", "fc", "maxpool", "batch_norm", "add", ..., or "unknown".
-        inputs: names of the rows it reads, "input" for what the caller gave.
+        inputs: names of the rows it reads, "input" for an input of the network.
         output: shape without the batch.
         kernel, stride, padding, dilation: (height, width) where it has a window, else None.
         params: parameters first used here; a weight shared with an earlier row is counted there.
-        macs, connections: DESIGN section 2; None for an operator that is not known.
-        activation_bytes: memory its output newly takes; a view and an in-place operator take none.
-        receptive_field, jump, start: (height, width) in input pixels; see receptive_field.py. None where there is none.
-        smallest_field: the receptive field along the shortest path, where paths join.
-        operators: what torch ran.
-        module: class of the layer; "" for an operator outside one.
-        own_params: all parameters it reads, those that an earlier row counted too.
-        operator_macs: what the operators multiplied; other than ``macs`` only where ``stated``.
-        stated: the figures are the module's own ``__arithmetic__``.
-        working: lines of arithmetic the module stated with them.
+        macs, connections: by the conventions of ``formulas``; None for an unknown operator.
+        activation_bytes: newly allocated memory of its output; 0 for views and in-place operators.
+        receptive_field, jump, start: (height, width) in input pixels, see receptive_field.py; None where not known.
+        smallest_field: where paths join, the receptive field along the path with the smallest one.
+        operators: the torch operators that ran.
+        module: class of the layer; "" for an operator outside a layer.
+        own_params: all parameters it reads, including those that an earlier row counted.
+        operator_macs: multiply-adds of the operators; differs from ``macs`` only where ``stated``.
+        shared: whether an earlier row counted some of its parameters.
+        stated: whether the counts are those of the module's own ``__arithmetic__``.
+        working: calculations that the module stated.
     """
 
     name: str
@@ -80,7 +81,7 @@ class LayerRow:
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over the rows. An unknown operator makes ``macs`` and ``connections`` lower bounds."""
+    """Sums over the rows. With an unknown operator ``macs`` and ``connections`` are lower bounds."""
 
     params: int
     macs: int
@@ -90,7 +91,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class Block:
-    """One module: where it stands and what it is; blocks nest by their paths."""
+    """One module: its path, which shows the nesting, and its class."""
 
     path: str
     type: str
@@ -106,7 +107,7 @@ def times(shape: Iterable[object]) -> str:
 
 
 def plain_row(row: LayerRow) -> dict[str, Any]:
-    """A row of JSON: lists for tuples; a jump is a whole number, or "1/2"."""
+    """A row for JSON: lists instead of tuples; a jump is an integer, or a text such as "1/2"."""
     record = dict(vars(row))
     if row.jump is not None:
         record["jump"] = [int(jump) if jump.denominator == 1 else str(jump) for jump in row.jump]
@@ -117,7 +118,7 @@ def row_of(record: dict[str, Any]) -> LayerRow:
     from fractions import Fraction
 
     if record.keys() != LayerRow.__dataclass_fields__.keys():
-        raise UsageError("a layer table of another version of convatlas; count the network again.")
+        raise UsageError("the layer table was written by another version of convatlas. Create it again.")
     values = {key: _tuples(value) for key, value in record.items()}
     if values.get("jump") is not None:
         values["jump"] = tuple(Fraction(jump) for jump in values["jump"])
@@ -133,7 +134,7 @@ def plain(value: Any) -> Any:
 
 
 def layer_names(rows: Iterable[str]) -> tuple[str, ...]:
-    """Every name a layer may be asked for by: the rows', and before them those of the modules that hold them."""
+    """All names by which a layer can be selected: of the rows, and of the modules that contain them."""
     names: dict[str, None] = {}
     for row in rows:
         parts = row.split(".")

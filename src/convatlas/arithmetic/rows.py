@@ -1,4 +1,4 @@
-"""The operators of a trace, gathered into rows."""
+"""Groups the operators of a trace into rows."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from convatlas.arithmetic.protocol import Shape
 from convatlas.arithmetic.records import INPUT, LayerRow
 from convatlas.arithmetic.trace import Operation, Trace, image_bytes, without_batch
 
-# kinds that make an operator a layer by itself; a module with two of them is not one layer
+# kinds of operators that are layers; a module that runs two of them is not a single layer
 _LAYERS = frozenset(
     {"conv", "conv_transposed", "fc", "matmul", "attention", "unknown", "embedding", "upsample"}
     | {"maxpool", "avgpool", "adaptive_avgpool", "adaptive_maxpool"}
     | {"batch_norm", "layer_norm", "group_norm", "rms_norm"}
 )
-# what the tables call a module of torch that is made of several operators
+# kind in the table of torch modules that run several operators
 _MODULE_KINDS = {
     "LocalResponseNorm": "lrn",
     "Linear": "fc",
@@ -40,16 +40,16 @@ _MODULE_KINDS = {
 
 @dataclass
 class _Group:
-    """Operators that make one row."""
+    """Operators that belong to one row."""
 
     path: str
     name: str
-    layer: int | None = None  # the call, where the row is a layer
+    layer: int | None = None  # index of the call, where the row is a layer
     members: list[int] = field(default_factory=list)
 
 
 def rows_from(trace: Trace, param_sizes: dict[str, int]) -> tuple[LayerRow, ...]:
-    """One row per layer, and one per operator outside the layers; chains of reshapes share a row."""
+    """One row per layer, and one per operator outside a layer. A chain of reshapes is one row."""
     groups = _groups(trace)
     named = _unique_names(trace, groups)
     names = {index: named[id(group)] for group in groups for index in group.members}
@@ -58,7 +58,7 @@ def rows_from(trace: Trace, param_sizes: dict[str, int]) -> tuple[LayerRow, ...]
 
 
 def last_operations(trace: Trace) -> dict[str, Operation]:
-    """LayerRow name -> the operator that made the row's output."""
+    """Name of a row -> the operator that computed the row's output."""
     groups = _groups(trace)
     named = _unique_names(trace, groups)
     return {named[id(group)]: trace.operations[group.members[-1]] for group in groups}
@@ -67,20 +67,23 @@ def last_operations(trace: Trace) -> dict[str, Operation]:
 def _groups(trace: Trace) -> list[_Group]:
     layers = _layers(trace)
     groups: list[_Group] = []
-    place: dict[int, _Group] = {}  # operation -> its row
-    of_layer: dict[int, _Group] = {}
+    group_of_operation: dict[int, _Group] = {}
+    group_of_layer: dict[int, _Group] = {}
     readers = Counter(source for operation in trace.operations for source in operation.sources)
     for index, operation in enumerate(trace.operations):
         layer = layers.get(operation.call)
-        group = _continued_reshape(trace, operation, place, readers) if layer is None else of_layer.get(layer)
+        if layer is None:
+            group = _continued_reshape(trace, operation, group_of_operation, readers)
+        else:
+            group = group_of_layer.get(layer)
         if group is None:
             group = _own_row(trace, operation)
             if layer is not None:
                 path = trace.calls[layer].path
-                group = of_layer[layer] = _Group(path, path or _root_name(trace, layer), layer)
+                group = group_of_layer[layer] = _Group(path, path or _root_name(trace, layer), layer)
             groups.append(group)
         group.members.append(index)
-        place[index] = group
+        group_of_operation[index] = group
     return groups
 
 
@@ -88,11 +91,11 @@ def row_names(trace: Trace, sources: Iterable[int], names: dict[int, str]) -> tu
     return tuple(dict.fromkeys(INPUT if source < 0 else names[source] for source in sources))
 
 
-# ------------------------------------------------------------------ which operators belong together
+# ------------------------------------------------------------------ grouping
 
 
 def _layers(trace: Trace) -> dict[int, int]:
-    """Call -> the call that is its layer. A layer is a module without parts, or one that states its arithmetic."""
+    """Call -> the call of its layer. A layer is a module without submodules, or one that defines ``__arithmetic__``."""
     heavy = Counter(operation.call for operation in trace.operations if operation.work.kind in _LAYERS)
     layers: dict[int, int] = {}
     for index, call in enumerate(trace.calls):
@@ -102,28 +105,29 @@ def _layers(trace: Trace) -> dict[int, int]:
         elif call.stated is not None:
             layers[index] = index
         elif not call.has_children and not any(True for _ in call.module.children()):
-            whole = type(call.module).__module__.startswith("torch.nn") or heavy[index] <= 1
-            if whole and (call.parent >= 0 or heavy[index] <= 1):
+            is_layer = type(call.module).__module__.startswith("torch.nn") or heavy[index] <= 1
+            if is_layer and (call.parent >= 0 or heavy[index] <= 1):
                 layers[index] = index
     return layers
 
 
 def _continued_reshape(
-    trace: Trace, operation: Operation, place: dict[int, _Group], readers: Counter[int]
+    trace: Trace, operation: Operation, group_of_operation: dict[int, _Group], readers: Counter[int]
 ) -> _Group | None:
-    """The row of the reshape this one goes on from, where nothing else reads that."""
+    """The row of the reshape whose result this one reshapes, where no other operator reads that result."""
     if not operation.work.shape_only or len(operation.sources) != 1 or operation.params:
         return None
     source = operation.sources[0]
     if source < 0 or readers[source] != 1:
         return None
     before = trace.operations[source]
-    together = before.work.shape_only and before.call == operation.call and place[source].layer is None
-    return place[source] if together else None
+    group = group_of_operation[source]
+    continues = before.work.shape_only and before.call == operation.call and group.layer is None
+    return group if continues else None
 
 
 def _own_row(trace: Trace, operation: Operation) -> _Group:
-    """A functional call: under the module that ran it, or the one whose weights it used."""
+    """The row of a functional call: under the module that ran it, or the module whose weights it used."""
     path = trace.calls[operation.call].path if operation.call >= 0 else ""
     owners = {parameter.rpartition(".")[0] for parameter in operation.params}
     if len(owners) == 1:
@@ -170,8 +174,8 @@ def _row(
         macs, connections = stated.macs, stated.connections
     last = operations[-1]
     kept = last.outputs[: last.work.kept_outputs]
-    seen = last.field if last.field is not None and not last.field.is_mixed else None
-    field, jump, start, smallest = seen.figures if seen is not None else (None, None, None, None)
+    known = last.field if last.field is not None and not last.field.is_mixed else None
+    field, jump, start, smallest = known.figures if known is not None else (None, None, None, None)
     return LayerRow(
         name=name,
         path=group.path,
@@ -206,13 +210,13 @@ def _row(
 
 
 def _main(operations: list[Operation]) -> Operation | None:
-    """The operator a layer is known by: its heaviest, else its first window."""
+    """The operator that determines the row's kind: the first with a kind of _LAYERS, else the only one."""
     heavy = [operation for operation in operations if operation.work.kind in _LAYERS]
     return heavy[0] if heavy else (operations[0] if len(operations) == 1 else None)
 
 
 def _shows_window(trace: Trace, group: _Group, operations: list[Operation]) -> bool:
-    """LRN pools over channels inside: that window is no window on the image."""
+    """Whether the window of the main operator is one on the image; the pooling inside an LRN is over channels."""
     if group.layer is None:
         return True
     return type(trace.calls[group.layer].module).__name__ != "LocalResponseNorm"
@@ -229,8 +233,8 @@ def _kind(trace: Trace, group: _Group) -> str:
             return known
     if all(operation.work.shape_only for operation in operations):
         before, after = operations[0].inputs, operations[-1].outputs
-        was = without_batch(before[0], trace.batch) if before else ()
-        if len(without_batch(after[0], trace.batch)) == 1 < len(was):
+        input_shape = without_batch(before[0], trace.batch) if before else ()
+        if len(without_batch(after[0], trace.batch)) == 1 < len(input_shape):
             return "flatten"
         kinds = {operation.work.kind for operation in operations}
         return kinds.pop() if len(kinds) == 1 else "reshape"
@@ -244,7 +248,7 @@ def _kind(trace: Trace, group: _Group) -> str:
 
 
 def _work(trace: Trace, operations: list[Operation]) -> tuple[int | None, int | None, bool]:
-    """Multiply-adds and connections of one image, and whether there is a bias."""
+    """Multiply-adds and connections for one image, and whether there is a bias."""
     works: list[Work] = [operation.work for operation in operations]
     if any(work.macs is None for work in works):
         return None, None, False
@@ -261,7 +265,7 @@ def _work(trace: Trace, operations: list[Operation]) -> tuple[int | None, int | 
 
 
 def _new_bytes(trace: Trace, operations: list[Operation], kept: tuple[Tensor, ...]) -> int:
-    """Bytes of the row's result, unless it is a view of, or written into, memory that was there before the row."""
+    """Bytes of the row's result; 0 if it is a view of existing memory, or written into it."""
     if not any(operation.new_bytes for operation in operations):
         return 0
     fresh = {t.untyped_storage()._cdata for o in operations if o.new_bytes for t in o.outputs}

@@ -1,12 +1,12 @@
-"""One watched forward pass: any ``nn.Module`` -> the operators it ran, with where and on what.
+"""Traces one forward pass of any ``nn.Module``: the operators that ran, their modules, inputs and outputs.
 
-The pass runs on the meta device, on which tensors have shapes and no values, so it does no arithmetic and holds no
-memory; a network that lives on the CPU with its weights is watched as it is, its tensors being replaced one by one as
-they reach an operator. Watching is done below autograd, at the operators themselves (``TorchDispatchMode``): functional
-calls, ``+``, ``torch.cat``, reshapes and user code with control flow are seen like any layer. Hooks on the modules,
-removed afterwards, only say which module was running. docs/decisions/0001-tracer.md holds what was weighed.
+The pass runs on the meta device, whose tensors have shapes but no values, so it computes nothing and needs no memory. A
+network on the CPU is traced without a copy: each of its tensors is replaced by a meta tensor when an operator reads it.
+Operators are recorded below autograd by a ``TorchDispatchMode``, so functional calls, ``+``, ``torch.cat``, reshapes
+and code with control flow are recorded like layers. Hooks on the modules, removed afterwards, only record which module
+is running. The alternatives are discussed in docs/decisions/0001-tracer.md.
 
-Nothing of the network is changed: mode, attributes, buffers and hooks are as before, also after an error.
+The network is not changed: mode, attributes, buffers and hooks are restored, also after an error.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from convatlas.arithmetic.field import Field
 from convatlas.arithmetic.fields import Fields
 from convatlas.arithmetic.operators import Work, describe, named_arguments
-from convatlas.arithmetic.protocol import LayerCount, Shape, StatesItsArithmetic
+from convatlas.arithmetic.protocol import LayerCount, Shape, SupportsArithmetic
 from convatlas.errors import ConvAtlasError, ShapeError, UsageError
 
-INPUT = -1  # the source of what the caller gave, beside the operators 0, 1, 2, ...
+INPUT = -1  # stands for the inputs of the network among the sources, which are otherwise numbers of operators
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a tensor comes from: the operators that wrote it, and the parameters it is made of if none did."""
+    """The operators that computed a tensor or, where there are none, the parameters it is made of."""
 
     sources: tuple[int, ...] = ()
     params: tuple[str, ...] = ()
@@ -69,16 +69,20 @@ class Operation:
     params: tuple[str, ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
-    new_bytes: int  # of storage that did not exist before
-    field: Field | None = None  # what the first output sees of the first input
+    new_bytes: int  # of newly allocated storage
+    field: Field | None = None  # receptive field of the first output
 
 
 @dataclass
 class Trace:
-    """What one pass saw. ``failure`` is what stopped it, ``open_calls`` the calls it had not left then.
+    """The record of one forward pass.
 
-    ``functions[n]`` is how many operators had run after the n-th call of a function of torch that returned a tensor.
-    Python makes the same calls in a pass with values: the n-th result there is what those operators computed.
+    Attributes:
+        failure: the exception that stopped the pass, else None.
+        open_calls: the module calls that had not returned at the failure.
+        functions: ``functions[n]`` is the number of operators that had run after the n-th call of a torch function that
+            returned a tensor. A pass with values makes the same calls, so its n-th result is the output of these
+            operators.
     """
 
     batch: int
@@ -92,67 +96,68 @@ class Trace:
     open_calls: tuple[int, ...] = ()
 
 
-class DataDependent(ConvAtlasError):
-    """The forward asked for a value, and on the meta device there are none."""
+class DataDependentError(ConvAtlasError):
+    """The forward pass read a value of a tensor, which the meta device does not have."""
 
 
 def trace(
     net: nn.Module,
-    args: tuple[Tensor, ...],
-    kwargs: dict[str, Tensor],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
     batch: int,
     training: bool,
     *,
     values: bool = False,
 ) -> Trace:
-    """Run ``net(*args, **kwargs)`` on meta tensors and record the operators that ran.
+    """Run ``net(*args, **kwargs)`` on meta tensors and record the operators.
 
     Args:
-        values: run on the tensors as they are instead, so that each `Operation.outputs` holds what was computed; a
-            tensor that is written in place later is recorded as it was before. Gradients are recorded if they are
-            enabled by the caller, and then modules with ``inplace=True`` run out of place.
+        values: run on the tensors themselves instead, so that each `Operation.outputs` has the computed values. A
+            tensor that is later written in place is recorded with its values before. Gradients are recorded where the
+            caller has enabled them; modules with ``inplace=True`` then run out of place.
 
     Raises:
-        UsageError: a lazy module that has no sizes yet.
+        UsageError: a lazy module has no sizes yet.
     """
     for path, parameter in net.named_parameters():
         if isinstance(parameter, nn.UninitializedParameter):
             raise UsageError(
-                "the lazy layer {layer!r} has no sizes yet: run it once on real input.", layer=path.rpartition(".")[0]
+                "the lazy layer {layer!r} has no sizes yet. Run the network once on real input.",
+                layer=path.rpartition(".")[0],
             )
-    seen = Trace(batch, tuple(tree_leaves((args, kwargs))))
-    with left_as_it_was(net):
+    record = Trace(batch, tuple(leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)))
+    with restore_state(net):
         for module in net.modules():
             module.training = training
             if isinstance(module, nn.RNNBase) and not values:
                 _recurrent_on_meta(module)
             if values and torch.is_grad_enabled() and getattr(module, "inplace", False):
-                module.__dict__["inplace"] = False  # the gradient of what it reads is wanted too
-        watch = (_WatchValues if values else _Watch)(net, seen)
-        handles = watch.hook(net)
-        counting = FunctionResults(lambda result: seen.functions.append(len(seen.operations)))
+                module.__dict__["inplace"] = False  # the gradient at the input of the module must not be overwritten
+        recorder = (_ValueRecorder if values else _Recorder)(net, record)
+        handles = recorder.hook(net)
+        counting = FunctionResults(lambda result: record.functions.append(len(record.operations)))
         try:
-            with nullcontext() if values else torch.no_grad(), counting, watch:
+            with nullcontext() if values else torch.no_grad(), counting, recorder:
                 result = net(*args, **kwargs)
         except Exception as error:
-            seen.failure, seen.open_calls = error, tuple(watch.stack)
+            record.failure, record.open_calls = error, tuple(recorder.stack)
         else:
-            seen.outputs = tuple(leaf for leaf in tree_leaves(_plain(result)) if isinstance(leaf, Tensor))
-            seen.output_sources = _merged(watch.origin(t).sources for t in seen.outputs)
-            if not seen.outputs:
-                seen.failure = UsageError(
-                    "forward returned {kind}, in which there is no tensor.", kind=type(result).__name__
+            record.outputs = tuple(leaf for leaf in tree_leaves(_plain(result)) if isinstance(leaf, Tensor))
+            record.output_sources = _merged(recorder.origin(t).sources for t in record.outputs)
+            if not record.outputs:
+                record.failure = UsageError(
+                    "forward returned {kind}, which contains no tensor.", kind=type(result).__name__
                 )
         finally:
             for handle in handles:
                 handle.remove()
-    return seen
+    return record
 
 
 class FunctionResults(TorchFunctionMode):
-    """Hands the result of each call of a function of torch that returns tensors to ``receive``, in order.
+    """Calls ``receive`` with the result of each call of a torch function that returns tensors, in order.
 
-    A function that calls others (``F.relu`` calls ``torch.relu``) is one call.
+    A function that calls other functions (``F.relu`` calls ``torch.relu``) counts as one call.
     """
 
     def __init__(self, receive: Callable[[Any], None]) -> None:
@@ -171,17 +176,17 @@ def _leaves_of(result: Any) -> list[Any]:
 
 
 @contextmanager
-def left_as_it_was(net: nn.Module) -> Iterator[None]:
-    """Put back every attribute, buffer and mode of every module, whatever the forward assigned."""
-    kept = []
+def restore_state(net: nn.Module) -> Iterator[None]:
+    """Restore every attribute, buffer and mode of every module at the end, whatever the forward pass assigned."""
+    saved = []
     for module in net.modules():
         attributes = dict(module.__dict__)
         tables = {name: dict(attributes[name]) for name in ("_parameters", "_buffers", "_modules")}
-        kept.append((module, attributes, tables))
+        saved.append((module, attributes, tables))
     try:
         yield
     finally:
-        for module, attributes, tables in kept:
+        for module, attributes, tables in saved:
             for name, table in tables.items():
                 attributes[name].clear()
                 attributes[name].update(table)
@@ -190,19 +195,19 @@ def left_as_it_was(net: nn.Module) -> Iterator[None]:
 
 
 def _recurrent_on_meta(module: nn.RNNBase) -> None:
-    """Recurrent layers check devices before any operator is seen: their weights must be on meta beforehand."""
+    """Move a recurrent layer's weights to the meta device, as it checks devices before it runs an operator."""
     for name, parameter in module._parameters.items():
         if parameter is not None:
             module._parameters[name] = nn.Parameter(torch.empty_like(parameter, device="meta"), parameter.requires_grad)
     module._flat_weights = [getattr(module, name) if name else None for name in module._flat_weights_names]
 
 
-class _Watch(TorchDispatchMode):
-    """Sees each operator just before a backend would run it, and runs it on the meta device."""
+class _Recorder(TorchDispatchMode):
+    """Runs each operator on the meta device instead of its own backend, and records it."""
 
-    def __init__(self, net: nn.Module, seen: Trace) -> None:
+    def __init__(self, net: nn.Module, record: Trace) -> None:
         super().__init__()
-        self.seen = seen
+        self.record = record
         self.stack: list[int] = []
         self.parameters = {id(p): path for path, p in net.named_parameters()}
         owners = Counter(p.untyped_storage()._cdata for p in net.parameters())
@@ -210,14 +215,14 @@ class _Watch(TorchDispatchMode):
             storage: path for path, p in net.named_parameters() if owners[storage := p.untyped_storage()._cdata] == 1
         }
         self.state = {t.untyped_storage()._cdata for t in _tensors_of(net)}
-        self.stand_ins: dict[int, Tensor] = {}  # on the meta device, for what lives elsewhere
-        self.copies: dict[int, Tensor] = {}  # of the network's own tensors that its forward writes into
-        self.origins: dict[int, Origin] = {id(t): Origin(sources=(INPUT,)) for t in seen.inputs}
-        self.storages = {t.untyped_storage()._cdata for t in seen.inputs}
+        self.stand_ins: dict[int, Tensor] = {}  # meta tensors that replace tensors on other devices
+        self.copies: dict[int, Tensor] = {}  # of the network's own tensors that the forward pass writes into
+        self.origins: dict[int, Origin] = {id(t): Origin(sources=(INPUT,)) for t in record.inputs}
+        self.storages = {t.untyped_storage()._cdata for t in record.inputs}
         self.written: dict[int, tuple[int, Origin]] = {}  # storage -> the last write into part of it
-        self.born: dict[int, int] = {}  # tensor -> how many operators had run when it was made
-        self.fields = Fields(next((t for t in seen.inputs if t.dim() > 2 and t.is_floating_point()), None))
-        self.alive: list[Any] = list(seen.inputs)  # identities are only good while their owners live
+        self.created: dict[int, int] = {}  # tensor -> number of operators that had run when it was created
+        self.fields = Fields(next((t for t in record.inputs if t.dim() > 2 and t.is_floating_point()), None))
+        self.alive: list[Any] = list(record.inputs)  # references that keep ids from being reused
 
     # ------------------------------------------------------------------ modules
 
@@ -234,27 +239,27 @@ class _Watch(TorchDispatchMode):
             shapes = tuple(self.shape(t) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor))
             parent = self.stack[-1] if self.stack else -1
             if parent >= 0:
-                self.seen.calls[parent].has_children = True
-            self.stack.append(len(self.seen.calls))
-            self.seen.calls.append(Call(path, module, parent, shapes))
+                self.record.calls[parent].has_children = True
+            self.stack.append(len(self.record.calls))
+            self.record.calls.append(Call(path, module, parent, shapes))
 
         return enter
 
     def _leaving(self, module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
-        while self.stack and self.seen.calls[self.stack[-1]].module is not module:
+        while self.stack and self.record.calls[self.stack[-1]].module is not module:
             self.stack.pop()  # left by an exception that the forward caught
         index = self.stack.pop()
-        call = self.seen.calls[index]
+        call = self.record.calls[index]
         tensors = [t for t in tree_leaves(_plain(result)) if isinstance(t, Tensor)]
         if not tensors:
             return
         call.output = self.shape(tensors[0])
         if hasattr(type(module), "__arithmetic__"):
-            stating: StatesItsArithmetic = module  # type: ignore[assignment]
-            call.stated = stating.__arithmetic__(call.inputs, call.output)
-        idle = not any(operation.call == index for operation in self.seen.operations[-3:])
-        if idle and isinstance(module, nn.modules.dropout._DropoutNd):  # it passed its input on; keep its row
-            self._note("dropout", index, Work("dropout"), (tensors[0],), (tensors[0],), 0)
+            layer: SupportsArithmetic = module  # type: ignore[assignment]
+            call.stated = layer.__arithmetic__(call.inputs, call.output)
+        idle = not any(operation.call == index for operation in self.record.operations[-3:])
+        if idle and isinstance(module, nn.modules.dropout._DropoutNd):  # it returned its input; it still gets a row
+            self._add_operation("dropout", index, Work("dropout"), (tensors[0],), (tensors[0],), 0)
 
     # ---------------------------------------------------------------- operators
 
@@ -265,21 +270,21 @@ class _Watch(TorchDispatchMode):
             return self._constant(func, args, kwargs)
         name = func._schema.name.partition("::")[2]
         if name in _NEEDS_VALUES:
-            raise DataDependent(
-                "the forward asks for a value of a tensor ({name}), and a pass without arithmetic has none. "
-                "Summarize the part of the network before it, or let the branch depend on shapes only.",
+            raise DataDependentError(
+                "forward reads a value of a tensor ({name}), and the tensors of a trace have shapes but no values. "
+                "Summarize the part of the network before it, or make the branch depend on shapes only.",
                 name=name,
             )
         meta_args, meta_kwargs = tree_map_only(Tensor, self._on_meta, self._without_masks(name, args, kwargs))
         result = _shapes_alone(name, meta_args) if not meta_kwargs else None
         if result is None:
             result = func(*meta_args, **meta_kwargs)
-        self._write_down(func, name, args, kwargs, tensors, result)
+        self._record_call(func, name, args, kwargs, tensors, result)
         return result
 
     def _constant(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """An operator on constants (an index table, ``torch.arange``) is run as it is: control flow may need it."""
-        if func._schema.is_mutable:  # but never into what belongs to the network
+        """Run an operator on constants (an index table, ``torch.arange``) with values; control flow may need them."""
+        if func._schema.is_mutable:  # do not write into tensors of the network
             args, kwargs = tree_map_only(Tensor, self._own_copy, (args, kwargs))
         return func(*args, **kwargs)
 
@@ -300,7 +305,7 @@ class _Watch(TorchDispatchMode):
         return self.stand_ins[id(t)]
 
     def _without_masks(self, name: str, args: Any, kwargs: Any) -> Any:
-        """``x[mask]`` with a mask whose values are known becomes ``x[i, j]``: then its shape is known too."""
+        """Replace ``x[mask]`` by ``x[i, j]`` where the values of the mask are known, so that the shape is known."""
         if name != "index" or not any(t is not None and t.dtype == torch.bool and not t.is_meta for t in args[1]):
             return args, kwargs
         indices: list[Tensor | None] = []
@@ -309,7 +314,7 @@ class _Watch(TorchDispatchMode):
             indices.extend(index.nonzero(as_tuple=True) if known_mask else [index])
         return (args[0], indices, *args[2:]), kwargs
 
-    def _write_down(self, func: Any, name: str, args: Any, kwargs: Any, tensors: list[Tensor], result: Any) -> None:
+    def _record_call(self, func: Any, name: str, args: Any, kwargs: Any, tensors: list[Tensor], result: Any) -> None:
         outputs = tuple(t for t in tree_leaves(result) if isinstance(t, Tensor))
         if not outputs:
             return
@@ -324,16 +329,16 @@ class _Watch(TorchDispatchMode):
         work = describe(func, args, kwargs, outputs)
         if sources:
             _check(work, tensors, outputs[0])
-        if not sources and not work.macs:  # an operator on weights alone that multiplies nothing: no layer of its own
+        if not sources and not work.macs:  # an operator on weights only, without multiply-adds, is not a layer
             for t in outputs:
-                self._remember(t, Origin(params=params), func._schema.is_mutable)
+                self._set_origin(t, Origin(params=params), func._schema.is_mutable)
             return
         new = {t.untyped_storage()._cdata: t for t in outputs[: work.kept_outputs]}
         fresh = [t for storage, t in new.items() if storage not in self.storages]
         self.storages.update(t.untyped_storage()._cdata for t in outputs)
         read = tuple(t for t, origin in zip(tensors, origins, strict=True) if origin.is_activation)
         self.fields.follow(name, work, named_arguments(func, args, kwargs), outputs)
-        self._note(
+        self._add_operation(
             work.written_as or name.rstrip("_"),
             self.stack[-1] if self.stack else -1,
             work,
@@ -345,7 +350,7 @@ class _Watch(TorchDispatchMode):
             func._schema.is_mutable,
         )
 
-    def _note(
+    def _add_operation(
         self,
         operator: str,
         call: int,
@@ -359,12 +364,12 @@ class _Watch(TorchDispatchMode):
     ) -> None:
         if sources is None:
             sources = _merged(self.origin(t).sources for t in inputs)
-        index = len(self.seen.operations)
-        self.seen.operations.append(
+        index = len(self.record.operations)
+        self.record.operations.append(
             Operation(operator, call, work, sources, params, inputs, outputs, new_bytes, self.fields.of(outputs[0]))
         )
         for t in outputs:
-            self._remember(t, Origin(sources=(index,)), mutates)
+            self._set_origin(t, Origin(sources=(index,)), mutates)
 
     # ------------------------------------------------------------------ tensors
 
@@ -374,29 +379,29 @@ class _Watch(TorchDispatchMode):
             path = self.parameter_of(t)
             return Origin(params=(path,)) if path else Origin()
         later = self.written.get(t.untyped_storage()._cdata)
-        if later is not None and later[0] > self.born.get(id(t), -1):
-            # part of the memory of this tensor was written through another view of it
+        if later is not None and later[0] > self.created.get(id(t), -1):
+            # another view wrote into part of the memory of this tensor
             self.fields.forget(t)
             sources = _merged((known.sources, later[1].sources))
             return Origin(sources, tuple(dict.fromkeys((*known.params, *later[1].params))))
         return known
 
     def parameter_of(self, t: Tensor) -> str | None:
-        """The parameter this tensor is, or whose memory it looks at (``weight.data`` is another tensor)."""
+        """Path of the parameter that is this tensor, or shares its memory (``weight.data`` is another tensor)."""
         return self.parameters.get(id(t)) or self.weights.get(t.untyped_storage()._cdata)
 
-    def _remember(self, t: Tensor, origin: Origin, written: bool) -> None:
-        now = len(self.seen.operations)
-        self.origins[id(t)], self.born[id(t)] = origin, now
+    def _set_origin(self, t: Tensor, origin: Origin, written: bool) -> None:
+        now = len(self.record.operations)
+        self.origins[id(t)], self.created[id(t)] = origin, now
         if written:
             self.written[t.untyped_storage()._cdata] = (now, origin)
 
     def shape(self, t: Tensor) -> Shape:
-        return without_batch(t, self.seen.batch)
+        return without_batch(t, self.record.batch)
 
 
-class _WatchValues(_Watch):
-    """Runs each operator on the tensors it is given: the outputs recorded hold values."""
+class _ValueRecorder(_Recorder):
+    """Runs each operator on the tensors themselves, so that the recorded outputs have values."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -404,44 +409,47 @@ class _WatchValues(_Watch):
         if not any(id(t) in self.origins or self.parameter_of(t) for t in tensors):
             return self._constant(func, args, kwargs)
         if func._schema.is_mutable:
-            self._keep_as_it_was(args[0])
+            self._copy_recorded(args[0])
         result = func(*args, **kwargs)
-        self._write_down(func, func._schema.name.partition("::")[2], args, kwargs, tensors, result)
+        self._record_call(func, func._schema.name.partition("::")[2], args, kwargs, tensors, result)
         return result
 
-    def _keep_as_it_was(self, written: Tensor) -> None:
-        """Replace a recorded output that is about to be written in place by a copy."""
+    def _copy_recorded(self, written: Tensor) -> None:
+        """Replace a recorded output by a copy before it is written in place."""
         for index in self.origin(written).sources:
             if index == INPUT:
                 continue
-            operation = self.seen.operations[index]
+            operation = self.record.operations[index]
             if any(t is written for t in operation.outputs):
                 outputs = tuple(t.clone() if t is written else t for t in operation.outputs)
-                self.seen.operations[index] = replace(operation, outputs=outputs)
+                self.record.operations[index] = replace(operation, outputs=outputs)
 
 
-_PASSES_ON = frozenset({"detach", "alias", "lift_fresh", "lift"})  # the same tensor, under another name
+_PASSES_ON = frozenset({"detach", "alias", "lift_fresh", "lift"})  # operators that return their input
 _NEEDS_VALUES = frozenset({"_local_scalar_dense", "nonzero", "_unique2", "unique_dim", "masked_select", "equal"})
 
 
 def _check(work: Work, tensors: list[Tensor], result: Tensor) -> None:
-    """What a real pass would refuse and a pass without values lets through."""
+    """Raise the errors of a real pass that meta tensors do not raise."""
     if not result.numel():
         raise ShapeError(
-            "its result would hold nothing ({shape}). Mind a size of 0.", shape=" x ".join(map(str, result.shape[1:]))
+            "its result would be empty ({shape}). Check the input for a size of 0.",
+            shape=" x ".join(map(str, result.shape[1:])),
         )
     kinds = {t.dtype for t in tensors if t.dim()}
     if work.macs and len(kinds) > 1:
         names = " and ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
-        raise UsageError("it multiplies {names}. Give dtype=, or convert the network.", names=names)
+        raise UsageError(
+            "it multiplies tensors of different types ({names}). Pass dtype=, or convert the network.", names=names
+        )
 
 
 def _shapes_alone(name: str, args: Any) -> Any:
-    """The empty result of the commonest operators, computed here instead of by torch's meta kernels.
+    """The meta result of the most frequent operators, created here instead of by torch's meta kernels.
 
-    torch 2.13 writes the meta kernels of batch norm, convolution and addition in Python, and their checks cost more
-    than everything else this pass does for a layer: ResNet-152 is traced in less than half the time without them.
-    None where this is not the plain case: then torch decides, and words the error. A test compares the two.
+    In torch 2.13 the meta kernels of batch norm, convolution and addition are written in Python, and their checks take
+    longer than all other parts of a trace: without them ResNet-152 is traced in less than half the time. None for all
+    other cases, in which torch creates the result or raises the error. A test compares the two.
     """
     x = args[0]
     if name == "native_batch_norm" and not args[5]:
@@ -469,7 +477,7 @@ def _like(t: Tensor) -> Tensor:
 
 
 def without_batch(t: Tensor, batch: int) -> Shape:
-    """(N, C, H, W) -> (C, H, W); a tensor without the batch in front is left whole."""
+    """(N, C, H, W) -> (C, H, W); the whole shape of a tensor that does not begin with the batch."""
     shape = tuple(t.shape)
     return shape[1:] if shape and shape[0] == batch else shape
 
@@ -479,7 +487,7 @@ def image_bytes(t: Tensor, batch: int) -> int:
 
 
 def _merged(sources: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(index for several in sources for index in several))
+    return tuple(dict.fromkeys(index for group in sources for index in group))
 
 
 def _tensors_of(net: nn.Module) -> Iterator[Tensor]:
@@ -490,7 +498,7 @@ def _tensors_of(net: nn.Module) -> Iterator[Tensor]:
 
 
 def _plain(result: Any) -> Any:
-    """Named tuples and dataclass outputs (of transformers, say) as containers that tree_leaves opens."""
+    """Dataclass outputs (such as those of the transformers library) as lists, which tree_leaves can open."""
     if hasattr(result, "__dataclass_fields__") and not isinstance(result, dict):
         return [getattr(result, name) for name in result.__dataclass_fields__]
     return result

@@ -1,9 +1,9 @@
-"""A network on two devices, as AlexNet was trained on two GPUs: what each holds, and what crosses. No torch.
+"""A network on two devices, as AlexNet was trained on two GPUs: memory of each device and transfers. No torch.
 
-The rule is that of Krizhevsky, Sutskever and Hinton 2012, section 3.2 and figure 2: each device has one half of the
-filters (or neurons) of every layer. A convolution in two groups reads the maps of its own device; any other layer with
-weights reads the maps of both, so each device sends its half to the other. Every device is given the whole image.
-Everything is derived from the rows of the network's layer table.
+As in Krizhevsky, Sutskever and Hinton 2012, section 3.2 and figure 2, each device has half of the filters (or neurons)
+of every layer. A convolution in two groups reads the maps of its own device. Any other layer with weights reads the
+maps of both, so each device sends its half to the other. Every device gets the whole image. All figures are derived
+from the rows of the network's layer table.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from convatlas.message import Message
 
 DEVICES = 2
 FLOAT_BYTES = 4
-COPIES = 3  # of a weight during training: itself, its gradient and its momentum
-BATCH = 128  # section 5
+COPIES = 3  # values stored per weight during training: weight, gradient and momentum
+BATCH = 128  # section 5 of the paper
 
 
 @dataclass(frozen=True)
 class DeviceLayer:
-    """One layer with weights: what one device has of it, and what crosses before it.
+    """One layer with weights: the half of one device, and the transfer before the layer.
 
     Attributes:
         params, activations: of one device; activations are the outputs of the layer and of the rows after it, up to
             the next layer with weights.
-        sent: values per image that each device sends to the other one before this layer; 0 where it reads its own maps.
-        source: the row whose output crosses, "" where none does.
+        sent: values per image that each device sends to the other before this layer; 0 where it reads its own maps.
+        source: the row whose output is transferred; "" where there is no transfer.
     """
 
     name: str
@@ -43,13 +43,14 @@ class DeviceLayer:
 
 @dataclass(frozen=True)
 class TwoDevices:
-    """A network's layers, halved.
+    """A network divided between two devices.
 
     Attributes:
         batch: images of one training step.
+        image: values of one image.
         param_bytes: of one device in training: weights, gradients and momentum.
-        activation_bytes: of one device, for the batch: its half of every output, and the whole images.
-        forward_bytes: what crosses in both directions together in the forward pass of a batch.
+        activation_bytes: of one device for the batch: its half of every output, and the whole images.
+        forward_bytes: transfers in both directions together, in the forward pass of a batch.
     """
 
     model: str
@@ -84,7 +85,7 @@ class TwoDevices:
 
     @property
     def step_bytes(self) -> int:
-        """A training step: the gradients of what was sent come back the same way."""
+        """Transfers of a training step: the gradients of the transferred values are sent back."""
         return 2 * self.forward_bytes
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,10 +107,10 @@ class TwoDevices:
 
 
 def two_devices(summary: Summary, batch: int = BATCH) -> TwoDevices:
-    """The halves of a network.
+    """Divide a network between two devices.
 
     Raises:
-        UsageError: a layer whose outputs or parameters two devices cannot share evenly, or no layer with weights.
+        UsageError: the outputs or parameters of a layer cannot be halved, or no layer has weights.
     """
     rows = {row.name: row for row in summary.rows}
     layers: list[DeviceLayer] = []
@@ -122,7 +123,7 @@ def two_devices(summary: Summary, batch: int = BATCH) -> TwoDevices:
             params = last.params + _half(row, row.params)
             layers[-1] = DeviceLayer(last.name, params, last.activations + extra, last.sent, last.source)
     if not layers:
-        raise UsageError("{network} has no convolution and no fully connected layer to share.", network=summary.model)
+        raise UsageError("{network} has no convolution and no fully connected layer to divide.", network=summary.model)
     return TwoDevices(summary.model, batch, prod(summary.inputs[0]), tuple(layers))
 
 
@@ -139,7 +140,7 @@ def _layer(summary: Summary, row: LayerRow, rows: dict[str, LayerRow]) -> Device
 def _half(row: LayerRow, count: int) -> int:
     if count % DEVICES:
         raise UsageError(
-            "{layer} does not divide evenly between two devices: {count} is odd. Give a network with an even number of "
+            "{layer} cannot be halved between two devices: {count} is odd. Choose a network with an even number of "
             "filters in every layer, such as alexnet.",
             layer=row.name,
             count=count,
@@ -148,6 +149,6 @@ def _half(row: LayerRow, count: int) -> int:
 
 
 NOTES = (
-    Message("normalisation across channels is taken within each device's own maps"),
-    Message("the scores of the two halves of the last layer meet in the softmax, which is not counted"),
+    Message("normalisation across channels uses the maps of the same device only"),
+    Message("the softmax needs the scores of both halves of the last layer; that transfer is not counted"),
 )

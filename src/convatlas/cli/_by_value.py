@@ -14,7 +14,7 @@ from convatlas.errors import UsageError
 from convatlas.i18n import _, translated
 
 if TYPE_CHECKING:
-    from convatlas.arithmetic.by_value import ByValue, Ranking, WorkedArray
+    from convatlas.arithmetic.by_value import Ranking, WorkedArray, WorkedExample
     from convatlas.arithmetic.exact import Array
 
 MOST_LINES = 36  # of one array's working, unless --all
@@ -75,7 +75,9 @@ def check_by_value(values: str | None, by_value: dict[str, Any], by_size: dict[s
     raise UsageError("{option} is not for --values, which bring their own sizes. Leave one of them out.", option=first)
 
 
-def print_by_value(worked: ByValue, backward: bool, grad_output: str | None, show_all: bool, as_json: bool) -> None:
+def print_by_value(
+    worked: WorkedExample, backward: bool, grad_output: str | None, show_all: bool, as_json: bool
+) -> None:
     """The working of the output, and with ``backward`` that of the gradients, beside autograd's."""
     from convatlas.arithmetic.by_value import MOST_TERMS, rankings
     from convatlas.arithmetic.exact import plain
@@ -124,11 +126,11 @@ def _first_lines(array: WorkedArray, most: int | None) -> list[Any]:
 
 
 def _print_text(
-    worked: ByValue, arrays: tuple[WorkedArray, ...], most_lines: int | None, most_terms: int | None
+    worked: WorkedExample, arrays: tuple[WorkedArray, ...], most_lines: int | None, most_terms: int | None
 ) -> None:
     from convatlas.arithmetic.records import times
 
-    click.echo(f"{worked.kind}: {times(worked.given['x'].shape)} -> {times(worked.output.shape)}")
+    click.echo(f"{worked.kind}: {times(worked.operands['x'].shape)} -> {times(worked.output.shape)}")
     for step in worked.sizes:
         click.echo(f"  {units.ljust(translated(step.quantity), 6)}  {step}")
     left_out, shortened = 0, False

@@ -12,7 +12,7 @@ import click
 
 from convatlas import units
 from convatlas.cli._benchmark import print_benchmark
-from convatlas.cli._common import debug_option, json_option, print_json, print_table, reading_options
+from convatlas.cli._common import debug_option, json_option, picture_format, print_json, print_table, reading_options
 from convatlas.cli._completion import network_names, recipe_names
 from convatlas.cli._lang import lang_option
 from convatlas.cli.train import print_notices, settings_options
@@ -87,6 +87,8 @@ def command(
     from convatlas.data.benchmarks import compare_with_benchmark
 
     given = [name for name, value in {"model": model, "recipe": recipe, "config": config, **flags}.items() if value]
+    if show_batch is not None:
+        picture_format(show_batch, ("png",))
     if given and show_batch is None:
         raise UsageError(
             "--{option} is for the picture of a batch: add --show-batch FILE.png.", option=given[0].replace("_", "-")
@@ -234,28 +236,29 @@ def _show_batch(
     from convatlas import models
     from convatlas.data import Split
     from convatlas.data.picture import batch_picture, write_picture
-    from convatlas.recipes.registry import named, recipe_for
+    from convatlas.recipes.registry import recipe_by_name, recipe_for
     from convatlas.runs.configuration import configure
-    from convatlas.runs.header import augmentation_in_words
+    from convatlas.runs.header import describe_augmentation
     from convatlas.runs.training_data import TrainingData
 
-    configuration = configure(recipe_for(model, recipe) if model else named(recipe), flags, config)
+    configuration = configure(recipe_for(model, recipe) if model else recipe_by_name(recipe), flags, config)
     print_notices(configuration.notices)
     chosen = configuration.recipe
     nothing = np.array([], dtype=np.int64)
     with _bar(_("decoding")) as progress:
         everything = Split(np.arange(len(data)), nothing, nothing, seed, "all of them")
         training_data = TrainingData(data, seed=seed, split=split or everything, progress=progress)
-        rule, store = training_data.prepared(models.entry(model) if model else None, chosen)
-    batches = training_data.training_batches(rule, store, chosen, seed, "cpu")
+        preprocessing, store = training_data.prepared(models.entry(model) if model else None, chosen)
+    batches = training_data.training_batches(preprocessing, store, chosen, seed, "cpu")
     write_picture(path, batch_picture(batches))
     click.echo(
         _(
-            "wrote {file}: a row per image, plain and then in seven epochs; recipe {recipe}; {rule}; {augmentation}",
+            "wrote {file}: a row per image, plain and then in seven epochs; recipe {recipe}; {preprocessing}; "
+            "{augmentation}",
             file=path,
             recipe=chosen.name,
-            rule=translated(rule.why),
-            augmentation=translated(augmentation_in_words(batches.augment)),
+            preprocessing=translated(preprocessing.why),
+            augmentation=translated(describe_augmentation(batches.augment)),
         ),
         err=True,
     )

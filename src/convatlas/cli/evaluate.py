@@ -130,8 +130,9 @@ def command(
     )
     if as_json:
         remarks = {"remarks": list(first.remarks)} if first.remarks else {}
-        rule = {"preparation": first.rule.to_dict(), "preparation_from": first.prepared_from}
-        print_json(found.to_dict() | rule | remarks)
+        preparation = first.preprocessing.to_dict()
+        origin = {"preparation": preparation, "preparation_from": first.prepared_from}
+        print_json(found.to_dict() | origin | remarks)
     else:
         _print(found, list(dict.fromkeys(translated(each.prepared) for each in subjects)))
         if mistakes is not None:

@@ -9,7 +9,7 @@ import click
 
 from convatlas import tables, units
 from convatlas.arithmetic.comparisons import COMPARISONS
-from convatlas.cli._common import debug_option, json_option, print_json, print_table
+from convatlas.cli._common import debug_option, json_option, picture_format, print_json, print_table
 from convatlas.cli._completion import run_or_network
 from convatlas.cli._lang import lang_option
 from convatlas.errors import UsageError
@@ -107,8 +107,9 @@ def command(
 def _measure_field(name: str, layer: str, input_: str | None, picture: Path, seed: int, as_json: bool) -> None:
     from convatlas.arithmetic.effective import effective_field
     from convatlas.atomic import written_atomically
-    from convatlas.visualization.field import effective_field_png
+    from convatlas.visualization.field import effective_field_file
 
+    file_format = picture_format(picture, ("png", "svg", "pdf"))
     if Path(name).is_dir():
         if input_ is not None:
             raise UsageError("--input is for a network; a run's images have the size it was trained with.")
@@ -119,7 +120,7 @@ def _measure_field(name: str, layer: str, input_: str | None, picture: Path, see
         how = _("{n} images of noise, first weights, seed {seed}", n=len(images), seed=seed)
     found = effective_field(net, images, layer)
     with written_atomically(picture) as file:
-        file.write(effective_field_png(found.mass, found.seen.theory, f"{name}  {layer}"))
+        file.write(effective_field_file(found.mass, found.box.theoretical, f"{name}  {layer}", file_format))
     document = found.to_dict()
     if as_json:
         print_json({"model": name, "images": len(images), "seed": seed, **document, "picture": str(picture)})
@@ -168,9 +169,9 @@ def _of_run(path: Path) -> tuple[nn.Module, Tensor]:
     from convatlas.runs.run import Run
 
     run = Run(path)
-    dataset, rule = run.dataset(), run.preprocessing
+    dataset, preprocessing = run.dataset(), run.preprocessing
     chosen = read_split(run.split_path, dataset).test[:FIELD_IMAGES]
-    return run.network(), prepare([rule.apply(dataset.read(int(index))) for index in chosen], rule)
+    return run.network(), prepare([preprocessing.apply(dataset.read(int(index))) for index in chosen], preprocessing)
 
 
 def _print_comparison(name: str, input_: str | None, as_json: bool) -> None:
@@ -191,7 +192,7 @@ def _print_comparison(name: str, input_: str | None, as_json: bool) -> None:
         Column(_("non-linearities"), number=True, drop=2),
         Column(_("layers"), drop=3, wraps=True),
     )
-    first = found.ways[0]
+    first = found.alternatives[0]
     rows = (
         (
             way.name,
@@ -201,11 +202,11 @@ def _print_comparison(name: str, input_: str | None, as_json: bool) -> None:
             way.nonlinearities,
             joined(way.layers, " | "),
         )
-        for way in found.ways
+        for way in found.alternatives
     )
     print_table(columns, rows)
     click.echo("\n" + _("weights"))
-    weights = ((way.name, f"{way.working} = {units.exact(way.params)}") for way in found.ways)
+    weights = ((way.name, f"{way.working} = {units.exact(way.params)}") for way in found.alternatives)
     click.echo(tables.labelled(weights, indent=2))
     if found.ratios:
         click.echo("")
@@ -213,8 +214,8 @@ def _print_comparison(name: str, input_: str | None, as_json: bool) -> None:
         click.echo(
             _(
                 "{way} against {against}: {formula} = {share}",
-                way=translated(ratio.way),
-                against=translated(ratio.against),
+                way=translated(ratio.name),
+                against=translated(ratio.baseline),
                 formula=ratio.formula,
                 share=_share(ratio.share.numerator, ratio.share.denominator),
             )

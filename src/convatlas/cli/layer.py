@@ -104,7 +104,7 @@ def conv(
     convatlas layer conv --input 3x227x227 --kernel 11 --stride 4 --out 96
     convatlas layer conv --values "1 2 0 / 0 1 3 / 2 0 1" --weights "1 0 / 0 -1" --bias 0.5 --backward
     """
-    from convatlas.arithmetic.layer import convolution, same_as_fully_connected
+    from convatlas.arithmetic.layer import convolution, equivalent_fully_connected
 
     by_value = {"--weights": weights, "--bias": bias, "--backward": backward, "--grad-output": grad_output}
     by_size = {"--input": input_, "--out": out_channels, "--kernel": kernel, "--no-bias": no_bias}
@@ -121,7 +121,7 @@ def conv(
     shape = _shape(_needed(input_, "--input"))
     out_channels, sides = _needed(out_channels, "--out"), _sides(_needed(kernel, "--kernel"), "--kernel")
     worked = convolution(shape, out_channels, sides, steps, pads, spread, groups, bias=not no_bias)
-    dense = same_as_fully_connected(worked, bias=not no_bias)
+    dense = equivalent_fully_connected(worked, bias=not no_bias)
     fits = _fits(shape, sides, steps, pads, spread)
     _print(worked, fits, dense, as_json)
 
@@ -270,7 +270,7 @@ def _print(worked: Any, fits: list[dict[str, Any]], dense: Any, as_json: bool) -
         print_json(document)
         return
     click.echo(f"{worked.kind}: {times(worked.input)} -> {times(worked.output)}")
-    click.echo(tables.labelled(((step.quantity, step.said) for step in worked.steps), indent=2))
+    click.echo(tables.labelled(((step.quantity, step.text) for step in worked.steps), indent=2))
     for side in fits:
         click.echo("")
         click.echo(

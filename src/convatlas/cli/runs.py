@@ -244,7 +244,7 @@ def compare(first: str, second: str, out: Path, as_json: bool) -> None:
     )
     verdict = (
         _("The difference is larger than chance explains.")
-        if test.told_apart
+        if test.significant
         else _("These images cannot tell the two runs apart.")
     )
     click.echo(verdict)

@@ -1,8 +1,8 @@
 """``compare``: train several networks on the same images under the same budget, measure them, recommend one.
 
-Honest means here: one split for all, written to a file; the validation part chooses each run's weights and the test
-part is looked at once after that; every figure with its interval and its protocol; the machine named; and no winner
-where the images cannot tell.
+All networks have the same split, which is written to a file. The validation set chooses the weights of each run, and
+the test set is evaluated once, after that. Every accuracy has its confidence interval and its protocol, and the machine
+is named. No network is called the best if its difference from another is not significant.
 """
 
 from __future__ import annotations
@@ -24,31 +24,39 @@ from convatlas.comparison.budget import Budget
 from convatlas.comparison.majority import majority_class, with_chance_level
 from convatlas.comparison.recommend import recommend
 from convatlas.comparison.report import Evidence, report
-from convatlas.comparison.result import Comparison, ComparisonRow, Conditions, Failure
+from convatlas.comparison.result import SORTED_BY, Comparison, ComparisonRow, Conditions, Failure
 from convatlas.data import Dataset, ImageStore, Preprocessing, ReadingOptions, write_split
-from convatlas.errors import ConvAtlasError, DataError, Interrupted, LimitError, TrainingError, UsageError
+from convatlas.errors import (
+    ConvAtlasError,
+    DataError,
+    Interrupted,
+    LimitError,
+    TrainingError,
+    UnknownNameError,
+    UsageError,
+)
 from convatlas.evaluation import Evaluation
 from convatlas.message import Message, joined
 from convatlas.recipes.recipe import Recipe
 from convatlas.recipes.registry import recipe_for
 from convatlas.runs.directory import make as make_folder
 from convatlas.runs.directory import write_json, write_text
+from convatlas.runs.evaluation_images import EvaluationImages
 from convatlas.runs.header import FEW_PHOTOS
-from convatlas.runs.options import RunOptions, divided
+from convatlas.runs.options import RunOptions, split_settings
 from convatlas.runs.places import run_folders
 from convatlas.runs.reconstruction import refuse_classifying
 from convatlas.runs.resumption import reopened
 from convatlas.runs.run import Run
 from convatlas.runs.train import RunListener, described_source, resume, train
 from convatlas.runs.training_data import TrainingData
-from convatlas.runs.transfer import read_source, take_over
-from convatlas.runs.views import Views
+from convatlas.runs.transfer import load_initial_weights, read_source
 
-# what is compared when no network is named: from the baseline to the strongest that trains in minutes on a laptop
+# compared if no network is named: from a baseline to the strongest network that trains in minutes on a laptop
 FOR_SMALL_IMAGES = ("mlp", "lenet5@modern", "resnet20_cifar")
 FOR_PHOTOS = ("lenet5@modern", "resnet20_cifar", "resnet18")
-SMALL_SIDE = 64  # pixels: up to here images are small
-# photos cost a hundred times what digits do: where the user sets no budget, each training gets this time
+SMALL_SIDE = 64  # pixels; images up to this side count as small
+# photos take a hundred times as long as digits, so each training has this time if the user sets no length
 PHOTO_TIME_S = 120.0
 
 LATENCY_LIMIT_S = 20.0
@@ -60,14 +68,14 @@ class ComparisonListener:
     """Is called as a comparison goes on. The command line overrides the methods to show progress."""
 
     def training(self, model: str, seed: int, place: int, total: int) -> RunListener:
-        """Return the listener of the next training, number ``place`` (from 1) of ``total``."""
+        """Return the listener of the next training, which is number ``place`` (from 1) of ``total``."""
         return RunListener()
 
     def stage(self, text: str) -> None:
-        """A step other than a training starts; ``text`` describes it."""
+        """A step other than a training begins; ``text`` describes it."""
 
     def failed(self, failure: Failure) -> None:
-        """The training of a network failed. The others continue."""
+        """The training of a network failed; the comparison goes on with the others."""
 
     def skipped(self, failure: Failure) -> None:
         """A network is not trained, because it cannot fit the budget."""
@@ -75,7 +83,7 @@ class ComparisonListener:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network before its training: its recipe, and what arithmetic says about it."""
+    """A network before its training: its recipe, parameters and MACs."""
 
     model: str
     recipe: Recipe
@@ -90,7 +98,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Trained:
-    """A run and its evaluation on the test part."""
+    """A run and its evaluation on the test set."""
 
     run: Run
     evaluation: Evaluation
@@ -108,6 +116,7 @@ def compare(
     recipe: str = "modern",
     protocol: str = "centre",
     split: str | Path | None = None,
+    sort: str = "named",
     on_bad: Literal["fail", "skip"] = "fail",
     max_bad: float = 0.05,
     reading: ReadingOptions = ReadingOptions(),  # noqa: B008
@@ -115,7 +124,7 @@ def compare(
     start_from: str | Sequence[str] = (),
     download: bool = False,
     continue_in: str | Path | None = None,
-    stages: ComparisonListener | None = None,
+    listener: ComparisonListener | None = None,
     **settings: Any,
 ) -> Comparison:
     """Train and measure several networks on the same data; recommend one.
@@ -123,37 +132,42 @@ def compare(
     Args:
         names: networks of the atlas; by default a few that suit the size of the images.
         data: what `open_data` opens, or a data set.
-        seeds: trainings of each network, with the seeds ``seed``, ``seed + 1`` ...; the split stays that of ``seed``.
-        epochs: of every training; by default the recipe's. Not together with ``time_s``.
-        time_s: wall time of every training instead of epochs; two minutes where photos are given and nothing else.
-        budget: limits such as ``"latency<=20ms,size<=20MB"``; who exceeds one is not recommended, and who must exceed
-            one by its parameters, multiply-adds or weights is not trained.
-        start_from: weights to start from, as of `train`; each network takes the first that fits it.
+        seeds: number of trainings of each network, with the seeds ``seed``, ``seed + 1`` ...; the split is that of
+            ``seed``.
+        epochs: of every training; by default those of the recipe. Not together with ``time_s``.
+        time_s: duration of every training instead of epochs; two minutes by default for photos if ``names`` is None.
+        budget: limits such as ``"latency<=20ms,size<=20MB"``; a network that exceeds one is not recommended, and
+            a network whose parameters, multiply-adds or size must exceed one is not trained.
+        start_from: weights to start from, as in `train`; each network takes the first that fits it.
         download: whether published weights may be downloaded.
-        continue_in: the folder of an interrupted comparison with the same arguments; trainings that are finished there
-            are not run again. See `resume_comparison`.
+        continue_in: folder of an interrupted comparison with the same arguments; trainings that are finished there are
+            not run again. See `resume_comparison`.
+        sort: the order of the rows, one of `SORTED_BY`: as the networks were named, the most accurate first, or the
+            least of a cost first.
         settings: settings of the recipes and of the options (`RunOptions`) to change for all networks.
 
-    Returns: the comparison; it is in ``folder`` too, as report.html, comparison.json and split.csv beside the runs.
-        Where nothing fits the budget, ``recommendation.model`` is None and ``recommendation.why`` says by how much.
+    Returns: the comparison. Its ``folder`` contains report.html, comparison.json, split.csv and the runs. If no network
+        fits the budget, ``recommendation.model`` is None and ``recommendation.why`` states by how much it is exceeded.
 
     Raises:
-        UsageError: an unknown or repeated name, a budget that cannot be read, a network the images are too small for:
-            all before the first training.
+        UsageError: a name is unknown or repeated, the budget cannot be read, or the images are too small for a network;
+            always before the first training.
         LimitError: no network can fit the budget, whatever its training.
-        DataError: data that cannot be used, or without a validation or test part.
-        TrainingError: every single network failed; if some did, they are in ``failures``.
+        DataError: the data cannot be used, or have no training, validation or test set.
+        TrainingError: the training of every network failed. If only some failed, they are in ``failures``.
         Interrupted: Ctrl-C or SIGTERM during a training.
     """
     if isinstance(names, str):
         names = (names,)
     if names is not None and not (isinstance(names, Sequence) and all(isinstance(name, str) for name in names)):
-        raise UsageError("names are those of networks, see list_models(); got {names!r}.", names=names)
-    limits, stages = Budget.parse(budget), stages or ComparisonListener()
+        raise UsageError("names must be names of networks, see list_models(); got {names!r}.", names=names)
+    if sort not in SORTED_BY:
+        raise UnknownNameError("order of the rows", sort, SORTED_BY)
+    limits, listener = Budget.parse(budget), listener or ComparisonListener()
     if seeds < 1:
         raise UsageError("seeds {seeds}: at least 1 is needed.", seeds=seeds)
     if epochs is not None and time_s is not None:
-        raise UsageError("epochs and time are two budgets of training; give one of them.")
+        raise UsageError("epochs and time both set the length of the trainings; give only one of them.")
     plan = {
         "seeds": seeds, "seed": seed, "epochs": epochs, "recipe": recipe,
         "budget": budget if isinstance(budget, str) else str(limits),
@@ -164,14 +178,14 @@ def compare(
         settings = settings | {"epochs": epochs, "min_updates": 0}
     protocol = evaluation.get_protocol(protocol).name
     # every name and setting is checked before anything is read or trained
-    of_recipe, of_options = divided(settings)
+    of_recipe, of_options = split_settings(settings)
     options = RunOptions(**of_options)
     recipes = {model: recipe_for(model, recipe).change(**of_recipe) for model in _distinct(names or ())}
 
     for model in recipes:
-        refuse_classifying(model, models.entry(model), Message("there is nothing to compare it by"))
+        refuse_classifying(model, models.entry(model), Message("compare needs classifiers"))
 
-    training_data = _material(data, seed, split, on_bad, max_bad, reading, recipes)
+    training_data = _open_data(data, seed, split, on_bad, max_bad, reading, recipes)
     if not recipes:
         chosen = default_networks(training_data.dataset)
         recipes = {model: recipe_for(model, recipe).change(**of_recipe) for model in chosen}
@@ -184,7 +198,7 @@ def compare(
     ]
     skipped = _over_budget(candidates, limits)
     for each in skipped:
-        stages.skipped(each)
+        listener.skipped(each)
     candidates = [each for each in candidates if each.model not in {out.model for out in skipped}]
     if not candidates:
         told = joined((each.why for each in skipped), " ")
@@ -192,7 +206,7 @@ def compare(
 
     data, images = training_data.dataset, len(training_data.split.train)
     if not weights and data.channels == 3 and images < FEW_PHOTOS * len(data.classes):
-        stages.stage(
+        listener.stage(
             Message(
                 "{per_class} training images per class are few: networks that start from trained weights are usually "
                 "more accurate. Name weights with --start-from",
@@ -209,12 +223,13 @@ def compare(
     else:
         folder = Path(continue_in)
     all_seeds = tuple(range(seed, seed + seeds))
-    trained, failures = _train_all(candidates, training_data, options, all_seeds, folder, time_s, protocol, stages)
+    trained, failures = _train_all(candidates, training_data, options, all_seeds, folder, time_s, protocol, listener)
     rows = _measure_all(
-        [c for c in candidates if c.model in trained], trained, training_data, all_seeds, limits, stages
+        [c for c in candidates if c.model in trained], trained, training_data, all_seeds, limits, listener
     )
+    rows = sorted(rows, key=SORTED_BY[sort])
 
-    stages.stage(Message("writing the report"))
+    listener.stage(Message("writing the report"))
     flags = {
         "seeds": (seeds, 1),
         "seed": (seed, 0),
@@ -223,13 +238,14 @@ def compare(
         "recipe": (recipe, "modern"),
         "protocol": (protocol, "centre"),
         "split": (split, None),
+        "sort": (sort, "named"),
         "on-bad": (on_bad, "fail"),
         "max-bad": (max_bad, 0.05),
         **{f"start-from{' ' * n}": (each, None) for n, each in enumerate(weights)},
         **{name.replace("_", "-"): (value, None) for name, value in reading.to_dict().items()},
     }
-    evaluation.common_protocol([one.evaluation for runs in trained.values() for one in runs])
-    hits = {model: np.stack([one.evaluation.hits for one in runs]) for model, runs in trained.items()}
+    evaluation.common_protocol([trained_run.evaluation for runs in trained.values() for trained_run in runs])
+    hits = {model: np.stack([trained_run.evaluation.hits for trained_run in runs]) for model, runs in trained.items()}
     majority = majority_class(training_data)
     rows = with_chance_level(rows, hits, majority)
     comparison = Comparison(
@@ -250,7 +266,7 @@ def compare(
 
 
 def resume_comparison(
-    folder: str | Path, data: str | Path | None = None, *, stages: ComparisonListener | None = None
+    folder: str | Path, data: str | Path | None = None, *, listener: ComparisonListener | None = None
 ) -> Comparison:
     """Continue a comparison that was interrupted, with the settings in its folder.
 
@@ -276,30 +292,30 @@ def resume_comparison(
     reading = ReadingOptions(**plan.pop("reading"))
     if data is not None:
         plan["data"] = data
-    return compare(**plan, reading=reading, split=folder / "split.csv", continue_in=folder, stages=stages)
+    return compare(**plan, reading=reading, split=folder / "split.csv", continue_in=folder, listener=listener)
 
 
 # --- before the training ----------------------------------------------------------------------------------------------
 
 
 def default_networks(data: Dataset) -> tuple[str, ...]:
-    """The networks compared when none is named: by the size of the images."""
+    """Return the networks that are compared if none is named, by the size of the images."""
     return FOR_SMALL_IMAGES if int(np.median(data.sizes.min(axis=1))) <= SMALL_SIDE else FOR_PHOTOS
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    full = [models.entry(name).full_name for name in names]
-    for name in full:
-        if full.count(name) > 1:
+    full_names = [models.entry(name).full_name for name in names]
+    for name in full_names:
+        if full_names.count(name) > 1:
             raise UsageError(
                 "{name} is named {count} times. Name each network once; --seeds repeats it.",
                 name=name,
-                count=full.count(name),
+                count=full_names.count(name),
             )
-    return full
+    return full_names
 
 
-def _material(
+def _open_data(
     data: str | Path | Dataset,
     seed: int,
     split: str | Path | None,
@@ -308,40 +324,35 @@ def _material(
     reading: ReadingOptions,
     recipes: Mapping[str, Recipe],
 ) -> TrainingData:
-    share = next(iter(recipes.values())) if recipes else Recipe()
+    first = next(iter(recipes.values())) if recipes else Recipe()
     training_data = TrainingData(
         data,
         seed=seed,
         split=Path(split) if split else None,
         on_bad=on_bad,
         max_bad=max_bad,
-        validation_images=share.validation_images,
+        validation_images=first.validation_images,
         reading=reading,
     )
-    for part, use in (
-        ("train", Message("to train on")),
-        ("val", Message("to choose by")),
-        ("test", Message("to report on")),
-    ):
+    for part, name in (("train", Message("training")), ("val", Message("validation")), ("test", Message("test"))):
         if not len(getattr(training_data.split, part)):
             raise DataError(
-                "{source} has no image {use}: its {part} set is empty. Leave --split out to have one drawn, or name a "
-                "split file that has one.",
+                "the {name} set of {source} is empty. Leave --split out to have one drawn, or name a split file that "
+                "has one.",
+                name=name,
                 source=training_data.dataset.source,
-                use=use,
-                part=part,
             )
     return training_data
 
 
 def _check_same_length(recipes: Mapping[str, Recipe]) -> None:
-    """Raise UsageError if the recipes have different numbers of epochs: every network gets the same budget."""
+    """Raise UsageError if the recipes have different numbers of epochs."""
     lengths = {(recipe.epochs, recipe.min_updates, recipe.batch_size) for recipe in recipes.values()}
     if len({epochs for epochs, *_ in lengths}) > 1:
-        each = ", ".join(f"{model} {recipe.epochs}" for model, recipe in recipes.items())
+        epochs_of = ", ".join(f"{model} {recipe.epochs}" for model, recipe in recipes.items())
         raise UsageError(
-            "the recipes ask for different numbers of epochs ({each}). Give one for all with --epochs.",
-            each=each,
+            "the recipes have different numbers of epochs ({epochs_of}). Set one for all with --epochs.",
+            epochs_of=epochs_of,
         )
 
 
@@ -353,10 +364,9 @@ def _candidate(
     weights: Sequence[str] = (),
     download: bool = False,
 ) -> Candidate:
-    """Build the network once, so that one too deep for the images, with a head that the protocol cannot read, or that
-    no weights fit, is refused before an hour was spent on the others."""
+    """Build the network once before any training, to refuse one that the images, protocol or weights do not fit."""
     entry, data = models.entry(model), training_data.dataset
-    side = recipe.image_size or entry.input[1]
+    side = training_data.side(entry, recipe)
     if weights:
         start_from, own_side = _weights_that_fit(model, recipe, training_data, weights, download)
         recipe, side = recipe.change(start_from=start_from), own_side
@@ -380,11 +390,13 @@ def _weights_that_fit(
     for each in weights:
         try:
             source = read_source(each, model, download, recipe.image_size)
-            side = recipe.image_size or (source.rule.size[0] if source.rule else models.entry(model).input[1])
+            side = recipe.image_size or (
+                source.preprocessing.size[0] if source.preprocessing else models.entry(model).input[1]
+            )
             network = models.create_model(
                 model, num_classes=len(data.classes), in_channels=data.channels, image_size=side
             )
-            take_over(network, model, source, data.classes, side)
+            load_initial_weights(network, model, source, data.classes, side)
         except ConvAtlasError as error:
             reasons.append(error.message)
         else:
@@ -423,20 +435,20 @@ def _train_all(
     folder: Path,
     time_s: float | None,
     protocol: str,
-    stages: ComparisonListener,
+    listener: ComparisonListener,
 ) -> tuple[dict[str, list[Trained]], list[Failure]]:
-    """Each network with each seed, seeds outermost: should it be stopped, whole rounds are there."""
+    """Train each network with each seed. The outer loop is over seeds, so an interruption leaves complete rounds."""
     trained: dict[str, list[Trained]] = {candidate.model: [] for candidate in candidates}
     failures: dict[str, Failure] = {}
     jobs = [(seed, candidate) for seed in seeds for candidate in candidates]
-    begun = _begun(folder, training_data)
+    started = _started_runs(folder, training_data)
     for place, (seed, candidate) in enumerate(jobs, start=1):
         if candidate.model in failures:
             continue
-        listener = stages.training(candidate.model, seed, place, len(jobs))
+        run_listener = listener.training(candidate.model, seed, place, len(jobs))
         try:
-            if (candidate.model, seed) in begun:
-                run = resume(begun[candidate.model, seed].path, data=training_data, listener=listener)
+            if (candidate.model, seed) in started:
+                run = resume(started[candidate.model, seed].path, data=training_data, listener=run_listener)
             else:
                 run = train(
                     candidate.model,
@@ -446,12 +458,12 @@ def _train_all(
                     seed=seed,
                     out=folder,
                     time_s=time_s,
-                    listener=listener,
+                    listener=run_listener,
                 )
             trained[candidate.model].append(Trained(run, _evaluate(run, training_data, protocol)))
         except TrainingError as error:
             failures[candidate.model] = Failure(candidate.model, error.message)
-            stages.failed(failures[candidate.model])
+            listener.failed(failures[candidate.model])
         except Interrupted as error:
             raise Interrupted(
                 "stopped in the training of {model}, number {place} of {total}. Continue:  "
@@ -470,7 +482,7 @@ def _train_all(
     return trained, list(failures.values())
 
 
-def _begun(folder: Path, training_data: TrainingData) -> dict[tuple[str, int], Run]:
+def _started_runs(folder: Path, training_data: TrainingData) -> dict[tuple[str, int], Run]:
     """The trainings in the folder of a comparison, finished or not, by network and seed.
 
     Raises:
@@ -489,16 +501,16 @@ def _prepared(run: Run, training_data: TrainingData) -> tuple[Preprocessing, Ima
 
 
 def _evaluate(run: Run, training_data: TrainingData, protocol: str) -> Evaluation:
-    """The chosen weights on the test part, in the images that are decoded already where the protocol takes these."""
-    rule, store = _prepared(run, training_data)
-    views = Views(training_data.dataset, training_data.split.test, decoded=store)
+    """Evaluate the chosen weights on the test set; images that are decoded already are reused if possible."""
+    preprocessing, store = _prepared(run, training_data)
+    images = EvaluationImages(training_data.dataset, training_data.split.test, decoded=store)
     return evaluation.evaluate(
         run.network(),
-        partial(views.batches, rule=rule, labels=training_data.labels),
+        partial(images.batches, preprocessing=preprocessing, labels=training_data.labels),
         run.classes,
         protocol,
-        size=rule.size,
-        names=views.names,
+        size=preprocessing.size,
+        names=images.names,
         run=str(run.path),
         data=str(training_data.dataset.source),
         part="test",
@@ -514,24 +526,26 @@ def _measure_all(
     training_data: TrainingData,
     seeds: Sequence[int],
     budget: Budget,
-    stages: ComparisonListener,
+    listener: ComparisonListener,
 ) -> list[ComparisonRow]:
-    stages.stage(Message("measuring latency, the networks taking turns"))
+    listener.stage(Message("measuring the latency of all networks in turn"))
     first = {model: runs[0].run for model, runs in trained.items()}
     latencies = measure.latencies(
         {model: (run.network(), _example(run, training_data)) for model, run in first.items()}, limit_s=LATENCY_LIMIT_S
     )
     rows = []
     for candidate in candidates:
-        stages.stage(Message("measuring the memory of {model}", model=candidate.model))
-        runs = [one.run for one in trained[candidate.model]]
+        listener.stage(Message("measuring the memory of {model}", model=candidate.model))
+        runs = [trained_run.run for trained_run in trained[candidate.model]]
         results = [run.result or {} for run in runs]
         channels, height, width = _example(runs[0], training_data).shape[1:]
         row = ComparisonRow(
             model=candidate.model,
             seeds=tuple(seeds),
             runs=tuple(run.path for run in runs),
-            accuracy=statistics.accuracy(np.stack([one.evaluation.hits for one in trained[candidate.model]])),
+            accuracy=statistics.accuracy(
+                np.stack([trained_run.evaluation.hits for trained_run in trained[candidate.model]])
+            ),
             val_top1=float(np.mean([result["val_top1"] for result in results])),
             params=candidate.params,
             macs=candidate.macs,
@@ -547,12 +561,16 @@ def _measure_all(
 
 
 def _example(run: Run, training_data: TrainingData) -> torch.Tensor:
-    """The first test image, as the network sees it: (1, C, H, W)."""
-    rule, store = _prepared(run, training_data)
-    return training_data.batches("test", rule, store, "cpu").batch(torch.as_tensor(training_data.split.test[:1])).images
+    """Return the first test image as input of the network: (1, C, H, W)."""
+    preprocessing, store = _prepared(run, training_data)
+    return (
+        training_data.batches("test", preprocessing, store, "cpu")
+        .batch(torch.as_tensor(training_data.split.test[:1]))
+        .images
+    )
 
 
-# --- the record -----------------------------------------------------------------------------------------------------
+# --- conditions and evidence ------------------------------------------------------------------------------------------
 
 
 def _conditions(
@@ -565,12 +583,14 @@ def _conditions(
     command: str,
 ) -> Conditions:
     data, split = training_data.dataset, training_data.split
-    about, run = training.environment(), trained[rows[0].model][0].run
+    environment, run = training.environment(), trained[rows[0].model][0].run
     machine, recipe = run.config["machine"], run.recipe
     if time_s is None:
         length = Message("{epochs} epochs each", epochs=f"{rows[0].epochs[0]:g}")
     else:
-        length = Message("about {time} each; the epochs were set by timing a few updates", time=units.duration(time_s))
+        length = Message(
+            "about {time} each; the time of a few updates determined the epochs", time=units.duration(time_s)
+        )
     return Conditions(
         data=str(data.source),
         classes=data.classes,
@@ -582,11 +602,13 @@ def _conditions(
         seeds=seeds,
         protocol=protocol,
         machine={
-            "processor": Message("{cpu}, {threads} threads used", cpu=about["cpu"], threads=rows[0].latency.threads),
+            "processor": Message(
+                "{cpu}, {threads} threads used", cpu=environment["cpu"], threads=rows[0].latency.threads
+            ),
             "training": f"{machine['device']}, {machine['precision']} ({machine['why']})",
             "inference": f"{rows[0].latency.device}, fp32, PyTorch eager, batch 1",
-            "software": f"convatlas {about['convatlas']}, torch {about['torch']}, Python {about['python']}, "
-            f"{about['platform']}",
+            "software": f"convatlas {environment['convatlas']}, torch {environment['torch']}, "
+            f"Python {environment['python']}, {environment['platform']}",
         },
         command=command,
     )
@@ -598,10 +620,10 @@ def _command(
     flags: Mapping[str, tuple[object, object]],
     settings: Mapping[str, object],
 ) -> str:
-    """Return the command that repeats the comparison. ``flags`` are (value, default); defaults are left out."""
+    """Return the command that repeats the comparison; ``flags`` are (value, default), and defaults are left out."""
     words = ["convatlas", "compare", *recipes, "--data", str(training_data.dataset.source)]
-    for name, (value, usual) in flags.items():
-        if value != usual:
+    for name, (value, default) in flags.items():
+        if value != default:
             words += [f"--{name}"] if value is True else [f"--{name.strip()}", str(value)]
     for name, value in settings.items():
         if name != "min_updates":  # it goes with --epochs
@@ -614,8 +636,11 @@ def _evidence(trained: Mapping[str, Sequence[Trained]], training_data: TrainingD
         return training_data.dataset.read(int(training_data.split.test[index]))
 
     return Evidence(
-        evaluations={model: [one.evaluation for one in runs] for model, runs in trained.items()},
-        epochs={model: [one.run.epochs() for one in runs] for model, runs in trained.items()},
-        chosen={model: [(one.run.result or {})["chosen_epoch"] for one in runs] for model, runs in trained.items()},
+        evaluations={model: [trained_run.evaluation for trained_run in runs] for model, runs in trained.items()},
+        epochs={model: [trained_run.run.epochs() for trained_run in runs] for model, runs in trained.items()},
+        chosen={
+            model: [(trained_run.run.result or {})["chosen_epoch"] for trained_run in runs]
+            for model, runs in trained.items()
+        },
         image=image,
     )

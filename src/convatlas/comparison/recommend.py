@@ -1,9 +1,10 @@
-"""The recommended network, with the evidence for it in words.
+"""Recommend a network, and state how certain the recommendation is.
 
-1. Networks that exceed the budget are left out, and so are networks at chance level.
-2. The most accurate of the rest leads. Every other is tested against it on the same test images, Holm-corrected.
-3. Networks that do not differ significantly from the leader count as equally accurate. Of these and the leader the
-   fastest (median latency) is recommended, with the accuracy that this may cost.
+1. Networks over the budget, and networks at chance level, are excluded.
+2. The most accurate of the others is the leader. It is tested against each of them on the same test images, with Holm's
+   correction.
+3. Networks whose difference from the leader is not significant count as equally accurate. Of these and the leader, the
+   one with the lowest median latency is recommended, and the accuracy that this may cost is stated.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from convatlas.message import Message, joined
 
 
 def recommend(rows: Sequence[ComparisonRow], hits: Mapping[str, Hits], budget: Budget) -> Recommendation:
-    """Choose among ``rows``; ``hits[row.model]`` is (seeds, images), the same images for all."""
+    """Recommend one of ``rows``; ``hits[row.model]`` is (seeds, images), for the same images in all networks."""
     fitting = [row for row in rows if not budget.broken_by(row.costs())]
     if not fitting:
         return Recommendation(None, *_nothing_fits(rows, budget))
@@ -29,7 +30,7 @@ def recommend(rows: Sequence[ComparisonRow], hits: Mapping[str, Hits], budget: B
         return Recommendation(None, *_nothing_learned(at_chance))
     leader = max(fitting, key=lambda row: (row.test_top1, -row.latency.p50_s))
     differences = _against(leader, fitting, hits)
-    tied = [d.second for d in differences if not d.told_apart]
+    tied = [d.second for d in differences if not d.significant]
     equals = [row for row in fitting if row is leader or row.model in tied]
     chosen = min(equals, key=lambda row: (row.latency.p50_s, row.size_bytes))
     answer, *reasons = _choice(chosen, leader, fitting, differences, budget, bool(at_chance))
@@ -46,7 +47,7 @@ def _against(leader: ComparisonRow, rows: Sequence[ComparisonRow], hits: Mapping
     return [replace(d, adjusted_p=p) for d, p in zip(raw, holm([d.p for d in raw]), strict=True)]
 
 
-# --- the words --------------------------------------------------------------------------------------------------------
+# --- sentences --------------------------------------------------------------------------------------------------------
 
 
 def _choice(
@@ -58,8 +59,8 @@ def _choice(
     others_at_chance: bool,
 ) -> list[Message]:
     """The sentences for the recommendation, the answer first."""
-    right = Message(
-        "{share} of {n} test images ({level} interval {interval})",
+    accuracy = Message(
+        "{share} of {n} test images ({level} confidence interval {interval})",
         level="95 %",
         share=units.percent(chosen.test_top1, 1),
         n=units.exact(chosen.accuracy.n),
@@ -69,39 +70,43 @@ def _choice(
         if others_at_chance:
             return [
                 Message(
-                    "{model} is the only network that is significantly more accurate than the majority class: {right}.",
+                    "{model} is the only network significantly more accurate than the majority class: {accuracy}.",
                     model=chosen.model,
-                    right=right,
+                    accuracy=accuracy,
                 )
             ]
         if budget:
             return [
                 Message(
-                    "{model} is the only network that fits {budget}: {right}.",
+                    "{model} is the only network that fits {budget}: {accuracy}.",
                     model=chosen.model,
                     budget=budget,
-                    right=right,
+                    accuracy=accuracy,
                 )
             ]
-        return [Message("{model} is the only network that was compared: {right}.", model=chosen.model, right=right)]
+        return [
+            Message("{model} is the only network that was compared: {accuracy}.", model=chosen.model, accuracy=accuracy)
+        ]
     within = Message(" within {budget}", budget=budget) if budget else ""
-    best = Message("{model} is the most accurate{within}: {right}.", model=chosen.model, within=within, right=right)
-    tied = [d for d in differences if not d.told_apart]
+    best = Message(
+        "{model} is the most accurate{within}: {accuracy}.", model=chosen.model, within=within, accuracy=accuracy
+    )
+    tied = [d for d in differences if not d.significant]
     if not tied:
         nearest = min(differences, key=lambda d: d.difference)
-        worse = _points(nearest.difference)
+        points = _points(nearest.difference)
         if len(differences) == 1:
             verdict = Message(
-                "{model} is worse by {points}, more than chance explains ({p}).",
+                "{model} is less accurate by {points}, which is significant ({p}).",
                 model=nearest.second,
-                points=worse,
+                points=points,
                 p=_p(nearest),
             )
         else:
             verdict = Message(
-                "Every other network is worse by more than chance explains; the nearest, {model}, by {points} ({p}).",
+                "Every other network is significantly less accurate; the closest, {model}, by {points} ({p}).",
                 model=nearest.second,
-                points=worse,
+                points=points,
                 p=_p(nearest),
             )
         return [best, verdict]
@@ -110,14 +115,14 @@ def _choice(
         names, sample = _list([d.second for d in tied]), _sample(tied[0])
         verdict = (
             Message(
-                "{names} cannot be told apart from it by these {sample} ({p}), but is not faster.",
+                "{names} cannot be distinguished from it on these {sample} ({p}), but is not faster.",
                 names=names,
                 sample=sample,
                 p=p,
             )
             if len(tied) == 1
             else Message(
-                "{names} cannot be told apart from it by these {sample} ({p}), but are not faster.",
+                "{names} cannot be distinguished from it on these {sample} ({p}), but are not faster.",
                 names=names,
                 sample=sample,
                 p=p,
@@ -127,10 +132,10 @@ def _choice(
     between = next(d for d in tied if d.second == chosen.model)
     also = [d.second for d in tied if d.second != chosen.model]
     sentences = [
-        Message("{model}: {right}.", model=chosen.model, right=right),
+        Message("{model}: {accuracy}.", model=chosen.model, accuracy=accuracy),
         Message(
-            "It cannot be told apart from {leader}, the most accurate{within} ({share}): {disagreement}, which chance "
-            "explains ({p}).",
+            "It cannot be distinguished from {leader}, the most accurate{within} ({share}): {disagreement}, a "
+            "difference that is not significant ({p}).",
             leader=leader.model,
             within=within,
             share=units.percent(leader.test_top1, 1),
@@ -138,27 +143,25 @@ def _choice(
             p=_p(between),
         ),
         Message(
-            "It is the faster one: {fast} against {slow} per image.",
+            "It is faster: {fast} instead of {slow} per image.",
             fast=units.duration(chosen.latency.p50_s),
             slow=units.duration(leader.latency.p50_s),
         ),
-        _room(between),
+        _possible_loss(between),
     ]
     if also:
         sentences.append(
-            Message("{names} cannot be told apart from {leader} either.", names=_list(also), leader=leader.model)
+            Message("{names} cannot be distinguished from {leader} either.", names=_list(also), leader=leader.model)
         )
     return [*sentences, *_more_seeds([between])]
 
 
 def _disagreement(d: Difference) -> str:
-    pairs = "" if d.runs == (1, 1) else Message(", added up over pairs of runs")
+    pairs = "" if d.runs == (1, 1) else Message(", summed over pairs of runs")
     counts = {"n": units.exact(d.only_first), "first": d.first, "m": units.exact(d.only_second), "second": d.second}
     if d.only_first == 1:
-        return Message(
-            "{n} image is right with {first} alone and {m} with {second} alone{pairs}", **counts, pairs=pairs
-        )
-    return Message("{n} images are right with {first} alone and {m} with {second} alone{pairs}", **counts, pairs=pairs)
+        return Message("only {first} is right on {n} image and only {second} on {m}{pairs}", **counts, pairs=pairs)
+    return Message("only {first} is right on {n} images and only {second} on {m}{pairs}", **counts, pairs=pairs)
 
 
 def _sample(d: Difference) -> str:
@@ -166,34 +169,35 @@ def _sample(d: Difference) -> str:
 
 
 def _more_seeds(tied: Sequence[Difference]) -> list[Message]:
-    """The sentence for networks whose runs differ significantly over images, but not with the variance of few seeds."""
-    open_ones = [d.second for d in tied if d.p_of_these_runs < SIGNIFICANCE <= d.p]
-    if not open_ones:
+    """Return the sentence for networks whose runs differ significantly over images, but not over so few seeds."""
+    undecided = [d.second for d in tied if d.p_of_these_runs < SIGNIFICANCE <= d.p]
+    if not undecided:
         return []
-    sentence = Message(
-        "The runs at hand do differ ({names}), but so few seeds cannot say whether that is the network or the seed; "
-        "--seeds 3 or more would.",
-        names=_list(open_ones),
-    )
-    return [sentence]
+    return [
+        Message(
+            "These runs do differ ({names}), but with so few seeds the seed may be the reason; use --seeds 3 or more.",
+            names=_list(undecided),
+        )
+    ]
 
 
-def _room(d: Difference) -> Message:
-    """How much less accurate the faster network may be, and how many images would show it."""
-    room = Message(
-        "It may be up to {points} less accurate ({level} interval of the difference {low} to {high} points)",
+def _possible_loss(d: Difference) -> Message:
+    """Return how much less accurate the faster network may be, and how many images would show it."""
+    loss = Message(
+        "It may be up to {points} less accurate ({level} confidence interval of the difference: {low} to {high} "
+        "points)",
         level="95 %",
         points=_points(d.ci95.high),
         low=f"{100 * d.ci95.low:+.1f}",
         high=f"{100 * d.ci95.high:+.1f}",
     )
     if d.images_needed is None or d.images_needed <= d.n:
-        return Message("{text}.", text=room)
-    noticed = Message(
-        "to notice a difference as large as the one measured, about {count} test images are needed.",
+        return Message("{text}.", text=loss)
+    needed = Message(
+        "to detect a difference of this size, about {count} test images are needed.",
         count=_about(d.images_needed),
     )
-    return joined((room, noticed), "; ")
+    return joined((loss, needed), "; ")
 
 
 def _p(d: Difference) -> str:
@@ -207,7 +211,7 @@ def _points(share: float) -> str:
 
 
 def _about(count: int) -> str:
-    """Two significant digits, for an estimate."""
+    """Return an estimated count, rounded to two significant digits."""
     digits = max(0, len(str(count)) - 2)
     return units.exact(round(count, -digits))
 
@@ -284,7 +288,7 @@ def _at_chance(rows: Sequence[ComparisonRow]) -> list[Message]:
 
 
 def _excess(row: ComparisonRow, limits: Sequence[Limit]) -> float:
-    """By which factor the worst limit is exceeded."""
+    """Return the largest ratio of a cost to its limit; infinite if a cost could not be measured."""
     costs = row.costs()
     values = [(costs.get(limit.quantity.name), limit.at_most) for limit in limits]
     return max(float("inf") if value is None else value / at_most for value, at_most in values)

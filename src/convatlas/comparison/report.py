@@ -1,4 +1,4 @@
-"""The page of a comparison: the answer first, then what it rests on. One file, nothing loaded from elsewhere."""
+"""The HTML report of a comparison: the recommendation first, then the evidence. One file, which loads nothing else."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from convatlas.figures import ERRORS
 from convatlas.i18n import _, language, translated
 from convatlas.message import joined
 from convatlas.models.figures import compare_figures
-from convatlas.visualization import Curve, Point, SeriesStyle, html, look, new_axes, plots, styles, svg
+from convatlas.visualization import Curve, Point, SeriesStyle, html, new_axes, plot_style, plots, styles, svg
 from convatlas.visualization.html import Column, Html
 from convatlas.visualization.run_report import confusion_figure, error_name, surest_mistakes_section
 
-MATRICES_UP_TO = 6  # networks: above, only the recommended one's confusion is drawn
+MATRICES_UP_TO = 6  # with more networks, only the confusion matrix of the recommended one is drawn
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the pictures are drawn from, per network and seed.
+    """The data of the figures, for each network and seed.
 
     Args:
-        evaluations: on the test part.
-        epochs: the journals' lines of epochs.
-        chosen: the epoch whose weights were kept.
-        image: gives the pixels of test image i, uint8 (h, w, c).
+        evaluations: on the test set.
+        epochs: the epoch lines of the journals.
+        chosen: the epoch of the chosen weights.
+        image: returns the pixels of test image i, uint8 (h, w, c).
     """
 
     evaluations: Mapping[str, Sequence[Evaluation]]
@@ -42,14 +42,14 @@ class Evidence:
 
 
 def report(comparison: Comparison, evidence: Evidence) -> str:
-    """The whole page."""
+    """Return the whole page."""
     look_of = styles([row.model for row in comparison.rows])
     conditions, advice = comparison.conditions, comparison.recommendation
     spotlight = advice.model or max(comparison.rows, key=lambda row: row.test_top1).model
     title = _("Which network for {data}?", data=Path(conditions.data).name or conditions.data)
     parts = conditions.parts
     images = _(
-        "{n} images of {k} classes: {train} to train, {val} to choose, {test} to report",
+        "{n} images of {k} classes: {train} training, {val} validation, {test} test",
         n=units.exact(sum(parts.values())),
         k=len(conditions.classes),
         **{part: units.exact(count) for part, count in parts.items()},
@@ -61,19 +61,19 @@ def report(comparison: Comparison, evidence: Evidence) -> str:
         html.header(title, lead, reasons, note),
         html.section(_("The networks"), _table(comparison, look_of), *_failures(comparison)),
         html.section(_("Accuracy against time"), _scatter(comparison, look_of)),
-        *_told_apart(comparison, look_of),
+        *_differences(comparison, look_of),
         html.section(_("Learning curves"), _curves(comparison, evidence, look_of)),
-        html.section(_("What is confused with what"), _confusion(comparison, evidence, look_of, spotlight)),
+        html.section(_("Confusion matrices"), _confusion(comparison, evidence, look_of, spotlight)),
         surest_mistakes_section(evidence.evaluations[spotlight][0], evidence.image, spotlight),
         *_printed(comparison),
         html.section(_("How this was measured"), _method(comparison)),
-        html.section(_("To repeat it"), html.pre(conditions.command)),
+        html.section(_("Command to repeat the comparison"), html.pre(conditions.command)),
         lang=language(),
     )
 
 
 def _lead(comparison: Comparison) -> tuple[Html, Html]:
-    """The recommendation in one sentence, with the network's name in bold, and the reasons for it."""
+    """Return the recommendation in one sentence, with the network's name in bold, and the reasons for it."""
     advice = comparison.recommendation
     answer = translated(advice.answer)
     before, after = answer.partition(advice.model)[::2] if advice.model else (_sentence(answer), "")
@@ -118,7 +118,7 @@ def _table(comparison: Comparison, look_of: Mapping[str, SeriesStyle]) -> Html:
     covers = comparison.rows[0].accuracy.covers
     caption = [
         _(
-            "Accuracy by the protocol “{protocol}”, with its {level} interval, which covers {covers}.",
+            "Accuracy by the protocol “{protocol}”, with its {level} confidence interval, which covers {covers}.",
             protocol=comparison.conditions.protocol,
             level="95 %",
             covers=covers,
@@ -128,16 +128,16 @@ def _table(comparison: Comparison, look_of: Mapping[str, SeriesStyle]) -> Html:
         caption.append(_("Accuracy is the mean over {count} seeds.", count=len(comparison.conditions.seeds)))
     if len(comparison.conditions.seeds) == 2:
         caption.append(
-            _("Two seeds say little of the spread between seeds: the interval is wide for that; three narrow it.")
+            _("Two seeds show little of the variation between seeds, so the interval is wide; a third seed narrows it.")
         )
     caption.append(
         _(
             "MACs are multiply-adds of convolutions and fully connected layers for one image. Time is the median at "
-            "batch 1; p95 is what 95 of 100 calls stay below."
+            "batch 1; 95 of 100 calls take less than p95."
         )
     )
     if marked is not None:
-        caption.append(_("The recommended network is set off."))
+        caption.append(_("The recommended network is highlighted."))
     return html.table(columns, rows, " ".join(caption), marked)
 
 
@@ -155,18 +155,18 @@ def _remarks(row: ComparisonRow) -> Html:
 
 
 def _failures(comparison: Comparison) -> list[Html]:
-    shown: list[Html] = []
+    blocks: list[Html] = []
     for failures, title in (
         (comparison.failures, _("Not in the table, because their training failed:")),
         (comparison.skipped, _("Not trained, because they cannot fit the budget:")),
     ):
         if failures:
-            told = (html.join(html.code(failure.model), ": ", translated(failure.why)) for failure in failures)
-            shown += [html.paragraph(title), html.bullets(told)]
-    return shown
+            reasons = (html.join(html.code(failure.model), ": ", translated(failure.why)) for failure in failures)
+            blocks += [html.paragraph(title), html.bullets(reasons)]
+    return blocks
 
 
-def _told_apart(comparison: Comparison, look_of: Mapping[str, SeriesStyle]) -> list[Html]:
+def _differences(comparison: Comparison, look_of: Mapping[str, SeriesStyle]) -> list[Html]:
     differences = comparison.recommendation.differences
     if not differences:
         return []
@@ -188,35 +188,35 @@ def _told_apart(comparison: Comparison, look_of: Mapping[str, SeriesStyle]) -> l
             units.exact(d.only_first),
             units.exact(d.only_second),
             "< 0.001" if d.adjusted_p < 0.001 else f"{d.adjusted_p:.2g}",
-            _("told apart") if d.told_apart else _("cannot be told apart"),
+            _("significant") if d.significant else _("not significant"),
         )
         for d in differences
     ]
     caption = " ".join(
         (
             _(
-                "{model}, the most accurate{within}, against each other network on the same {n} test images, in "
+                "{model}, the most accurate{within}, compared with each other network on the same {n} test images, in "
                 "percentage points.",
                 model=leader,
                 within=_(" within {budget}", budget=comparison.budget) if comparison.budget else "",
                 n=units.exact(differences[0].n),
             ),
             _tests(differences),
-            _("Holm's correction is in every p. Below 0.05 two networks are called told apart."),
+            _("Every p includes Holm's correction. A difference is called significant if its p is below 0.05."),
         )
     )
-    return [html.section(_("Can they be told apart?"), html.table(columns, rows, caption))]
+    return [html.section(_("Are the differences significant?"), html.table(columns, rows, caption))]
 
 
 def _tests(differences: Sequence[Difference]) -> str:
     if all(d.runs == (1, 1) for d in differences):
         return _(
-            "Exact McNemar test: if both were equally good, each image that only one of them gets right would be a "
-            "fair coin. It speaks of these trained networks; another seed may turn out otherwise."
+            "Exact McNemar test: for equally accurate networks, each image that only one of them classifies correctly "
+            "is a fair coin flip. The test is about these trained networks; another seed may give another result."
         )
     return _(
-        "The larger p of two tests: the sign-flip test over images (McNemar's, for several runs) and Welch's with the "
-        "variance between seeds added. Counts are added up over pairs of runs."
+        "The larger p of two tests: the sign-flip test over images (McNemar's test for several runs), and Welch's test "
+        "with the variance between seeds added. Counts are summed over pairs of runs."
     )
 
 
@@ -225,7 +225,7 @@ def _points(share: float) -> str:
 
 
 def _printed(comparison: Comparison) -> list[Html]:
-    """The papers' own accuracies, for the networks that have them; on other data, and said so."""
+    """Return the section with the accuracies that the papers print, which are for other data."""
     doubt = f" ({_('recalled, not checked against the text')})"
     rows = [
         (
@@ -245,10 +245,13 @@ def _printed(comparison: Comparison) -> list[Html]:
         Column(_("network"), number=False),
         Column(_("quantity"), number=False),
         Column(_("value"), "printed"),
-        Column(_("on what, how"), number=False),
+        Column(_("data and protocol"), number=False),
         Column(_("source"), number=False),
     ]
-    caption = _("Other data, other protocols, longer training: not to be put beside the measured figures above.")
+    caption = _(
+        "These figures are for other data, other protocols and longer training: do not compare them with the "
+        "measured ones."
+    )
     return [html.section(_("What the papers print"), html.table(columns, rows, caption))]
 
 
@@ -269,20 +272,20 @@ def _scatter(comparison: Comparison, look_of: Mapping[str, SeriesStyle]) -> Html
         for row in comparison.rows
     ]
     limits = {limit.quantity.name: limit.at_most * 1e3 for limit in comparison.budget.limits}
-    with look():
+    with plot_style():
         ax = new_axes(6.6, 4.0)
         plots.accuracy_latency(ax, points, limits.get("latency", limits.get("latency_p50")))
-        values = "; ".join(
+        summary = "; ".join(
             f"{row.model} {units.percent(row.test_top1, 1)} in {units.duration(row.latency.p50_s)}"
             for row in comparison.rows
         )
-        picture = svg(ax, _("Test accuracy against time for one image: {points}", points=values))
+        picture = svg(ax, _("Test accuracy against time for one image: {points}", points=summary))
     return html.figure(
         picture,
         _(
-            "Up is more accurate, left is faster. Upright lines are {level} intervals of the accuracy, level lines "
-            "reach from the median to the 95th percentile of the time. Filled marks are on the Pareto front (dotted): "
-            "nothing here is both faster and more accurate.",
+            "Higher is more accurate, further left is faster. Vertical lines are {level} confidence intervals of the "
+            "accuracy; horizontal lines reach from the median to the 95th percentile of the time. Filled marks are on "
+            "the Pareto front (dotted): no network here is both faster and more accurate than these.",
             level="95 %",
         ),
     )
@@ -303,7 +306,7 @@ def _curves(comparison: Comparison, evidence: Evidence, look_of: Mapping[str, Se
                 drawn.append(Curve(row.model, x, y, look_of[row.model], chosen, thin=place > 0))
         return drawn
 
-    with look():
+    with plot_style():
         ax = new_axes()
         plots.error_curves(ax, curves(lambda line: 1 - line["val_top1"], mark=True), _("Validation error"))
         ax.set(ylabel=_("top-1 error"), xlabel=xlabel)
@@ -316,10 +319,10 @@ def _curves(comparison: Comparison, evidence: Evidence, look_of: Mapping[str, Se
     return html.figures(
         html.figure(
             error,
-            _("Top-1 error on the validation part, linear up to 1 %. Marks are the epochs whose weights were kept.")
+            _("Top-1 error on the validation set, linear up to 1 %. Marks are the epochs of the chosen weights.")
             + seeds,
         ),
-        html.figure(loss, _("The loss that was minimised, mean over each epoch, augmentation included.") + seeds),
+        html.figure(loss, _("The training loss, mean over each epoch, augmentation included.") + seeds),
     )
 
 
@@ -333,10 +336,7 @@ def _confusion(comparison: Comparison, evidence: Evidence, look_of: Mapping[str,
     seeds = comparison.conditions.seeds
     first = " " + _("Seed {seed}.", seed=seeds[0]) if len(seeds) > 1 else ""
     note = html.note(
-        _(
-            "Rows are true classes, columns what the network said; the stronger the colour, the larger the share of "
-            "its row."
-        )
+        _("Rows are true classes, columns are predicted classes. A stronger colour is a larger share of the row.")
         + first
     )
     return html.join(note, pictures)
@@ -356,15 +356,15 @@ def _method(comparison: Comparison) -> Html:
             (_("Split"), f"{_sentence(conditions.split)} {_('One split for all networks')}: {parts}."),
             (_("Training"), f"{conditions.training}; {runs}"),
             (
-                _("Choice"),
-                _("Validation chose the epoch of every run. The test part was looked at once, afterwards."),
+                _("Choice of the weights"),
+                _("The validation set chose the epoch of every run. The test set was evaluated once, afterwards."),
             ),
             (
                 _("Accuracy"),
                 _(
-                    "Share of test images whose first class is the true one; protocol “{protocol}”. The interval "
-                    "covers {covers}. Naming the best of several networks by their test results makes the best look a "
-                    "little better than it is; no interval here covers that.",
+                    "Share of test images whose most probable class is the true one; protocol “{protocol}”. The "
+                    "confidence interval covers {covers}. The test accuracy of the best of several networks is "
+                    "slightly too high, because it is the best; no interval here covers that.",
                     protocol=conditions.protocol,
                     covers=comparison.rows[0].accuracy.covers,
                 ),
@@ -372,16 +372,16 @@ def _method(comparison: Comparison) -> Html:
             (
                 _("Time for one image"),
                 _(
-                    "{calls} calls of each network at batch 1, {threads} threads, {device}, fp32; warmed up; the "
-                    "networks took turns in blocks of ten, so that other work on the machine slowed all alike. "
-                    "Decoding and resizing are not in it.",
+                    "{calls} calls of each network at batch 1, {threads} threads, {device}, fp32, after a warm-up. The "
+                    "networks took turns in blocks of ten, so that other work on the machine slowed all of them alike. "
+                    "Decoding and resizing are not included.",
                     calls=" – ".join(map(str, (calls[0], calls[-1])[: len(calls)])),
                     threads=latency.threads,
                     device=latency.device,
                 ),
             ),
-            (_("Peak memory"), _("{how}, each network in a process of its own.", how=_sentence(memory.how))),
-            (_("File"), _("The run's model.safetensors: weights, statistics and a short header.")),
+            (_("Peak memory"), _("{how}; each network in a separate process.", how=_sentence(memory.how))),
+            (_("File"), _("The run's model.safetensors: weights, running statistics and a short header.")),
             *((name.capitalize(), value) for name, value in conditions.machine.items() if name != "training"),
             (_("Training on"), conditions.machine["training"]),
             (

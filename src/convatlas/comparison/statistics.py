@@ -53,8 +53,8 @@ class Accuracy:
     def covers(self) -> str:
         """What the interval covers, in words."""
         if len(self.by_seed) > 1:
-            return Message("which images were drawn for the test and which seed the training had")
-        return Message("which images were drawn for the test, not which seed the training had (one run)")
+            return Message("the choice of the test images and of the seeds")
+        return Message("the choice of the test images, but not of the seed (one run)")
 
     @property
     def spread(self) -> float | None:
@@ -115,7 +115,7 @@ class Difference:
     images_needed: int | None
 
     @property
-    def told_apart(self) -> bool:
+    def significant(self) -> bool:
         return self.adjusted_p < SIGNIFICANCE
 
     @property
@@ -136,7 +136,7 @@ class Difference:
             "only_second": self.only_second,
             "n": self.n,
             "test": self.test,
-            "told_apart": self.told_apart,
+            "told_apart": self.significant,
         }
 
 

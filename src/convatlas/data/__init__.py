@@ -2,10 +2,10 @@
 
     data = open_data("photos/")                          # finds layout, classes and files; numpy and Pillow only
     split = make_split(data, seed=0)                     # or read_split("split.csv", data)
-    rule = preprocessing_for(data, (224, 224), 3)        # how images are resized and cropped, and why
-    store = load_images(data, rule)                      # decoded once, in memory or memory-mapped
-    rule = rule.with_stats(*channel_stats(store, split.train))
-    batches = Batches(store, data.labels, split.train, batch_size=128, seed=0, rule=rule)
+    preprocessing = preprocessing_for(data, (224, 224), 3)   # how images are resized and cropped, and why
+    store = load_images(data, preprocessing)                 # decoded once, in memory or memory-mapped
+    preprocessing = preprocessing.with_stats(*channel_stats(store, split.train))
+    batches = Batches(store, data.labels, split.train, batch_size=128, seed=0, preprocessing=preprocessing)
     for images, labels, _ in batches.epoch(0): ...       # a `Batch` each; its third field is for several processes
 
 Only the names in the last two lines import torch.

@@ -21,7 +21,7 @@ import numpy as np
 from convatlas.data.dataset import ArrayImages, Dataset, numbered
 from convatlas.data.tree import Tree
 from convatlas.errors import DataError
-from convatlas.message import Message, joined, of_system
+from convatlas.message import Message, joined, system_reason
 
 IDX_NAME = re.compile(
     r"(?P<stem>.*?)(?P<part>train|t10k|test|val)-(?P<what>images|labels)[-.]idx[13]-ubyte(?P<gz>\.gz)?$"
@@ -311,7 +311,7 @@ def _read(tree: Tree, name: str) -> bytes:
         return tree.read(name)
     except OSError as error:
         raise DataError(
-            "{place} cannot be read: {reason}", place=tree.display(name), reason=of_system(error)
+            "{place} cannot be read: {reason}", place=tree.display(name), reason=system_reason(error)
         ) from error
 
 

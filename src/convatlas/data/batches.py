@@ -25,7 +25,7 @@ _MIXES = "mix"
 class Batches:
     """Training or evaluation batches over images ``indices`` of a store.
 
-    ``epoch(e)`` yields a `Batch` for each step: images float32 (N, C, H, W), channels_last, normalised by the rule;
+    ``epoch(e)`` yields a `Batch` for each step: images float32 (N, C, H, W), channels_last, normalised;
     targets int64 (N,), or float32 (N, K) with mixup or cutmix. ``epoch(e, start_step=s)`` yields the same batches as
     ``epoch(e)`` from step s on, without computing those before.
 
@@ -33,8 +33,8 @@ class Batches:
         store: the decoded images.
         labels: (len(store),) int64, of all images of the store.
         indices: the images of these batches; in this order when ``shuffle`` is off.
-        rule: its ``size`` is the crop, its ``mean`` and ``std`` the normalisation; by default the store's own.
-        augment: what is done to the images, made definite for ``rule``; None takes the centre crop, as evaluation does.
+        preprocessing: its ``size`` is the crop, its ``mean`` and ``std`` the normalisation; by default the store's own.
+        augment: what is done to the images, resolved for ``preprocessing``; None: the centre crop, as in evaluation.
         shuffle: a new order every epoch.
         sampling: "natural" takes every image once per epoch. "balanced" takes the same number of images per epoch, with
             the classes as equal as possible: images of a small class repeat, and a large class is sampled anew.
@@ -51,7 +51,7 @@ class Batches:
         *,
         batch_size: int,
         seed: int = 0,
-        rule: Preprocessing | None = None,
+        preprocessing: Preprocessing | None = None,
         augment: Augmentation | None = None,
         shuffle: bool = True,
         sampling: str = "natural",
@@ -59,7 +59,7 @@ class Batches:
         merge_last: bool = False,
         device: str | torch.device = "cpu",
     ) -> None:
-        rule = store.rule if rule is None else rule
+        preprocessing = store.preprocessing if preprocessing is None else preprocessing
         if batch_size < 1:
             raise UsageError("batch_size is {batch_size}; expected at least 1", batch_size=batch_size)
         if len(labels) != len(store):
@@ -68,24 +68,24 @@ class Batches:
                 labels=len(labels),
                 store=len(store),
             )
-        if rule.size[0] > store.pixels.shape[1] or rule.size[1] > store.pixels.shape[2]:
+        if preprocessing.size[0] > store.pixels.shape[1] or preprocessing.size[1] > store.pixels.shape[2]:
             kept = f"{store.pixels.shape[1]} x {store.pixels.shape[2]}"
             raise ShapeError(
                 "crops of {height} x {width} do not fit in the stored images of {kept}",
-                height=rule.size[0],
-                width=rule.size[1],
+                height=preprocessing.size[0],
+                width=preprocessing.size[1],
                 kept=kept,
             )
-        if rule.channels != store.pixels.shape[3]:
+        if preprocessing.channels != store.pixels.shape[3]:
             raise ShapeError(
-                "the rule has {channels} channels, the stored images {stored}",
-                channels=rule.channels,
+                "the preprocessing has {channels} channels, the stored images have {stored}",
+                channels=preprocessing.channels,
                 stored=store.pixels.shape[3],
             )
         if sampling not in ("natural", "balanced") or (sampling == "balanced" and not shuffle):
             raise UsageError("sampling is {sampling!r}; expected natural, or balanced with shuffle", sampling=sampling)
-        self.store, self.rule, self.seed = store, rule, seed
-        self.augment = None if augment is None else augment.resolved_for(rule)
+        self.store, self.preprocessing, self.seed = store, preprocessing, seed
+        self.augment = None if augment is None else augment.resolved_for(preprocessing)
         self.batch_size, self.shuffle, self.drop_last, self.sampling = batch_size, shuffle, drop_last, sampling
         self.merge_last = merge_last
         self.device = torch.device(device)
@@ -93,7 +93,7 @@ class Batches:
         self.classes = int(labels.max()) + 1 if len(labels) else 0
         self._labels_here = np.array(labels, dtype=np.int64)
         self.labels = torch.from_numpy(self._labels_here).to(self.device)
-        self._normalisation = Normalisation(rule, self.device)
+        self._normalisation = Normalisation(preprocessing, self.device)
 
     def __len__(self) -> int:
         """Steps per epoch."""
@@ -141,7 +141,7 @@ class Batches:
         rows = samples % len(self.store)
         labels = self.labels[rows.to(self.device)]
         if self.augment is None:
-            crops = geometry.centre_crop(self.store.on(self.device), self.rule.size)
+            crops = geometry.centre_crop(self.store.on(self.device), self.preprocessing.size)
             return Batch(self._normalisation(self._taken(crops, rows)), labels)
         draws = Draws(self.seed, epoch, samples.to(self.device), samples)
         crops = self._cropped(rows, self.augment, draws)
@@ -157,7 +157,7 @@ class Batches:
 
     def _cropped(self, rows: Tensor, augment: Augmentation, draws: Draws) -> Tensor:
         """uint8 (N, *size, C), of the images ``rows`` of the store."""
-        size, background = self.rule.size, self._normalisation.background
+        size, background = self.preprocessing.size, self._normalisation.background
         pixels = self.store.on(self.device)
         if not augment.affine and pixels.device.type == self.device.type:
             return geometry.random_crop(pixels, size, augment, draws, background, rows.to(self.device))
@@ -171,7 +171,7 @@ class Batches:
     @cached_property
     def _principal_colours(self) -> Tensor | None:
         """(3, 3): eigenvalue times eigenvector of the colours of up to 10,000 of these images; None for grey ones."""
-        if self.rule.channels != 3 or self.augment is None or not self.augment.pca_noise:
+        if self.preprocessing.channels != 3 or self.augment is None or not self.augment.pca_noise:
             return None
         spread = self.indices[torch.linspace(0, len(self.indices) - 1, min(10_000, len(self.indices))).long()]
         sums, products, count = torch.zeros(3, dtype=torch.float64), torch.zeros(3, 3, dtype=torch.float64), 0
@@ -183,7 +183,7 @@ class Batches:
         return (vectors * values.clamp(min=0)).T.float().to(self.device)
 
 
-def prepare(images: Sequence[np.ndarray], rule: Preprocessing) -> Tensor:
-    """Images as ``rule.apply`` or ``load_file`` gave them -> the batch evaluation would see: float32 (N, C, H, W)."""
+def prepare(images: Sequence[np.ndarray], preprocessing: Preprocessing) -> Tensor:
+    """Images from ``preprocessing.apply`` or ``load_file`` as the batch of an evaluation: float32 (N, C, H, W)."""
     pixels = torch.from_numpy(np.stack(images))
-    return Normalisation(rule, torch.device("cpu"))(geometry.centre_crop(pixels, rule.size))
+    return Normalisation(preprocessing, torch.device("cpu"))(geometry.centre_crop(pixels, preprocessing.size))

@@ -16,7 +16,7 @@ from convatlas.data.decode import UnreadableImage, decode
 from convatlas.data.reading import ReadingOptions
 from convatlas.data.tree import Tree
 from convatlas.errors import BadImageError, DataError
-from convatlas.message import Message, of_system
+from convatlas.message import Message, system_reason
 
 PARTS = ("train", "val", "test")
 # up to this size the fingerprint hashes every byte; for larger data sets it uses file sizes and times of change
@@ -97,7 +97,7 @@ class FileImages:
         try:
             return with_channels(decode(self.tree.read(name), at_least), self.channels)
         except OSError as error:
-            raise BadImageError(self.tree.display(name), of_system(error), index) from error
+            raise BadImageError(self.tree.display(name), system_reason(error), index) from error
         except UnreadableImage as error:
             raise BadImageError(self.tree.display(name), error.message, index) from error
 
@@ -109,7 +109,7 @@ class FileImages:
         try:
             return self.tree.read(name)
         except OSError as error:
-            raise BadImageError(self.tree.display(name), of_system(error), index) from error
+            raise BadImageError(self.tree.display(name), system_reason(error), index) from error
 
     def stamp(self, index: int) -> tuple[int, int]:
         entry = self.tree.files[self.names[index]]

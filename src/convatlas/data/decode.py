@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from convatlas.errors import BadImageError, ConvAtlasError
-from convatlas.message import Message, of_system
+from convatlas.message import Message, system_reason
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -120,7 +120,7 @@ def read_image(path: str | Path, at_least: int | None = None) -> np.ndarray:
     try:
         return decode(Path(path).read_bytes(), at_least)
     except OSError as error:
-        raise BadImageError(str(path), of_system(error)) from error
+        raise BadImageError(str(path), system_reason(error)) from error
     except UnreadableImage as error:
         raise BadImageError(str(path), error.message) from error
 

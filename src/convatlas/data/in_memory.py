@@ -9,7 +9,7 @@ import numpy as np
 
 from convatlas.data.decode import UnreadableImage, pixels_of_pillow
 from convatlas.errors import UsageError
-from convatlas.message import of_system
+from convatlas.message import system_reason
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -45,7 +45,7 @@ def pixels_in_memory(image: ImageInMemory) -> np.ndarray:
         except UnreadableImage as error:
             raise UsageError("the Pillow image cannot be used: {reason}.", reason=error.message) from error
         except (OSError, ValueError) as error:  # its file is damaged, or closed
-            raise UsageError("the Pillow image cannot be used: {reason}.", reason=of_system(error)) from error
+            raise UsageError("the Pillow image cannot be used: {reason}.", reason=system_reason(error)) from error
     values: Any = image
     if isinstance(image, np.ndarray):
         channels_last = True

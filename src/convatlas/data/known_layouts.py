@@ -15,7 +15,7 @@ from convatlas.data.folders import FolderView
 from convatlas.data.table import Listed
 from convatlas.data.tree import Tree
 from convatlas.errors import DataError
-from convatlas.message import Message, of_system
+from convatlas.message import Message, system_reason
 
 CUB_IMAGES, CUB_LABELS, CUB_SPLIT, CUB_CLASSES = (
     "images.txt",
@@ -37,7 +37,7 @@ def lines_of(tree: Tree, name: str) -> list[list[str]]:
         text = tree.read(name).decode("utf-8-sig", "replace")
     except OSError as error:
         raise DataError(
-            "{place} cannot be read: {reason}", place=tree.display(name), reason=of_system(error)
+            "{place} cannot be read: {reason}", place=tree.display(name), reason=system_reason(error)
         ) from error
     return [line.split() for line in text.splitlines() if line.strip()]
 

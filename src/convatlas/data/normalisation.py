@@ -13,9 +13,9 @@ _CACHED_VALUES = 1 << 21  # 8 MB of floats: small enough to stay in a cache betw
 class Normalisation:
     """(pixel/255 - mean) / std, as one multiply-add per value."""
 
-    def __init__(self, rule: Preprocessing, device: torch.device) -> None:
-        mean, std = torch.tensor(rule.mean, device=device), torch.tensor(rule.std, device=device)
-        self.background = torch.tensor(rule.background, dtype=torch.uint8, device=device)
+    def __init__(self, preprocessing: Preprocessing, device: torch.device) -> None:
+        mean, std = torch.tensor(preprocessing.mean, device=device), torch.tensor(preprocessing.std, device=device)
+        self.background = torch.tensor(preprocessing.background, dtype=torch.uint8, device=device)
         self.scale, self.shift = 1 / std, -mean / std
 
     def __call__(self, pixels: Tensor) -> Tensor:

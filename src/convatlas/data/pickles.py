@@ -19,7 +19,7 @@ from convatlas.data.arrays import CIFAR10_CLASSES, CIFAR100_CLASSES, CIFAR_PIXEL
 from convatlas.data.dataset import Dataset
 from convatlas.data.tree import Tree
 from convatlas.errors import DataError
-from convatlas.message import Message, of_system
+from convatlas.message import Message, system_reason
 
 CIFAR10_BATCH = re.compile(r"(data_batch_\d+|test_batch)$")
 CIFAR100_FILES = frozenset({"train", "test"})
@@ -75,7 +75,7 @@ def unpickled(tree: Tree, name: str) -> dict[str, Any]:
     try:
         content = tree.read(name)
     except OSError as error:
-        raise DataError("{place} cannot be read: {reason}", place=place, reason=of_system(error)) from error
+        raise DataError("{place} cannot be read: {reason}", place=place, reason=system_reason(error)) from error
     try:
         loaded = _ArraysOnly(io.BytesIO(content), encoding="bytes").load()
     except pickle.UnpicklingError as error:

@@ -25,13 +25,15 @@ def batch_picture(batches: Batches, images: int = 8, epochs: int = 7) -> np.ndar
         batches.labels.cpu().numpy(),
         batches.indices.numpy(),
         batch_size=images,
-        rule=batches.rule,
+        preprocessing=batches.preprocessing,
         shuffle=False,
     )
     samples = batches.order(0)[:images]
     columns = [plain.batch(samples)[0]] + [batches.batch(samples, epoch)[0].cpu() for epoch in range(epochs)]
     grid = torch.stack(columns, dim=1)  # (images, 1 + epochs, C, H, W)
-    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (batches.rule.mean, batches.rule.std))
+    mean, std = (
+        torch.tensor(values).view(-1, 1, 1) for values in (batches.preprocessing.mean, batches.preprocessing.std)
+    )
     pixels = ((grid * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
     pixels = pixels.expand(-1, -1, 3, -1, -1).permute(0, 1, 3, 4, 2)  # grey becomes RGB
     enlarged = max(1, LEGIBLE // max(pixels.shape[2:4]))

@@ -97,7 +97,7 @@ class Preprocessing:
         return 2 * max(self.store_size)
 
     def with_stats(self, mean: tuple[float, ...], std: tuple[float, ...]) -> Preprocessing:
-        """The same rule with these channel statistics; a constant channel is not scaled."""
+        """The same preprocessing with these channel statistics; a constant channel is not scaled."""
         return replace(self, mean=tuple(mean), std=tuple(value if value > 0 else 1.0 for value in std))
 
     def apply(self, pixels: np.ndarray) -> np.ndarray:
@@ -118,13 +118,13 @@ class Preprocessing:
         return self._padded(fitted, height, width)
 
     def kept_at(self, side: int) -> Preprocessing:
-        """The same rule with stored images whose shorter side has ``side`` pixels."""
+        """The same preprocessing with stored images whose shorter side has ``side`` pixels."""
         return replace(self, margin=side / min(self.size))
 
     def whole(self, pixels: np.ndarray, side: int) -> np.ndarray:
         """uint8 (h, w, 1 or 3) -> uint8 (h', w', channels), not cropped, with a shorter side of ``side`` pixels.
 
-        An image that the rule pads becomes a square of that side.
+        An image that is padded becomes a square of that side.
         """
         if self.resize in ("pad", "letterbox"):
             return self.kept_at(side).apply(pixels)
@@ -158,7 +158,7 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
-        """The rule with the values of ``to_dict``.
+        """The preprocessing with the values of ``to_dict``.
 
         Raises:
             UsageError: a field is unknown, missing or out of range.
@@ -167,7 +167,7 @@ class Preprocessing:
         unknown = set(values) - known
         if unknown or not {"size", "channels"} <= set(values):
             raise UsageError(
-                "a preprocessing rule has the fields {known}; got {values}",
+                "a preprocessing has the fields {known}; got {values}",
                 known=", ".join(sorted(known)),
                 values=", ".join(values),
             )
@@ -175,7 +175,7 @@ class Preprocessing:
         try:
             return cls(**plain)
         except TypeError as error:
-            raise UsageError("a preprocessing rule has a field of the wrong type: {error}", error=error) from error
+            raise UsageError("a preprocessing has a field of the wrong type: {error}", error=error) from error
 
 
 def preprocessing_for(
@@ -209,13 +209,13 @@ def preprocessing_for(
     return Preprocessing(size, channels, resize=resize, margin=margin, background=background, why=why)
 
 
-def load_file(path: str | Path, rule: Preprocessing) -> np.ndarray:
-    """Read one image file and prepare it by ``rule``: uint8 (*rule.store_size, channels).
+def load_file(path: str | Path, preprocessing: Preprocessing) -> np.ndarray:
+    """Read one image file and prepare it by ``preprocessing``: uint8 (*preprocessing.store_size, channels).
 
     Raises:
         BadImageError: the file is missing, damaged or no image.
     """
-    return rule.apply(read_image(path, rule.at_least))
+    return preprocessing.apply(read_image(path, preprocessing.at_least))
 
 
 def _whole_image(size: tuple[int, int], fit: str, margin: float) -> tuple[Resize, float, Message]:
@@ -291,6 +291,6 @@ def _centre(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return pixels[top : top + height, left : left + width]
 
 
-def memory_of(count: int, rule: Preprocessing) -> int:
+def memory_of(count: int, preprocessing: Preprocessing) -> int:
     """Bytes that ``count`` stored images take."""
-    return count * math.prod(rule.store_size) * rule.channels
+    return count * math.prod(preprocessing.store_size) * preprocessing.channels

@@ -25,7 +25,7 @@ from convatlas import units
 from convatlas.data.decode import is_image_name
 from convatlas.data.tree import FileEntry
 from convatlas.errors import DataError
-from convatlas.message import Message, joined, of_system
+from convatlas.message import Message, joined, system_reason
 
 MAX_MEMBERS = 20_000_000  # of one data set
 MAX_MEMBER_BYTES = 256 << 20  # an uncompressed image of the most pixels that are decoded
@@ -187,7 +187,7 @@ def _members(path: Path) -> tuple[dict[str, _Place], dict[str, str]]:
             "{path} is damaged or cut short after {last}: {error}. Fetch it again.", path=path, last=last, error=error
         ) from error
     except OSError as error:
-        raise DataError("{path} cannot be read: {reason}", path=path, reason=of_system(error)) from error
+        raise DataError("{path} cannot be read: {reason}", path=path, reason=system_reason(error)) from error
     return places, refused
 
 

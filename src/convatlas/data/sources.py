@@ -22,7 +22,7 @@ from convatlas.data.table import TABLES, Listed, Table, columns_of, listed
 from convatlas.data.tree import FolderTree, Tree, ZipTree
 from convatlas.data.workers import Result, decode_files
 from convatlas.errors import BadImageError, DataError, UsageError
-from convatlas.message import Message, joined, of_system
+from convatlas.message import Message, joined, system_reason
 
 OnBad = Literal["fail", "skip"]
 Progress = Callable[[int, int], None]  # (done, total)
@@ -784,7 +784,7 @@ def _header(tree: Tree, name: str) -> Result:
         with tree.open(name) as file:
             return read_header(file)
     except OSError as error:
-        return of_system(error)
+        return system_reason(error)
     except UnreadableImage as error:
         return error.message
 

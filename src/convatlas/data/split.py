@@ -23,7 +23,7 @@ import numpy as np
 from convatlas.atomic import written_atomically
 from convatlas.data.dataset import PARTS, Dataset, nfc, part_names, printable
 from convatlas.errors import DataError, UsageError
-from convatlas.message import Message, joined, of_system
+from convatlas.message import Message, joined, system_reason
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +215,9 @@ def read_split(path: str | Path, data: Dataset) -> Split:
     try:
         rows = list(csv.reader(io.StringIO(place.read_bytes().decode("utf-8-sig", "surrogateescape"), newline="")))
     except OSError as error:
-        raise DataError("the split {place} cannot be read: {reason}", place=place, reason=of_system(error)) from error
+        raise DataError(
+            "the split {place} cannot be read: {reason}", place=place, reason=system_reason(error)
+        ) from error
     except csv.Error as error:
         raise DataError("the split {place} is no CSV file: {error}", place=place, error=error) from error
     if not rows or [cell.strip().lower() for cell in rows[0]] != ["name", "label", "part"]:

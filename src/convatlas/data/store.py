@@ -1,8 +1,8 @@
 """All images of a data set, decoded once, as one uint8 tensor in memory, or in a memory-mapped file if too large.
 
-The file is a cache. Its name is a hash of (source, rule), so each data set has one file per rule. Its first page states
-the shape, the rule, the fingerprint of the data set and a SHA-256. It is written atomically, verified before use, and
-written again if it is damaged or an image has changed.
+The file is a cache. Its name is a hash of (source, preprocessing), so each data set has one file per preprocessing.
+Its first page states the shape, the preprocessing, the fingerprint of the data set and a SHA-256. It is written
+atomically, verified before use, and written again if it is damaged or an image has changed.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _BLOCK = 64 << 20  # bytes hashed at a time, several threads at once
 
 @dataclass(eq=False)
 class ImageStore:
-    """``pixels`` is uint8 (N, H, W, C), H and W by ``rule.store_size``; image i is image i of the data set.
+    """``pixels`` is uint8 (N, H, W, C), H and W by ``preprocessing.store_size``; image i is image i of the data set.
 
     ``resident`` is False if the pixels are a memory-mapped file, of which rows are read as they are used.
     ``origin`` is a text for reports: decoded, or the path of the cache and why it was written.
     """
 
     pixels: torch.Tensor
-    rule: Preprocessing
+    preprocessing: Preprocessing
     resident: bool = True
     origin: str = Message("decoded")
     _elsewhere: dict[torch.device, torch.Tensor] = field(default_factory=dict, repr=False)
@@ -65,14 +65,14 @@ class ImageStore:
 
 def load_images(
     data: Dataset,
-    rule: Preprocessing,
+    preprocessing: Preprocessing,
     *,
     progress: Progress | None = None,
     memory_share: float = 0.25,
     cache_dir: str | Path | None = None,
     workers: int | None = None,
 ) -> ImageStore:
-    """Decode and resize every image of ``data`` by ``rule``.
+    """Decode and resize every image of ``data`` by ``preprocessing``.
 
     Args:
         progress: called with (done, total).
@@ -84,31 +84,34 @@ def load_images(
         BadImageError: a file is gone or damaged; the message names it and its index.
         ConvAtlasError: the cache cannot be written, or there is no room for it.
     """
-    if isinstance(data.images, ArrayImages) and data.images.pixels.shape[1:] == (*rule.store_size, rule.channels):
-        return ImageStore(torch.from_numpy(data.images.pixels), rule, origin=Message("as they are"))
-    fits = memory_of(len(data), rule) <= memory_share * machine_memory_bytes()
+    if isinstance(data.images, ArrayImages) and data.images.pixels.shape[1:] == (
+        *preprocessing.store_size,
+        preprocessing.channels,
+    ):
+        return ImageStore(torch.from_numpy(data.images.pixels), preprocessing, origin=Message("as they are"))
+    fits = memory_of(len(data), preprocessing) <= memory_share * machine_memory_bytes()
     if fits and cache_dir is None:
-        pixels = np.empty((len(data), *rule.store_size, rule.channels), dtype=np.uint8)
-        for index, image in _decoded(data, rule, progress, workers):
+        pixels = np.empty((len(data), *preprocessing.store_size, preprocessing.channels), dtype=np.uint8)
+        for index, image in _decoded(data, preprocessing, progress, workers):
             pixels[index] = image
-        return ImageStore(torch.from_numpy(pixels), rule)
-    cache = _Cache(data, rule, default_cache_dir() if cache_dir is None else Path(cache_dir))
+        return ImageStore(torch.from_numpy(pixels), preprocessing)
+    cache = _Cache(data, preprocessing, default_cache_dir() if cache_dir is None else Path(cache_dir))
     why_not = cache.why_not_usable()
     if why_not:
-        cache.write(_decoded(data, rule, progress, workers))
+        cache.write(_decoded(data, preprocessing, progress, workers))
     origin = Message("cache {path}, made now: {why}" if why_not else "cache {path}", path=cache.path, why=why_not)
-    return ImageStore(cache.pixels(resident=fits), rule, resident=fits, origin=origin)
+    return ImageStore(cache.pixels(resident=fits), preprocessing, resident=fits, origin=origin)
 
 
 def _decoded(
-    data: Dataset, rule: Preprocessing, progress: Progress | None, workers: int | None
+    data: Dataset, preprocessing: Preprocessing, progress: Progress | None, workers: int | None
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """(index, uint8 pixels by the rule) of every image, in any order."""
+    """(index, uint8 pixels by the preprocessing) of every image, in any order."""
     if isinstance(data.images, FileImages):
         files = data.images
-        results: Iterator[tuple[int, Result]] = decode_files(files.tree, files.names, rule, workers)
+        results: Iterator[tuple[int, Result]] = decode_files(files.tree, files.names, preprocessing, workers)
     else:
-        results = ((index, rule.apply(data.read(index))) for index in range(len(data)))
+        results = ((index, preprocessing.apply(data.read(index))) for index in range(len(data)))
     with closing(results):  # type: ignore[type-var]  # both are generators; the processes end with theirs
         for done, (index, result) in enumerate(results, start=1):
             if not isinstance(result, np.ndarray):
@@ -123,17 +126,19 @@ def _decoded(
 class _Cache:
     """The cache file: one page of JSON, then the pixels."""
 
-    def __init__(self, data: Dataset, rule: Preprocessing, folder: Path) -> None:
-        shape = [len(data), *rule.store_size, rule.channels]
-        pixel_rule = {
-            name: rule.to_dict()[name]
+    def __init__(self, data: Dataset, preprocessing: Preprocessing, folder: Path) -> None:
+        shape = [len(data), *preprocessing.store_size, preprocessing.channels]
+        pixel_settings = {
+            name: preprocessing.to_dict()[name]
             for name in ("size", "channels", "resize", "margin", "background", "interpolation")
         }
-        name = hashlib.sha256(f"{_MAGIC}\0{Path(data.source).resolve()}\0{json.dumps(pixel_rule)}".encode()).hexdigest()
+        name = hashlib.sha256(
+            f"{_MAGIC}\0{Path(data.source).resolve()}\0{json.dumps(pixel_settings)}".encode()
+        ).hexdigest()
         self.path = folder / f"{name[:32]}.images"
         self.shape = shape
         self.bytes = int(np.prod(shape, dtype=np.int64))
-        self._wanted = {"magic": _MAGIC, "shape": shape, "rule": pixel_rule, "fingerprint": data.fingerprint}
+        self._wanted = {"magic": _MAGIC, "shape": shape, "rule": pixel_settings, "fingerprint": data.fingerprint}
 
     def why_not_usable(self) -> str:
         """The reason why the file cannot be used; empty if it exists, is undamaged and belongs to these images."""
@@ -148,7 +153,7 @@ class _Cache:
         except ValueError:
             return Message("its first page is damaged")
         if {name: page_values.get(name) for name in self._wanted} != self._wanted:
-            return Message("the images or the rule changed")
+            return Message("the images or their preprocessing changed")
         if size != _PAGE + self.bytes:
             return Message("it has {size:,} bytes, expected {expected:,}", size=size, expected=_PAGE + self.bytes)
         if page_values.get("sha256") != self._digest(self.path):

@@ -15,7 +15,7 @@ from convatlas.data.folders import SPLIT_OF_WORD, split_of
 from convatlas.data.reading import ReadingOptions
 from convatlas.data.tree import Tree
 from convatlas.errors import DataError
-from convatlas.message import Message, joined, of_system
+from convatlas.message import Message, joined, system_reason
 
 # usual headings, in order of preference
 IMAGE_COLUMNS = (
@@ -94,7 +94,7 @@ class Table:
         try:
             content = tree.read(name)
         except OSError as error:
-            raise DataError("{place} cannot be read: {reason}", place=place, reason=of_system(error)) from error
+            raise DataError("{place} cannot be read: {reason}", place=place, reason=system_reason(error)) from error
         for encoding in ("utf-8-sig", "cp949"):
             try:
                 text = content.decode(encoding)

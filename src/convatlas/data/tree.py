@@ -18,7 +18,7 @@ from typing import BinaryIO, Protocol, cast
 
 from convatlas import units
 from convatlas.errors import DataError
-from convatlas.message import Message, of_system
+from convatlas.message import Message, system_reason
 
 # Limits for one archive. Deflate compresses by a factor of at most 1032, real image sets by about 10. A member is
 # refused if it is both large and compressed by more than MAX_RATIO (Keras refuses on the same two conditions).
@@ -106,7 +106,7 @@ class FolderTree:
                     here = sorted(entries, key=lambda entry: entry.name)
             except OSError as error:
                 raise DataError(
-                    "folder {folder} cannot be listed: {reason}", folder=self.root / folder, reason=of_system(error)
+                    "folder {folder} cannot be listed: {reason}", folder=self.root / folder, reason=system_reason(error)
                 ) from error
             for entry in here:
                 name = f"{folder}/{entry.name}" if folder else entry.name
@@ -123,7 +123,7 @@ class FolderTree:
                     try:
                         status = entry.stat()
                     except OSError as error:
-                        refused[name] = of_system(error)
+                        refused[name] = system_reason(error)
                         continue
                     if stat.S_ISREG(status.st_mode):
                         files[name] = FileEntry(status.st_size, status.st_mtime_ns)

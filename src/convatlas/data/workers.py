@@ -27,9 +27,9 @@ from convatlas.data.decode import Header, UnreadableImage, decode, decoded_heade
 from convatlas.data.open_tree import open_tree
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.data.tree import Tree
-from convatlas.message import Message, of_system
+from convatlas.message import Message, system_reason
 
-# pixels prepared by a rule; without a rule, the header of a fully decoded file; or the reason why it cannot be read
+# pixels after the preprocessing; without one, the header of a fully decoded file; or the reason why it cannot be read
 Result = np.ndarray | Header | str
 
 FILES_PER_WORKER = 128  # fewer files are decoded faster without extra processes (each takes 0.25 s to start)
@@ -42,22 +42,22 @@ _PIXELS, _HEADER, _REASON = range(3)
 
 
 def decode_files(
-    tree: Tree, names: Sequence[str], rule: Preprocessing | None, workers: int | None = None
+    tree: Tree, names: Sequence[str], preprocessing: Preprocessing | None, workers: int | None = None
 ) -> Iterator[tuple[int, Result]]:
     """Yield (index, result) for every name, in any order.
 
     Args:
-        rule: what the pixels become; None only checks that every file decodes.
+        preprocessing: what the pixels become; None only checks that every file decodes.
         workers: processes; by default one per core, and none for few files.
     """
     if workers is None:
         workers = min(cores(), len(names) // FILES_PER_WORKER)
     if workers < 2 or not sys.executable:
-        yield from ((index, decode_one(tree, name, rule)) for index, name in enumerate(names))
+        yield from ((index, decode_one(tree, name, preprocessing)) for index, name in enumerate(names))
         return
     jobs = _Jobs(names)
     results: queue.Queue[tuple[int, Result] | None] = queue.Queue(maxsize=4 * workers * IN_FLIGHT)
-    setting = {"tree": tree.to_dict(), "rule": None if rule is None else rule.to_dict()}
+    setting = {"tree": tree.to_dict(), "preprocessing": None if preprocessing is None else preprocessing.to_dict()}
     threads = [_Worker(setting, jobs, results) for _ in range(workers)]
     try:
         for thread in threads:
@@ -85,15 +85,15 @@ def decode_files(
         thread.raise_failure()
 
 
-def decode_one(tree: Tree, name: str, rule: Preprocessing | None) -> Result:
+def decode_one(tree: Tree, name: str, preprocessing: Preprocessing | None) -> Result:
     """Decode one file; the work of one request to a worker."""
     try:
         content = tree.read(name)
-        if rule is not None:
-            return rule.apply(decode(content, rule.at_least))
+        if preprocessing is not None:
+            return preprocessing.apply(decode(content, preprocessing.at_least))
         return decoded_header(content)
     except OSError as error:
-        return of_system(error)
+        return system_reason(error)
     except UnreadableImage as error:
         return error.message
 
@@ -259,8 +259,9 @@ def serve() -> None:
     sys.stdout = sys.stderr  # output of decoders must not mix with the answers
     setting = json.loads(source.readline())
     tree = open_tree(setting["tree"])
-    rule = None if setting["rule"] is None else Preprocessing.from_dict(setting["rule"])
+    values = setting["preprocessing"]
+    preprocessing = None if values is None else Preprocessing.from_dict(values)
     with suppress(BrokenPipeError):
         for line in source:
-            sink.write(_frame(decode_one(tree, json.loads(line), rule)))
+            sink.write(_frame(decode_one(tree, json.loads(line), preprocessing)))
             sink.flush()

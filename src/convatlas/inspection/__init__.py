@@ -1,12 +1,12 @@
-"""Looking inside a network: a network and images in, arrays out.
+"""Methods that show what a network looks at and what it has learned. They take a network and images and return arrays.
 
 ForwardPass(net, images)                  the output of every row of ``convatlas show``
 feature_maps(net, images, layer)          the feature maps of a layer
 channel_statistics(net, batches, layer)   mean, deviation and share of zeros of each channel; dead channels
-first_layer_filters(net)                  the kernels that read the image
-attribution.METHODS                       gradient, Grad-CAM and others: which pixels a class score depends on
+first_layer_filters(net)                  the kernels of the first convolution
+attribution.METHODS                       gradient, Grad-CAM and others: the pixels that a class score depends on
 randomisation_check(net, images, method)  whether a method's map depends on the weights
-deconvolve(net, images, layer, channel)   which pixels excite a feature map
+deconvolve(net, images, layer, channel)   the pixels that activate a feature map
 """
 
 from convatlas.inspection.activations import channel_statistics, feature_maps, first_layer_filters

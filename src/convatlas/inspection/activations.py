@@ -1,4 +1,4 @@
-"""Feature maps, first-layer filters, and what each channel of a layer does over many images."""
+"""Feature maps, first-layer filters, and statistics of the channels of a layer over many images."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class FeatureMaps:
     """The output of one layer for some images. Measured.
 
     Attributes:
-        layer: the row of ``convatlas show`` it is the output of.
-        values: (N, C, H, W) float32, in the network's own units.
+        layer: the row of ``convatlas show``.
+        values: (N, C, H, W) float32, the output of the row.
     """
 
     layer: str
@@ -30,13 +30,13 @@ class FeatureMaps:
 
     @property
     def statistics(self) -> ChannelStatistics:
-        """Of each channel, over these images."""
+        """The statistics of each channel over these images."""
         return _statistics(self.layer, [torch.from_numpy(self.values)])
 
 
 @dataclass(frozen=True)
 class ChannelStatistics:
-    """What each channel of a layer does over ``images`` images. Measured.
+    """Statistics of each channel of a layer over ``images`` images. Measured.
 
     Attributes:
         mean, standard_deviation, minimum, maximum: (C,), over all positions of all images.
@@ -74,8 +74,8 @@ def feature_maps(net: nn.Module, images: Tensor, layer: str) -> FeatureMaps:
     """The feature maps of a layer, in evaluation mode.
 
     Args:
-        net: any network; it is left as it was.
-        images: (N, C, H, W), prepared for the network.
+        net: any network; it is not changed.
+        images: (N, C, H, W), preprocessed for the network.
         layer: the name of any row of ``convatlas show``.
 
     Raises:
@@ -86,13 +86,13 @@ def feature_maps(net: nn.Module, images: Tensor, layer: str) -> FeatureMaps:
 
 
 def channel_statistics(net: nn.Module, batches: Iterable[Tensor], layer: str) -> ChannelStatistics:
-    """Statistics of a layer's channels over a data set; one pass, memory of one batch.
+    """Statistics of a layer's channels over a data set, in one pass and with the memory of one batch.
 
     Args:
-        batches: of prepared images, (N, C, H, W) each.
+        batches: preprocessed images, (N, C, H, W) each.
 
     Raises:
-        UsageError: no batch was given.
+        UsageError: there are no batches.
         UnknownNameError, ShapeError: see `feature_maps`.
     """
     return _statistics(layer, (ForwardPass(net, images).maps(layer) for images in batches))

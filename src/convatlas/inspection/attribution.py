@@ -1,8 +1,8 @@
-"""Attribution: which pixels a class score depends on.
+"""Attribution: the pixels that a class score depends on.
 
-Every method takes (network, images, ...) and gives one `Attribution`; the network is left as it was. ``classes`` are
-the classes to explain, one per image; the predicted ones where None. Scores are logits, not probabilities: the softmax
-would mix in the other classes.
+Every method takes (network, images, ...) and returns an `Attribution`. The network is not changed. ``classes`` are the
+classes to explain, one per image; the predicted classes where None. Scores are logits and not probabilities, as a
+softmax probability also depends on the scores of the other classes.
 
 Adebayo et al., "Sanity checks for saliency maps" (NeurIPS 2018): guided backpropagation and the deconvnet hardly change
 when the weights are randomised; `METHODS` marks them, and `convatlas.inspection.sanity` repeats the check on a network.
@@ -27,15 +27,15 @@ from convatlas.inspection.relus import ReLUsWith
 
 @dataclass(frozen=True)
 class Attribution:
-    """How much each pixel counts for one class of each image. Measured.
+    """The contribution of each pixel to the score of one class per image. Measured.
 
     Attributes:
         method: a name of `METHODS`.
-        classes: (N,), the index of the class explained.
-        values: (N, C, H, W) for methods that give one value per input value; (N, 1, H, W) for maps.
-        signed: whether negative values mean evidence against the class.
-        layer: the layer looked at, where the method has one.
-        notes: figures of the method itself, such as the completeness gap of integrated gradients.
+        classes: (N,), the index of the class that is explained.
+        values: (N, C, H, W) for methods with one value per input value; (N, 1, H, W) for maps.
+        signed: whether negative values are evidence against the class.
+        layer: the layer whose maps are used, where the method needs one.
+        notes: additional results, such as the completeness gap of integrated gradients.
     """
 
     method: str
@@ -92,13 +92,13 @@ def integrated_gradients(
 ) -> Attribution:
     """The gradient along the line from a baseline, times the difference. Sundararajan et al., arXiv:1703.01365.
 
-    The values of an image add up to the difference of the two scores (completeness); ``notes`` holds the largest gap
-    as a share of that difference.
+    The values of an image sum to the difference of the two scores (completeness). ``notes`` has the largest relative
+    gap.
 
     Args:
-        baseline: (C, H, W) or (N, C, H, W), prepared like the images; zeros where None, which are the mean of the
-            training images.
-        steps: points of the midpoint rule.
+        baseline: (C, H, W) or (N, C, H, W), preprocessed like the images; zeros, the mean of the training images, where
+            None.
+        steps: number of points of the midpoint rule.
     """
     chosen = _classes(net, images, classes)
     start = torch.zeros_like(images) if baseline is None else baseline.expand_as(images)
@@ -120,9 +120,9 @@ def integrated_gradients(
 
 
 def guided_backpropagation(net: nn.Module, images: Tensor, classes: Sequence[int] | None = None) -> Attribution:
-    """The gradient in which a ReLU also drops negative signals. Springenberg et al., arXiv:1412.6806.
+    """The gradient, with negative signals set to zero at each ReLU. Springenberg et al., arXiv:1412.6806.
 
-    It fails the randomisation check of Adebayo et al.: it shows edges of the image more than reasons of the network.
+    It fails the randomisation check of Adebayo et al.: it mostly shows edges of the image.
     """
     with ReLUsWith(_GuidedReLU):
         chosen, values = _input_gradient(net, images, classes)
@@ -135,7 +135,7 @@ def grad_cam(
     """The maps of a layer weighted by their mean gradient. Selvaraju et al., arXiv:1610.02391, eq. 1 and 2.
 
     Args:
-        layer: the row of ``convatlas show`` to look at; the last spatial layer before the head where None.
+        layer: the row of ``convatlas show`` whose maps are used; the last spatial layer before the head where None.
     """
 
     def weights(maps: Tensor, slope: Tensor) -> Tensor:
@@ -168,12 +168,12 @@ def occlusion(
     value: float = 0.0,
     batch_size: int = 32,
 ) -> Attribution:
-    """How far the score falls when a patch is covered. Zeiler and Fergus, ECCV 2014, section 4.2.
+    """The decrease of the score when a patch is covered. Zeiler and Fergus, ECCV 2014, section 4.2.
 
     Args:
-        patch: side of the square, pixels; an eighth of the image where None.
-        stride: step between patches; half the patch where None.
-        value: what covers it, in prepared units; 0 is the mean of the training images.
+        patch: side of the square patch in pixels; an eighth of the image where None.
+        stride: step between patches in pixels; half of the patch where None.
+        value: value of the covered pixels after preprocessing; 0 is the mean of the training images.
     """
     chosen = _classes(net, images, classes)
     height, width = images.shape[2:]
@@ -181,7 +181,7 @@ def occlusion(
     stride = stride or max(1, patch // 2)
     if not 0 < patch <= min(height, width):
         raise UsageError(
-            "a patch of {patch} pixels does not fit into {height} x {width} images; choose a smaller one.",
+            "a patch of {patch} pixels does not fit into images of {height} x {width}. Choose a smaller patch.",
             patch=patch,
             height=height,
             width=width,
@@ -217,11 +217,12 @@ def rise(
     seed: int = 0,
     batch_size: int = 32,
 ) -> Attribution:
-    """The mean of random smooth masks, weighted by the probability under each. Petsiuk et al., arXiv:1806.07421.
+    """The mean of random masks, weighted by the probability of the masked image. Petsiuk et al., arXiv:1806.07421.
 
     Args:
-        cells: the grid a mask is drawn on, per side.
-        keep: probability that a cell is kept.
+        masks: number of masks.
+        cells: cells per side of the grid from which a mask is interpolated.
+        keep: probability that a cell is not masked.
     """
     chosen = _classes(net, images, classes)
     height, width = images.shape[2:]
@@ -243,14 +244,14 @@ def rise(
     return Attribution("rise", chosen, (total / (masks * keep))[:, None].numpy(), signed=False)
 
 
-# --- what the methods share -------------------------------------------------------------------------------------------
+# --- shared by the methods --------------------------------------------------------------------------------------------
 
 
 def _input_gradient(net: nn.Module, images: Tensor, classes: Sequence[int] | None) -> tuple[tuple[int, ...], Tensor]:
     """The classes, and the gradient (N, C, H, W) of their scores on the CPU."""
-    seen = ForwardPass(net, images, gradients=True)
-    chosen = _chosen(seen.logits, classes)
-    (values,) = torch.autograd.grad(_scores(seen.logits, chosen).sum(), seen.images)
+    forward = ForwardPass(net, images, gradients=True)
+    chosen = _chosen(forward.logits, classes)
+    (values,) = torch.autograd.grad(_scores(forward.logits, chosen).sum(), forward.images)
     return chosen, values.detach().float().cpu()
 
 
@@ -262,11 +263,11 @@ def _cam(
     layer: str | None,
     weights: Callable[[Tensor, Tensor], Tensor],
 ) -> Attribution:
-    seen = ForwardPass(net, images, gradients=True)
-    layer = layer or seen.last_spatial_row()
-    maps = seen.maps(layer)
-    chosen = _chosen(seen.logits, classes)
-    (slope,) = torch.autograd.grad(_scores(seen.logits, chosen).sum(), maps)
+    forward = ForwardPass(net, images, gradients=True)
+    layer = layer or forward.last_spatial_row()
+    maps = forward.maps(layer)
+    chosen = _chosen(forward.logits, classes)
+    (slope,) = torch.autograd.grad(_scores(forward.logits, chosen).sum(), maps)
     cam = (weights(maps, slope) * maps).sum(dim=1, keepdim=True).clamp(min=0).detach().float()
     large = F.interpolate(cam, size=images.shape[2:], mode="bilinear", align_corners=False)
     return Attribution(method, chosen, large.cpu().numpy(), signed=False, layer=layer)
@@ -286,14 +287,14 @@ def _chosen(logits: Tensor, classes: Sequence[int] | None) -> tuple[int, ...]:
     if classes is None:
         return tuple(logits.argmax(dim=1).tolist())
     count, outputs = logits.shape
-    if len(classes) != count or not all(0 <= each < outputs for each in classes):
+    if len(classes) != count or not all(0 <= index < outputs for index in classes):
         raise UsageError(
-            "classes = {classes}: {count} indices from 0 to {last} are needed, one per image.",
+            "classes = {classes}: expected {count} indices from 0 to {last}, one per image.",
             classes=list(classes),
             count=count,
             last=outputs - 1,
         )
-    return tuple(int(each) for each in classes)
+    return tuple(int(index) for index in classes)
 
 
 def _scores(logits: Tensor, classes: Sequence[int]) -> Tensor:
@@ -301,7 +302,7 @@ def _scores(logits: Tensor, classes: Sequence[int]) -> Tensor:
 
 
 class _GuidedReLU(torch.autograd.Function):
-    """ReLU; on the way back a signal passes where the input and the signal are positive."""
+    """Forward: ReLU. Backward: the signal where both the input and the signal are positive, else 0."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -319,7 +320,7 @@ class Method:
     """An attribution method by name.
 
     Attributes:
-        passes_sanity_check: whether its map changes when the weights are randomised (Adebayo et al., section 4).
+        passes_sanity_check: whether its maps change when the weights are randomised (Adebayo et al., section 4).
     """
 
     function: Callable[..., Attribution]
@@ -342,7 +343,7 @@ def method(name: str) -> Method:
     """An attribution method by its name.
 
     Raises:
-        UnknownNameError: no such method; the near names are listed.
+        UnknownNameError: no such method; similar names are listed.
     """
     if name not in METHODS:
         raise UnknownNameError("method", name, METHODS)

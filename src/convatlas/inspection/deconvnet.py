@@ -1,9 +1,9 @@
-"""The deconvnet: which pixels excite a feature map. Zeiler and Fergus, ECCV 2014, section 2.1.
+"""The deconvnet: the pixels that activate a feature map. Zeiler and Fergus, ECCV 2014, section 2.1.
 
-A deconvnet inverts the layers one by one: max pooling with the switches it recorded, ReLU by a ReLU, convolution by the
-transposed filters. The gradient does the first and the last of these exactly. Only ReLU differs: the deconvnet keeps
-the positive part of the *signal coming back*, whatever the sign of the input was. So this is one backward pass in which
-ReLU, and normalisation across maps, have a rule of their own.
+A deconvnet inverts the layers one by one: max pooling with the recorded switches, ReLU by a ReLU, convolution by the
+transposed filters. For pooling and convolution this is exactly the gradient. For ReLU it is not: the deconvnet keeps
+the positive part of the *backward signal*, whatever the sign of the input was. The deconvnet is therefore one backward
+pass with a different backward rule for ReLU, and for normalisation across maps.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from convatlas.modes import eval_mode
 
 
 class DeconvReLU(torch.autograd.Function):
-    """ReLU forward; backward the positive part of the signal, without regard to the input's sign."""
+    """Forward: ReLU. Backward: the positive part of the signal, whatever the sign of the input."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -36,13 +36,13 @@ def deconvolve(
     """Project the strongest activation of one feature map back to the pixels, image by image.
 
     Args:
-        net: any network; its mode and its gradients are left as they were.
+        net: any network; its mode and its gradients are not changed.
         images: (N, C, H, W).
         layer: path of the module whose output is projected back, as in ``named_modules``.
         channel: the feature map.
-        passed_through: modules the signal passes unchanged, such as local response normalisation.
+        passed_through: types of modules that pass the backward signal unchanged, such as local response normalisation.
     Returns:
-        (N, C, H, W): the pattern in each image that excites the map; zeros outside the receptive field of its maximum.
+        (N, C, H, W): the pattern in each image that activates the map; zero outside the receptive field of its maximum.
     Raises:
         UnknownNameError: no such layer.
         ShapeError: the layer's output is not (N, channels, H, W), or has no such channel.
@@ -50,8 +50,8 @@ def deconvolve(
     modules = dict(net.named_modules())
     if layer not in modules or not layer:
         raise UnknownNameError("layer", layer, [name for name in modules if name])
-    seen: list[Tensor] = []
-    handles = [modules[layer].register_forward_hook(lambda module, inputs, output: seen.append(output))]
+    outputs: list[Tensor] = []
+    handles = [modules[layer].register_forward_hook(lambda module, inputs, output: outputs.append(output))]
     for module in net.modules():
         if isinstance(module, passed_through):
             handles.append(module.register_forward_hook(pass_through))
@@ -62,12 +62,12 @@ def deconvolve(
     finally:
         for handle in handles:
             handle.remove()
-    if not seen:
+    if not outputs:
         raise ShapeError("layer {layer} did not run in the forward pass of evaluation mode.", layer=layer)
-    maps = seen[0]
+    maps = outputs[0]
     if maps.dim() != 4 or not 0 <= channel < maps.shape[1]:
         raise ShapeError(
-            "layer {layer} puts out {shape}; it has no feature map {channel}.",
+            "the output of layer {layer} has the shape {shape}; it has no feature map {channel}.",
             layer=layer,
             shape=tuple(maps.shape),
             channel=channel,
@@ -78,5 +78,5 @@ def deconvolve(
 
 
 def pass_through(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    """Its values forward, the identity backward."""
+    """A forward hook: the output of the module is unchanged, and its backward pass is the identity."""
     return inputs[0] + (output - inputs[0]).detach()

@@ -1,4 +1,4 @@
-"""One forward pass on real images, of which the output of any row of the layer table can be read."""
+"""One forward pass on images, with the outputs of all rows of the layer table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from convatlas.arithmetic.rows import last_operations
 from convatlas.arithmetic.trace import trace
 from convatlas.errors import ShapeError, UnknownNameError, UsageError
 
-# rows that only move or drop values: the map before them says more
+# kinds of rows that only move, drop or normalise values; the map before them is used instead
 _PASSIVE = frozenset({"flatten", "reshape", "dropout", "slice", "softmax", "log_softmax", "pad"})
 
 
@@ -17,30 +17,30 @@ class ForwardPass:
     """The outputs of every row of ``convatlas show``, from one pass in evaluation mode.
 
     Args:
-        net: any network; its mode, buffers and hooks are as before afterwards, also after an error.
-        images: (N, C, H, W), prepared for the network.
-        gradients: keep the graph, so that a row's output can be differentiated and be differentiated with respect to.
+        net: any network; its mode, buffers and hooks are restored afterwards, also after an error.
+        images: (N, C, H, W), preprocessed for the network.
+        gradients: record gradients, so that gradients of and with respect to a row's output can be computed.
     Attributes:
-        logits: (N, K), or whatever the network returns first.
+        logits: (N, K), or the first tensor that the network returns.
 
     Raises:
-        ShapeError: the images are no batch, or they do not fit the network.
+        ShapeError: the images are not a batch, or do not fit the network.
     """
 
     def __init__(self, net: nn.Module, images: Tensor, *, gradients: bool = False) -> None:
         if images.dim() != 4:
-            raise ShapeError("images have the shape (N, C, H, W); got {shape}.", shape=tuple(images.shape))
+            raise ShapeError("images must have the shape (N, C, H, W); got {shape}.", shape=tuple(images.shape))
         batch = len(images)
         with torch.enable_grad() if gradients else torch.no_grad():
             if gradients and not images.requires_grad:
                 images = images.detach().clone().requires_grad_()
-            seen = trace(net, (images,), {}, batch, training=False, values=True)
-        if seen.failure is not None:
-            raise seen.failure
+            traced = trace(net, (images,), {}, batch, training=False, values=True)
+        if traced.failure is not None:
+            raise traced.failure
         self.images = images
-        self.logits = seen.outputs[0]
-        self._outputs = {name: operation.outputs[0] for name, operation in last_operations(seen).items()}
-        self._kinds = {name: operation.work.kind for name, operation in last_operations(seen).items()}
+        self.logits = traced.outputs[0]
+        self._outputs = {name: operation.outputs[0] for name, operation in last_operations(traced).items()}
+        self._kinds = {name: operation.work.kind for name, operation in last_operations(traced).items()}
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -48,7 +48,7 @@ class ForwardPass:
         return tuple(self._outputs)
 
     def output(self, row: str) -> Tensor:
-        """What a row put out: (N, C, H, W) for a map, (N, K) for a vector.
+        """The output of a row: (N, C, H, W) for a map, (N, K) for a vector.
 
         Raises:
             UnknownNameError: no such row.
@@ -58,7 +58,7 @@ class ForwardPass:
         return self._outputs[row]
 
     def maps(self, row: str) -> Tensor:
-        """The same, of a row whose output is a map with spatial axes.
+        """The output (N, C, H, W) of a row with spatial axes.
 
         Raises:
             UnknownNameError: no such row.
@@ -67,7 +67,8 @@ class ForwardPass:
         output = self.output(row)
         if output.dim() != 4:
             raise ShapeError(
-                "the output of {row} has no spatial axes: its shape is {shape}. The last layer that has is {last}.",
+                "the output of {row} has no spatial axes: its shape is {shape}. The last layer with spatial axes is "
+                "{last}.",
                 row=row,
                 shape=tuple(output.shape[1:]),
                 last=self.last_spatial_row(),
@@ -75,9 +76,9 @@ class ForwardPass:
         return output
 
     def last_spatial_row(self) -> str:
-        """The last row before the head whose output is a map of more than one pixel and that is no pooling.
+        """The last row, except poolings, whose output is a map of more than one pixel.
 
-        Grad-CAM looks at it when no layer is named: it holds the network's last features with their places.
+        Grad-CAM uses it by default, as its maps are the last features with a position in the image.
 
         Raises:
             UsageError: the network has no spatial map.

@@ -1,4 +1,4 @@
-"""Run a network with another backward rule for its ReLUs: what guided backpropagation and the deconvnet differ in."""
+"""Run a network with another backward rule for its ReLUs, for guided backpropagation and the deconvnet."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Does an attribution depend on the weights? The randomisation check of Adebayo et al.
+"""The randomisation check of Adebayo et al.: whether an attribution depends on the weights.
 
-A map that stays the same when the network's weights are replaced by random ones shows the image, not the reasons of the
-network (NeurIPS 2018, arXiv:1810.03292, section 4).
+A map that does not change when the network's weights are randomised shows the image and not what the network has
+learned (NeurIPS 2018, arXiv:1810.03292, section 4).
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from torch import Tensor, nn
 
 from convatlas.inspection.attribution import Attribution
 
-UNCHANGED = 0.5  # a rank correlation above this means that the map hardly depends on the weights
+UNCHANGED = 0.5  # with a larger rank correlation the map hardly depends on the weights
 
 
 @dataclass(frozen=True)
 class SanityCheck:
-    """How alike the maps of trained and randomised weights are. Measured.
+    """The similarity of the maps of trained and randomised weights. Measured.
 
     Attributes:
         method: the attribution method.
-        correlations: (N,), the rank correlation (Spearman) of each image's two maps.
+        correlations: (N,), Spearman's rank correlation of the two maps of each image.
     """
 
     method: str
@@ -54,7 +54,7 @@ def randomisation_check(
 
     Args:
         net: the trained network; a copy is randomised.
-        images: (N, C, H, W), prepared for the network.
+        images: (N, C, H, W), preprocessed for the network.
         method: a function of `convatlas.inspection.attribution`.
         classes: the classes to explain; those the trained network predicts where None.
     """
@@ -65,7 +65,7 @@ def randomisation_check(
 
 
 def randomised(net: nn.Module, seed: int = 0) -> nn.Module:
-    """A copy whose weights are permuted within each tensor: same shapes, same values, no order left."""
+    """A copy in which the values of each weight tensor are in random order."""
     copied = copy.deepcopy(net)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -78,5 +78,5 @@ def randomised(net: nn.Module, seed: int = 0) -> nn.Module:
 def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
     first, second = (rankdata(values.ravel()) for values in (a, b))
     if first.std() == 0 or second.std() == 0:
-        return 0.0  # a map without differences has no order to compare
+        return 0.0  # a constant map has no ranks
     return float(np.corrcoef(first, second)[0, 1])

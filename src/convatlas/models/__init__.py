@@ -1,10 +1,10 @@
-"""The atlas: one file per paper, read from top to bottom beside its PDF.
+"""The networks of the atlas, one file per paper, in the order and with the names of the paper.
 
 list_models(pattern)     names, no torch
-entry(name), card(name)  what is known about a network, no torch
-create_model(name, ...)  the network itself, a plain torch.nn.Module
-initialise(net, name)    first weights by name: "modern" draws them by one rule for every network
-load_weights(net, path)  other people's weights under our names
+entry(name), card(name)  the record and the card of a network, no torch
+create_model(name, ...)  the network, a torch.nn.Module
+initialise(net, name)    draw new initial weights: "modern" is one rule for all networks
+load_weights(net, path)  load weights of other libraries
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ Two towers on a 227 x 227 image: groups of 2 wherever a layer reads only the map
     conv4    384 filters 3x3, two groups            384 x 13 x 13      663,936
     conv5    256 filters 3x3, two groups            256 x 13 x 13      442,624
     pool5                                           256 x  6 x  6            0
-    fc6, fc7, fc8                                            1000   58,631,144    together 60,965,224
+    fc6, fc7, fc8                                            1000   58,631,144    total 60,965,224
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from convatlas.models.initialisation import gaussian_
 
 
 class AlexNet(Classifier):
-    """The network of 2012, its two GPUs as two groups.
+    """The network of 2012, with its two GPUs as two groups.
 
     Args:
         caffe: the BVLC replicas: Caffe's normalisation (k = 1, alpha divided by n) and initialisation.
         pool_first: CaffeNet's order, pooling before normalisation.
         groups: 2 for the two GPUs; 1 where every layer reads all maps.
         widths: filters of conv1 to conv5.
-        round_up: cuda-convnet's rule for conv1: a window that hangs over the edge counts, and sees zeros there.
+        round_up: cuda-convnet's rule for conv1: a last window that extends past the image counts, padded with zeros.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class AlexNet(Classifier):
         self.in_channels, self.image_size = in_channels, image_size
         self.pool_first = pool_first
         c1, c2, c3, c4, c5 = widths
-        self.overhang = -(image_size - 11) % 4 if round_up else 0  # pixels that conv1's last window lacks
+        self.overhang = -(image_size - 11) % 4 if round_up else 0  # pixels of conv1's last window past the image
         k, alpha = (1.0, 1e-4 / 5) if caffe else (2.0, 1e-4)  # section 3.3
         # section 3.4: pooling windows of 3 with stride 2 overlap
         self.conv1 = nn.Conv2d(in_channels, c1, kernel_size=11, stride=4)
@@ -107,12 +107,12 @@ class OneTower(Classifier):
         self.conv4 = nn.Conv2d(384, 256, kernel_size=3, padding=1)
         self.conv5 = nn.Conv2d(256, 256, kernel_size=3, padding=1)
         self.pool5 = nn.MaxPool2d(kernel_size=3, stride=2)
-        self.avgpool = nn.AdaptiveAvgPool2d(6)  # the identity at 224; what lets other sizes through
+        self.avgpool = nn.AdaptiveAvgPool2d(6)  # the identity at 224; allows other image sizes
         self.drop5 = nn.Dropout(0.5)
         self.fc6 = nn.Linear(256 * 6 * 6, 4096)
         self.drop6 = nn.Dropout(0.5)
         self.fc7 = nn.Linear(4096, 4096)
-        self.fc8 = nn.Linear(4096, num_classes)  # initialised as torch does: torchvision leaves it there
+        self.fc8 = nn.Linear(4096, num_classes)  # torch's default initialisation everywhere, as in torchvision
 
     def forward(self, images: Tensor) -> Tensor:  # (N, 3, 224, 224)
         self.check(images)
@@ -136,7 +136,7 @@ def initialise(net: AlexNet) -> None:
 
 
 def initialise_as_caffe(net: AlexNet) -> None:
-    """The replica's: 0.005 in fc6 and fc7, 0.1 instead of 1 for the biases that are not 0."""
+    """The Caffe replica's rule: 0.005 in fc6 and fc7, and 0.1 instead of 1 for the biases that are not 0."""
     gaussian_(net, std=0.01)
     for fc in (net.fc6, net.fc7):
         nn.init.normal_(fc.weight, std=0.005)
@@ -251,7 +251,7 @@ UNGROUPED = Card(
             "towers",
             paper="conv2, conv4 and conv5 read the maps of their own GPU (section 3.2)",
             here="all maps: 62,378,344 parameters and 1.135 G multiply-adds",
-            why="what many tutorials count; kept to be counted against",
+            why="the network that many tutorials count; here for comparison",
         ),
         *CARD.departures,
     ),

@@ -1,13 +1,13 @@
-"""A convolutional autoencoder for teaching: two convolutions and poolings down, and the same way back up.
+"""A convolutional autoencoder for teaching: an encoder of two convolutions and poolings, and a mirrored decoder.
 
 On a 28 x 28 image; shapes are (C, H, W).
     layer      what it is                                output         params
     encode1    3x3-16, max pooling 2x2               16 x 14 x 14          160
     encode2    3x3-32, max pooling 2x2               32 x  7 x  7        4,640
     decode2    unpooling 2x2, 3x3-16                 16 x 14 x 14        4,624
-    decode1    unpooling 2x2, 3x3-1                   1 x 28 x 28          145    together 9,569
+    decode1    unpooling 2x2, 3x3-1                   1 x 28 x 28          145    total 9,569
 
-The idea of unpooling with the switches of the max pooling is Zeiler and Fergus's (ECCV 2014, section 2.1).
+Unpooling with the switches of the max pooling is described by Zeiler and Fergus (ECCV 2014, section 2.1).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Autoencoder(Classifier):
     """Images (N, C, H, W) in, reconstructions of the same shape out: there are no classes.
 
     Args:
-        unpool: "nearest" repeats every pixel; "switches" puts it back where the maximum was and zeros elsewhere.
+        unpool: "nearest" repeats every pixel; "switches" puts it at the position of the maximum, with zeros elsewhere.
         num_classes: not used; the registry passes it to every network.
     """
 
@@ -51,7 +51,7 @@ class Autoencoder(Classifier):
         return self.decode1(self.up(x, switches1, images))  # (N, 1, 28, 28)
 
     def pool(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Max pooling 2x2, and the switches: where each maximum was."""
+        """Max pooling 2x2, and the switches: the position of each maximum."""
         pooled, switches = F.max_pool2d(x, kernel_size=2, return_indices=True)
         return pooled, switches
 
@@ -74,7 +74,7 @@ OWN = Departure(
     "the network",
     paper="none: a teaching network of our own",
     here="two symmetric levels, 16 and 32 maps",
-    why="the smallest that shows a code, unpooling and a reconstruction",
+    why="the smallest network with a code, unpooling and a reconstruction",
 )
 HE = "Gaussian, standard deviation sqrt(2/n) with n inputs (He et al. 2015); biases 0"
 

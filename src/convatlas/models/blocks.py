@@ -1,8 +1,8 @@
-"""What two or more papers share, word for word; and the boundary at which every network checks its images."""
+"""Layers that two or more papers share, and the base class of all networks, which checks the images."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,32 +17,37 @@ if TYPE_CHECKING:
 
 
 class Classifier(nn.Module):
-    """Base of the atlas's networks: images (N, C, H, W) in, logits (N, K) out.
+    """Base class of the networks: images (N, C, H, W) in, logits (N, K) out.
 
-    A subclass calls ``self.check(images)`` first in ``forward``. ``create_model`` writes the registered name and the
-    smallest size into the instance, so that the message can name them, and the number of outputs; ``load_weights``
-    what it loaded, so that images are prepared as those weights need it.
+    The ``forward`` of a subclass begins with ``self.check(images)``. ``create_model`` sets ``network``,
+    ``smallest_size`` and ``num_classes`` of the instance; the messages of ``check`` use them. ``load_weights`` sets
+    ``loaded``, by which images are preprocessed.
     """
 
     network = "this network"
     num_classes = 0
-    loaded: Loaded | None = None
+    # no annotations that torch.jit.script cannot read
+    loaded = cast("Loaded | None", None)
     smallest_size = 1
     in_channels = 3
-    image_size: int | None = None  # the one legal size, where a layer reads a whole map; None: any legal size
-    fixed_by = ""  # the layer that ties the network to its size, in the message's words
+    image_size = cast(
+        "int | None", None
+    )  # the only possible size, where a layer reads a whole map; None where sizes may vary
+    fixed_by = ""  # the layer that requires that size, for the message
 
     def check(self, images: Tensor) -> None:
-        """Raise ShapeError where the images do not fit; the message says what would."""
+        """Raise ShapeError where the images do not fit. The message says which images do. Not part of scripts."""
+        if not torch.jit.is_scripting():
+            self._check(images)
+
+    def _check(self, images: Tensor) -> None:
         if images.dim() != 4 or images.shape[1] != self.in_channels:
             raise ShapeError(
-                "{network} takes images of shape (N, {in_channels}, H, W); got {shape}. {way_out}",
+                "{network} needs images of the shape (N, {in_channels}, H, W); got {shape}. {advice}",
                 network=self.network,
                 in_channels=self.in_channels,
                 shape=tuple(images.shape),
-                way_out=Message(
-                    "Build it with in_channels={channels}, or convert the images.", channels=images.shape[1]
-                )
+                advice=Message("Build it with in_channels={channels}, or convert the images.", channels=images.shape[1])
                 if images.dim() == 4
                 else Message("A single image needs images.unsqueeze(0)."),
             )
@@ -50,7 +55,7 @@ class Classifier(nn.Module):
         least = self.smallest_size
         if min(height, width) < least:
             raise ShapeError(
-                "{network} is too deep for {channels} x {height} x {width} images; its smallest is "
+                "{network} is too deep for {channels} x {height} x {width} images; the smallest possible size is "
                 "{least} x {least}. Enlarge the images, or choose a shallower network.",
                 network=self.network,
                 channels=channels,
@@ -59,24 +64,24 @@ class Classifier(nn.Module):
                 least=least,
             )
         if self.image_size is not None and (height, width) != (self.image_size, self.image_size):
-            square = Message("Pass image_size={height}, or resize.", height=height)
+            advice = Message("Pass image_size={height}, or resize the images.", height=height)
             if height != width:
-                square = Message("Crop or resize them to a square.")
+                advice = Message("Crop or resize them to a square.")
             raise ShapeError(
                 "{network} needs {image_size} x {image_size} images for {fixed_by}; "
-                "got {channels} x {height} x {width}. {square}",
+                "got {channels} x {height} x {width}. {advice}",
                 network=self.network,
                 image_size=self.image_size,
                 fixed_by=self.fixed_by,
                 channels=channels,
                 height=height,
                 width=width,
-                square=square,
+                advice=advice,
             )
 
 
 class AuxiliaryClassifier(nn.Module):
-    """A second classifier half-way up, in training only; its last layer has a row per class."""
+    """A second classifier at an intermediate layer, used in training only. Its last layer has one output per class."""
 
 
 class LocalResponseNorm(nn.Module):
@@ -93,13 +98,13 @@ class LocalResponseNorm(nn.Module):
 
     def forward(self, a: Tensor) -> Tensor:  # (N, C, H, W), any shape from two dimensions up
         maps, reach = a.shape[1], self.n // 2
-        squares = a.float().square()  # below float32 the sum would lose the small terms
+        squares = a.float().square()  # in float32, as lower precision would lose the small terms of the sum
         padded = F.pad(squares, (0, 0) * (a.dim() - 2) + (reach, reach))
         total = padded[:, :maps]
         for offset in range(1, self.n):
             total = total + padded[:, offset : offset + maps]
         scale = self.k + self.alpha * total
-        if self.beta == 0.75:  # two square roots are several times faster than a power
+        if self.beta == 0.75:  # two square roots are several times as fast as a power
             root = scale.rsqrt()
             return (a * (root * root.sqrt())).to(a.dtype)
         return (a * scale.pow(-self.beta)).to(a.dtype)
@@ -109,26 +114,30 @@ class LocalResponseNorm(nn.Module):
 
 
 class Residual(nn.Module):
-    """A block ``branch(x) + shortcut(x)``, whose branch can be left out of an update (stochastic depth).
+    """A block ``branch(x) + shortcut(x)``, whose branch may be skipped in an update (stochastic depth).
 
-    ``survival`` is the probability that it is kept.
+    ``survival`` is the probability that the branch is not skipped.
     """
 
     survival = 1.0
 
-    def left_out(self) -> bool:
-        """Whether this pass goes by the shortcut alone; drawn anew at every call, from torch's generator."""
+    def skips_branch(self) -> bool:
+        """Whether this pass uses the shortcut only. Each call draws from torch's generator."""
+        if torch.jit.is_scripting():  # a scripted network is not trained
+            return False
         return self.training and self.survival < 1 and float(torch.rand(())) >= self.survival
 
-    def lifted(self, y: Tensor) -> Tensor:
-        """The branch's output over its survival, so that its mean over the draws is what evaluation computes."""
+    def rescaled(self, y: Tensor) -> Tensor:
+        """The branch's output divided by ``survival``, so that its expected value is the output in evaluation."""
+        if torch.jit.is_scripting():
+            return y
         return y / self.survival if self.training and self.survival < 1 else y
 
 
 class SamePool(nn.Module):
     """TensorFlow's "same" 3x3 max pooling with stride 2: sides are halved and rounded up.
 
-    It pads an odd side by one pixel at both ends and an even one at the end only, which is what rounding up does.
+    It pads an odd side by one pixel at both ends, and an even side at the end only, as ``ceil_mode`` does.
     """
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2))
@@ -137,7 +146,7 @@ class SamePool(nn.Module):
 
 
 def side_after(size: int, *windows: tuple[int, int, int]) -> int:
-    """Side of a map after windows of (kernel, stride, padding) one upon the other, rounded down each time."""
+    """Side of a map after several windows of (kernel, stride, padding), rounded down each time."""
     for kernel, stride, padding in windows:
         size = output_size(size, kernel, stride, padding)
     return size

@@ -15,7 +15,7 @@ On a 224 x 224 image; shapes are (C, H, W).
     inception_4e    128-192 /2; 192-256-256 /2; max /2             1,024 x   7 x   7    1,439,744
     inception_5a    352; 192-320; 160-224-224; average, 128        1,024 x   7 x   7    2,182,272
     inception_5b    352; 192-320; 192-224-224; max, 128            1,024 x   7 x   7    2,279,616
-    head            average pool, fc-1000                                1000           1,025,000    together 11,188,288
+    head            average pool, fc-1000                                1000           1,025,000    total 11,188,288
 
 A module's columns: 1x1; 3x3 reduce and 3x3; double 3x3 reduce and double 3x3; pooling and its
 projection. In 3c and 4e the last convolution of a branch and the pooling stride by 2.
@@ -41,8 +41,8 @@ INCEPTIONS: dict[str, Row] = {
     "3c": ("-", 128, 160, 64, 96, "max", "-"),
     "4a": (224, 64, 96, 96, 128, "avg", 128),
     "4b": (192, 96, 128, 96, 128, "avg", 128),
-    "4c": (160, 128, 160, 128, 160, "avg", 96),  # 128 is printed, which makes 608 maps where 576 are printed
-    "4d": (96, 128, 192, 160, 192, "avg", 96),  # likewise
+    "4c": (160, 128, 160, 128, 160, "avg", 96),  # 128 is printed, but gives 608 maps, and 576 are printed
+    "4d": (96, 128, 192, 160, 192, "avg", 96),  # the same
     "4e": ("-", 128, 192, 192, 256, "max", "-"),
     "5a": (352, 192, 320, 160, 224, "avg", 128),
     "5b": (352, 192, 320, 192, 224, "max", 128),
@@ -51,7 +51,7 @@ AS_PRINTED: dict[str, Row] = {**INCEPTIONS, "4c": (*INCEPTIONS["4c"][:6], 128), 
 
 
 def branches(row: Row) -> tuple[Spec, ...]:
-    """A row of the table in the grammar of ``branches``."""
+    """A row of the table in the notation of branches.py."""
     n1x1, n3x3_reduce, n3x3, double_reduce, double, pool, projection = row
     stride = " /2" if n1x1 == "-" else ""
     branches: list[Spec] = [] if n1x1 == "-" else [(f"{n1x1} 1x1",)]
@@ -80,7 +80,7 @@ class SeparableConvNorm(nn.Module):
 
 
 class BNInception(Classifier):
-    """GoogLeNet with batch norm, two 3x3 in place of each 5x5, and striding modules."""
+    """GoogLeNet with batch norm, two 3x3 instead of each 5x5, and modules with stride 2."""
 
     def __init__(
         self,
@@ -167,7 +167,7 @@ CARD = Card(
 )
 PRINTED = Card(
     paper=PAPER,
-    summary="Figure 5 to the letter: projections of 128 in 4c and 4d, whose outputs are 608 wide",
+    summary="Figure 5 exactly as printed: projections of 128 in 4c and 4d, whose outputs have 608 maps",
     initialisation="He: Gaussian, standard deviation sqrt(2/n), n = k^2 c; not stated in the paper",
     figures=(printed_params(),),
     departures=(

@@ -1,10 +1,10 @@
-"""The figures of the Inception papers as data: branches side by side, each a sequence of convolutions and poolings.
+"""The modules of the Inception papers as data: parallel branches, each a sequence of convolutions and poolings.
 
-("64 1x1",)                       a 1x1 convolution to 64 maps; after every convolution come batch norm and ReLU
-("48 1x1", "64 5x5")              one after the other; padded so that the map keeps its size
-("384 3x3 /2 V",)                 stride 2, V for "valid": no padding
-("avgpool 3x3", "32 1x1")         a pooling, stride 1 and padded unless it says otherwise
-("384 1x1", (("384 1x3",), ("384 3x1",)))      a branch that parts again
+("64 1x1",)                       a 1x1 convolution to 64 maps; every convolution is followed by batch norm and ReLU
+("48 1x1", "64 5x5")              two convolutions in sequence, padded so that the map keeps its size
+("384 3x3 /2 V",)                 stride 2; V for "valid": no padding
+("avgpool 3x3", "32 1x1")         a pooling; the default is stride 1 with padding
+("384 1x1", (("384 1x3",), ("384 3x1",)))      a branch that splits again
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from convatlas.models.blocks import SamePool
 
 EPSILON = 1e-3  # of batch norm in the authors' released code
 
-Spec = tuple[Any, ...]  # of str, or of further tuples where a branch parts
+Spec = tuple[Any, ...]  # of str, or of further tuples where a branch splits
 
 
 class ConvNorm(nn.Module):
@@ -48,7 +48,7 @@ def inception_norm(channels: int) -> nn.Module:
 
 
 class ShiftNorm(nn.BatchNorm2d):
-    """Batch norm without the scale, as TF-slim and Keras build Inception: the ReLU's next convolution can scale."""
+    """Batch norm without scale, as TF-slim and Keras build Inception: the convolution after the ReLU can scale."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=EPSILON)
@@ -60,14 +60,14 @@ class ShiftNorm(nn.BatchNorm2d):
 
 
 class Style(NamedTuple):
-    """What differs between two deployments of one figure."""
+    """The differences between the libraries that deploy a network."""
 
     norm: Callable[[int], nn.Module] = inception_norm
     count_padding: bool = False  # whether an average pooling divides by the padded pixels too
 
 
 class Branches(nn.Module):
-    """Branches side by side, their maps concatenated; ``out_channels`` is the sum."""
+    """Parallel branches whose maps are concatenated; ``out_channels`` is their sum."""
 
     def __init__(self, in_channels: int, *branches: Spec, style: Style | None = None) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class Branches(nn.Module):
 
 
 def make_branch(in_channels: int, steps: Spec, style: Style) -> tuple[nn.Sequential, int]:
-    """The steps one after the other, named ``conv3x3``, ``conv3x3_2``, ``avgpool``; and the channels that come out."""
+    """The steps in sequence, named ``conv3x3``, ``conv3x3_2``, ``avgpool``; and the number of output channels."""
     branch, channels = nn.Sequential(), in_channels
     for step in steps:
         if isinstance(step, str):
@@ -96,25 +96,26 @@ def make_branch(in_channels: int, steps: Spec, style: Style) -> tuple[nn.Sequent
 
 
 def make_step(in_channels: int, step: str, style: Style) -> tuple[str, nn.Module, int]:
-    """One string of the grammar above: its name, its layer, its output channels."""
-    what, kernel, *options = step.split()
+    """One string of the notation above: its name, its layer, its output channels."""
+    operation, kernel, *options = step.split()
     height, width = (int(side) for side in kernel.split("x"))
     stride = next((int(option[1:]) for option in options if option.startswith("/")), 1)
     padding = (0, 0) if "V" in options else (height // 2, width // 2)
-    if what == "avgpool":
-        return what, nn.AvgPool2d(height, stride, padding[0], count_include_pad=style.count_padding), in_channels
-    if what == "maxpool" and stride == 2 and "V" not in options:
-        return what, SamePool(), in_channels
-    if what == "maxpool":
-        return what, nn.MaxPool2d(height, stride, padding[0]), in_channels
-    layer = ConvNorm(in_channels, int(what), (height, width), stride, padding, style.norm)
-    return f"conv{kernel}", layer, int(what)
+    if operation == "avgpool":
+        pool = nn.AvgPool2d(height, stride, padding[0], count_include_pad=style.count_padding)
+        return operation, pool, in_channels
+    if operation == "maxpool" and stride == 2 and "V" not in options:
+        return operation, SamePool(), in_channels
+    if operation == "maxpool":
+        return operation, nn.MaxPool2d(height, stride, padding[0]), in_channels
+    layer = ConvNorm(in_channels, int(operation), (height, width), stride, padding, style.norm)
+    return f"conv{kernel}", layer, int(operation)
 
 
 class Outputs(NamedTuple):
-    """What a network with auxiliary heads returns in training mode; in evaluation mode it returns the logits.
+    """The output of a network with auxiliary heads in training mode; in evaluation mode it returns only the logits.
 
-    The loss is that of the logits plus ``weight`` times that of each auxiliary head's.
+    The loss is the loss of the logits, plus ``weight`` times the loss of each auxiliary head.
     """
 
     logits: Tensor  # (N, K)

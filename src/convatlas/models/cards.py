@@ -1,10 +1,10 @@
-"""What a model file says about its network besides the layers: plain frozen records, no torch.
+"""What a model file declares about its network besides the layers: frozen records, no torch.
 
-Paper       where the network was published, and which version was read
+Paper       the publication, and the version that was read
 Figure      one number printed there (convatlas.figures)
-Departure   one point in which the network here is not the paper's, and why
+Departure   one difference between the network here and the paper's, with the reason
 Card        all of these for one network
-Network     the card, the input it was made for, and the function that builds it
+Network     the card, the input size of the paper, and the function that builds the network
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
+from convatlas import tables
 from convatlas.figures import Figure, Measurement
+from convatlas.i18n import _, translated
 
 if TYPE_CHECKING:
     from convatlas.models.blocks import Classifier
@@ -25,7 +28,7 @@ Modern = Literal["normalised", "shallow", "deep"]
 
 @dataclass(frozen=True)
 class Paper:
-    """A publication; ``read`` names the version the model file was written from."""
+    """A publication; ``read`` names the version and the parts on which the model file is based."""
 
     authors: tuple[str, ...]
     title: str
@@ -38,13 +41,13 @@ class Paper:
     def citation(self) -> str:
         """``Simonyan and Zisserman, ICLR 2015``; more than two authors become "et al."."""
         first = self.authors[0]
-        who = {1: first, 2: " and ".join(self.authors)}.get(len(self.authors), f"{first} et al.")
-        return f"{who}, {self.venue}"
+        authors = {1: first, 2: " and ".join(self.authors)}.get(len(self.authors), f"{first} et al.")
+        return f"{authors}, {self.venue}"
 
 
 @dataclass(frozen=True)
 class Departure:
-    """A point in which the network here differs from the paper."""
+    """A difference between the network here and the paper's."""
 
     topic: str
     paper: str
@@ -52,15 +55,15 @@ class Departure:
     why: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Card:
-    """What is known about one network.
+    """Publication, printed figures, departures and assumptions of one network.
 
     Args:
-        summary: one line that tells it from its neighbours.
-        initialisation: how ``create_model`` draws the weights, and where that is printed; ``init="modern"`` draws them
+        summary: one line that distinguishes the network from similar ones.
+        initialisation: how ``create_model`` draws the weights, and where that is printed. ``init="modern"`` draws them
             by one rule for all networks instead (``models.initialisation``).
-        unstated: what the paper leaves open and what was assumed.
+        unstated: what the paper does not state, and what was assumed.
     """
 
     paper: Paper
@@ -70,26 +73,38 @@ class Card:
     departures: tuple[Departure, ...] = ()
     unstated: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Card(summary={self.summary!r}, paper={self.paper.citation!r}, figures={len(self.figures)})"
+
+    def _repr_html_(self) -> str:
+        """The card for a notebook: as it is read, the printed figures as a table."""
+        columns = (tables.Column(_("quantity")), tables.Column(_("printed"), number=True), tables.Column(_("source")))
+        rows = [(figure.quantity, figure.text, figure.where) for figure in self.figures]
+        lines = [f"<p>{escape(translated(self.summary))}</p>", f"<p>{escape(self.paper.citation)}</p>"]
+        lines += [tables.html(columns, rows)] if rows else []
+        lines += [f"<p>{escape(each.topic)}: {escape(each.here)}</p>" for each in self.departures]
+        return "\n".join(lines)
+
     def __str__(self) -> str:
-        """The card as it is read: paper, printed figures with their places, departures with their reasons."""
+        """The card as text: paper, printed figures with their sources, departures with their reasons."""
         arxiv = f", arXiv:{self.paper.arxiv}" if self.paper.arxiv else ""
         lines = [self.summary, f'"{self.paper.title}". {self.paper.citation}{arxiv}. Read: {self.paper.read}']
         lines += ["", f"initialisation  {self.initialisation}"]
         if self.figures:
             lines += ["", "printed"]
-            lines += ["  " + figure.line for figure in self.figures]
+            lines += ["  " + figure.text_with_source for figure in self.figures]
         if self.departures:
             lines += ["", "departures"]
-            for each in self.departures:
-                lines += [f"  {each.topic}", f"    paper  {each.paper}", f"    here   {each.here}"]
-                lines += [f"    why    {each.why}"]
+            for departure in self.departures:
+                lines += [f"  {departure.topic}", f"    paper  {departure.paper}", f"    here   {departure.here}"]
+                lines += [f"    why    {departure.why}"]
         if self.unstated:
             lines += ["", "unstated in the paper"]
-            lines += ["  " + each for each in self.unstated]
+            lines += ["  " + assumption for assumption in self.unstated]
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; fields that hold their default are left out."""
+        """Plain values for JSON, without fields that have their default value."""
         return {
             "paper": _trimmed(self.paper),
             "summary": self.summary,
@@ -114,19 +129,19 @@ class Card:
 
 @dataclass(frozen=True)
 class Network:
-    """A line of a model file's ``NETWORKS``: everything the registry needs.
+    """The declaration of a network in a model file's ``NETWORKS``.
 
     Args:
         name: ``resnet50``, or ``resnet50@torchvision`` for a variant.
         build: called with ``num_classes``, ``in_channels`` and ``image_size``; returns the initialised network.
         input: (C, H, W) of the paper.
-        smallest_size: side of the smallest square image every layer still has something to work on; below it a
-            kernel would be larger than its padded input, or a stride would step over a map of one pixel.
-        fixed_size: whether the first fully connected layer ties the network to one image size.
-        task: "reconstruct" for a network that puts out its images; it has no classes.
-        modern: which of the modern recipes suits it, where that is not the one that its layers suggest.
-        starts_from: the full names of other networks whose trained layers it may start with -> the names of these
-            layers, which are the same in both.
+        smallest_size: side of the smallest possible square image. With smaller images a kernel would be larger than its
+            padded input, or a layer with a stride would get a map of one pixel.
+        fixed_size: whether the first fully connected layer requires one image size.
+        task: "reconstruct" for a network that returns images; it has no classes.
+        modern: the modern recipe for this network, where it is not the one chosen by its layers.
+        starts_from: full names of networks whose trained layers can initialise this one -> the names of these layers,
+            which are the same in both.
     """
 
     name: str
@@ -147,7 +162,7 @@ def figures(quantity: str, *rows: tuple[str, ...], **common: Any) -> tuple[Figur
 
 
 def errors(top1: str, top5: str, protocol: str, **common: Any) -> tuple[Figure, ...]:
-    """The usual pair of percentages; an empty string is a cell the source leaves empty."""
+    """Top-1 and top-5 error as figures; an empty string stands for a value that is not printed."""
     pairs: Iterable[tuple[str, str]] = (("top1_error", top1), ("top5_error", top5))
     return tuple(Figure(quantity, printed, protocol=protocol, **common) for quantity, printed in pairs if printed)
 

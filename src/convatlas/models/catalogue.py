@@ -1,7 +1,7 @@
-"""Write ``catalogue.json`` anew:  make catalogue  (python -m convatlas.models.catalogue).
+"""Generates ``catalogue.json``:  make catalogue  (python -m convatlas.models.catalogue).
 
-The file holds, for every declared network, what listing and cards need without torch: input, classes, derived totals
-and the whole card. A test fails when it is stale.
+The file has, for every declared network, what lists and cards need without torch: input, classes, derived totals and
+the card. A test fails when it is out of date.
 """
 
 from __future__ import annotations
@@ -17,15 +17,12 @@ from torch import nn
 
 from convatlas.arithmetic import summarize
 from convatlas.models.cards import Modern, Network
-from convatlas.models.initialisation import Undrawn
-from convatlas.models.registry import CATALOGUE, declared
-
-# a network without batch norm and with so many layers that have weights trains only with small steps; AlexNet has 8
-DEEP = 8
+from convatlas.models.initialisation import SkipFills
+from convatlas.models.registry import CATALOGUE, DEEP, declared
 
 
 def model_files() -> list[str]:
-    """The files of this room that declare networks, in the order of publication: by year, then by arXiv number."""
+    """The files of this package that declare networks, in the order of publication: by year, then by arXiv number."""
 
     def published(name: str) -> tuple[int, str, str]:
         paper = next(iter(declared(name).values())).card.paper
@@ -38,8 +35,8 @@ def model_files() -> list[str]:
 
 
 def record(network: Network, family: str) -> dict[str, Any]:
-    """One network as plain values; it is built and counted on the meta device, so this costs no memory."""
-    with torch.device("meta"), Undrawn():
+    """One network as plain values. It is built and counted on the meta device, which needs no memory."""
+    with torch.device("meta"), SkipFills():
         net = network.build(num_classes=network.num_classes, in_channels=network.input[0], image_size=network.input[1])
     summary = summarize(net, network.input)
     totals = summary.totals
@@ -65,14 +62,14 @@ def record(network: Network, family: str) -> dict[str, Any]:
 
 
 def modern(batch_norm: bool, weight_layers: int) -> Modern:
-    """Which of the modern recipes suits a network with these layers; a model file may declare another."""
+    """The modern recipe for a network with these layers; a model file may declare another."""
     if batch_norm:
         return "normalised"
     return "deep" if weight_layers >= DEEP else "shallow"
 
 
 def catalogue() -> str:
-    """The text of the file: one network per line, so that a diff shows which changed."""
+    """The text of the file, one network per line, so that a diff shows which networks changed."""
     records = [record(network, family) for family in model_files() for network in declared(family).values()]
     lines = ",\n".join(json.dumps(line, ensure_ascii=False) for line in records)
     return f'{{"schema": 1, "networks": [\n{lines}\n]}}\n'

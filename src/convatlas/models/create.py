@@ -1,4 +1,4 @@
-"""Build a network of the atlas: the one model file that declares it is imported, and with it torch."""
+"""Builds a network of the atlas. Only the model file that declares it is imported, and with it torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convatlas.errors import ShapeError, UsageError
+from convatlas.models import own
 from convatlas.models.registry import declared, entry
 
 if TYPE_CHECKING:
@@ -23,75 +24,80 @@ def create_model(
     init: str = "printed",
     download: bool = False,
 ) -> nn.Module:
-    """Build a network of the atlas, initialised as its paper says, by the modern rule, or with published weights.
+    """Build a network of the atlas, initialised as its paper states, by the modern rule, or with published weights.
 
-    Weights are drawn from torch's global generator: ``torch.manual_seed`` before the call makes them repeatable.
+    Weights are drawn from torch's global generator, so ``torch.manual_seed`` before the call makes them repeatable.
 
     Args:
-        name: ``resnet50``, ``resnet50@torchvision``; see ``list_models``.
+        name: ``resnet50``, ``resnet50@torchvision``; see ``list_models``. Or ``FILE.py:Class``, a class of your own,
+            which is given those of the three counts below that it takes.
         num_classes: outputs K; the paper's where None.
         in_channels: channels C of the images; the paper's where None.
-        image_size: side of the square images; the paper's where None. Parts whose size depends on it (the first
-            fully connected layer of VGG) are built for it; a convolutional network takes any legal size anyway.
-        weights: None for the paper's initialisation; the path of a file (see ``load_weights``); or published weights
-            by name, "torchvision:IMAGENET1K_V1". The network remembers how their images are prepared and what their
-            classes are called (``net.loaded``), for ``evaluate`` and ``predict``.
-        init: "printed", as the paper says (``card(name).initialisation``), or "modern", one rule for every network
+        image_size: side of the square images; the paper's where None. Layers whose size depends on it (the first fully
+            connected layer of VGG) are built for it. A fully convolutional network accepts other sizes as well.
+        weights: None for the paper's initialisation; the path of a file (see ``load_weights``); or published weights by
+            name, "torchvision:IMAGENET1K_V1". Their preprocessing and class names are stored in ``net.loaded``, for
+            ``evaluate`` and ``predict``.
+        init: "printed", as the paper states (``card(name).initialisation``), or "modern", one rule for all networks
             (``models.initialisation``).
-        download: whether published weights that are not in the cache may be fetched.
+        download: whether published weights that are not in the cache may be downloaded.
     Raises:
         UnknownNameError: no such network, no such published weights, or no such initialisation.
-        CheckpointError: a weights file that is absent, damaged, or of another network.
+        CheckpointError: a weights file that is missing, damaged, or of another network.
         ShapeError: the images are too small for the network's depth.
-        UsageError: a count that is not a positive whole number; both weights and an initialisation.
+        UsageError: a number that is not a positive integer; both ``weights`` and ``init``.
     """
-    line = entry(name)
+    if own.is_own(name):
+        if weights is not None or init != "printed":
+            raise UsageError("{name} is a network of your own: it draws its weights itself.", name=name)
+        return own.build(name, num_classes=num_classes, in_channels=in_channels, image_size=image_size)
+    record = entry(name)
     if weights is not None and init != "printed":
         raise UsageError(
-            "weights replace every first weight; leave init={init!r} out, or weights={weights!r}.",
+            "weights replace the initialisation. Leave out init={init!r} or weights={weights!r}.",
             init=init,
             weights=weights,
         )
-    if line.reconstructs and num_classes is not None:
+    if record.reconstructs and num_classes is not None:
         raise UsageError(
-            "{name} reconstructs its images and has no classes; leave num_classes={num_classes!r} out.",
+            "{name} reconstructs images and has no classes. Leave out num_classes={num_classes!r}.",
             name=name,
             num_classes=num_classes,
         )
-    num_classes = _positive("num_classes", num_classes, line.num_classes)
-    in_channels = _positive("in_channels", in_channels, line.input[0])
-    image_size = _positive("image_size", image_size, line.input[1])
-    if image_size < line.smallest_size:
+    num_classes = _positive("num_classes", num_classes, record.num_classes)
+    in_channels = _positive("in_channels", in_channels, record.input[0])
+    image_size = _positive("image_size", image_size, record.input[1])
+    if image_size < record.smallest_size:
         raise ShapeError(
-            "{name} is too deep for {image_size} x {image_size} images; its smallest is "
+            "{name} is too deep for {image_size} x {image_size} images; the smallest possible size is "
             "{smallest_size} x {smallest_size}. Enlarge the images, or choose a shallower network.",
             name=name,
             image_size=image_size,
-            smallest_size=line.smallest_size,
+            smallest_size=record.smallest_size,
         )
-    network = declared(line.family)[name]
-    with drawing_context():
+    network = declared(record.family)[name]
+    with initialisation_context():
         net = network.build(num_classes=num_classes, in_channels=in_channels, image_size=image_size)
         if init != "printed":
-            start(net, init)
-    net.network, net.smallest_size = name, line.smallest_size  # so that its ShapeError can say them
+            draw_weights(net, init)
+    net.network, net.smallest_size = name, record.smallest_size  # for the messages of its ShapeErrors
     net.num_classes = num_classes
     if weights is not None:
         fill(net, weights, download)
     return net
 
 
-def drawing_context() -> AbstractContextManager[object]:
-    """Where weights are drawn; on the meta device there are none, and what only fills tensors is left out."""
+def initialisation_context() -> AbstractContextManager[object]:
+    """The context in which weights are drawn. On the meta device nothing is drawn, so filling of tensors is skipped."""
     import torch
 
-    from convatlas.models.initialisation import Undrawn
+    from convatlas.models.initialisation import SkipFills
 
-    return Undrawn() if torch.get_default_device().type == "meta" else nullcontext()
+    return SkipFills() if torch.get_default_device().type == "meta" else nullcontext()
 
 
-def start(net: nn.Module, name: str) -> None:
-    """The weights drawn anew, by the rule called ``name``."""
+def draw_weights(net: nn.Module, name: str) -> None:
+    """Draw the weights of a network by the rule ``name``."""
     from convatlas.models.initialisation import initialise
 
     initialise(net, name)
@@ -113,9 +119,9 @@ def fill(net: nn.Module, weights: str, download: bool = False, source: str | Non
         load_weights(net, weights, source, **origin)
 
 
-def _positive(argument: str, given: int | None, default: int) -> int:
-    if given is None:
+def _positive(argument: str, value: int | None, default: int) -> int:
+    if value is None:
         return default
-    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        raise UsageError("{argument} must be a whole number from 1 up; got {given!r}.", argument=argument, given=given)
-    return given
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UsageError("{argument} must be a positive integer; got {value!r}.", argument=argument, value=value)
+    return value

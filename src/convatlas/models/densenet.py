@@ -12,7 +12,7 @@ DenseNet-121 (k = 32) on a 224 x 224 image; shapes are (C, H, W).
     block3        24 x (1x1-128, 3x3-32)            1,024 x  14 x  14  2,837,760
     transition3   1x1-512, average pool 2x2           512 x   7 x   7    526,336
     block4        16 x (1x1-128, 3x3-32)            1,024 x   7 x   7  2,158,080
-    head          BN, average pool, fc-1000                  1000      1,027,048    together 7,978,856
+    head          BN, average pool, fc-1000                  1000      1,027,048    total 7,978,856
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DENSENETS = {
 
 
 class DenseLayer(nn.Module):
-    """BN-ReLU-3x3 of k maps, concatenated to its input; with ``bottleneck`` BN-ReLU-1x1 of 4k maps goes before."""
+    """BN-ReLU-3x3 to k maps, concatenated to its input; with ``bottleneck``, after a BN-ReLU-1x1 to 4k maps."""
 
     def __init__(self, in_channels: int, growth: int, bottleneck: bool, drop_rate: float = 0.0) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class Transition(nn.Sequential):
 
 
 def dense_block(in_channels: int, layers: int, growth: int, bottleneck: bool, drop_rate: float = 0.0) -> nn.Sequential:
-    """``layers`` dense layers; ``in_channels + layers * growth`` maps come out."""
+    """``layers`` dense layers; the output has ``in_channels + layers * growth`` maps."""
     return nn.Sequential(
         *(DenseLayer(in_channels + index * growth, growth, bottleneck, drop_rate) for index in range(layers))
     )

@@ -9,7 +9,7 @@ L = 40, k = 12, without bottleneck, on a 32 x 32 image; shapes are (C, H, W).
     block2        12 x 3x3-12                  304 x 16 x 16       297,264
     transition2   1x1, average pool 2x2        304 x  8 x  8        93,024
     block3        12 x 3x3-12                  448 x  8 x  8       489,456
-    head          BN, average pool, fc-10               10           5,386    together 1,019,722
+    head          BN, average pool, fc-10               10           5,386    total 1,019,722
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class CifarDenseNet(Classifier):
 
     Args:
         bc: DenseNet-BC: bottlenecks of 4k, and transitions that keep half of the channels.
-        first: filters of the first convolution; section 3's 2k with BC and 16 without, where None.
-        drop_rate: dropout after every convolution but the first; the paper's 0.2 where nothing is augmented.
+        first: filters of the first convolution; as in section 3 where None: 2k with BC, 16 without.
+        drop_rate: dropout after every convolution but the first; 0.2 in the paper where images are not augmented.
     """
 
     def __init__(

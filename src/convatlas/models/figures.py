@@ -1,4 +1,4 @@
-"""The printed figures of a network beside the derived and the measured ones: joined here and nowhere else. No torch."""
+"""Compares the printed figures of a network with derived and measured ones. The only place that does so. No torch."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from collections.abc import Mapping
 from convatlas.figures import FigureComparison, Measurement
 from convatlas.models.registry import Entry, entry, list_models
 
-DERIVED = ("params", "macs", "connections", "neurons")  # the quantities that arithmetic can answer
+DERIVED = ("params", "macs", "connections", "neurons")  # the quantities that can be derived
 
 
 def compare_figures(
     network: Entry | str, measured: Mapping[str, Measurement] | None = None
 ) -> tuple[FigureComparison, ...]:
-    """Every figure of a network's card with its counterparts.
+    """Every figure of a network's card with the derived and the measured value.
 
     Args:
-        measured: quantity -> what a run measured; it stands in the place of the measurement on the card.
+        measured: quantity -> what a run measured; replaces the measurement on the card.
     Raises:
         UnknownNameError: no such network.
     """
-    subject = entry(network) if isinstance(network, str) else network
+    record = entry(network) if isinstance(network, str) else network
     measured = measured or {}
     return tuple(
         FigureComparison(
-            network=subject.full_name,
+            network=record.full_name,
             printed=figure,
-            source=", ".join(part for part in (figure.source or subject.card.paper.citation, figure.where) if part),
-            derived=getattr(subject, figure.quantity) if figure.quantity in DERIVED else None,
+            source=", ".join(part for part in (figure.source or record.card.paper.citation, figure.where) if part),
+            derived=getattr(record, figure.quantity) if figure.quantity in DERIVED else None,
             measured=measured.get(figure.quantity, figure.measured),
         )
-        for figure in subject.card.figures
+        for figure in record.card.figures
     )
 
 

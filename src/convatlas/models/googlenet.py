@@ -1,5 +1,5 @@
 """GoogLeNet. Szegedy, Liu, Jia, Sermanet, Reed, Anguelov, Erhan, Vanhoucke and Rabinovich, CVPR 2015.
-Read: arXiv:1409.4842, Table 1, Figures 2 and 3, sections 5 and 6; the BVLC replica for what they leave open.
+Read: arXiv:1409.4842, Table 1, Figures 2 and 3, sections 5 and 6; the BVLC replica for what the paper does not state.
 
 On a 224 x 224 image; shapes are (C, H, W).
     layer           what it is                                       output          params
@@ -15,7 +15,7 @@ On a 224 x 224 image; shapes are (C, H, W).
     inception_4e    256, 160-320, 32-128, pool 128             832 x  14 x  14      868,352
     inception_5a    256, 160-320, 32-128, pool 128             832 x   7 x   7    1,043,456
     inception_5b    384, 192-384, 48-128, pool 128           1,024 x   7 x   7    1,444,080
-    head            average pool, dropout 0.4, fc-1000                1000        1,025,000    together 6,998,552
+    head            average pool, dropout 0.4, fc-1000                1000        1,025,000    total 6,998,552
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class ConvReLU(nn.Module):
 
 
 class SeparableConvReLU(nn.Module):
-    """What the first row of Table 1 counts: a depthwise 7x7 with multiplier 8, then a 1x1, stated for BN-Inception."""
+    """The conv1 that Table 1 counts: a depthwise 7x7 with multiplier 8, then a 1x1, as described for BN-Inception."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int) -> None:
         super().__init__()
@@ -76,12 +76,12 @@ class SeparableConvReLU(nn.Module):
 
 
 def conv_norm(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> ConvNorm:
-    """torchvision's: batch norm in place of the bias."""
+    """torchvision's convolution: batch norm instead of a bias."""
     return ConvNorm(in_channels, out_channels, (kernel_size, kernel_size), stride, (kernel_size // 2,) * 2)
 
 
 class Inception(nn.Module):
-    """Figure 2(b): 1x1, 3x3, 5x5 and max pooling side by side, with 1x1 reductions before and a projection after."""
+    """Figure 2(b): parallel 1x1, 3x3, 5x5 and max pooling, with 1x1 reductions before and a projection after."""
 
     def __init__(self, in_channels: int, widths: tuple[int, ...], torchvision: bool = False) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class Inception(nn.Module):
         self.reduce3x3 = conv(in_channels, n3x3_reduce, 1)
         self.conv3x3 = conv(n3x3_reduce, n3x3, 3)
         self.reduce5x5 = conv(in_channels, n5x5_reduce, 1)
-        # torchvision has 3x3 here, kept for the weights it ported (pytorch/vision issue 906)
+        # torchvision has 3x3 here, as the weights that it ported need it (pytorch/vision issue 906)
         self.conv5x5 = conv(n5x5_reduce, n5x5, 3 if torchvision else 5)
         self.pool = nn.MaxPool2d(kernel_size=3, stride=1, padding=1)
         self.pool_proj = conv(in_channels, n_pool, 1)
@@ -108,7 +108,7 @@ class Inception(nn.Module):
 
 
 class NaiveInception(nn.Module):
-    """Figure 2(a): the same filters without reductions; the pooling passes on all its input: the width only grows."""
+    """Figure 2(a): the same filters without reductions. The pooling keeps all input maps, so the width only grows."""
 
     def __init__(self, in_channels: int, widths: tuple[int, ...]) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class GoogLeNet(Classifier):
 
     Args:
         lrn: k and alpha of the local response normalisations norm1 and norm2; None for none (torchvision).
-        torchvision: 3x3 in place of 5x5, batch norm, 2x2 pooling before 5a, dropout 0.2.
+        torchvision: 3x3 instead of 5x5, batch norm, 2x2 pooling before 5a, dropout 0.2.
         naive: the modules of Figure 2(a), without auxiliary heads.
         separable: conv1 as the first row of Table 1 counts it.
     """
@@ -213,12 +213,12 @@ class GoogLeNet(Classifier):
         return Outputs(logits, tuple(auxiliary), self.auxiliary_weight) if auxiliary else logits
 
     def check_auxiliary(self, images: Tensor) -> None:
-        """The auxiliary heads have a fully connected layer of their own, so training has one image size."""
+        """Raise ShapeError for another image size: the auxiliary heads have a fully connected layer of one size."""
         height, width = images.shape[2:]
         if not self.auxiliary_resizes and (height, width) != (self.built_for, self.built_for):
             raise ShapeError(
                 "{network} in training needs {built_for} x {built_for} images for its auxiliary heads; "
-                "got {channels} x {height} x {width}. Pass image_size={height}, or resize.",
+                "got {channels} x {height} x {width}. Pass image_size={height}, or resize the images.",
                 network=self.network,
                 built_for=self.built_for,
                 channels=images.shape[1],
@@ -356,7 +356,7 @@ SEPARABLE = Card(
 )
 NAIVE = Card(
     paper=PAPER,
-    summary="Figure 2(a) all the way: no reductions, the width only grows; for teaching",
+    summary="Figure 2(a) throughout: no reductions, so the width only grows; for teaching",
     initialisation=XAVIER,
     departures=(
         Departure(

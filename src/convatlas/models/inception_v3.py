@@ -19,7 +19,7 @@ On a 299 x 299 image; shapes are (C, H, W).
     Mixed_7a         grid reduction                           1,280 x   8 x   8    1,698,304
     Mixed_7b         Figure 7                                 2,048 x   8 x   8    5,044,608
     Mixed_7c         Figure 7                                 2,048 x   8 x   8    6,076,800
-    head             average pool, dropout, fc-1000                1000    2,049,000    together 23,834,568
+    head             average pool, dropout, fc-1000                1000    2,049,000    total 23,834,568
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from convatlas.models.initialisation import truncated_normal_
 
 
 def figure_5(pool_projection: int) -> tuple[Spec, ...]:
-    """35 x 35: the 5x5 of GoogLeNet beside two 3x3 (the released net keeps one 5x5 branch)."""
+    """35 x 35: a branch with a 5x5 as in GoogLeNet, and one with two 3x3, as in the released network."""
     return (
         ("64 1x1",),
         ("48 1x1", "64 5x5"),
@@ -155,7 +155,7 @@ class InceptionV3(Classifier):
 
 
 def auxiliary_side(image_size: int) -> int:
-    """Side of the map the auxiliary head's 5x5 convolution covers: 5 at 299."""
+    """Side of the map that the auxiliary head's 5x5 convolution reads: 5 for images of 299."""
     side = image_size
     for kernel, stride, padding in (
         (3, 2, 0),

@@ -14,7 +14,7 @@ Inception-v4 on a 299 x 299 image; shapes are (C, H, W).
     Inception_B      7 x Figure 5                    1,024 x  17 x  17   20,553,792
     Reduction_B      Figure 8                        1,536 x   8 x   8    2,747,392
     Inception_C      3 x Figure 6                    1,536 x   8 x   8   13,659,264
-    head             average pool, dropout, fc-1000           1000        1,537,000    together 42,679,816
+    head             average pool, dropout, fc-1000           1000        1,537,000    total 42,679,816
 """
 
 from __future__ import annotations
@@ -120,8 +120,8 @@ class ResidualInception(nn.Module):
         return F.relu(y) if self.last_relu else y
 
 
-class Stages(Classifier):
-    """Stem and stages in a row, average pooling, dropout, one fully connected layer."""
+class StagedNetwork(Classifier):
+    """A stem and stages in sequence, average pooling, dropout, one fully connected layer."""
 
     auxiliary_weight = 0.4  # the released code's
     auxiliary_after = ""
@@ -133,7 +133,7 @@ class Stages(Classifier):
         self.width = in_channels
 
     def add(self, name: str, layer: nn.Module, out_channels: int | None = None) -> None:
-        """The next stage, under the authors' name; a pooling keeps the width."""
+        """Append a stage under the authors' name. A pooling keeps the width, so it needs no ``out_channels``."""
         self.add_module(name, layer)
         self.stages.append(name)
         self.width = self.width if out_channels is None else out_channels
@@ -150,10 +150,11 @@ class Stages(Classifier):
         self.add(name, module, module.out_channels)
 
     def repeated(self, name: str, count: int, make: Callable[[int], nn.Module]) -> None:
-        """``count`` modules that keep the width."""
+        """Append ``count`` modules that keep the width."""
         self.add(name, nn.Sequential(*(make(self.width) for _ in range(count))))
 
     def finish(self) -> None:
+        """Append the head, and draw the weights."""
         self.AvgPool = nn.AdaptiveAvgPool2d(1)
         self.Dropout = nn.Dropout(DROPOUT)
         self.Logits = nn.Linear(self.width, self.num_classes)
@@ -172,7 +173,7 @@ class Stages(Classifier):
         return Outputs(logits, auxiliary, self.auxiliary_weight) if auxiliary else logits
 
 
-class InceptionV4(Stages):
+class InceptionV4(StagedNetwork):
     """Figure 9, left."""
 
     auxiliary_after = "Inception_B"
@@ -189,7 +190,7 @@ class InceptionV4(Stages):
         self.finish()
 
 
-class InceptionResNetV1(Stages):
+class InceptionResNetV1(StagedNetwork):
     """Figure 15 with the stem of Figure 14."""
 
     def __init__(self, num_classes: int = 1000, in_channels: int = 3, image_size: int = 299) -> None:
@@ -210,7 +211,7 @@ class InceptionResNetV1(Stages):
         self.finish()
 
 
-class InceptionResNetV2(Stages):
+class InceptionResNetV2(StagedNetwork):
     """Figure 15 with the stem of Figure 3."""
 
     def __init__(self, num_classes: int = 1000, in_channels: int = 3, image_size: int = 299) -> None:
@@ -225,8 +226,8 @@ class InceptionResNetV2(Stages):
         self.finish()
 
 
-class ReleasedInceptionResNetV2(Stages):
-    """What the authors released and timm and Keras deploy under the name: another stem, 10, 20 and 10 blocks."""
+class ReleasedInceptionResNetV2(StagedNetwork):
+    """The network released by the authors and deployed by timm and Keras: another stem; 10, 20 and 10 blocks."""
 
     def __init__(
         self, style: Style | None = None, num_classes: int = 1000, in_channels: int = 3, image_size: int = 299
@@ -247,13 +248,13 @@ class ReleasedInceptionResNetV2(Stages):
         self.repeated("Block17", 20, lambda width: ResidualInception(width, b, SCALES[1], style=style))
         self.mixed("Mixed_7a", REDUCTION_B_RESNET_V2, style)  # 2080 x 8 x 8
         self.repeated("Block8", 9, lambda width: ResidualInception(width, c, SCALES[2], style=style))
-        # the tenth is neither scaled nor followed by a ReLU
+        # the tenth block is neither scaled nor followed by a ReLU
         self.add("Block8_last", ResidualInception(self.width, c, scale=1.0, last_relu=False, style=style))
         self.convolution("Conv2d_7b_1x1", 1536, kernel_size=1, norm=style.norm)
         self.finish()
 
 
-def stem(net: Stages, mixed_4a: Table) -> None:
+def stem(net: StagedNetwork, mixed_4a: Table) -> None:
     """Figure 3: three convolutions, then three pairs of branches; 384 x 35 x 35 at 299."""
     net.convolution("Conv2d_1a_3x3", 32, stride=2)
     net.convolution("Conv2d_2a_3x3", 32)

@@ -1,23 +1,24 @@
-"""First weights by name: as the paper prints them, or by one modern rule for every network.
+"""Initial weights: as the paper prints them, or by one modern rule for all networks.
 
-"printed" is what a network is built with; its card says where that stands. Some printed rules cannot start without
-what surrounded them (VGG's from net A, GoogLeNet's learning rate), and for comparing networks one rule for all is
-fairer. "modern" is that rule: Goyal et al., arXiv:1706.02677, section 5.1, the start of today's residual networks,
+A network is built with the "printed" rule; its card gives the source. Some printed rules work only with other parts of
+the paper's training (VGG's start from net A, GoogLeNet's learning rate), and a comparison of networks is fairer with
+one rule for all. That rule is "modern", after Goyal et al., arXiv:1706.02677, section 5.1:
     convolutions, hidden layers   Gaussian, standard deviation gain / sqrt(n), n the inputs of a unit; gain sqrt(2)
                                   for ReLU (He et al., arXiv:1502.01852, equation 10), 1 for LeNet-5's scaled tanh
-                                  and for a shortcut, which nothing rectifies
-    layers that name the classes  Gaussian 0.01, so that the first loss is about ln K; 0 in a network without batch
-                                  norm, where nothing bounds what they read, as in Fixup (Zhang et al.,
+                                  and for a shortcut without ReLU
+    output layers                 Gaussian 0.01, so that the first loss is about ln K; 0 in a network without batch
+                                  norm, whose activations may be large, as in Fixup (Zhang et al.,
                                   arXiv:1901.09321, section 3): the first loss is ln K
-    biases                        0; of layers that name the classes and are rectified (NiN, SqueezeNet) 1: a class that
-                                  is negative for every image never learns, so all begin above zero
+    biases                        0; 1 in output layers followed by a ReLU (NiN, SqueezeNet): a class whose logit is
+                                  negative for every image gets no gradient, so all logits begin above zero
                                   (Krizhevsky et al. 2012, section 5, for hidden layers)
-    batch norm                    the identity; the last of a residual branch starts at scale 0, so that every
-                                  block begins as its shortcut. Where a 1x1 convolution ends the branch
-                                  (Inception-ResNet), its weights start at 0 instead. Where a ReLU does
-                                  (SqueezeNet's bypasses), 0 would never learn, and the L branches of the network
-                                  add up: their last layers start at 1 / L of the above. 1 / sqrt(L) would do
-                                  for sums of either sign; of maps that are never negative the means add up too
+    batch norm                    the identity, except that the last one of a residual branch has scale 0, so that
+                                  every block begins as its shortcut. Where a 1x1 convolution ends the branch
+                                  (Inception-ResNet), its weights are 0 instead. Where a ReLU ends it
+                                  (SqueezeNet's bypasses), 0 would get no gradient; the last layers of the L
+                                  branches, whose outputs are added, are divided by L. A division by sqrt(L) would
+                                  be enough for outputs of either sign, but these are never negative, so their
+                                  means add up
     PReLU                         slope 0.25
 """
 
@@ -43,25 +44,24 @@ HEAD_STD = 0.01
 
 
 def initialise(net: nn.Module, name: str = "modern") -> None:
-    """Draw the weights of a network anew, in place, from torch's global generator.
+    """Draw the weights of a network again, in place, from torch's global generator.
 
     Args:
         name: "modern"; or "printed", which leaves a network as ``create_model`` built it.
     Raises:
-        UnknownNameError: neither of the two.
+        UnknownNameError: another name.
     """
     if name not in INITIALISATIONS:
         raise UnknownNameError("initialisation", name, INITIALISATIONS)
     if name == "modern":
-        own = getattr(net, "initialise_modern", None)  # LeNet-5 has layers of its own
-        modern_(net) if own is None else own()
+        own_rule = getattr(net, "initialise_modern", None)  # LeNet-5 has special layers
+        modern_(net) if own_rule is None else own_rule()
 
 
-class Undrawn(TorchFunctionMode):
-    """While it is entered, filling a tensor does nothing.
+class SkipFills(TorchFunctionMode):
+    """A context in which filling a tensor does nothing.
 
-    On the meta device there is nothing to fill, and torch takes as long over it as over all else in building a deep
-    network.
+    On the meta device filling has no effect, but takes torch half of the time in which it builds a deep network.
     """
 
     FILLS = frozenset(
@@ -82,17 +82,17 @@ class Undrawn(TorchFunctionMode):
 
 
 def fan_in(weight: Tensor) -> int:
-    """Inputs of one unit: k * k * c of a convolution (per group), columns of a fully connected layer."""
+    """Number of inputs of one unit: k * k * c of a convolution (per group), columns of a fully connected layer."""
     return weight[0].numel()
 
 
 def draw_(net: nn.Module, conv: Draw | None, linear: Draw | None, bias: float = 0.0) -> None:
-    """Draw the weights of every layer of a network in the order of its modules.
+    """Draw the weights of every layer of a network in the order of its modules. Batch norm becomes the identity.
 
     Args:
-        conv, linear: how the weight of a convolution and of a fully connected layer is drawn; None leaves these layers
-            as PyTorch drew them.
-        bias: the value of the biases of the layers that are drawn. Batch norm starts as the identity.
+        conv, linear: draw the weight of a convolution and of a fully connected layer; with None these layers keep
+            PyTorch's default.
+        bias: the value of the biases of the drawn layers.
     """
     with torch.no_grad():
         for module in net.modules():
@@ -148,7 +148,7 @@ def glorot_(net: nn.Module) -> None:
 
 
 def truncated_normal_(net: nn.Module, std: float) -> None:
-    """Gaussian cut at two standard deviations, as TF-slim draws; biases 0."""
+    """Gaussian truncated at two standard deviations, as in TF-slim; biases 0."""
 
     def truncated(layer: Layer) -> None:
         nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
@@ -179,18 +179,18 @@ def modern_(net: nn.Module, gain: float = math.sqrt(2)) -> None:
             nn.init.constant_(module.weight, 0.25)
     for end in block_attributes(net, "branch_end"):  # the last layer of a residual branch
         nn.init.zeros_(end.weight)
-    branches = block_attributes(net, "rectified_ends")  # the layers whose ReLUs end one
+    branches = block_attributes(net, "rectified_ends")  # the last layers of residual branches that end in a ReLU
     for layer in chain.from_iterable(branches):
         layer.weight.div_(len(branches))
 
 
 def block_attributes(net: nn.Module, attribute: str) -> list[Any]:
-    """The values of this attribute of the network's blocks, for the blocks that have one."""
+    """The values of an attribute of the network's blocks, for the blocks in which it is set."""
     return [value for block in net.modules() if (value := getattr(block, attribute, None))]
 
 
 def class_layers(net: nn.Module) -> list[nn.Module]:
-    """The layers with a row per class: the last of the network, and the last of each auxiliary classifier."""
+    """The output layers: the last layer of the network, and of each auxiliary classifier."""
     auxiliary = [module for module in net.modules() if isinstance(module, AuxiliaryClassifier)]
     return [last_layer(module) for module in (*auxiliary, net)]
 

@@ -1,7 +1,7 @@
-"""The layer tables of the atlas, counted once and kept:  python -m convatlas.models.layer_tables  writes them anew.
+"""The stored layer tables of the atlas:  python -m convatlas.models.layer_tables  generates them.
 
-``tables/NAME.json.gz`` is the tracer's Summary of a network at its paper's input, so that ``show`` and ``explain``
-answer without torch. A test counts the networks again and fails when a table is stale.
+``tables/NAME.json.gz`` is the tracer's Summary of a network at its paper's input, so that ``show`` and ``explain`` do
+not need torch. A test counts the networks again and fails when a table is out of date.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FOLDER = "tables"
 
 
 def table(name: str) -> Summary | None:
-    """The kept Summary of a network of the atlas at its paper's input; None where none of this version is kept.
+    """The stored Summary of a network of the atlas at its paper's input; None where none of this version is stored.
 
     Raises:
         UnknownNameError: no such network.
@@ -31,12 +31,12 @@ def table(name: str) -> Summary | None:
         return None
     try:
         return Summary.from_dict(json.loads(gzip.decompress(file.read_bytes())))
-    except UsageError:  # of another version: better counted anew than half read
+    except UsageError:  # written by another version
         return None
 
 
 def counted(name: str) -> Summary:
-    """The same, counted now."""
+    """The Summary of a network of the atlas at its paper's input, counted now."""
     import torch
 
     from convatlas.arithmetic import summarize
@@ -47,13 +47,13 @@ def counted(name: str) -> Summary:
 
 
 def packed(summary: Summary) -> bytes:
-    """The file of a table; equal tables make equal bytes."""
+    """The bytes of a table's file; equal tables have equal bytes."""
     text = json.dumps(summary.to_dict(), ensure_ascii=False, separators=(",", ":"))
     return gzip.compress(text.encode(), compresslevel=9, mtime=0)
 
 
 def write_all(folder: Path) -> None:
-    """A file per network; files of networks that are gone are removed."""
+    """Write a file per network, and remove the files of networks that no longer exist."""
     folder.mkdir(exist_ok=True)
     names = list_models()
     for name in names:

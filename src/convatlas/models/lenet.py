@@ -8,7 +8,7 @@ The whole network of 1998 on a 32 x 32 image; shapes are (C, H, W).
     S4       trainable subsampling 2x2               16 x  5 x  5       32         2,000
     C5       convolution 5x5 over the whole map     120 x  1 x  1   48,120        48,120
     F6       fully connected                                   84   10,164        10,164
-    OUTPUT   Euclidean RBF, fixed codes                        10        0           840   together 60,000 and 340,908
+    OUTPUT   Euclidean RBF, fixed codes                        10        0           840   total 60,000 and 340,908
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class ScaledTanh(nn.Module):
 
 
 class Subsampling(nn.Module):
-    """S2 and S4: the sum of 2 x 2 neighbours, times one trainable coefficient, plus one trainable bias per map."""
+    """S2 and S4: the sum of 2 x 2 pixels, times a trainable coefficient per map, plus a trainable bias per map."""
 
     def __init__(self, maps: int) -> None:
         super().__init__()
@@ -82,10 +82,10 @@ class Subsampling(nn.Module):
 
 
 class TableConvolution(nn.Module):
-    """C3: a convolution in which an output map reads only the input maps its table lists.
+    """C3: a convolution in which an output map reads only the input maps listed in a table.
 
-    The weight holds one 5 x 5 kernel per connection that exists, (60, 5, 5) for Table I: what is not connected is
-    not a parameter. ``forward`` lays the kernels out densely, with zeros between them.
+    The weight has one 5 x 5 kernel per connection, (60, 5, 5) for Table I, so pairs of maps that are not connected have
+    no parameters. ``forward`` expands it to a dense weight with zeros.
     """
 
     place: Tensor
@@ -97,7 +97,7 @@ class TableConvolution(nn.Module):
         self.table, self.kernel_size = table, kernel_size
         self.weight = nn.Parameter(torch.empty(links, kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.empty(len(table)))
-        # for each (output, input) pair the row of its kernel in the weight; the row after the last is zero
+        # the index of each (output, input) pair's kernel in the weight; the index after the last stands for zeros
         place = [[links] * in_channels for _ in table]
         numbered = ((output, input) for output, maps in enumerate(table) for input in maps)
         for row, (output, input) in enumerate(numbered):
@@ -122,9 +122,10 @@ class TableConvolution(nn.Module):
 
 
 class EuclideanRBF(nn.Module):
-    """OUTPUT: squared distance between F6 and each class's fixed code of +1 and -1 (equation 7); the smallest wins.
+    """OUTPUT: the squared distance between F6 and each class's fixed code of +1 and -1 (equation 7).
 
-    Returned negated, as logits: the largest wins, and both cross-entropy and the criterion of equation 9 can read it.
+    The predicted class has the smallest distance. The distances are returned with a minus sign as logits, for both
+    cross-entropy and the criterion of equation 9.
     """
 
     codes: Tensor
@@ -148,7 +149,7 @@ def class_codes(num_classes: int) -> Tensor:
     if num_classes == 10:
         rows = [line.split() for line in BITMAPS.split("\n") if line]
         return torch.tensor([[1.0 if c == "#" else -1.0 for row in rows for c in row[d]] for d in range(10)])
-    draw = random.Random(num_classes)  # its own generator: codes are fixed, no seed moves them
+    draw = random.Random(num_classes)  # a separate generator, as codes must not depend on the seed
     codes: list[int] = []
     while len(codes) < num_classes:
         code = draw.getrandbits(CODE_LENGTH)
@@ -158,12 +159,12 @@ def class_codes(num_classes: int) -> Tensor:
 
 
 def map_side(image_size: int) -> int:
-    """Side of S4's maps, all of which C5 reads: two rounds of a 5 x 5 convolution and a halving."""
+    """Side of the maps of S4, after two 5 x 5 convolutions and two halvings. C5 reads these maps as a whole."""
     return ((image_size - 4) // 2 - 4) // 2
 
 
 class LeNet5(Classifier):
-    """The network of 1998, complete: wired C3, trainable subsampling, scaled tanh, RBF output."""
+    """The complete network of 1998: C3 connected by Table I, trainable subsampling, scaled tanh, RBF output."""
 
     def __init__(self, num_classes: int = 10, in_channels: int = 1, image_size: int = 32) -> None:
         super().__init__()
@@ -182,9 +183,9 @@ class LeNet5(Classifier):
 
     @torch.no_grad()
     def initialise_modern(self) -> None:
-        """Gaussian 1/sqrt(F), which keeps the scaled tanh out of its flat parts, biases 0; S2 and S4 by the same rule.
+        """Gaussian 1/sqrt(F), which keeps the scaled tanh out of saturation; biases 0; S2 and S4 by the same rule.
 
-        The kernels of a map of C3 have the fan-in of the maps it reads; the output has fixed codes, nothing to draw.
+        The fan-in of a map of C3 is that of the maps it reads. The codes of the output are fixed and not drawn.
         """
         for layer in (self.C1, self.C5, self.F6):
             nn.init.normal_(layer.weight, std=fan_in(layer.weight) ** -0.5)
@@ -210,7 +211,7 @@ class LeNet5(Classifier):
 
 
 class LeNet5Modern(Classifier):
-    """What tutorials call LeNet-5: fully wired C3, ReLU, max pooling, a linear output."""
+    """What tutorials call LeNet-5: a full convolution as C3, ReLU, max pooling, a linear output."""
 
     def __init__(self, num_classes: int = 10, in_channels: int = 1, image_size: int = 32) -> None:
         super().__init__()
@@ -223,7 +224,7 @@ class LeNet5Modern(Classifier):
         self.S4 = nn.MaxPool2d(2)
         self.C5 = nn.Linear(16 * side * side, 120)
         self.F6 = nn.Linear(120, 84)
-        self.OUTPUT = nn.Linear(84, num_classes)  # initialised as torch does: the tutorials leave it there
+        self.OUTPUT = nn.Linear(84, num_classes)  # torch's default initialisation everywhere, as in the tutorials
 
     def forward(self, images: Tensor) -> Tensor:  # (N, 1, 32, 32)
         self.check(images)
@@ -256,18 +257,18 @@ def initialise(net: LeNet5) -> None:
 
 @torch.no_grad()
 def widen_(net: nn.Module) -> None:
-    """Multiply every weight and bias by the root of its fan-in F: a range of 2.4 / sqrt(F) for the printed 2.4 / F.
+    """Multiply every weight and bias by sqrt(F), F its fan-in: a range of 2.4 / sqrt(F) instead of the printed 2.4 / F.
 
-    A departure. From the printed range the signals of the deep layers, and with them their curvatures, vanish; the
-    first steps are then eta / mu for nearly every weight, and the network saturates and stays there
+    This is a departure from the paper. With the printed range the signals of the deep layers vanish, and with them
+    their curvatures. The first steps are then eta / mu for nearly every weight, and the network saturates permanently
     (results/main_job).
 
     Raises:
-        RecipeError: another network than lenet5.
+        RecipeError: the network is not lenet5.
     """
     if not isinstance(net, LeNet5):
         raise RecipeError(
-            "initial = root-fan-in is written for lenet5; {model} starts as printed.",
+            "initial = root-fan-in is available only for lenet5. Use initial = printed for {model}.",
             model=getattr(net, "network", type(net).__name__),
         )
     for layer in (net.C1, net.C5, net.F6):
@@ -291,7 +292,7 @@ PAPER = Paper(
 
 CARD = Card(
     paper=PAPER,
-    summary="the network of 1998, complete: wired C3, trainable subsampling, scaled tanh, RBF output",
+    summary="the complete network of 1998: C3 connected by Table I, trainable subsampling, scaled tanh, RBF output",
     initialisation="uniform in [-2.4/F, 2.4/F], F the unit's fan-in (appendix A); biases are drawn like weights",
     figures=(
         Figure("params", "60,000", where="section II.B"),
@@ -332,7 +333,7 @@ CARD = Card(
 
 MODERN = Card(
     paper=PAPER,
-    summary="the tutorials' simplification: fully wired C3, ReLU, max pooling, a linear output",
+    summary="the tutorials' simplification: a full convolution as C3, ReLU, max pooling, a linear output",
     initialisation="torch's default for convolutions and linear layers, uniform in [-1/sqrt(F), 1/sqrt(F)]",
     departures=(
         Departure(

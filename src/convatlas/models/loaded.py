@@ -1,4 +1,4 @@
-"""What a network keeps of the weights loaded into it: their name, their preparation, their labels. No torch."""
+"""Records about the weights loaded into a network: their name, preprocessing and labels. No torch."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from convatlas.errors import DataError
 from convatlas.message import Message, joined
 
-WORDNET = re.compile(r"(n\d{8})(?![0-9])")  # what a folder of ImageNet begins with: n01440764, n02085620-Chihuahua
+WORDNET = re.compile(r"(n\d{8})(?![0-9])")  # how the folders of ImageNet begin: n01440764, n02085620-Chihuahua
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """RGB images in [0, 1] become ``(image - mean) / std``, after a resize and a centre crop.
+    """The preprocessing of images in [0, 1]: a resize, a centre crop, then ``(image - mean) / std``.
 
-    A source that was trained on BGR has its first convolution turned round when it is loaded, so that every network
-    here takes RGB; one that was trained on pixels of 0 to 255 has a ``std`` of 1/255.
+    All networks take RGB: the first convolution of weights trained on BGR is converted when they are loaded. Weights
+    trained on pixels of 0 to 255 have a ``std`` of 1/255.
 
     Attributes:
-        resize: side in pixels to which the shorter side is fitted or, where ``squash`` is set, both sides.
-        crop: side of the square cut from the centre, which the network reads.
+        resize: length in pixels of the shorter side after the resize or, with ``squash``, of both sides.
+        crop: side of the centre crop, which is the input of the network.
     """
 
     mean: tuple[float, ...]
@@ -34,14 +34,14 @@ class Preparation:
     squash: bool = False
 
     @property
-    def said(self) -> Message:
-        """The preparation in words."""
-        fitted = Message("shorter side to {side}", side=self.resize)
+    def description(self) -> Message:
+        """The preprocessing in words."""
+        resized = Message("shorter side to {side}", side=self.resize)
         if self.squash:
-            fitted = Message("squashed to {side} x {side}", side=self.resize)
+            resized = Message("squashed to {side} x {side}", side=self.resize)
         return Message(
-            "{fitted}, {interpolation}; centre {crop} x {crop}; {channels}, mean and std {values}",
-            fitted=fitted,
+            "{resized}, {interpolation}; centre {crop} x {crop}; {channels}, mean and std {values}",
+            resized=resized,
             interpolation=self.interpolation,
             crop=self.crop,
             channels="RGB" if len(self.mean) == 3 else Message("grey"),
@@ -49,7 +49,7 @@ class Preparation:
         )
 
     def __str__(self) -> str:
-        return self.said
+        return self.description
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Labels:
     """Names of a network's outputs.
 
     Attributes:
-        names: one per output, in their order; this is what a prediction says.
-        others: for each output the further names it answers to; empty where there are none.
+        names: one per output, in order; predictions are reported by these names.
+        others: further accepted names of each output; empty where there are none.
     """
 
     names: tuple[str, ...]
@@ -68,73 +68,76 @@ class Labels:
         return len(self.names)
 
     def outputs(self, name: str) -> tuple[int, ...]:
-        """The outputs that ``name`` may mean: the one spelt so; or those spelt so but for case, ``_``, ``-`` and
-        blanks; or those that answer to it. A name that begins with a WordNet number means that number."""
+        """The outputs that match a name: the one with exactly this name; else those with the same name up to case,
+        ``_``, ``-`` and blanks; else those with this further name. A name that begins with a WordNet number is
+        matched by the number."""
         if name in self.names:
             return (self.names.index(name),)
         number = WORDNET.match(name)
         spelling = folded(number[1] if number else name)
-        alike = tuple(place for place, ours in enumerate(self.names) if folded(ours) == spelling)
-        return alike or self._answering.get(spelling, ())
+        matches = tuple(index for index, output in enumerate(self.names) if folded(output) == spelling)
+        return matches or self._outputs_of_other_names.get(spelling, ())
 
     @functools.cached_property
-    def _answering(self) -> dict[str, tuple[int, ...]]:
-        places: dict[str, tuple[int, ...]] = {}
-        for place, names in enumerate(self.others):
+    def _outputs_of_other_names(self) -> dict[str, tuple[int, ...]]:
+        outputs: dict[str, tuple[int, ...]] = {}
+        for index, names in enumerate(self.others):
             for spelling in map(folded, names):
-                places[spelling] = (*places.get(spelling, ()), place)
-        return places
+                outputs[spelling] = (*outputs.get(spelling, ()), index)
+        return outputs
 
     def match(self, classes: Sequence[str], source: str, network: str) -> list[int]:
         """The output of each class of a data set.
 
         Raises:
-            DataError: classes with no output, or with several; the message names them.
+            DataError: a class matches no output, or several; the message names them.
         """
         outputs = [self.outputs(name) for name in classes]
-        unknown = [name for name, places in zip(classes, outputs, strict=True) if not places]
+        unknown = [name for name, matches in zip(classes, outputs, strict=True) if not matches]
         if unknown:
             raise DataError(
-                "{source} has classes that {network} does not know: {unknown}. It knows {count}: {names}",
+                "{source} has classes that {network} does not have: {unknown}. The {count} classes of the network: "
+                "{names}",
                 source=source,
                 network=network,
                 unknown=", ".join(unknown[:5]),
                 count=len(self),
                 names=", ".join(self.names[:20]) + (" ..." if len(self) > 20 else "."),
             )
-        for name, places in zip(classes, outputs, strict=True):
-            if len(places) > 1:
-                meant = " or ".join(", ".join((self.names[place], *self.others[place][:1])) for place in places)
+        for name, matches in zip(classes, outputs, strict=True):
+            if len(matches) > 1:
+                candidates = " or ".join(", ".join((self.names[index], *self.others[index][:1])) for index in matches)
                 raise DataError(
-                    "the class {name} of {source} may be {meant}: spell it as the one that is meant.",
+                    "the class {name} of {source} is ambiguous: {candidates}. Rename it to one of these.",
                     name=name,
                     source=source,
-                    meant=meant,
+                    candidates=candidates,
                 )
-        return [places[0] for places in outputs]
+        return [matches[0] for matches in outputs]
 
 
 def folded(name: str) -> str:
-    """A name without what two spellings of it may differ in."""
+    """A name in a form that ignores case and separators."""
     return " ".join(re.split(r"[\s_-]+", unicodedata.normalize("NFC", name).casefold().strip()))
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What ``load_weights`` did. The network keeps it as ``net.loaded``, so that `evaluate` and `predict` are right.
+    """The result of ``load_weights``, stored as ``net.loaded`` for `evaluate` and `predict`.
 
     Attributes:
         weights: the published name, "torchvision:IMAGENET1K_V2", where the file is a published one; else its path.
-        source: whose file it was.
-        tensors: how many of the network's tensors it filled.
-        kept: names of the network the file does not hold and that keep their values: auxiliary heads, counters.
-        ignored: names of the file the network has no use for, of the same kinds.
-        preparation: how the images are prepared: as the published line says where the file is a published one, else
-            as is usual at its source; None where nothing is known.
-        preparation_from: which of these it is, in words.
-        labels: what the outputs are called; None where the source has no usual classes for that many of them.
-        undone: the wrappings that were taken off the file, and the names that were changed, in words.
-        notes: what its user should know: another network that the file fits as well.
+        source: the library whose format the file has.
+        tensors: number of tensors of the network that were loaded.
+        kept: tensors of the network that the file does not contain and that keep their values: auxiliary heads,
+            counters.
+        ignored: tensors of the file that the network does not have, of the same kinds.
+        preparation: the preprocessing of the images: that of the published weights, else the usual one of the source;
+            None where neither is known.
+        preparation_from: where the preprocessing comes from, in words.
+        labels: names of the outputs; None where the source has no standard classes for this number of outputs.
+        undone: the wrappers that were removed and the names that were changed when the file was read, in words.
+        notes: remarks for the user, such as another network that the file fits as well.
     """
 
     weights: str
@@ -150,6 +153,6 @@ class Loaded:
 
     @property
     def remarks(self) -> tuple[Message, ...]:
-        """What was undone, in one sentence, and the notes."""
+        """``undone`` in one sentence, and the notes."""
         undone = Message("{file}: {undone}", file=self.weights, undone=joined(self.undone)) if self.undone else None
         return (*((undone,) if undone else ()), *self.notes)

@@ -1,11 +1,11 @@
-"""A multi-layer perceptron, the yardstick beside the convolutional networks: 28x28-300-100-10.
+"""A multi-layer perceptron, the baseline of the convolutional networks: 28x28-300-100-10.
 
 The "three-layer fully connected network" of LeCun, Bottou, Bengio and Haffner, Proceedings of the IEEE 86(11), 1998,
-section III.C, with ReLU. A pixel has no neighbours here: shuffle them all, and it learns the same.
+section III.C, with ReLU. It ignores the positions of the pixels: with all pixels permuted it learns the same.
     layer    output     params
     fc1         300    235,500
     fc2         100     30,100
-    fc3          10      1,010    together 266,610
+    fc3          10      1,010    total 266,610
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ CARD = Card(
         year=1998,
         read="section III.C",
     ),
-    summary="28x28-300-100-10, fully connected: the yardstick without convolutions",
+    summary="28x28-300-100-10, fully connected: a baseline without convolutions",
     initialisation="Gaussian, standard deviation sqrt(2/n) with n inputs (He et al. 2015), as suits ReLU; biases 0",
     figures=(Figure("error", "3.05", where="section III.C", protocol="MNIST test, no distortions", verified=False),),
     departures=(
@@ -59,7 +59,7 @@ CARD = Card(
             "activation",
             paper="scaled tanh and a squared error",
             here="ReLU and logits",
-            why="a yardstick trained as the networks beside it are",
+            why="a baseline is trained like the networks that are compared with it",
         ),
     ),
 )

@@ -5,7 +5,7 @@ nin_cifar on a 32 x 32 image: three mlpconv layers, each a convolution and two 1
     conv1, cccp1, cccp2        5x5 192, 1x1 160, 1x1 96             96 x 16 x 16    60,928
     conv2, cccp3, cccp4        5x5 192, 1x1 192, 1x1 192           192 x  8 x  8   535,104
     conv3, cccp5, cccp6        3x3 192, 1x1 192, 1x1 10             10 x  8 x  8   370,954
-    poolg                      global average                               10         0    together 966,986
+    poolg                      global average                               10         0    total 966,986
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ IMAGENET = (
     (("conv3", 3, 1, 1, 384, 0.01), ("cccp5", 1, 1, 0, 384, 0.05), ("cccp6", 1, 1, 0, 384, 0.05)),
     (("conv4_1024", 3, 1, 1, 1024, 0.05), ("cccp7_1024", 1, 1, 0, 1024, 0.05), ("cccp8_1024", 1, 1, 0, "K", 0.01)),
 )
-# what stands between the mlpconv layers; cuda-convnet and Caffe round pooled sizes up
+# the layers between the mlpconv layers; cuda-convnet and Caffe round pooled sizes up
 Between = tuple[tuple[str, ...], ...]
 CIFAR_BETWEEN: Between = (("pool1", "dropout1"), ("pool2", "dropout2"))
 IMAGENET_BETWEEN: Between = (("pool0",), ("pool2",), ("pool3", "drop"))
 
 
 class NiN(Classifier):
-    """mlpconv layers one after the other, a map per class, global average pooling. ReLU follows every layer."""
+    """mlpconv layers in sequence, the last with a map per class; global average pooling. ReLU follows every layer."""
 
     rectified_logits = True
 
@@ -69,7 +69,7 @@ class NiN(Classifier):
         x: Tensor = images
         for layer in self.children():  # conv1, relu, cccp1, relu, cccp2, relu, pool1, dropout1, ..., poolg, flatten
             x = layer(x)
-        return x  # (N, K), logits that are never negative: the last layer has its ReLU too
+        return x  # (N, K), logits; never negative, as the last layer has a ReLU too
 
 
 PAPER = Paper(
@@ -97,7 +97,7 @@ CARD = Card(
             "input",
             paper="global contrast normalisation and ZCA whitening",
             here="left to the recipe",
-            why="preprocessing, not network",
+            why="preprocessing is not part of the network",
         ),
     ),
     unstated=("layer sizes: the paper refers to the code, which is followed here",),
@@ -115,13 +115,13 @@ IMAGENET_CARD = Card(
             "the network",
             paper="has CIFAR-10, CIFAR-100, SVHN and MNIST only",
             here="the authors' Caffe model-zoo entry nin_imagenet",
-            why="the network people mean by NiN on ImageNet",
+            why="the network that is usually meant by NiN on ImageNet",
         ),
         Departure(
             "pool4",
             paper="average over 6 x 6",
             here="average over the whole map",
-            why="the same at 224, and any image size besides",
+            why="the same at 224, and other image sizes work",
         ),
     ),
 )

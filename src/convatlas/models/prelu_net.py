@@ -7,7 +7,7 @@ Model A on a 224 x 224 image; shapes are (C, H, W) after the pooling that ends t
     conv3_x  5 x 3x3-512, max pool 2x2             512 x 14 x 14   10,621,952
     conv4_x  5 x 3x3-512                           512 x 14 x 14   11,801,600
     spp      max pool to 7x7, 3x3, 2x2, 1x1             32,256            0
-    head     fc-4096, fc-4096, fc-1000                    1000  153,010,920    together 178,032,072
+    head     fc-4096, fc-4096, fc-1000                    1000  153,010,920    total 178,032,072
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ ACTIVATIONS: dict[str, Callable[[int], nn.Module]] = {
 
 
 class SpatialPyramidPooling(nn.Module):
-    """He et al., arXiv:1406.4729: the maximum over each cell of several grids, whatever the size of the map."""
+    """He et al., arXiv:1406.4729: the maximum over each cell of several grids, for maps of any size."""
 
     def __init__(self, bins: tuple[int, ...]) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class PReLUNet(Classifier):
 
     Args:
         model: "A", "B", "C" of Table 3, "14" of Table 1.
-        slopes: "channel", "shared" or "relu": how many slopes a layer learns.
+        slopes: "channel" for one slope per channel, "shared" for one per layer, "relu" for none.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class PReLUNet(Classifier):
         channels = plan.conv1
         for number, (width, convolutions) in enumerate(plan.stages, start=2):
             for index in range(1, convolutions + 1):
-                if plan.kernel == 2:  # an even kernel keeps the map with one row and one column of zeros
+                if plan.kernel == 2:  # one row and one column of zeros, so that an even kernel keeps the map's size
                     self.add_module(f"pad{number}_{index}", nn.ZeroPad2d((0, 1, 0, 1)))
                 conv = nn.Conv2d(channels, width, plan.kernel, padding=(plan.kernel - 1) // 2)
                 self.add_module(f"conv{number}_{index}", conv)
@@ -179,7 +179,7 @@ FIGURES = {
 SLOPES = {
     "channel": "a PReLU per channel",
     "shared": "one PReLU slope a layer",
-    "relu": "ReLU, what PReLU is measured by",
+    "relu": "ReLU, the baseline of PReLU",
 }
 FACTOR = "whether the slope's factor (1 + a^2) of equation 15 entered: section 3 names equation 14, which has none"
 EQUATION = "which of equations 10 and 14 this net started from: 14, as section 3 says of the large ones"
@@ -204,7 +204,7 @@ def card(model: str, slopes: str = "channel") -> Card:
 
 
 def network(model: str, slopes: str = "channel") -> Network:
-    """The smallest sides: pool1 of the 14-layer net is 3x3 upon an unpadded 7x7."""
+    """The smallest size of the 14-layer net is larger: its 7x7 is not padded, and its pool1 is 3x3."""
     name = f"prelu_net_{model.lower()}" + ("" if slopes == "channel" else f"@{slopes}")
     build = partial(PReLUNet, model, slopes)
     return Network(name, build, card(model, slopes), smallest_size=17 if model == "14" else 15)

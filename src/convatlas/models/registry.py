@@ -1,6 +1,6 @@
-"""The networks of the atlas by name, and what is known about each; no torch.
+"""The records of the atlas's networks, by name. No torch.
 
-All of it is read from ``catalogue.json``, which is generated from the model files' own declarations.
+They are read from ``catalogue.json``, which is generated from the declarations of the model files.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ import importlib
 import json
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convatlas.errors import UnknownNameError, UsageError
 from convatlas.message import Message
-from convatlas.models.cards import Card, Modern, Network, Task
+from convatlas.models import own
+from convatlas.models.cards import Card, Modern, Network, Paper, Task
+
+if TYPE_CHECKING:
+    from torch import nn
 
 CATALOGUE = "catalogue.json"
 # names of torchvision, Keras, timm and of the papers' readers, for "did you mean"; case and punctuation aside
@@ -29,6 +33,8 @@ ALIASES = {
     "network_in_network": "nin_cifar",
     "perceptron": "mlp",
 }
+# a network without batch norm and with so many layers that have weights trains only with small steps; AlexNet has 8
+DEEP = 8
 
 
 @dataclass(frozen=True)
@@ -37,11 +43,12 @@ class Entry:
 
     Attributes:
         family: the model file that declares it.
-        task: "classify", or "reconstruct" for a network that puts out its images.
-        batch_norm: whether any layer normalises over the batch.
-        weight_layers: number of convolutions and fully connected layers that an image passes.
-        modern: "normalised", "shallow" or "deep": which of the modern recipes suits the network.
-        starts_from: other networks whose trained layers it may start with -> the names of these layers.
+        task: "classify", or "reconstruct" for a network that returns images.
+        batch_norm: whether it has batch normalisation.
+        weight_layers: number of convolutions and fully connected layers.
+        modern: "normalised", "shallow" or "deep": the modern recipe for the network.
+        starts_from: other networks whose trained layers can initialise it -> the names of these layers.
+        own: whether it is a network of the user's own: its input and its counts are not known beforehand.
     """
 
     full_name: str
@@ -60,6 +67,12 @@ class Entry:
     modern: Modern
     starts_from: dict[str, tuple[str, ...]]
     card: Card
+    own: bool = False
+
+    @property
+    def label(self) -> str:
+        """The name in texts and directories: the class of a network of the user's own."""
+        return self.full_name.rpartition(".py:")[2].partition("(")[0] if self.own else self.full_name
 
     @property
     def name(self) -> str:
@@ -73,7 +86,7 @@ class Entry:
 
     @property
     def reconstructs(self) -> bool:
-        """Whether the network puts out its images instead of classes."""
+        """Whether the network returns images instead of classes."""
         return self.task == "reconstruct"
 
     @property
@@ -86,7 +99,7 @@ def list_models(pattern: str = "*", variants: bool = True) -> list[str]:
 
     Args:
         pattern: shell wildcards, matched with the full name and with the name before the ``@``.
-        variants: whether the networks others deploy (``NAME@VARIANT``) are listed beside the papers' own.
+        variants: whether variants (``NAME@VARIANT``) are included, such as the networks that libraries deploy.
     """
     return [
         entry.full_name
@@ -97,16 +110,20 @@ def list_models(pattern: str = "*", variants: bool = True) -> list[str]:
 
 
 def entry(name: str) -> Entry:
-    """What the catalogue says about a network.
+    """The record of a network.
 
     Raises:
-        UnknownNameError: no such network; the message lists the near names.
+        UnknownNameError: no such network; the message lists similar names.
     """
     entries = _entries()
     if not isinstance(name, str):
-        raise UsageError("a network is named by a text, such as 'lenet5'; got {kind}.", kind=type(name).__name__)
+        raise UsageError(
+            "the name of a network must be a string, such as 'lenet5'; got {kind}.", kind=type(name).__name__
+        )
     if name in entries:
         return entries[name]
+    if own.is_own(name):
+        return named_entry(name)
     base, at, _ = name.partition("@")
     hint = Message("")
     if at and base in entries:
@@ -117,13 +134,50 @@ def entry(name: str) -> Entry:
     raise UnknownNameError("network", name, entries, hint, ALIASES)
 
 
+def own_entry(net: nn.Module, full_name: str) -> Entry:
+    """What stands in the place of a catalogue's line for a network of the user's own.
+
+    ``input`` is not known before the data are; counts are those of the module as it is.
+    """
+    from torch import nn
+
+    layers = sum(isinstance(m, nn.Linear | nn.modules.conv._ConvNd) for m in net.modules())
+    batch_norm = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in net.modules())
+    normalised = batch_norm or any(isinstance(m, nn.GroupNorm | nn.LayerNorm | nn.RMSNorm) for m in net.modules())
+    paper = Paper(authors=("",), title="", venue="", year=0)
+    return Entry(
+        full_name=full_name,
+        family="own",
+        task="classify",
+        input=(3, 224, 224),
+        num_classes=0,
+        smallest_size=1,
+        fixed_size=False,
+        params=sum(p.numel() for p in net.parameters() if not isinstance(p, nn.UninitializedParameter)),
+        macs=0,
+        connections=0,
+        neurons=0,
+        batch_norm=batch_norm,
+        weight_layers=layers,
+        modern="normalised" if normalised else "deep" if layers >= DEEP else "shallow",
+        starts_from={},
+        card=Card(paper=paper, summary="a network of your own", initialisation="as its class draws them"),
+        own=True,
+    )
+
+
+def named_entry(name: str) -> Entry:
+    """The entry of ``FILE.py:Class``; the class is built once for it."""
+    return own_entry(own.build(name), own.parse(name).full_name)
+
+
 def card(name: str) -> Card:
-    """Paper, printed figures, departures, and what the paper leaves unstated."""
+    """The card of a network: paper, printed figures, departures, assumptions."""
     return entry(name).card
 
 
 def declared(module: str) -> dict[str, Network]:
-    """The networks a model file declares, by name; imports that file, and with it torch."""
+    """The networks that a model file declares, by name. Imports the file, and with it torch."""
     networks: tuple[Network, ...] = importlib.import_module(f"convatlas.models.{module}").NETWORKS
     return {network.name: network for network in networks}
 

@@ -8,7 +8,7 @@ ResNet-50 on a 224 x 224 image; shapes are (C, H, W).
     conv3_x    4 x (conv1-128, conv3-128, conv1-512)       512 x  28 x  28 1,219,584
     conv4_x    6 x (conv1-256, conv3-256, conv1-1024)     1024 x  14 x  14 7,098,368
     conv5_x    3 x (conv1-512, conv3-512, conv1-2048)     2048 x   7 x   7 14,964,736
-    head       average pool, fc-1000                               1000    2,049,000    together 25,557,032
+    head       average pool, fc-1000                               1000    2,049,000    total 25,557,032
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BOTTLENECK = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
 
 class PaddedIdentity(nn.Module):
-    """Shortcut A: every second pixel of the input, with zero maps beside it for the channels it lacks."""
+    """Shortcut A: every second pixel of the input, with maps of zeros for the additional channels."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class PaddedIdentity(nn.Module):
         self.padding = (before, out_channels - in_channels - before)
 
     def forward(self, x: Tensor) -> Tensor:
-        # every stride-th pixel, as a pooling of one: a slice's gradient comes back channels first whatever the layout
+        # a pooling over one pixel instead of a slice, whose gradient would be channels-first in every memory format
         return F.pad(F.avg_pool2d(x, kernel_size=1, stride=self.stride), (0, 0, 0, 0, *self.padding))
 
 
@@ -66,6 +66,8 @@ def make_shortcut(kind: str, in_channels: int, out_channels: int, stride: int, b
 class BasicBlock(Residual):
     """Two 3x3 convolutions (Figure 5, left)."""
 
+    __jit_unused_properties__ = ("branch_end",)
+
     expansion = 1
 
     def __init__(self, in_channels: int, channels: int, stride: int, shortcut: str) -> None:
@@ -82,15 +84,17 @@ class BasicBlock(Residual):
         return None if self.shortcut is None else self.bn2
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.shortcut is not None and self.left_out():
+        if self.shortcut is not None and self.skips_branch():
             return F.relu(self.shortcut(x))
         y = F.relu(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
-        return F.relu(y if self.shortcut is None else self.lifted(y) + self.shortcut(x))
+        return F.relu(y if self.shortcut is None else self.rescaled(y) + self.shortcut(x))
 
 
 class Bottleneck(Residual):
     """1x1 to reduce, 3x3, 1x1 to restore four times the width (Figure 5, right)."""
+
+    __jit_unused_properties__ = ("branch_end",)
 
     expansion = 4
 
@@ -121,19 +125,19 @@ class Bottleneck(Residual):
         return None if self.shortcut is None else self.bn3
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.shortcut is not None and self.left_out():
+        if self.shortcut is not None and self.skips_branch():
             return F.relu(self.shortcut(x))
         y = F.relu(self.bn1(self.conv1(x)))
         y = F.relu(self.bn2(self.conv2(y)))
         y = self.bn3(self.conv3(y))
-        return F.relu(y if self.shortcut is None else self.lifted(y) + self.shortcut(x))
+        return F.relu(y if self.shortcut is None else self.rescaled(y) + self.shortcut(x))
 
 
 Block = BasicBlock | Bottleneck
 
 
 def plan(depth: int, shortcut: str, stride_in_3x3: bool, bias: bool) -> tuple[Callable[..., Block], tuple[int, ...]]:
-    """The block a depth is made of, and its counts in conv2_x to conv5_x."""
+    """The block of a depth, and the numbers of blocks in conv2_x to conv5_x."""
     if depth in BASIC:
         return partial(BasicBlock, shortcut=shortcut), BASIC[depth]
     return partial(Bottleneck, shortcut=shortcut, stride_in_3x3=stride_in_3x3, bias=bias), BOTTLENECK[depth]
@@ -142,7 +146,7 @@ def plan(depth: int, shortcut: str, stride_in_3x3: bool, bias: bool) -> tuple[Ca
 def stage(
     block: Callable[..., Block], in_channels: int, channels: int, blocks: int, stride: int
 ) -> tuple[nn.Sequential, int]:
-    """Blocks of one width, the first of which strides; and the channels that come out."""
+    """Blocks of one width, the first of which has the stride; and the number of output channels."""
     first = block(in_channels, channels, stride=stride)
     out_channels = channels * first.expansion
     return nn.Sequential(first, *(block(out_channels, channels, stride=1) for _ in range(blocks - 1))), out_channels
@@ -154,10 +158,10 @@ class ResNet(Classifier):
     Args:
         depth: 18, 34 (basic blocks), 50, 101, 152 (bottlenecks).
         shortcut: "A", "B", "C", or "none" for the plain network.
-        stride_in_3x3: the deployed bottleneck, which strides in its 3x3 convolution.
-        biases: "none" before batch norm; "conv1" in the released Caffe ResNet-50; "all" in Keras.
-        pool_rounds_up: Caffe's pool1, unpadded with its size rounded up: other windows on the same 56 x 56.
-        initialise: how the weights are drawn.
+        stride_in_3x3: the bottleneck that libraries deploy, with the stride in its 3x3 convolution.
+        biases: "none" before batch norm; "conv1" as in the released Caffe ResNet-50; "all" as in Keras.
+        pool_rounds_up: Caffe's pool1 without padding, with the size rounded up: other windows, also 56 x 56.
+        initialise: draws the weights.
     """
 
     def __init__(
@@ -290,7 +294,7 @@ STATISTICS = Departure(
     why="torch's rule; both estimate the same quantity",
 )
 DESCRIPTIONS = {
-    "none": "without shortcuts: what the residual network is measured by",
+    "none": "without shortcuts: the baseline of the residual network",
     "A": "shortcut A: identities, padded with zeros where the width grows",
     "B": "shortcut B: projections where the shape changes, identities elsewhere",
     "C": "shortcut C: every shortcut a projection",
@@ -315,7 +319,7 @@ def card(
 
 
 def network(name: str, depth: int, shortcut: str) -> Network:
-    # below 17 pixels conv5_x would stride over a single pixel
+    # below 17 pixels the input of conv5_x, which has stride 2, would be a single pixel
     return Network(name, partial(ResNet, depth, shortcut), card(name, depth, shortcut), smallest_size=17)
 
 

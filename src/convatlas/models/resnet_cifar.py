@@ -6,12 +6,12 @@ Depth 6n + 2 on a 32 x 32 image; shapes are (C, H, W), parameters of ResNet-20 (
     stage1   2n x conv3-16          16 x 32 x 32    14,016
     stage2   2n x conv3-32          32 x 16 x 16    51,072
     stage3   2n x conv3-64          64 x  8 x  8   203,520
-    head     average pool, fc-10               10       650    together 269,722
+    head     average pool, fc-10               10       650    total 269,722
 
-Shortcuts are identities everywhere ("option A"), so a residual network has exactly the parameters of its plain one.
+Shortcuts are identities everywhere ("option A"), so a residual network has exactly the parameters of the plain one.
 
-Before its first batch the network of 1,202 layers cannot be evaluated: while the running statistics of batch norm are
-still those of no image, each of its 600 blocks doubles the second moment, and 2^600 is beyond float32.
+The untrained network of 1,202 layers cannot be evaluated: with the initial running statistics of batch norm each of its
+600 blocks doubles the second moment, and 2^600 overflows float32.
 """
 
 from __future__ import annotations
@@ -107,13 +107,13 @@ def residual_card(depth: int) -> Card:
 def plain_card(depth: int) -> Card:
     return Card(
         paper=PAPER,
-        summary=f"{depth} layers (n = {(depth - 2) // 6}) without shortcuts: what the residual network is measured by",
+        summary=f"{depth} layers (n = {(depth - 2) // 6}) without shortcuts: the baseline of the residual network",
         initialisation="He: Gaussian, standard deviation sqrt(2/n), n = k^2 c (section 4.2 refers to 1502.01852)",
         unstated=("the initialisation of the last layer: He's rule like the others",),
     )
 
 
-# below 3 x 3 the third stage would stride over a single pixel
+# below 3 x 3 the input of the third stage, which has stride 2, would be a single pixel
 NETWORKS = tuple(
     Network(f"resnet{depth}_cifar", partial(CifarResNet, depth, "A"), residual_card(depth), (3, 32, 32), 10, 3)
     for depth in RESIDUAL_DEPTHS

@@ -1,14 +1,14 @@
 """A network made to reach 94 % on CIFAR-10 in the least time. After Jordan, "94% on CIFAR-10 in 3.29 Seconds on a
-Single GPU". Read: the author's program, KellerJordan/cifar10-airbench, airbench94.py. Written anew.
+Single GPU". Read: the author's program, KellerJordan/cifar10-airbench, airbench94.py. An independent implementation.
 
-No residuals: three groups of two convolutions behind a first layer that whitens patches of 2 x 2 pixels.
-Every convolution is followed by batch norm without a scale and ReLU; the first of a group halves the map before them.
+It has no residuals: a first layer that whitens patches of 2 x 2 pixels, then three groups of two convolutions. Every
+convolution is followed by batch norm without scale and ReLU; the first one of a group is followed by pooling before.
     layer         output          params
     whiten     24 x 31 x 31          24
     group1     64 x 15 x 15      50,816
     group2    256 x  7 x  7     737,792
     group3    256 x  3 x  3   1,180,160
-    head                 10       2,560    together 1,971,352
+    head                 10       2,560    total 1,971,352
 
 The 288 weights of the whitening are fixed.
 """
@@ -29,9 +29,9 @@ HEAD_SCALE = 1 / 9
 
 
 class Whitening(nn.Module):
-    """Convolution over 2 x 2 patches with fixed filters, which stand in pairs of opposite sign; its bias is learned.
+    """Convolution over 2 x 2 patches with fixed filters, in pairs of opposite sign, and a trainable bias.
 
-    It begins by passing the pixels of each patch as they are; `fit_` makes it whiten.
+    Initially the filters return the pixels of a patch; `fit_` replaces them by whitening filters.
     """
 
     def __init__(self, channels: int) -> None:
@@ -46,14 +46,14 @@ class Whitening(nn.Module):
 
     @torch.no_grad()
     def fit_(self, images: Tensor, eps: float = 5e-4) -> None:
-        """The filters become the eigenvectors of the covariance of the patches of ``images``, by falling eigenvalue.
+        """Set the filters to the eigenvectors of the covariance of the patches of ``images``, by falling eigenvalue.
 
-        Each is divided by the root of its eigenvalue: uncorrelated inputs of equal size. With its negative beside it
-        ReLU loses nothing.
+        Each eigenvector is divided by the root of its eigenvalue, which makes the outputs uncorrelated with variance 1.
+        As each filter also occurs with a minus sign, the ReLU loses no information.
 
         Args:
-            images: (N, C, H, W) float32, as the network is given them.
-            eps: added to the eigenvalues, so that directions in which patches hardly differ are not blown up.
+            images: (N, C, H, W) float32, preprocessed.
+            eps: added to the eigenvalues, so that directions with little variance are not amplified too much.
         """
         patches = F.unfold(images.double(), PATCH).transpose(1, 2).flatten(0, 1)  # (N * places, C * 2 * 2)
         values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
@@ -66,9 +66,9 @@ class Whitening(nn.Module):
 
 
 class BiasNorm(nn.BatchNorm2d):
-    """Batch norm with a shift that is learned and no scale; it forgets quickly, the training being short.
+    """Batch norm with a trainable shift and no scale. Its momentum is large, as the training is short.
 
-    ReLU of a scaled map is the scaled ReLU of the map, and the next convolution can learn that scale.
+    A scale is not needed: it could be moved behind the ReLU, where the next convolution can learn it.
     """
 
     def __init__(self, channels: int) -> None:
@@ -95,7 +95,7 @@ class Group(nn.Module):
 
 
 class FirstGroup(Group):
-    """The group that sees the images, through the whitening."""
+    """The first group, with the whitening layer before it."""
 
     def __init__(self, in_channels: int, width: int) -> None:
         super().__init__(2 * in_channels * PATCH**2, width)
@@ -106,7 +106,7 @@ class FirstGroup(Group):
 
 
 class SpeedNet(Classifier):
-    """Three groups, a max over what is left of the map, and a linear layer without bias."""
+    """Three groups, a max pooling over the whole map, and a linear layer without bias."""
 
     def __init__(self, num_classes: int = 10, in_channels: int = 3, image_size: int = 32) -> None:
         super().__init__()
@@ -127,19 +127,19 @@ class SpeedNet(Classifier):
 
 
 def whiten_(net: nn.Module, images: Tensor) -> None:
-    """Fit the first layer to the patches of ``images`` (N, C, H, W), which are as the network is given them.
+    """Fit the first layer to the patches of ``images`` (N, C, H, W), which are preprocessed.
 
     Raises:
-        RecipeError: another network than speednet_cifar.
+        RecipeError: the network is not speednet_cifar.
     """
     if not isinstance(net, SpeedNet):
-        raise RecipeError("initial = whitened is written for speednet_cifar; other networks start as printed.")
+        raise RecipeError("initial = whitened is available only for speednet_cifar. Use initial = printed.")
     net.group1.whiten.fit_(images)
 
 
 @torch.no_grad()
 def pass_through_(conv: nn.Conv2d) -> None:
-    """The first outputs begin as the inputs, the others as PyTorch draws them: a partial identity, or Dirac, start."""
+    """Initialise the first outputs as copies of the inputs (Dirac); the others keep PyTorch's default."""
     nn.init.dirac_(conv.weight[: conv.in_channels])
 
 
@@ -150,11 +150,11 @@ CARD = Card(
         venue="arXiv",
         year=2024,
         arxiv="2404.00498",
-        read="KellerJordan/cifar10-airbench, airbench94.py; the paper's text was not at hand",
+        read="KellerJordan/cifar10-airbench, airbench94.py; the text of the paper was not available",
     ),
     summary="a whitened first layer and six convolutions without residuals, made to be trained in minutes",
-    initialisation="whitening of 2x2 patches (fixed), partial identities in the six convolutions, PyTorch's own rule "
-    "for what is left (section 3)",
+    initialisation="whitening of 2x2 patches (fixed), partial identities in the six convolutions, PyTorch's default "
+    "for all other weights (section 3)",
     figures=(
         Figure("params", "1.97", unit=1_000_000, where="section 3.1", verified=False),
         Figure(

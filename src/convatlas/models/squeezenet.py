@@ -12,7 +12,7 @@ Version 1.0 on a 227 x 227 image; shapes are (C, H, W).
     fire7             squeeze 48, expand 192 + 192     384 x  27 x  27     111,024
     fire8             squeeze 64, expand 256 + 256     512 x  27 x  27     188,992
     fire9             squeeze 64, expand 256 + 256     512 x  13 x  13     197,184
-    conv10            1000 filters 1x1, average             1000           513,000    together 1,248,424
+    conv10            1000 filters 1x1, average             1000           513,000    total 1,248,424
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ FIRES = {
     "fire8": (64, 256, 256),
     "fire9": (64, 256, 256),
 }
-# conv1 filters and kernel, and the layers after which a 3x3 stride 2 max pooling stands
+# conv1 filters and kernel, and the layers that are followed by a 3x3 max pooling with stride 2
 VERSIONS = {
     "1.0": (96, 7, ("conv1", "fire4", "fire8")),
     "1.1": (64, 3, ("conv1", "fire3", "fire5")),
 }
-# Figure 2: what is added to a fire module's output
+# Figure 2: the bypasses around fire modules
 BYPASS = {
     "none": {},
     "simple": dict.fromkeys(("fire3", "fire5", "fire7", "fire9"), "identity"),
@@ -52,7 +52,12 @@ BYPASS = {
 
 
 class Fire(nn.Module):
-    """A 1x1 convolution that squeezes, then 1x1 and 3x3 convolutions side by side that expand (Figure 1)."""
+    """A 1x1 convolution that squeezes, then parallel 1x1 and 3x3 convolutions that expand (Figure 1)."""
+
+    __jit_unused_properties__ = (
+        "linear_shortcut",
+        "rectified_ends",
+    )
 
     def __init__(self, in_channels: int, squeeze: int, expand1x1: int, expand3x3: int, bypass: str = "") -> None:
         super().__init__()
@@ -69,12 +74,12 @@ class Fire(nn.Module):
 
     @property
     def linear_shortcut(self) -> nn.Conv2d | None:
-        """The convolution that bypasses the module, which no ReLU follows."""
+        """The convolution of the bypass, which is not followed by a ReLU."""
         return self.bypass if isinstance(self.bypass, nn.Conv2d) else None
 
     @property
     def rectified_ends(self) -> tuple[nn.Conv2d, ...]:
-        """The layers whose ReLUs end the residual branch; without a bypass it is none."""
+        """The last layers of the residual branch, which end in a ReLU; empty without a bypass."""
         return () if self.bypass is None else (self.expand1x1, self.expand3x3)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -84,13 +89,13 @@ class Fire(nn.Module):
 
 
 class SqueezeNet(Classifier):
-    """Eight fire modules between two convolutions; the last makes a map per class, which is averaged.
+    """Eight fire modules between two convolutions. The last convolution has a map per class, which is averaged.
 
     Args:
         version: "1.0" or "1.1".
         bypass: "none", "simple" or "complex" (Figure 2).
-        torchvision: its initialisation.
-        padded: conv10 as the released v1.0 prototxt has it, which adds a rim of biases to the average.
+        torchvision: use torchvision's initialisation.
+        padded: pad conv10 as in the released v1.0 prototxt, which adds a border of biases to the average.
     """
 
     rectified_logits = True
@@ -129,11 +134,11 @@ class SqueezeNet(Classifier):
         x: Tensor = images
         for layer in self.children():  # conv1, relu1, pool1, fire2, ..., fire9, drop9, conv10, relu10, pool10, flatten
             x = layer(x)
-        return x  # (N, K), logits that are never negative: the last layer has its ReLU too
+        return x  # (N, K), logits; never negative, as the last layer has a ReLU too
 
 
 def initialise(net: SqueezeNet) -> None:
-    """The released solver's: Caffe's "xavier", uniform in +-sqrt(3 / fan-in); conv10 Gaussian 0.01; biases 0."""
+    """As in the released solver: Caffe's "xavier", uniform in +-sqrt(3 / fan-in); conv10 Gaussian 0.01; biases 0."""
     draw_(net, caffe_xavier, None)
     nn.init.normal_(net.conv10.weight, std=0.01)
 
@@ -175,7 +180,7 @@ RELEASED = Card(
         Departure(
             "conv10",
             paper="13 x 13 maps (Table 1)",
-            here="15 x 15: a 1x1 convolution padded by 1, its rim nothing but biases",
+            here="15 x 15: a 1x1 convolution padded by 1, whose border has only biases",
             why="the released v1.0 prototxt, with which the published weights were trained",
         ),
     ),

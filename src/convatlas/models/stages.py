@@ -1,17 +1,17 @@
-"""Stages of a network: what is frozen, thawed and given a learning rate as one.
+"""Stages of a network: the groups of layers that are frozen, unfrozen and given a learning rate together.
 
-A stage is what computes at one resolution, as in VGG's Table 1 and ResNet's Table 1: neighbouring children of the
-network (its attributes, in the order they run) whose maps have the same stride, derived by the arithmetic and not
-declared, so it holds for any network. Three lines complete the rule:
+A stage consists of the layers that work at one resolution, as in Table 1 of VGG and of ResNet: consecutive children of
+the network whose maps have the same stride. The strides are derived by tracing, so any network has stages. In addition:
 
-- plain layers before the first block are a stage of their own: the stem of the CIFAR networks, which works at full
-  resolution as their first stage does;
-- a fully connected layer is a stage of its own, as resolution says nothing about it; norms and activations with
-  parameters belong to the layer before them;
-- the head is the last layer that holds anything, with the auxiliary heads, which run in training only.
+- layers before the first block are a separate stage, such as the stem of the CIFAR networks, which has the resolution
+  of their first stage;
+- each fully connected layer is a stage, as it has no resolution; norms and activations with parameters belong to the
+  layer before them;
+- the head is the last layer with parameters, together with the auxiliary heads, which run in training only.
 
-A stage has its layer's or block's name (``conv3_x``, ``fc6``), or what all of them, and no others, begin with
-(``conv3`` of ``conv3_1`` and ``conv3_2``, ``inception_4``), or the first and the last name (``fire5-fire8``).
+The name of a stage is that of its only layer or block (``conv3_x``, ``fc6``), or the common beginning of the names of
+its layers where no other layer has it (``conv3`` for ``conv3_1`` and ``conv3_2``, ``inception_4``), or the first and
+the last name (``fire5-fire8``).
 """
 
 from __future__ import annotations
@@ -33,48 +33,49 @@ ALL_BUT_HEAD = "all-but-head"
 
 @dataclass(frozen=True)
 class Stage:
-    """Neighbouring children of a network, in the order they run.
+    """Consecutive children of a network, in the order in which they run.
 
     Attributes:
-        children: their paths in the network; those that hold parameters or buffers.
+        children: paths of the children with parameters or buffers.
     """
 
     name: str
     children: tuple[str, ...]
 
-    def parts(self, net: nn.Module) -> tuple[nn.Module, ...]:
-        """Its modules in ``net``."""
+    def modules(self, net: nn.Module) -> tuple[nn.Module, ...]:
+        """The modules of the stage in ``net``."""
         return tuple(net.get_submodule(path) for path in self.children)
 
     def parameters(self, net: nn.Module) -> Iterator[nn.Parameter]:
-        for part in self.parts(net):
-            yield from part.parameters()
+        """The parameters of the stage in ``net``."""
+        for module in self.modules(net):
+            yield from module.parameters()
 
-    def holds(self, name: str) -> bool:
-        """Whether the tensor called ``name`` in the network's state_dict is one of this stage."""
+    def contains(self, name: str) -> bool:
+        """Whether the tensor ``name`` of the network's state_dict belongs to this stage."""
         return any(name.startswith(f"{path}.") for path in self.children)
 
 
 def stages(net: nn.Module, image: tuple[int, int, int]) -> tuple[Stage, ...]:
-    """The stages of a network from its images to its head, which comes last.
+    """The stages of a network, from the input to the head, which comes last.
 
-    Every parameter is in exactly one. Nothing is computed: the network runs on the meta device.
+    Every parameter belongs to exactly one stage. The network is traced on the meta device, which computes nothing.
 
     Args:
         image: (C, H, W) of one image.
     Raises:
-        UsageError: a network of one layer, which has no stages.
+        UsageError: the network has only one layer.
     """
     children = _children(net)
-    stride: dict[str, object] = {}  # of each child's last layer, in the order they run
+    stride: dict[str, object] = {}  # of each child's last layer, in the order in which they run
     for row in summarize(net, image).rows:
         path = next((path for path in children if f"{row.path}.".startswith(f"{path}.")), None)
         if path is not None and (row.own_params or path not in stride):
             stride.pop(path, None)
-            stride[path] = row.jump or path  # where there is no resolution, every layer by itself
+            stride[path] = row.jump or path  # a layer without resolution is a stage by itself
     *body, head = stride
     if not body:
-        raise UsageError("a network of the one layer {head!r} has no stages.", head=head)
+        raise UsageError("the network has only one layer, {head!r}, and therefore no stages.", head=head)
     before = body[0]
     for path in body:
         if not _multiplies(net, path):
@@ -87,13 +88,13 @@ def stages(net: nn.Module, image: tuple[int, int, int]) -> tuple[Stage, ...]:
 
 
 def frozen_stages(all_stages: tuple[Stage, ...], freeze: str) -> int:
-    """How many stages, counted from the images, ``freeze`` stands for.
+    """The number of stages, counted from the input, that ``freeze`` means.
 
     Args:
-        freeze: their number; the name of the last of them, or of its last layer; or "all-but-head".
+        freeze: the number; the name of the last frozen stage, or of its last layer; or "all-but-head".
     Raises:
-        UnknownNameError: no such stage; near names are offered.
-        UsageError: a layer inside a stage, or all there are.
+        UnknownNameError: no such stage; the message lists similar names.
+        UsageError: a layer inside a stage, or all stages.
     """
     last = {name: number for number, stage in enumerate(all_stages, 1) for name in (stage.children[-1], stage.name)}
     inside = {path: stage for stage in all_stages for path in stage.children[:-1]}
@@ -103,7 +104,8 @@ def frozen_stages(all_stages: tuple[Stage, ...], freeze: str) -> int:
     if freeze not in last and freeze in inside:
         stage = inside[freeze]
         raise UsageError(
-            "freeze = {freeze!r} is a layer inside the stage {name!r}; stages are frozen as a whole. Pass {name!r}.",
+            "freeze = {freeze!r} is a layer inside the stage {name!r}, and stages are frozen as a whole. "
+            "Pass {name!r}.",
             freeze=freeze,
             name=stage.name,
         )
@@ -114,8 +116,8 @@ def frozen_stages(all_stages: tuple[Stage, ...], freeze: str) -> int:
     count = int(freeze) if freeze.isdecimal() else last[freeze]
     if count >= len(all_stages):
         raise UsageError(
-            "freeze = {freeze!r} leaves nothing to train: the network has {count} stages, {names}. "
-            "{all_but_head!r} ({most}) is the most.",
+            "freeze = {freeze!r} leaves nothing to train: the network has {count} stages, {names}. Pass at most "
+            "{all_but_head!r} ({most}).",
             freeze=freeze,
             count=len(all_stages),
             names=", ".join(names),
@@ -126,7 +128,7 @@ def frozen_stages(all_stages: tuple[Stage, ...], freeze: str) -> int:
 
 
 def _children(net: nn.Module) -> list[str]:
-    """Paths of the outermost modules that hold anything, wrappers of a single one opened."""
+    """Paths of the outermost modules with parameters or buffers; a module with a single child is replaced by it."""
     path = ""
     while True:
         module = net.get_submodule(path)
@@ -141,23 +143,23 @@ def _children(net: nn.Module) -> list[str]:
 
 
 def _without_stem(net: nn.Module, first: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """The first stage, cut where plain layers end and blocks begin."""
+    """The first stage, split where layers end and blocks begin."""
     stem = tuple(itertools.takewhile(lambda path: not any(True for _ in net.get_submodule(path).children()), first))
     return [group for group in (stem, first[len(stem) :]) if group]
 
 
 def _multiplies(net: nn.Module, path: str) -> bool:
-    """Whether a child is more than a norm or an activation, which hold one number for a channel."""
+    """Whether a child multiplies by weights, unlike a norm or an activation, which have one number per channel."""
     return any(parameter.ndim > 1 for parameter in net.get_submodule(path).parameters())
 
 
 def _name(net: nn.Module, group: tuple[str, ...], children: list[str]) -> str:
-    """``conv3`` of conv3_1 and conv3_2; ``conv1-cccp2`` of conv1, cccp1 and cccp2."""
+    """``conv3`` for conv3_1 and conv3_2; ``conv1-cccp2`` for conv1, cccp1 and cccp2."""
     layers = [path for path in children if _multiplies(net, path)]
-    mine = [path for path in layers if path in group] or list(group)
-    if len(mine) > 1 or mine[0].endswith("_1"):
-        shared = os.path.commonprefix([*mine, mine[0].removesuffix("1")]).rstrip("_")  # noqa: RUF071 - letters
-        alike = [path for path in layers if re.match(rf"{re.escape(shared)}(?!\d)", path)]
-        if shared[-1:].isdigit() and alike == mine:
-            return shared
-    return mine[0] if len(mine) == 1 else f"{mine[0]}-{mine[-1]}"
+    members = [path for path in layers if path in group] or list(group)
+    if len(members) > 1 or members[0].endswith("_1"):
+        prefix = os.path.commonprefix([*members, members[0].removesuffix("1")]).rstrip("_")  # noqa: RUF071 - letters
+        with_prefix = [path for path in layers if re.match(rf"{re.escape(prefix)}(?!\d)", path)]
+        if prefix[-1:].isdigit() and with_prefix == members:
+            return prefix
+    return members[0] if len(members) == 1 else f"{members[0]}-{members[-1]}"

@@ -7,7 +7,7 @@ Configuration D on a 224 x 224 image; shapes are (C, H, W) after the pooling tha
     3       3 x conv3-256        256 x  28 x  28    1,475,328
     4       3 x conv3-512        512 x  14 x  14    5,899,776
     5       3 x conv3-512        512 x   7 x   7    7,079,424
-    head    fc-4096, fc-4096, fc-1000      1000   123,642,856     together 138,357,544
+    head    fc-4096, fc-4096, fc-1000      1000   123,642,856     total 138,357,544
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ CONFIGURATIONS = {
 
 
 class VGG(Classifier):
-    """A column of Table 1: the layers one after the other under the paper's names.
+    """A column of Table 1: the layers in sequence, with the paper's names.
 
     Args:
-        batch_norm: after every convolution, biases kept (torchvision's ``_bn``; not in the paper).
-        any_size: torchvision's adaptive average pooling before fc6, instead of a fixed image size.
+        batch_norm: add batch norm after every convolution, with biases (torchvision's ``_bn``; not in the paper).
+        any_size: add torchvision's adaptive average pooling before fc6, which allows any image size.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class VGG(Classifier):
         self.relu7 = nn.ReLU(inplace=True)
         self.drop7 = nn.Dropout(0.5)
         self.fc8 = nn.Linear(4096, num_classes)
-        # section 3.1: with Glorot's rule no start from net A is needed
+        # section 3.1: with Glorot's rule the network need not start from net A
         (initialise_as_torchvision if any_size else glorot_)(self)
 
     def forward(self, images: Tensor) -> Tensor:  # (N, 3, 224, 224)
@@ -102,10 +102,10 @@ FIRST_FOUR_AND_LAST_THREE = ("conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", 
 
 
 def layers_of_a(configuration: str, variant: str = "") -> dict[str, tuple[str, ...]]:
-    """The layers that a deeper network may take from a trained net A (section 3.1).
+    """The layers of a trained net A that can initialise a deeper network (section 3.1).
 
     Args:
-        variant: of a deployed network, which starts from A in the same variant.
+        variant: of a deployed network, which starts from the same variant of A.
     """
     return {f"vgg11{variant}": FIRST_FOUR_AND_LAST_THREE} if configuration in "BCDE" else {}
 
@@ -183,7 +183,7 @@ MULTI_CROP = (
 INITIALISATION = Departure(
     "initialisation",
     paper="net A Gaussian with variance 10^-2, deeper nets start from the trained A (3.1)",
-    here="Glorot's uniform rule, which 3.1 says needs no such start; --start-from a trained vgg11 does the other",
+    here="Glorot's uniform rule, with which 3.1 needs no net A; --start-from a trained vgg11 follows the paper",
     why="one run instead of two; and with standard deviation 0.1 the first logits of A are of the order 10^5",
 )
 
@@ -252,7 +252,7 @@ def torchvision(depth: int, configuration: str, batch_norm: bool) -> Network:
         partial(VGG, configuration, batch_norm=batch_norm, any_size=True),
         deployed(depth, batch_norm),
         smallest_size=32,
-        modern="deep" if batch_norm else None,  # what was measured of them was measured with small steps
+        modern="deep" if batch_norm else None,  # their measurements were made with small learning rates
         starts_from=layers_of_a(configuration, variant),
     )
 

@@ -11,7 +11,7 @@ On a 299 x 299 image; shapes are (C, H, W).
     block13             separable 728 and 1024, pooled           1,024 x  10 x  10    2,039,584
     block14_sepconv1    separable 1536                           1,536 x  10 x  10    1,585,152
     block14_sepconv2    separable 2048                           2,048 x  10 x  10    3,163,648
-    head                average pool, dropout 0.5, fc-1000             1000           2,049,000    together 22,855,952
+    head                average pool, dropout 0.5, fc-1000             1000           2,049,000    total 22,855,952
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ BLOCKS = {
 
 
 class SeparableConvNorm(nn.Module):
-    """A depthwise 3x3, then a 1x1, with nothing between (section 4.7); then batch norm."""
+    """A depthwise 3x3 directly followed by a 1x1 (section 4.7), then batch norm."""
 
     def __init__(self, in_channels: int, out_channels: int, epsilon: float) -> None:
         super().__init__()
@@ -50,9 +50,9 @@ class SeparableConvNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """ReLU and separable convolution, two or three times, around which goes a residual connection.
+    """ReLU and separable convolution, two or three times, with a residual connection.
 
-    Where the block strides, the shortcut is a 1x1 convolution with batch norm.
+    Where the block has a stride, the shortcut is a 1x1 convolution with batch norm.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Block(nn.Module):
 
 
 class Xception(Classifier):
-    """36 convolutions in 14 modules: the Inception idea taken to its end.
+    """36 convolutions in 14 modules.
 
     Args:
         symmetric: timm's pooling, padded by 1 on every side; Keras pads as TensorFlow does.
@@ -108,7 +108,7 @@ class Xception(Classifier):
         self.block1_conv2_bn = nn.BatchNorm2d(64, eps=epsilon)
         channels = 64
         for name, (widths, stride) in BLOCKS.items():
-            # block2 follows a ReLU already
+            # the input of block2 is already the output of a ReLU
             self.add_module(name, Block(channels, widths, stride, name != "block2", epsilon, symmetric))
             channels = widths[-1]
         self.block14_sepconv1 = SeparableConvNorm(channels, 1536, epsilon)

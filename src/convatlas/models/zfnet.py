@@ -7,7 +7,7 @@ On a 224 x 224 image; shapes are (C, H, W) after the pooling of the layer.
     conv3    384 filters 3x3                        384 x 13 x 13      885,120
     conv4    384 filters 3x3                        384 x 13 x 13    1,327,488
     conv5    256 filters 3x3                        256 x  6 x  6      884,992
-    fc6, fc7, fc8                                            1000   58,631,144    together 62,357,608
+    fc6, fc7, fc8                                            1000   58,631,144    total 62,357,608
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ WIDTHS = {"a": (96, 256, 384, 384, 256), "b": (96, 256, 512, 1024, 512)}
 
 
 class ZFNet(Classifier):
-    """AlexNet as the deconvnet corrected it: smaller filters and strides at the beginning, one tower."""
+    """AlexNet with smaller filters and strides in the first layers, as suggested by the deconvnet, and one tower."""
 
     def __init__(self, row: str, num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> None:
         super().__init__()
@@ -92,13 +92,13 @@ DEPARTURES = (
         "contrast normalisation",
         paper="across feature maps after pool1 and pool2 (Figure 3), the formula not given",
         here="AlexNet's local response normalisation, n = 5, k = 2, alpha = 1e-4, beta = 0.75",
-        why="the normalisation across maps of the network it corrects; neither has parameters",
+        why="the normalisation across maps of AlexNet, on which the network is based; neither has parameters",
     ),
     Departure(
         "initialisation",
         paper='"all weights are initialized to 10^-2 and biases are set to 0" (3.1)',
         here="Gaussian with standard deviation 10^-2, biases 0",
-        why="equal weights would never part; the sentence can only mean their scale",
+        why="equal weights would stay equal; the sentence can only mean their scale",
     ),
     Departure(
         "filter renormalisation",
@@ -112,7 +112,7 @@ INITIALISATION = "Gaussian 0.01, biases 0 (section 3.1)"
 
 CARD = Card(
     paper=PAPER,
-    summary="AlexNet corrected by looking into it: 7x7 stride 2 at the beginning, one tower",
+    summary="AlexNet improved with the deconvnet: 7x7 with stride 2 in conv1, one tower",
     initialisation=INITIALISATION,
     figures=(
         *errors("38.4", "16.5", "ILSVRC-2012 val, 1 net, 10 crops", where="Table 2"),

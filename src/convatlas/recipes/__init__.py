@@ -1,1 +1,1 @@
-"""Recipes as data: the settings of a training, those of the papers and of today, and their names."""
+"""Recipes: the settings of a training as data, from the papers and from today, each with a name."""

@@ -7,9 +7,9 @@
 **Time.** Not run to its end here; five to six days on two GTX 580 in the paper (section 5).
 **To expect.** ILSVRC-2012 validation, ten crops: 40.7 % top-1 and 18.2 % top-5 error for one network, 38.1 % and 16.4 %
 for five (Table 2). ILSVRC-2010 test: 37.5 % and 17.0 %, without the ten crops 39.0 % and 18.3 % (section 6).
-**Assumed.** When the learning rate is divided: the paper did it by hand, three times, when the validation error
-stopped improving; here after five epochs without a better one. The mean is that of each channel, not of each pixel.
-The kept images are 256/224 of the input's side, 259 pixels for 227, where the paper keeps 256.
+**Assumed.** The paper divided the learning rate by hand, three times, when the validation error stopped improving; here
+it is divided after five epochs without a better error. The mean of each channel is subtracted, not that of each pixel.
+The shorter side of the stored images is 256/224 of the input's side, 259 pixels for 227; in the paper it is 256.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from convatlas.recipes.recipe import Recipe
 
 ALEXNET_2012 = Recipe(
     name="alexnet_2012",
-    source="Krizhevsky, Sutskever, Hinton, NIPS 2012, sections 4 and 5; the rule for dividing the rate is assumed",
+    source="Krizhevsky, Sutskever, Hinton, NIPS 2012, sections 4 and 5; the time of dividing the rate is assumed",
     epochs=90,  # "roughly 90 cycles"
     batch_size=128,
     lr=0.01,

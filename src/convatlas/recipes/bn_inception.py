@@ -6,10 +6,10 @@
 **Time.** Not run to its end here.
 **To expect.** ILSVRC-2012 validation, one crop: 74.8 % top-1 accuracy for BN-x30, after six million updates; 73.0 % for
 BN-x5, which is the first to pass Inception's 72.2 %, after 2.1 million (Figure 3).
-**Printed.** Batch 32; first learning rate 0.0015 times 30, or times 5; no dropout; weight decay a fifth of Inception's;
-the learning rate falls six times as fast; weaker photometric distortions.
-**Assumed.** Of what: Inception's decay is taken for the BVLC replica's 2e-4, its schedule for GoogLeNet's 4 % every 8
-epochs; momentum 0.9; half of GoogLeNet's distortions. **A departure.** One process; the paper's training was
+**Printed.** Batch 32; initial learning rate 0.0015 times 30, or times 5; no dropout; weight decay a fifth of that of
+Inception; a learning rate that falls six times as fast; weaker photometric distortions.
+**Assumed.** The values of Inception: weight decay 2e-4 as in the BVLC replica, and GoogLeNet's schedule of 4 % every 8
+epochs. Momentum 0.9, and half of GoogLeNet's distortions. **A departure.** One process; the paper's training was
 distributed.
 """
 

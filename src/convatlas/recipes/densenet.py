@@ -6,13 +6,14 @@
 **Time.** Not run to its end here.
 **To expect.** CIFAR-10 test error with augmentation: 5.24 % for 40 layers and growth 12, 4.51 % for BC, 100 layers and
 growth 12 (Table 2). ILSVRC-2012 validation, ten crops, top-1 and top-5 error: 23.61 % and 6.66 % for DenseNet-121
-(Table 3). `convatlas show NAME` has the printed figure of each.
-**Printed.** Nesterov momentum 0.9 without dampening, decay 1e-4, learning rate 0.1. ImageNet: batch 256, 90 epochs,
-divided by ten at 30 and 60, the augmentation of fb.resnet.torch; DenseNet-161: batch 128, 100 epochs, once more at 90
-(an earlier version of the paper). CIFAR: batch 64, 300 epochs, divided by ten at one half and three quarters; SVHN 40
-epochs; the usual four pixels and mirror images, and dropout 0.2 only without them, which is why there is none here.
-**Assumed.** Nothing; fb.resnet.torch's colours are brightness, contrast and saturation by 0.6 to 1.4, and AlexNet's
-noise.
+(Table 3). `convatlas show NAME` prints the figure of each network.
+**Printed.** Nesterov momentum 0.9 without dampening, weight decay 1e-4, learning rate 0.1. ImageNet: batch 256, 90
+epochs, divided by ten at 30 and 60, the augmentation of fb.resnet.torch; DenseNet-161: batch 128, 100 epochs, once more
+at 90 (an earlier version of the paper). CIFAR: batch 64, 300 epochs, divided by ten at one half and three quarters;
+SVHN 40 epochs; shifts by up to four pixels and mirror images. Dropout 0.2 is used only without augmentation, so not
+here.
+**Assumed.** Nothing; the colours of fb.resnet.torch are brightness, contrast and saturation by 0.6 to 1.4, and
+AlexNet's colour noise.
 """
 
 from __future__ import annotations

@@ -6,12 +6,13 @@
 **Time.** Not run to its end here; "within a week" on "few high-end GPUs" by the paper's estimate (section 6).
 **To expect.** ILSVRC-2014 validation, top-5 error of one network: 10.07 % with one crop, 9.15 % with ten, 7.89 % with
 144; seven networks and 144 crops 6.67 % (Table 3).
-**Printed.** Momentum 0.9; 4 % less learning rate every 8 epochs; the mean of the weights along the way (Polyak) is
-judged; auxiliary losses with weight 0.3, which the network brings; crops of 8 to 100 % of the area with aspects from
-3:4 to 4:3; photometric distortions.
-**Assumed.** First learning rate, batch, length and weight decay: those of the BVLC replica. The mean of the weights is
-a moving one of decay 0.9999. The distortions are Howard's, brightness, contrast and colour by 0.5 to 1.5 (recalled).
-**A departure.** One process makes every update; the paper's were asynchronous, from many replicas (DistBelief).
+**Printed.** Momentum 0.9; a learning rate that falls by 4 % every 8 epochs; the mean of the weights over the updates
+(Polyak) is evaluated; auxiliary losses with weight 0.3, which are part of the network; crops of 8 to 100 % of the area
+with aspect ratios from 3:4 to 4:3; photometric distortions.
+**Assumed.** Initial learning rate, batch, length and weight decay are those of the BVLC replica. The mean of the
+weights is an exponential moving average with decay 0.9999. The distortions are Howard's: brightness, contrast and
+colour by 0.5 to 1.5 (recalled).
+**A departure.** One process makes every update; the paper's updates were asynchronous, from many replicas (DistBelief).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from convatlas.recipes.recipe import Recipe
 
 GOOGLENET_2014 = Recipe(
     name="googlenet_2014",
-    source="Szegedy et al., arXiv:1409.4842, sections 5 and 6; first rate, batch, length and decay of the BVLC replica",
+    source="Szegedy et al., arXiv:1409.4842, sections 5 and 6; rate, batch, length and decay of the BVLC replica",
     epochs=250,  # the replica's 10,000,000 updates of 32
     batch_size=32,
     lr=0.01,

@@ -8,15 +8,15 @@ arXiv:1602.07261, section 4.
 
 **Time.** Not run to its end here.
 **To expect.** ILSVRC-2012 validation, top-1 and top-5 error. Inception-v3: 18.77 % and 4.2 % with 144 crops (Table 4).
-With one crop, images of a blacklist left out: Inception-v4 20.0 % and 5.0 %, Inception-ResNet-v1 21.3 % and 5.5 %,
+With one crop, without the images of a blacklist: Inception-v4 20.0 % and 5.0 %, Inception-ResNet-v1 21.3 % and 5.5 %,
 Inception-ResNet-v2 19.9 % and 4.9 % (arXiv:1602.07261, Table 2).
 **Printed.** RMSProp of decay 0.9 and epsilon 1.0; learning rate 0.045, times 0.94 every two epochs; batch 32 per
-replica, 100 epochs, gradients clipped to the norm 2.0, label smoothing 0.1 (Inception-v3); evaluation with a moving
-average of the weights.
-**Assumed.** RMSProp's momentum 0.9, weight decay 4e-5 on all but biases and norms, the average's decay 0.9999, and the
-auxiliary head's weight (the network's card): the released code's. Crops as GoogLeNet's. The paper of 2016 prints
-neither length nor label smoothing, and clipping without a value: 160 epochs, where its curves end, and the rest as for
-Inception-v3.
+replica, 100 epochs, gradients clipped to the norm 2.0, label smoothing 0.1 (Inception-v3); the exponential moving
+average of the weights is evaluated.
+**Assumed.** From the released code: RMSProp's momentum 0.9, weight decay 4e-5 except on biases and norms, the decay
+0.9999 of the average, and the weight of the auxiliary head (see the network's card). Crops are those of GoogLeNet. The
+paper of 2016 does not print the length, label smoothing, or the norm for clipping: assumed are 160 epochs, where its
+curves end, and otherwise the values of Inception-v3.
 **A departure.** One process makes the updates; the papers had 50 and 20 replicas.
 """
 

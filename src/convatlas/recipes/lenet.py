@@ -3,15 +3,14 @@
     convatlas train lenet5 --data MNIST --recipe paper
     convatlas train lenet5 --data MNIST --recipe paper --batch-size 16 --lr 0.008
 
-**Time.** The second command, sixteen patterns an update with their steps added: 20 passes in 11 minutes on two cores of
-an AMD EPYC. The first, a pattern at a time as the paper has it, was not run to its end here.
+**Time.** The second command has sixteen patterns per update and adds their steps: 20 passes in 11 minutes on two cores
+of an AMD EPYC. The first has one pattern per update, as in the paper, and was not run to its end here.
 **To expect.** MNIST test error: printed 0.95 % without distorted images (section III.B). The second command measured
 1.51 % (1.3 to 1.8 %, 10,000 images, centre; results/main_job): it does not reproduce the printed figure.
-**Printed.** The stochastic diagonal rule of Levenberg and Marquardt with mu = 0.02, curvatures estimated anew on 500
-patterns before each of the 20 passes, eta falling from 0.0005 to 0.00001; the criterion of equation 9; background -0.1
-and ink 1.175. **Assumed.** The constant j of equation 9, which is not printed. **A departure.** The first weights are
-drawn from a range wider than the printed one by the root of each unit's fan-in; from the printed range the rule
-diverged here.
+**Printed.** The stochastic diagonal Levenberg-Marquardt method with mu = 0.02, and curvatures estimated on 500 patterns
+before each of the 20 passes; eta falling from 0.0005 to 0.00001; the criterion of equation 9; background -0.1 and ink
+1.175. **Assumed.** The constant j of equation 9, which is not printed. **A departure.** The range of the initial
+weights is the printed one times the root of each unit's fan-in; with the printed range the training diverged here.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ LENET5_1998 = Recipe(
     augment=Augmentation(pad=0, flip="off"),
     normalization="lenet-1998",
     initial="root-fan-in",
-    validation_images=0,  # all 60,000 digits are trained on
+    validation_images=0,  # all 60,000 digits are training images
     keep="last",
     full_precision=True,
 )

@@ -1,24 +1,24 @@
-"""Recipes of today, for a good network rather than the training of its paper.
+"""Recipes of today, which train a network well; they do not reproduce the training of its paper.
 
     convatlas train resnet20_cifar --data CIFAR
     convatlas train resnet20_cifar --data CIFAR --recipe modern_long
 
-`modern` is short: one cycle of the learning rate over 15 epochs, and over more of them where data are few.
-`modern_long` takes a night: half a cosine over 200 epochs with label smoothing, mixup or CutMix, TrivialAugment and
-random erasing; a moving average of the weights is evaluated and saved. Neither applies weight decay to biases and
-normalization parameters. A network with batch norm is trained by SGD with Nesterov momentum, one without by AdamW, with
-smaller steps if it is deep.
+`modern` is short: one cycle of the learning rate over 15 epochs, and more epochs for small training sets. `modern_long`
+takes a night: half a cosine over 200 epochs with label smoothing, mixup or CutMix, TrivialAugment and random erasing;
+the exponential moving average of the weights is evaluated and saved. Neither applies weight decay to biases and
+normalization parameters. A network with batch norm is trained by SGD with Nesterov momentum. A network without it is
+trained by AdamW, with a lower learning rate if it is deep.
 
 **Time and result** of `modern`. ResNet-20 on CIFAR-10, 15 epochs: 19 minutes on two cores of an AMD EPYC, 89.2 % (88.6
-to 89.8 %, 10,000 test images, centre). LeNet-5 on MNIST, 20 epochs: 2 minutes 22, 99.1 % (98.9 to 99.3 %, 10,000).
-Both from results/main_job. `modern_long` was not run to its end here.
+to 89.8 %, 10,000 test images, centre). LeNet-5 on MNIST, 20 epochs: 2 minutes 22, 99.1 % (98.9 to 99.3 %, 10,000). Both
+from results/main_job. `modern_long` was not run to its end here.
 """
 
 from __future__ import annotations
 
 from convatlas.recipes.recipe import Recipe
 
-# networks with batch norm stand a high learning rate that rises and falls once
+# networks with batch norm can be trained with a high learning rate that rises and falls once
 MODERN = Recipe(
     name="modern",
     source="one-cycle schedule: Smith and Topin, arXiv:1708.07120; no decay on biases and norms: He et al., "
@@ -35,16 +35,16 @@ MODERN = Recipe(
     schedule_settings={"rise": 0.2, "start": 0.15},
 )
 
-# networks without any normalisation are trained by a rule that scales its own steps
+# networks without normalisation need an optimizer with adaptive steps
 UNNORMALISED = {"optimizer": "adamw", "lr": 2e-3, "nesterov": False, "weight_decay": 0.02}
-# the deep ones without normalisation stand only small steps
+# deep networks without normalisation need small steps
 DEEP_UNNORMALISED = UNNORMALISED | {"lr": 3e-4}
 
 MODERN_UNNORMALISED = MODERN.change(
     source="decoupled weight decay: Loshchilov and Hutter, arXiv:1711.05101", **UNNORMALISED
 )
 MODERN_DEEP_UNNORMALISED = MODERN_UNNORMALISED.change(**DEEP_UNNORMALISED)
-# networks that give back their images: the error is the pixels' own, so nothing is held back, shifted or mirrored
+# networks that reconstruct their images: no weight decay, no shifts and no flips, because the error is per pixel
 RECONSTRUCTION = MODERN_UNNORMALISED.change(loss="mse", weight_decay=0.0, pad=0, flip="off")
 
 MODERN_LONG = MODERN.change(

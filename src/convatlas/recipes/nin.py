@@ -4,12 +4,12 @@
 
 **Time.** Not run to its end here.
 **To expect.** CIFAR-10 test: 8.81 % error with mirror images and shifts, 10.41 % without (section 4.2).
-**Assumed.** The rates are those of the authors' parameter file for cuda-convnet: a step of 1 on an objective of
-coefficient 0.1, which is a learning rate of 0.1, and a decay of 1e-5 outside of that coefficient, which is 1e-4 of
-ours. Batch, the two divisions by ten and the length are not printed: recalled, assumed and assumed.
-**Left out.** Global contrast normalisation and ZCA whitening (section 4.2). The whitening is a matrix of 3,072 x 3,072
-numbers, 38 MB that evaluation, prediction and export would all have to carry beside a network of 4 MB; each channel is
-standardised instead. Left out too is the doubled learning rate of the biases.
+**Assumed.** Learning rate and weight decay are those of the authors' parameter file for cuda-convnet: a step of 1 on an
+objective with coefficient 0.1 is a learning rate of 0.1, and a decay of 1e-5 outside that coefficient is 1e-4 here. The
+paper prints neither the batch size (recalled) nor the two divisions by ten and the length (both assumed).
+**Left out.** Global contrast normalisation and ZCA whitening (section 4.2): the whitening matrix has 3,072 x 3,072
+numbers, 38 MB, which evaluation, prediction and export would need besides a network of 4 MB. Each channel is
+standardised instead. The doubled learning rate of the biases is left out too.
 """
 
 from __future__ import annotations

@@ -13,20 +13,21 @@ from convatlas.recipes.registry import DECLARED, listing
 
 
 def markdown() -> str:
-    """The whole page."""
+    """Return the whole page."""
     lines = [
         "# Recipes",
         "",
         "Written by `make catalogue` from the recipes; a test fails when it is stale.",
         "",
-        "`convatlas train NAME --recipe RECIPE`: a recipe by its own name, `paper` for the one of the network's paper, "
-        "or `modern`, which is the default. Every setting of a recipe can be changed by flag, environment variable or "
-        "TOML file; `--print-config` prints all of them and where each comes from, in a form that `--config` reads. "
-        "`--list-recipes` prints this table; the settings are listed at the end. A recipe of a paper has what the "
-        "paper prints; what it leaves open is named below as assumed. All figures to expect are printed ones, with "
-        "their source, unless they are called measured.",
+        "`convatlas train NAME --recipe RECIPE` takes the name of a recipe, `paper` for the recipe of the network's "
+        "paper, or `modern`, which is the default. Every setting of a recipe can be changed by flag, environment "
+        "variable or TOML file; `--print-config` prints all of them with their origins, in a form that "
+        "`--config` reads. "
+        "`--list-recipes` prints this table; the settings are listed at the end. The recipe of a paper has the "
+        "settings that the paper prints; settings that it leaves open are listed below as assumed. The results to "
+        "expect are printed figures with their source, unless they are called measured.",
         "",
-        "| recipe | is `paper` for | length, images an update | update |",
+        "| recipe | is `paper` for | length, images per update | update |",
         "|---|---|---|---|",
         *(f"| `{line.recipe}` | {line.whose} | {line.length} | {line.update} |" for line in listing()),
     ]
@@ -36,13 +37,13 @@ def markdown() -> str:
 
 
 def settings_table() -> list[str]:
-    """Every setting of a recipe with its default and its help."""
+    """Return the table of all settings of a recipe, with default and help."""
     lines = [
         "## Settings",
         "",
-        "As a flag `lr` is `--lr`, as an environment variable `CONVATLAS_LR`, in a TOML file `lr`.",
+        "The setting `lr` is the flag `--lr`, the environment variable `CONVATLAS_LR`, and `lr` in a TOML file.",
         "",
-        "| setting | default | |",
+        "| setting | default | meaning |",
         "|---|---|---|",
     ]
     for name, each in SETTINGS.items():
@@ -52,25 +53,25 @@ def settings_table() -> list[str]:
 
 
 def section(module: str, recipes: tuple[Recipe, ...]) -> list[str]:
-    """A module's docstring as Markdown, and what its recipes set."""
+    """Return the docstring of a module as Markdown, and the settings of its recipes."""
     text = inspect.getdoc(importlib.import_module(f"convatlas.recipes.{module}"))
     assert text is not None
     title, _, body = text.partition("\n")
-    body = re.sub(r"\n+(?=\*\*)", "\n\n", body)  # each part its own paragraph
+    body = re.sub(r"\n+(?=\*\*)", "\n\n", body)  # each bold heading begins a paragraph
     lines = [f"## {', '.join(f'`{recipe.name}`' for recipe in recipes)}", "", title, body]
     for recipe in recipes:
-        lines += ["", f"`{recipe.name}`: {settings_in_words(recipe)}.", "", f"Source: {recipe.source}."]
+        lines += ["", f"`{recipe.name}`: {describe_settings(recipe)}.", "", f"Source: {recipe.source}."]
     return lines
 
 
 ALWAYS = ("epochs", "batch_size", "optimizer", "lr", "momentum", "weight_decay")
 
 
-def settings_in_words(recipe: Recipe) -> str:
-    """The settings everybody asks for, and those that are not the defaults."""
+def describe_settings(recipe: Recipe) -> str:
+    """List the settings in `ALWAYS`, and all others that are not the defaults."""
     values, defaults = recipe.to_dict(), Recipe().to_dict()
-    said = [name for name in SETTINGS if name in ALWAYS or values[name] != defaults[name]]
-    return ", ".join(f"{name} {json.dumps(values[name])}" for name in said)
+    names = [name for name in SETTINGS if name in ALWAYS or values[name] != defaults[name]]
+    return ", ".join(f"{name} {json.dumps(values[name])}" for name in names)
 
 
 if __name__ == "__main__":

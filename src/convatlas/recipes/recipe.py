@@ -1,4 +1,4 @@
-"""`Recipe`: the settings that decide what a training computes; those of the machine are `convatlas.runs.options`."""
+"""`Recipe`: the settings that determine what a training computes. `RunOptions` has the settings of the machine."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 
 from convatlas.data.augmentation import Augmentation
 from convatlas.errors import RecipeError, UnknownNameError
-from convatlas.settings import ALIASES, Setting, changed, check, setting, settings_of, values_of, with_present_names
+from convatlas.settings import ALIASES, Setting, changed, check, setting, settings_of, values_of, with_current_names
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The settings of one training. Immutable: a change is a new recipe (`change`).
+    """The settings of one training. Immutable; `change` returns a new recipe.
 
-    The settings of the augmentation are in ``augment``; `change`, `to_dict` and `from_dict` know them, as flags and
-    files do, by their own names beside the others.
+    The settings of the augmentation are in ``augment``. In `change`, `to_dict` and `from_dict`, as in flags and files,
+    they have their own names beside the other settings.
 
     Raises:
-        RecipeError: a value out of range, or two that contradict each other.
+        RecipeError: a value is out of range, or two values contradict each other.
     """
 
     name: str = setting("", "Name of the recipe.", "recipe")
@@ -282,8 +282,8 @@ class Recipe:
         self._check_stages()
         if self.validation_images == 0 and (self.keep == "best" or self.schedule == "plateau" or self.patience):
             raise RecipeError(
-                "without validation_images nothing can be chosen by them: set keep to last, and no plateau or "
-                "patience.",
+                "validation_images = 0 leaves no validation set, which keep = best, schedule = plateau and patience "
+                "need: set keep to last, another schedule, and no patience.",
                 settings=("validation_images", "keep", "schedule", "patience"),
             )
 
@@ -307,8 +307,8 @@ class Recipe:
             )
         if self.accumulate > self.batch_size:
             raise RecipeError(
-                "accumulate = {accumulate} parts of {batch_size} images: pass a larger batch_size, which "
-                "is that of the whole update, or fewer parts.",
+                "accumulate = {accumulate} splits a batch into more parts than its {batch_size} images: pass a larger "
+                "batch_size, or fewer parts.",
                 settings=("accumulate", "batch_size"),
                 accumulate=self.accumulate,
                 batch_size=self.batch_size,
@@ -334,15 +334,15 @@ class Recipe:
                 )
         if self.class_weights != "none" and self.sampling == "balanced":
             raise RecipeError(
-                "class_weights and sampling = balanced both make up for rare classes, which would then count too much: "
-                "choose one of them.",
+                "class_weights and sampling = balanced both give rare classes more weight. Together they give too "
+                "much: choose one of them.",
                 settings=("class_weights", "sampling"),
             )
 
     def _check_stages(self) -> None:
         if self.unfreeze_every and self.freeze in (None, "0"):
             raise RecipeError(
-                "unfreeze_every = {unfreeze_every}, and no stage is frozen: set freeze (for example to all-but-head), "
+                "unfreeze_every = {unfreeze_every}, but no stage is frozen: set freeze (for example to all-but-head), "
                 "or set unfreeze_every to 0.",
                 settings=("unfreeze_every", "freeze"),
                 unfreeze_every=self.unfreeze_every,
@@ -368,31 +368,31 @@ class Recipe:
             )
 
     def change(self, **changes: Any) -> Recipe:
-        """A new recipe with other values, those of the augmentation among them: ``change(lr=0.05, mixup=0.2)``.
+        """Return a new recipe with other values, also of the augmentation: ``change(lr=0.05, mixup=0.2)``.
 
         Raises:
-            UnknownNameError: a setting that does not exist; the near ones are offered.
+            UnknownNameError: a setting does not exist; the message lists similar names.
         """
-        changes, notices = with_present_names(changes, FIELDS.values())
+        changes, notices = with_current_names(changes, FIELDS.values())
         for notice in notices:
             warnings.warn(notice, FutureWarning, stacklevel=2)
         for name in changes:
             if name not in FIELDS and name != "augment":
                 raise UnknownNameError("setting", name, FIELDS, aliases=ALIASES)
         if changes.get("epochs") is not None:
-            changes.setdefault("min_updates", 0)  # a given number of epochs is kept
+            changes.setdefault("min_updates", 0)  # epochs that are set explicitly are not raised
         return changed(self, changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings by name, those of the augmentation beside the others."""
+        """Return the settings by name, with those of the augmentation beside the others."""
         return values_of(self) | {"schedule_settings": dict(self.schedule_settings)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
-        """The recipe whose `to_dict` this is, of this version or an earlier one."""
-        return changed(cls(), with_present_names(values, FIELDS.values())[0])
+        """Make a recipe from the result of `to_dict`, of this version or an earlier one."""
+        return changed(cls(), with_current_names(values, FIELDS.values())[0])
 
 
 FIELDS: dict[str, Setting] = settings_of(Recipe)
-# what a user may set: all but the recipe's own name
+# the settings that a user can change: all except the recipe's name and source
 SETTINGS = {name: each for name, each in FIELDS.items() if each.group != "recipe"}

@@ -1,4 +1,4 @@
-"""Which recipes there are, and which are a network's own."""
+"""All recipes by name, and the recipes of each network."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from convatlas.recipes import modern
 from convatlas.recipes.finetune import FINETUNE, FINETUNE_DEEP_UNNORMALISED, FINETUNE_UNNORMALISED
 from convatlas.recipes.recipe import Recipe
 
-OF_TODAY = ("modern", "finetune", "fast")  # first in docs/recipes.md; the modules of papers follow by name
+OF_TODAY = (
+    "modern",
+    "finetune",
+    "fast",
+)  # first in docs/recipes.md; the modules of the papers follow by name
 WITHOUT_RECIPES = {"recipe", "registry", "page"}
 
 
 def _modules() -> dict[str, ModuleType]:
     """The modules of this package that declare recipes, by name.
 
-    Each has ``RECIPES``, in the order of docs/recipes.md. It may have ``PAPER_OF``, families of networks (or networks
-    that differ from their family) with the recipe of their paper, and ``MADE_FOR``, networks with a recipe that was
-    written for this network and is of no use to another.
+    Each has ``RECIPES``, in the order of docs/recipes.md. ``PAPER_OF`` maps families of networks, or single networks,
+    to the recipe of their paper. ``MADE_FOR`` maps a network to a recipe that suits only this network.
     """
     papers = {each.name for each in pkgutil.iter_modules(recipes.__path__)} - WITHOUT_RECIPES - set(OF_TODAY)
     return {name: importlib.import_module(f"convatlas.recipes.{name}") for name in (*OF_TODAY, *sorted(papers))}
@@ -50,7 +53,7 @@ class Modern(NamedTuple):
     finetune: Recipe
 
 
-# by `Entry.modern`, which the layers of a network decide
+# by `Entry.modern`, which is derived from the layers of a network
 _MODERN = {
     "normalised": Modern(modern.MODERN, modern.MODERN_LONG, FINETUNE),
     "shallow": Modern(modern.MODERN_UNNORMALISED, modern.MODERN_LONG_UNNORMALISED, FINETUNE_UNNORMALISED),
@@ -58,12 +61,12 @@ _MODERN = {
 }
 
 
-def own_recipes(model: str) -> dict[str, Recipe]:
-    """The recipes that the network decides: ``modern``, ``modern_long``, ``finetune``, and ``paper`` where it has one.
+def own_recipes(model: str | models.Entry) -> dict[str, Recipe]:
+    """Return the recipes whose settings depend on the network: ``modern``, ``modern_long``, ``finetune`` and ``paper``.
 
-    A network that gives back images has ``modern`` alone.
+    A network whose paper prints no training has no ``paper``. A network that reconstructs images has only ``modern``.
     """
-    entry = models.entry(model)
+    entry = models.entry(model) if isinstance(model, str) else model
     if entry.reconstructs:
         return {"modern": modern.RECONSTRUCTION}
     of_today = _MODERN[entry.modern]
@@ -72,15 +75,15 @@ def own_recipes(model: str) -> dict[str, Recipe]:
     return of_today._asdict() | made_for | ({"paper": paper} if paper else {})
 
 
-def recipe_for(model: str, name: str = "modern") -> Recipe:
-    """The recipe called ``name`` for a network: one of `own_recipes`, or any by its own name.
+def recipe_for(model: str | models.Entry, name: str = "modern") -> Recipe:
+    """Return the recipe called ``name`` for a network or its entry: of `own_recipes`, or by its own name.
 
     Raises:
-        UnknownNameError: no such recipe, or the network's paper has none.
-        UsageError: a network that is no classifier.
+        UnknownNameError: there is no such recipe, or the network's paper prints no training.
     """
     known = own_recipes(model) | PAPER_RECIPES
     if name not in known:
+        model = model if isinstance(model, str) else model.label
         hint = Message("(for {model})", model=model)
         if name == "paper":
             hint = Message("(for {model}) its paper prints no training.", model=model)
@@ -88,15 +91,17 @@ def recipe_for(model: str, name: str = "modern") -> Recipe:
     return known[name]
 
 
-def named(name: str) -> Recipe:
-    """A recipe by its own name, for no network in particular.
+def recipe_by_name(name: str) -> Recipe:
+    """Return a recipe by its own name, without a network.
 
     Raises:
-        UnknownNameError: no such recipe; ``paper`` is a network's own.
+        UnknownNameError: there is no such recipe; ``paper`` needs a network.
     """
     known = {recipe.name: recipe for recipes in DECLARED.values() for recipe in recipes}
     if name not in known:
-        raise UnknownNameError("recipe", name, known, hint=Message("(a network's own with --model)"))
+        raise UnknownNameError(
+            "recipe", name, known, hint=Message("(for the recipe of a network's paper pass --model)")
+        )
     return known[name]
 
 
@@ -110,17 +115,17 @@ class RecipeLine(NamedTuple):
 
 
 def listing(model: str | None = None) -> list[RecipeLine]:
-    """All recipes with the networks whose ``paper`` they are; or a network's own, with the names they go by.
+    """Return a line for every recipe, with the networks whose ``paper`` it is; or for every recipe of a network.
 
     Raises:
-        UnknownNameError, UsageError: no such network, or one that is no classifier.
+        UnknownNameError: there is no such network.
     """
     if model is not None:
-        return [_listed(name, recipe.name, recipe) for name, recipe in own_recipes(model).items()]
+        return [_line(name, recipe.name, recipe) for name, recipe in own_recipes(model).items()]
     return [
-        _listed(
+        _line(
             recipe.name,
-            whose(recipe),
+            describe_networks(recipe),
             recipe,
         )
         for recipes in DECLARED.values()
@@ -128,25 +133,25 @@ def listing(model: str | None = None) -> list[RecipeLine]:
     ]
 
 
-def whose(recipe: Recipe) -> str:
-    """Which networks a recipe is for, in words."""
+def describe_networks(recipe: Recipe) -> str:
+    """Return the networks that a recipe is for, in words."""
     if recipe.name in PAPER_RECIPES:
-        return ", ".join(networks_of(recipe)) or Message("none: by its name")
+        return ", ".join(networks_of(recipe)) or Message("none: select it by its name")
     made_for = [name for name, each in MADE_FOR.items() if each is recipe]
     return Message("none: made for {network}", network=made_for[0]) if made_for else Message("any classifier")
 
 
-def _listed(name: str, whose: str, recipe: Recipe) -> RecipeLine:
-    rule = f"{recipe.optimizer}, lr {recipe.lr:g} {recipe.schedule}"
+def _line(name: str, whose: str, recipe: Recipe) -> RecipeLine:
+    update = f"{recipe.optimizer}, lr {recipe.lr:g} {recipe.schedule}"
     return RecipeLine(
         name,
         whose,
         Message("{epochs} epochs of {batch_size}", epochs=recipe.epochs, batch_size=recipe.batch_size),
-        rule,
+        update,
     )
 
 
 def networks_of(recipe: Recipe) -> list[str]:
-    """The networks of the atlas, deployed variants left out, whose ``paper`` this recipe is."""
+    """Return the networks whose ``paper`` is this recipe, without deployed variants."""
     classifiers = [name for name in models.list_models(variants=False) if not models.entry(name).reconstructs]
     return [name for name in classifiers if own_recipes(name).get("paper") is recipe]

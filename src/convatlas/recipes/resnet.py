@@ -4,17 +4,17 @@
     convatlas train resnet20_cifar --data CIFAR --recipe paper --validation-images 0 --epochs 164
     convatlas train resnet50 --data FOLDER --recipe paper
 
-**Time.** Not run to their end here; the CIFAR networks for a few epochs: benchmarks/cifar_resnets.py.
+**Time.** Not run to its end here; benchmarks/cifar_resnets.py trains the CIFAR networks for a few epochs.
 **To expect.** CIFAR-10 test error: 8.75 % for 20 layers, 7.51 for 32, 7.17 for 44, 6.97 for 56 (Table 6, recalled),
 6.43 for 110. ILSVRC-2012 validation, ten crops, top-1 and top-5 error: 22.85 % and 6.71 % for ResNet-50 (Table 3).
 **Printed.** ImageNet: batch 256, 600,000 updates, learning rate 0.1 divided by ten when the error plateaus, decay 1e-4,
-momentum 0.9, no dropout; the image's shorter side is drawn from [256, 480], a 224 x 224 window or its mirror image,
-AlexNet's colours. CIFAR: batch 128, 64,000 updates, divided by ten after 32,000 and 48,000, which was chosen with
-45,000 images for training and 5,000 for validation; four pixels of padding, a window or its mirror image; a network of
-110 layers begins with 0.01.
-**Assumed.** That the lengths count what is trained on: 182 epochs of 45,000 images; the second command is the paper's
-final run, 164 of all 50,000. What a plateau is, and that it comes three times at most. The warm-up lasts an epoch
-("about 400 iterations"), and does not wait for a training error below 80 %.
+momentum 0.9, no dropout; the shorter side drawn from [256, 480], a 224 x 224 window or its mirror image, AlexNet's
+colours. CIFAR: batch 128, 64,000 updates, learning rate divided by ten after 32,000 and 48,000, a schedule chosen with
+45,000 training and 5,000 validation images; four pixels of padding, a window or its mirror image; the network of 110
+layers begins with the learning rate 0.01.
+**Assumed.** 64,000 updates are 182 epochs of the 45,000 training images; the second command is the paper's final run,
+164 epochs of all 50,000. A plateau is five epochs without a better error, at most three times. The warm-up lasts one
+epoch ("about 400 iterations") and does not wait for a training error below 80 %.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from convatlas.recipes.recipe import Recipe
 
 RESNET_2015 = Recipe(
     name="resnet_2015",
-    source="He, Zhang, Ren, Sun, arXiv:1512.03385, section 3.4; what a plateau is, is assumed",
+    source="He, Zhang, Ren, Sun, arXiv:1512.03385, section 3.4; the length of a plateau is assumed",
     epochs=120,  # 600,000 updates of 256 images
     batch_size=256,
     lr=0.1,

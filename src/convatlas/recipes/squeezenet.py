@@ -3,11 +3,11 @@
     convatlas train squeezenet1_0 --data FOLDER --recipe paper
 
 **Time.** Not run to its end here.
-**To expect.** ILSVRC-2012 validation, top-1 and top-5 accuracy: 57.5 % and 80.3 % (Table 2), with simple bypass
-60.4 % and 82.5 %, with complex bypass 58.8 % and 82.0 % (Table 3).
+**To expect.** ILSVRC-2012 validation, top-1 and top-5 accuracy: 57.5 % and 80.3 % (Table 2), with simple bypass 60.4 %
+and 82.5 %, with complex bypass 58.8 % and 82.0 % (Table 3).
 **Printed.** "We begin with a learning rate of 0.04, and we linearly decrease the learning rate throughout training";
-the rest in the authors' solver: batch 32 sixteen times accumulated, 170,000 updates, momentum 0.9, decay 2e-4; a window
-and its mirror image. **Assumed.** Nothing. Departures are the network's: its card.
+the rest is in the authors' solver: batch 32 accumulated sixteen times, 170,000 updates, momentum 0.9, weight decay
+2e-4; a random window or its mirror image. **Assumed.** Nothing. The network's card lists its departures.
 """
 
 from __future__ import annotations

@@ -10,11 +10,11 @@
 **Printed.** Batch 256, momentum 0.9, decay 5e-4, learning rate 0.01 divided by ten three times when validation accuracy
 stopped improving, 370,000 updates (74 epochs); mirror images and colour shift; a 224 x 224 window of the image with
 shorter side S, 256 or 384 or drawn anew from [256, 512].
-**The start.** The paper trained A (vgg11) from random weights and gave its first four convolutions and its fully
-connected layers to the deeper networks: --start-from does that. It says too that with Glorot's rule, which these
-networks have here, no such start is needed. S = 384 started from the weights of S = 256 with the learning rate 0.001,
-and S in [256, 512] from those of S = 384; the recipe of the jittered size does not assume it.
-**Assumed.** Five epochs without a better validation accuracy are "stopped improving".
+**Initial weights.** The paper trained A (vgg11) from random weights, and started the deeper networks with its first
+four convolutions and its fully connected layers; --start-from does that. It also says that with Glorot's
+initialisation, which these networks have here, this is not needed. S = 384 started from the weights of S = 256 with the
+learning rate 0.001, and S in [256, 512] from those of S = 384; the recipe for S in [256, 512] does not require that.
+**Assumed.** "Stopped improving" is five epochs without a better validation accuracy.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from convatlas.recipes.recipe import Recipe
 
 VGG_2014 = Recipe(
     name="vgg_2014",
-    source="Simonyan and Zisserman, arXiv:1409.1556, section 3.1, S in [256, 512]; what a plateau is, is assumed",
+    source="Simonyan and Zisserman, arXiv:1409.1556, section 3.1, S in [256, 512]; the length of a plateau is assumed",
     epochs=74,
     batch_size=256,
     lr=0.01,
@@ -45,7 +45,7 @@ VGG_2014_S256 = VGG_2014.change(
 )
 VGG_2014_S384 = VGG_2014_S256.change(
     name="vgg_2014_s384",
-    source=VGG_2014.source.replace("S in [256, 512]", "S = 384; to be started from the weights of S = 256"),
+    source=VGG_2014.source.replace("S in [256, 512]", "S = 384, starting from the weights of S = 256"),
     lr=0.001,
     resize=384,
 )

@@ -3,13 +3,13 @@
     convatlas train xception --data FOLDER --recipe paper
 
 **Time.** Not run to its end here; about three days on 60 K80 in the paper.
-**To expect.** ILSVRC-2012 validation, one crop, images of a blacklist left out: 79.0 % top-1 and 94.5 % top-5 accuracy
-(Table 1).
+**To expect.** ILSVRC-2012 validation, one crop, without the images of a blacklist: 79.0 % top-1 and 94.5 % top-5
+accuracy (Table 1).
 **Printed.** SGD, momentum 0.9, learning rate 0.045, times 0.94 every two epochs, decay 1e-5, dropout 0.5 before the
 classifier, Polyak averaging for inference, no auxiliary head.
 **Assumed.** Batch, length and augmentation, which are not printed: 32, Inception-v3's 100 epochs, and its crops. The
-averaging is a moving one of decay 0.9999. **A departure.** One process; the paper's 60 GPUs worked synchronously, so
-its batch was larger than that of any one of them.
+average is an exponential moving average with decay 0.9999. **A departure.** One process; the paper's 60 GPUs worked
+synchronously, so its batch was larger than that of any one of them.
 """
 
 from __future__ import annotations

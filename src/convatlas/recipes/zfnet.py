@@ -5,11 +5,11 @@
 
 **Time.** Not run to its end here; about twelve days on one GTX 580 in the paper.
 **To expect.** ILSVRC-2012 validation, one network: 38.4 % top-1 and 16.5 % top-5 error (Table 2).
-**Assumed.** Weight decay, which the paper does not state: AlexNet's. When the learning rate is divided ("manually when
-the validation error plateaus"): by ten, three times, after five epochs without a better one. Windows are drawn
-anywhere in the kept image, where the paper uses ten fixed ones. That the radius of 0.1, to which the filters' root mean
-square is scaled back (section 3.1), is meant for images of any scale: the paper's range over about [-128, 128], ours
-have deviation 1.
+**Assumed.** The paper does not state the weight decay; AlexNet's is used. It divides the learning rate "manually when
+the validation error plateaus"; here it is divided by ten, three times, after five epochs without a better error. The
+paper uses ten fixed windows; here windows are drawn anywhere in the stored image. The limit 0.1 for the root mean
+square of each filter (section 3.1) is applied although the pixels differ: about [-128, 128] in the paper, here standard
+deviation 1.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from convatlas.recipes.recipe import Recipe
 
 ZFNET_2013 = Recipe(
     name="zfnet_2013",
-    source="Zeiler and Fergus, arXiv:1311.2901, section 3; weight decay and the rule for dividing the rate are assumed",
+    source="Zeiler and Fergus, arXiv:1311.2901, section 3; weight decay and the time of dividing the rate are assumed",
     epochs=70,
     batch_size=128,
     lr=0.01,

@@ -1,1 +1,1 @@
-"""Runs: where a recipe, a network and data meet; what a training leaves, and what is asked of it afterwards."""
+"""Runs: train a network of the atlas on data by a recipe, and read, evaluate and use the run directory afterwards."""

@@ -1,4 +1,4 @@
-"""Where the settings of a run come from: a setting wins in the order flag, environment, file, recipe, default."""
+"""The settings of a run from all their sources: a flag overrides the environment, the file, the recipe, the default."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from convatlas.message import Message, joined
 from convatlas.recipes.recipe import FIELDS, SETTINGS, Recipe
 from convatlas.runs.directory import toml_value
 from convatlas.runs.options import OPTIONS, RunOptions, apply
-from convatlas.settings import ALIASES, Setting, with_present_names
+from convatlas.settings import ALIASES, Setting, with_current_names
 
 ALL_SETTINGS: dict[str, Setting] = SETTINGS | OPTIONS
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """The settings as they will be used.
+    """The settings of a run, and where each comes from.
 
     Attributes:
-        origins: of each setting "flag", "environment", "file", "recipe" or "default".
-        notices: what to tell the user about former names.
+        origins: for each setting "flag", "environment", "file", "recipe" or "default".
+        notices: one for each setting that was given by a former name.
     """
 
     recipe: Recipe
@@ -56,7 +56,7 @@ def configure(
     config: Path | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Configuration:
-    """Recipe and options with everything the user has set.
+    """Combine a recipe with the settings of the user.
 
     Args:
         flags: by name; None is a flag that was not given.
@@ -104,9 +104,9 @@ class GivenSettings:
                 raise
             places = joined(
                 Message(
-                    "{name} is from {place}",
+                    "{name} is set by {origin}",
                     name=name,
-                    place=place(ALL_SETTINGS[name], self.origins[name], self.config),
+                    origin=written_origin(ALL_SETTINGS[name], self.origins[name], self.config),
                 )
                 for name in named
             )
@@ -134,7 +134,7 @@ def given_settings(
         ("environment", settings_of_environment(environment)),
         ("flag", {name: value for name, value in (flags or {}).items() if value is not None}),
     ):
-        layer, renamed = with_present_names(layer, ALL_SETTINGS.values())
+        layer, renamed = with_current_names(layer, ALL_SETTINGS.values())
         notices += renamed
         values |= layer
         origins |= dict.fromkeys(layer, origin)
@@ -142,10 +142,10 @@ def given_settings(
 
 
 def settings_of_environment(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """``CONVATLAS_LR=0.05`` and its like.
+    """Return the settings that environment variables give, such as ``CONVATLAS_LR=0.05``.
 
     Raises:
-        UnknownNameError: a variable that is nearly the name of a setting; others may have another purpose.
+        UnknownNameError: a variable whose name is close to that of a setting. Any other may belong to another program.
     """
     variables = {each.variable: (name, each) for name, each in ALL_SETTINGS.items()}
     variables |= {
@@ -168,12 +168,12 @@ def settings_of_environment(environment: Mapping[str, str] = os.environ) -> dict
 
 
 def settings_of_file(path: Path) -> dict[str, Any]:
-    """The settings of a TOML file: at its top level, or in its tables ``[recipe]`` and ``[options]``.
+    """Return the settings of a TOML file: those at its top level, or in its tables ``[recipe]`` and ``[options]``.
 
-    The config.toml of a run is such a file: its other tables are left out.
+    The config.toml of a run is such a file; its other tables are ignored.
 
     Raises:
-        RecipeError: not TOML, or not to be read.
+        RecipeError: the file cannot be read, or is not TOML.
         UnknownNameError: a setting that does not exist.
     """
     try:
@@ -191,6 +191,6 @@ def settings_of_file(path: Path) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in FIELDS or name in SETTINGS}
 
 
-def place(setting: Setting, origin: str, config: Path | None) -> str:
-    """What the user wrote to set it: ``--lr``, ``CONVATLAS_LR``, or the file."""
+def written_origin(setting: Setting, origin: str, config: Path | None) -> str:
+    """Return where the user set a setting, as it is written: ``--lr``, ``CONVATLAS_LR``, or the file."""
     return {"flag": setting.flag, "environment": setting.variable, "file": str(config)}[origin]

@@ -13,7 +13,7 @@ import filelock
 
 from convatlas.atomic import atomic_file
 from convatlas.errors import ConvAtlasError, TrainingError, UsageError
-from convatlas.message import of_system
+from convatlas.message import system_reason
 
 CONFIG = "config.toml"  # a directory that holds it is a run
 
@@ -44,7 +44,7 @@ def make(out: Path, model: str, data: str, name: str | None = None) -> Path:
         raise UsageError(
             "the output folder {out} cannot be written: {reason}. Choose another with --out.",
             out=out,
-            reason=of_system(error),
+            reason=system_reason(error),
         ) from error
     raise UsageError("{out} holds 99,999 runs of {stem}; choose another --out.", out=out, stem=stem)
 
@@ -60,7 +60,7 @@ def write_text(path: Path, text: str) -> None:
         with atomic_file(path) as file:
             file.write(content)
     except OSError as error:
-        raise TrainingError("{path} could not be written: {reason}.", path=path, reason=of_system(error)) from error
+        raise TrainingError("{path} could not be written: {reason}.", path=path, reason=system_reason(error)) from error
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -107,7 +107,9 @@ def locked(folder: Path) -> Iterator[None]:
             "another process is training in {folder}; wait for it, or stop it.", folder=folder
         ) from error
     except OSError as error:
-        raise TrainingError("{path} could not be written: {reason}.", path=folder, reason=of_system(error)) from error
+        raise TrainingError(
+            "{path} could not be written: {reason}.", path=folder, reason=system_reason(error)
+        ) from error
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What is printed before the first update: every choice that bears on speed or accuracy, in words."""
+"""The header of a run, printed before its first update: every choice that affects its speed or accuracy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from convatlas.data import Augmentation, Batches
 from convatlas.message import Message, joined
 from convatlas.models.weights.published import table
 from convatlas.recipes.recipe import Recipe
-from convatlas.runs.transfer import some_of
+from convatlas.runs.transfer import shortened
 from convatlas.settings import settings_of
 
 if TYPE_CHECKING:
@@ -48,12 +48,14 @@ def advice_for_few_photos(setup: Setup) -> Message | None:
 
 def header(setup: Setup) -> dict[str, str]:
     """Names and values, in the order in which they are printed."""
-    recipe, rule, batches, hardware = setup.recipe, setup.rule, setup.batches, setup.hardware
+    recipe, preprocessing, batches, hardware = setup.recipe, setup.preprocessing, setup.batches, setup.hardware
     split, data = setup.training_data.split, setup.training_data.dataset
     left_out: dict[str, str] = {}
     if data.problems:
-        places = [Message("{path} (index {index})", path=each.name, index=each.index) for each in data.problems]
-        files = Message("{n} files that cannot be read: {names}", n=len(places), names=some_of(places, 10))
+        bad_files = [
+            Message("{path} (index {index})", path=problem.name, index=problem.index) for problem in data.problems
+        ]
+        files = Message("{n} files that cannot be read: {names}", n=len(bad_files), names=shortened(bad_files, 10))
         left_out = {Message("left out"): files}
     processes: dict[str, str] = {}
     if setup.process_group.size > 1:
@@ -65,7 +67,7 @@ def header(setup: Setup) -> dict[str, str]:
     return {
         Message("network"): Message(
             "{network}, {n:,} parameters",
-            network=setup.entry.full_name,
+            network=setup.entry.label,
             n=sum(p.numel() for p in setup.net.parameters()),
         ),
         Message("data"): Message(
@@ -78,13 +80,9 @@ def header(setup: Setup) -> dict[str, str]:
             test=len(split.test),
         ),
         Message("split"): split.rule,
-        **(
-            {}
-            if len(split.val)
-            else {Message("validation"): Message("none: the weights of the last epoch are kept, not chosen")}
-        ),
+        **({} if len(split.val) else {Message("validation"): Message("none: the weights of the last epoch are used")}),
         **left_out,
-        **({Message("starts from"): setup.start["said"]} if setup.start else {}),
+        **({Message("initial weights"): setup.start["said"]} if setup.start else {}),
         **({Message("advice"): few} if (few := advice_for_few_photos(setup)) else {}),
         **({Message("prepared"): setup.start["prepared"]} if setup.start and "prepared" in setup.start else {}),
         **(
@@ -92,12 +90,18 @@ def header(setup: Setup) -> dict[str, str]:
             if setup.start and "remarks" in setup.start
             else {}
         ),
-        **({Message("stages"): setup.stages.said} if setup.stages else {}),
+        **({Message("stages"): setup.stages.description} if setup.stages else {}),
         Message("images"): joined(
-            (f"{rule.size[0]} x {rule.size[1]} x {rule.channels}, ", rule.why, "; ", batches.store.origin), ""
+            (
+                f"{preprocessing.size[0]} x {preprocessing.size[1]} x {preprocessing.channels}, ",
+                preprocessing.why,
+                "; ",
+                batches.store.origin,
+            ),
+            "",
         ),
-        Message("augmentation"): augmentation_in_words(batches.augment),
-        **({Message("sampling"): balance_in_words(batches)} if batches.sampling == "balanced" else {}),
+        Message("augmentation"): describe_augmentation(batches.augment),
+        **({Message("sampling"): describe_sampling(batches)} if batches.sampling == "balanced" else {}),
         Message("recipe"): Message(
             "{name}: {epochs} epochs of {updates} updates of {batch_size} images, {optimizer}, lr {lr:g} "
             "{schedule}{average}",
@@ -111,11 +115,15 @@ def header(setup: Setup) -> dict[str, str]:
             average=average if recipe.ema else "",
         ),
         **(
-            {Message("last batch"): Message("its one image joins the batch before it: batch norm needs two at a time")}
+            {
+                Message("last batch"): Message(
+                    "its single image is added to the batch before it, because batch norm needs two images"
+                )
+            }
             if batches.merge_last
             else {}
         ),
-        Message("loss"): loss_in_words(recipe),
+        Message("loss"): describe_loss(recipe),
         Message("machine"): Message(
             "{device}, {threads} threads, {precision} ({why}), {layout}, allocator {allocator}",
             device=hardware.device,
@@ -130,8 +138,8 @@ def header(setup: Setup) -> dict[str, str]:
     }
 
 
-def loss_in_words(recipe: Recipe) -> Message:
-    """The loss and its regularisation, with units."""
+def describe_loss(recipe: Recipe) -> Message:
+    """Describe the loss with its unit, and the regularisation."""
     parts = {
         "cross-entropy": [Message("cross-entropy, nats")],
         "focal": [Message("focal loss, nats, gamma {gamma:g}", gamma=recipe.focal_gamma)],
@@ -141,10 +149,10 @@ def loss_in_words(recipe: Recipe) -> Message:
     if recipe.label_smoothing:
         parts.append(Message("label smoothing {share:g}", share=recipe.label_smoothing))
     if recipe.class_weights != "none":
-        parts.append(Message("classes weighted ({how})", how=recipe.class_weights))
+        parts.append(Message("class weights: {how}", how=recipe.class_weights))
     if recipe.weight_decay:
-        of_all = Message("weight decay (L2) {decay:g} on all parameters", decay=recipe.weight_decay)
-        parts.append(of_all if recipe.decay_all else Message("weight decay (L2) {decay:g}", decay=recipe.weight_decay))
+        on_all = Message("weight decay (L2) {decay:g} on all parameters", decay=recipe.weight_decay)
+        parts.append(on_all if recipe.decay_all else Message("weight decay (L2) {decay:g}", decay=recipe.weight_decay))
     if recipe.l1:
         parts.append(Message("L1 {l1:g}", l1=recipe.l1))
     if recipe.dropout is not None:
@@ -152,26 +160,26 @@ def loss_in_words(recipe: Recipe) -> Message:
     if recipe.stochastic_depth:
         parts.append(Message("stochastic depth {rate:g}", rate=recipe.stochastic_depth))
     if recipe.filter_rms is not None:
-        parts.append(Message("filters scaled back to a root mean square of {rms:g}", rms=recipe.filter_rms))
+        parts.append(Message("root mean square of each filter limited to {rms:g}", rms=recipe.filter_rms))
     return joined(parts)
 
 
-def augmentation_in_words(augment: Augmentation | None) -> Message:
-    """What a resolved augmentation does; settings without effect are left out."""
+def describe_augmentation(augment: Augmentation | None) -> Message:
+    """Describe a resolved augmentation; settings without effect are left out."""
     if augment is None:
         return Message("none")
     changed = []
-    for name, each in settings_of(Augmentation).items():
+    for name, setting in settings_of(Augmentation).items():
         value = getattr(augment, name)
-        chosen = each.needs is None or getattr(augment, each.needs[0]) == each.needs[1]
-        if chosen and value != each.off:
+        has_effect = setting.needs is None or getattr(augment, setting.needs[0]) == setting.needs[1]
+        if has_effect and value != setting.off:
             changed.append(f"{name} {value}")
     return joined(changed) if changed else Message("random crop where the stored image is larger")
 
 
-def balance_in_words(batches: Batches) -> str:
-    """How many images an epoch has under balanced sampling, and how many of each class."""
+def describe_sampling(batches: Batches) -> str:
+    """State how many images an epoch has under balanced sampling, and how many of each class."""
     images, classes = len(batches.indices), len(batches.labels.cpu()[batches.indices].unique())
     least, more = divmod(images, classes)
-    each = Message("{least} or {most}", least=least, most=least + 1) if more else least
-    return Message("balanced: {n} images per epoch, {each} of each class", n=images, each=each)
+    per_class = Message("{least} or {most}", least=least, most=least + 1) if more else least
+    return Message("balanced: {n} images per epoch, {per_class} of each class", n=images, per_class=per_class)

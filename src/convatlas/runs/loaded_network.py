@@ -1,4 +1,4 @@
-"""What `evaluate` and `predict` take: a network that knows how its images are prepared and what its outputs mean."""
+"""`LoadedNetwork`, for `evaluate` and `predict`: a network with its weights, preprocessing and class names."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from convatlas import models
@@ -14,9 +15,9 @@ from convatlas.data import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.message import Message, joined
 from convatlas.models.weights import Labels, Loaded, Preparation
+from convatlas.runs.evaluation_images import batch_size
 from convatlas.runs.reconstruction import refuse_classifying
 from convatlas.runs.run import Run
-from convatlas.runs.views import batch_size
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,17 +25,17 @@ class LoadedNetwork:
     """A network ready for images.
 
     Attributes:
-        name: the run's directory, or the network's name and its weights.
-        rule: from an image file to the network's input.
-        labels: the names of its outputs.
-        prepared_from: where the rule is from, in words.
-        run: None where the weights are other people's.
-        remarks: what was undone in a file of weights, and what its user should know.
+        name: the run directory, or the name of the network and of its weights.
+        preprocessing: from an image file to the input of the network.
+        labels: the class names, in the order of the outputs.
+        prepared_from: where the preprocessing comes from, in words.
+        run: None if the weights are not those of a run.
+        remarks: how a file of weights was converted, and what its user should know.
     """
 
     name: str
     net: nn.Module
-    rule: Preprocessing
+    preprocessing: Preprocessing
     labels: Labels
     prepared_from: str
     run: Run | None = None
@@ -42,73 +43,97 @@ class LoadedNetwork:
 
     @property
     def prepared(self) -> Message:
-        """How its images are prepared, with the numbers, and where that is from."""
-        rule, (height, width) = self.rule, self.rule.size
-        kept = " x ".join(map(str, rule.store_size))
+        """The preprocessing of the images with its numbers, and where it comes from, in words."""
+        preprocessing, (height, width) = self.preprocessing, self.preprocessing.size
+        stored_size = " x ".join(map(str, preprocessing.store_size))
         fitted = {
-            "squash": Message("squashed to {size}", size=kept),
-            "shorter-crop": Message("shorter side to {side}", side=min(rule.store_size)),
-            "pad": Message("centred on {size}", size=kept),
-        }[rule.resize]
+            "squash": Message("squashed to {size}", size=stored_size),
+            "shorter-crop": Message("shorter side to {side}", side=min(preprocessing.store_size)),
+            "pad": Message("centred on {size}", size=stored_size),
+            "letterbox": Message("scaled to fit {size}, with a border", size=stored_size),
+        }[preprocessing.resize]
         return Message(
             "{fitted}, {interpolation}; centre {size}; {channels}, mean and std {values} ({origin})",
             fitted=fitted,
-            interpolation=rule.interpolation,
+            interpolation=preprocessing.interpolation,
             size=f"{height} x {width}",
-            channels="RGB" if rule.channels == 3 else Message("grey"),
-            values="  ".join(" ".join(f"{value:.4g}" for value in values) for values in (rule.mean, rule.std)),
+            channels="RGB" if preprocessing.channels == 3 else Message("grey"),
+            values="  ".join(
+                " ".join(f"{value:.4g}" for value in values) for values in (preprocessing.mean, preprocessing.std)
+            ),
             origin=self.prepared_from,
         )
 
     @property
     def batch_size(self) -> int:
-        return batch_size(*self.rule.size)
+        return batch_size(*self.preprocessing.size)
 
 
 def load_network(
-    given: LoadedNetwork | Run | str | Path | nn.Module, classes: Sequence[str] | None = None
+    network: LoadedNetwork | Run | str | Path | nn.Module,
+    classes: Sequence[str] | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> LoadedNetwork:
-    """A run, by itself or by its directory; or a network with other people's weights, as ``load_weights`` left it.
+    """Load the network of a run, or prepare a module into which ``load_weights`` has loaded a file.
 
     Args:
-        classes: the names of a network's outputs, where its weights do not say them or others are meant.
+        network: a run or its directory, or the module.
+        classes: the class names of a module, if its weights do not name them, or to use other names.
+        preprocessing: of a module's images, if its weights do not state it, or to use another.
 
     Raises:
-        DataError: no run directory.
-        CheckpointError: the run's weights are damaged or not there.
-        UsageError: a network whose weights do not say how images are prepared, or what its outputs are.
+        DataError: the directory is not a run directory.
+        CheckpointError: the weights of the run are damaged or missing.
+        UsageError: the preprocessing or the class names of a module are not known.
     """
-    if isinstance(given, LoadedNetwork):
-        return given
-    if isinstance(given, nn.Module):
-        return of_network(given, classes)
-    if not isinstance(given, Run | str | PathLike):
+    if isinstance(network, LoadedNetwork):
+        return network
+    if isinstance(network, nn.Module):
+        return from_module(network, classes, preprocessing)
+    if isinstance(network, type) and issubclass(network, nn.Module):
+        raise UsageError("{network} is a class; give an instance of it: {network}(...).", network=network.__name__)
+    if not isinstance(network, Run | str | PathLike):
         raise UsageError(
-            "expected a run, its directory or a network with weights; got {kind}.", kind=type(given).__name__
+            "expected a run, its directory or a network with weights; got {kind}.", kind=type(network).__name__
         )
     if classes is not None:
-        raise UsageError("a run knows its classes; leave classes out.")
-    if isinstance(given, str) and given in models.list_models() and not Path(given).exists():
+        raise UsageError("a run has its own class names; leave classes out.")
+    if preprocessing is not None:
+        raise UsageError("a run has its own preprocessing; leave preprocessing out.")
+    if isinstance(network, str) and network in models.list_models() and not Path(network).exists():
         raise UsageError(
-            "{network} is a network, not a run: build it with weights (create_model({network!r}, weights=...)), or "
-            "give the directory of a run of it.",
-            network=given,
+            "{network} is a network, not a run. Give the directory of a run, or build the network with weights: "
+            "create_model({network!r}, weights=...).",
+            network=network,
         )
-    run = given if isinstance(given, Run) else Run(given)
-    what = Message("it has no accuracy and no labels; what was measured of it is in its report.html")
-    refuse_classifying(str(run.path), models.entry(run.model), what)
+    run = network if isinstance(network, Run) else Run(network)
+    why = Message("it has no accuracy and no class names; see its report.html for its measurements")
+    if "own" not in run.config:
+        refuse_classifying(str(run.path), models.entry(run.model), why)
     return LoadedNetwork(
-        str(run.path), run.network(), run.preprocessing, Labels(run.classes), Message("as the run's own"), run
+        str(run.path), run.network(), run.preprocessing, Labels(run.classes), Message("as stored in the run"), run
     )
 
 
-def of_network(net: nn.Module, classes: Sequence[str] | None) -> LoadedNetwork:
+def from_module(
+    net: nn.Module, classes: Sequence[str] | None, preprocessing: Preprocessing | None = None
+) -> LoadedNetwork:
     loaded: Loaded | None = getattr(net, "loaded", None)
-    if loaded is None:
+    if preprocessing is not None and not isinstance(preprocessing, Preprocessing):
         raise UsageError(
-            "this network does not know how its images are prepared: its weights are untrained, or from a loop of "
-            "your own. Load weights into it (create_model(..., weights=...), load_weights), or give a run."
+            "preprocessing is a convatlas.data.Preprocessing, such as Preprocessing(size=(224, 224), channels=3, "
+            "mean=(...), std=(...)); got {kind}.",
+            kind=type(preprocessing).__name__,
         )
+    if loaded is None and preprocessing is None:
+        raise UsageError(
+            "the preprocessing of this network's images is not known: its weights are untrained, or were not loaded "
+            "by convatlas. Give preprocessing=convatlas.data.Preprocessing(...) and classes=[...], or load weights "
+            "with create_model(..., weights=...) or load_weights, or give a run."
+        )
+    if preprocessing is not None:
+        return with_preprocessing(net, loaded, classes, preprocessing)
+    assert loaded is not None
     name = Message("{network} with {weights}", network=net.network, weights=loaded.weights)
     if loaded.preparation is None:
         raise UsageError(
@@ -124,8 +149,8 @@ def of_network(net: nn.Module, classes: Sequence[str] | None) -> LoadedNetwork:
     outputs = int(str(net.num_classes))
     if labels is None:
         raise UsageError(
-            "{name}: what its {outputs} outputs are called is unknown. Name them in their order: --classes FILE, one "
-            "to a line (in Python: classes=[...]).",
+            "{name}: the names of its {outputs} classes are not known. Name them in the order of the outputs: "
+            "--classes FILE with one name per line (in Python: classes=[...]).",
             name=name,
             outputs=outputs,
         )
@@ -136,12 +161,35 @@ def of_network(net: nn.Module, classes: Sequence[str] | None) -> LoadedNetwork:
             outputs=outputs,
             labels=len(labels),
         )
-    rule = rule_of(loaded.preparation)
-    return LoadedNetwork(name, net.eval(), rule, labels, loaded.preparation_from, remarks=loaded.remarks)
+    preprocessing = preprocessing_of(loaded.preparation)
+    return LoadedNetwork(name, net.eval(), preprocessing, labels, loaded.preparation_from, remarks=loaded.remarks)
 
 
-def rule_of(preparation: Preparation) -> Preprocessing:
-    """The data room's rule for a source's preparation."""
+def with_preprocessing(
+    net: nn.Module, loaded: Loaded | None, classes: Sequence[str] | None, preprocessing: Preprocessing
+) -> LoadedNetwork:
+    """Return a module with the preprocessing that the caller gives."""
+    name = str(getattr(net, "network", type(net).__name__))
+    labels = Labels(tuple(classes)) if classes is not None else loaded.labels if loaded is not None else None
+    if labels is None:
+        raise UsageError(
+            "{name}: what its outputs are called is unknown. Name them in their order: classes=[...].", name=name
+        )
+    with torch.inference_mode(), torch.random.fork_rng(devices=()):
+        device = next((p.device for p in net.parameters()), torch.device("cpu"))
+        outputs = net.eval()(torch.zeros(1, preprocessing.channels, *preprocessing.size, device=device)).shape[-1]
+    if len(labels) != outputs:
+        raise UsageError(
+            "{name} has {outputs} outputs, but {labels} class names were given.",
+            name=name,
+            outputs=outputs,
+            labels=len(labels),
+        )
+    return LoadedNetwork(name, net, preprocessing, labels, Message("as given by the caller"))
+
+
+def preprocessing_of(preparation: Preparation) -> Preprocessing:
+    """Convert the preparation of a source of weights into a `Preprocessing`."""
     return Preprocessing(
         size=(preparation.crop, preparation.crop),
         channels=len(preparation.mean),
@@ -150,5 +198,5 @@ def rule_of(preparation: Preparation) -> Preprocessing:
         resize="squash" if preparation.squash else "shorter-crop",
         margin=preparation.resize / preparation.crop,
         interpolation=preparation.interpolation,
-        why=preparation.said,
+        why=preparation.description,
     )

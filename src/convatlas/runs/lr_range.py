@@ -1,4 +1,4 @@
-"""`find_lr`: the learning-rate range test for a training."""
+"""`find_lr`: the learning-rate range test of a training."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def find_lr(
 ) -> LrRangeRun:
     """Run the learning-rate range test: ``updates`` updates as `train` makes them, with a rising learning rate.
 
-    The updates change a copy of the network, and no run is made. The suggestion does not hold for a training of another
-    length or with another batch size.
+    The updates change a copy of the network, and no run directory is written. The suggestion does not hold for a
+    training of another length or with another batch size.
 
     Args:
         out: parent of the folder for the numbers and the plot; None writes nothing.
@@ -74,7 +74,7 @@ def find_lr(
         settings: settings of the recipe or of the options to change.
 
     Raises:
-        UsageError: as `train`; also the optimizer sdlm, which has no constant learning rate.
+        UsageError: as in `train`; or the optimizer is sdlm, which has no constant learning rate.
         NonFiniteLossError: the loss is nan or inf at the first update.
     """
     chosen = recipe_for(model, recipe) if isinstance(recipe, str) else recipe
@@ -100,7 +100,7 @@ def find_lr(
         accumulate=chosen.accumulate,
     )
     test = LrRangeRun(result, setup.entry.full_name, training_data.dataset.source, chosen, seed)
-    return test if out is None else written(test, Path(out))
+    return test if out is None else write_files(test, Path(out))
 
 
 def all_epochs(batches: EpochBatches) -> Iterator[Batch]:
@@ -109,8 +109,8 @@ def all_epochs(batches: EpochBatches) -> Iterator[Batch]:
         yield from batches.epoch(epoch)
 
 
-def written(test: LrRangeRun, out: Path) -> LrRangeRun:
-    """Write the numbers and the plot into a new folder below ``out``."""
+def write_files(test: LrRangeRun, out: Path) -> LrRangeRun:
+    """Write the numbers and the plot into a new folder below ``out``. Returns ``test`` with that folder."""
     folder = directory.make(out, f"lr-range-{test.model}", test.data)
     directory.write_json(folder / "lr-range.json", {"schema": 1, **test.to_dict()})
     curve = test.range

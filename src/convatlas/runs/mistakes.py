@@ -18,7 +18,7 @@ from convatlas.data import Dataset
 from convatlas.data.dataset import printable
 from convatlas.errors import ConvAtlasError, UsageError
 from convatlas.evaluation import Evaluation
-from convatlas.message import of_system
+from convatlas.message import system_reason
 
 TABLE = "mistakes.csv"
 
@@ -81,7 +81,7 @@ def write_mistakes(evaluation: Evaluation, dataset: Dataset, indices: np.ndarray
             else:
                 shutil.copyfile(file, folder / name)
     except OSError as error:
-        raise ConvAtlasError("{path} cannot be written: {reason}.", path=target, reason=of_system(error)) from error
+        raise ConvAtlasError("{path} cannot be written: {reason}.", path=target, reason=system_reason(error)) from error
     write_table(found, target / TABLE)
 
 

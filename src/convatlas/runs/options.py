@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from convatlas.errors import UnknownNameError
-from convatlas.recipes.recipe import FIELDS as OF_RECIPE
+from convatlas.recipes.recipe import FIELDS as RECIPE_FIELDS
 from convatlas.recipes.recipe import Recipe
-from convatlas.settings import ALIASES, Setting, check, setting, settings_of, values_of, with_present_names
+from convatlas.settings import ALIASES, Setting, check, setting, settings_of, values_of, with_current_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,10 +90,10 @@ class RunOptions:
         check(self)
 
     def change(self, **changes: Any) -> RunOptions:
-        """New options with other values.
+        """Return new options with other values.
 
         Raises:
-            UnknownNameError: an option that does not exist; the near ones are offered.
+            UnknownNameError: an option that does not exist; the message lists similar names.
         """
         for name in changes:
             if name not in OPTIONS:
@@ -101,7 +101,7 @@ class RunOptions:
         return replace(self, **changes)
 
     def for_recipe(self, recipe: Recipe) -> RunOptions:
-        """The same, with the precision that the recipe asks for where none is set."""
+        """Return these options, with the precision of the recipe if none is set."""
         return replace(self, precision="fp32") if self.precision == "auto" and recipe.full_precision else self
 
     def to_dict(self) -> dict[str, Any]:
@@ -111,14 +111,14 @@ class RunOptions:
 OPTIONS: dict[str, Setting] = settings_of(RunOptions)
 
 
-def divided(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings of the recipe and those of the options, out of both by name.
+def split_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split settings into those of the recipe and those of the options.
 
     Raises:
-        UnknownNameError: a setting that does not exist; the near ones are offered.
+        UnknownNameError: a setting that does not exist; the message lists similar names.
     """
-    known = OF_RECIPE | OPTIONS
-    settings, notices = with_present_names(settings, known.values())
+    known = RECIPE_FIELDS | OPTIONS
+    settings, notices = with_current_names(settings, known.values())
     for notice in notices:
         warnings.warn(notice, FutureWarning, stacklevel=4)
     for name in settings:
@@ -129,14 +129,14 @@ def divided(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
 
 
 def apply(recipe: Recipe, options: RunOptions | None, settings: Mapping[str, Any]) -> tuple[Recipe, RunOptions]:
-    """Recipe and options with settings of either, by name: what the keywords of `train` mean.
+    """Return recipe and options with other values for some settings, given by name as keywords of `train`.
 
     Args:
-        options: the defaults where None.
+        options: None stands for the defaults.
 
     Raises:
-        UnknownNameError: a setting that does not exist; the near ones are offered.
+        UnknownNameError: a setting that does not exist; the message lists similar names.
         RecipeError: a value out of range, or two that contradict each other.
     """
-    of_recipe, of_options = divided(settings)
+    of_recipe, of_options = split_settings(settings)
     return recipe.change(**of_recipe), (options or RunOptions()).change(**of_options)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from convatlas.errors import ConvAtlasError, UnknownNameError, UsageError
-from convatlas.message import of_system
+from convatlas.message import system_reason
 from convatlas.runs.directory import CONFIG, locked
 
 LATEST = "latest"
@@ -83,7 +83,7 @@ def rename(folder: Path, name: str) -> Path:
     try:
         folder.rename(new)
     except OSError as error:
-        raise ConvAtlasError("{path} cannot be renamed: {reason}.", path=folder, reason=of_system(error)) from error
+        raise ConvAtlasError("{path} cannot be renamed: {reason}.", path=folder, reason=system_reason(error)) from error
     return new
 
 
@@ -98,7 +98,7 @@ def delete(folder: Path) -> None:
     try:
         shutil.rmtree(folder)
     except OSError as error:
-        raise ConvAtlasError("{path} cannot be deleted: {reason}.", path=folder, reason=of_system(error)) from error
+        raise ConvAtlasError("{path} cannot be deleted: {reason}.", path=folder, reason=system_reason(error)) from error
 
 
 def size_bytes(folder: Path) -> int:

@@ -1,4 +1,4 @@
-"""`predict`: labels for images."""
+"""`predict`: the most probable classes of images."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from convatlas import data as room
 from convatlas.atomic import written_atomically
+from convatlas.data import Preprocessing
 from convatlas.data.dataset import printable
 from convatlas.data.decode import is_image_name
 from convatlas.data.in_memory import is_in_memory, pixels_in_memory
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The likeliest classes of one image with their probabilities, or why it could not be read.
+    """The most probable classes of one image with their probabilities, or why it could not be read.
 
-    ``file`` is its path, or its number among the images that were given where it has none.
+    ``file`` is its path, or its place in the argument if it has none.
     """
 
     file: str
@@ -56,30 +57,32 @@ def predict(
     batch_size: int | None = None,
     *,
     classes: Sequence[str] | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> Iterator[Prediction]:
-    """Labels for images, in the order given.
+    """Predict the most probable classes of images, in their order.
 
-    A file that is missing or cannot be read gives a `Prediction` with its error, and the others are still answered.
+    A file that is missing or cannot be read gives a `Prediction` with the error; the other images are still predicted.
 
     Args:
-        what: a run or its directory, or a network with other people's weights: see `evaluate`.
+        what: a run or its directory, or a network with loaded weights, as in `evaluate`.
         images: one image or several. An image is the path of a file; a folder, which stands for all image files below
             it; a Pillow image; a numpy array (H, W) or (H, W, C); or a tensor (C, H, W), or (N, C, H, W) for N images.
-            Pixels are 0 to 255, or 0 to 1 in floating point: the run's own preparation is applied here.
-        top: how many classes, the likeliest first.
-        batch_size: images at once; by default what suits their size.
-        classes: names of the network's outputs, where its weights do not say them.
+            Pixels are 0 to 255, or 0 to 1 in floating point. The preprocessing of the network is applied to them.
+        top: number of classes, the most probable first.
+        batch_size: images per batch; by default a number that suits their size.
+        classes: the class names of the network, if its weights do not name them.
+        preprocessing: of the network's images, if its weights do not state it.
 
     Raises:
-        UsageError: ``top`` or ``batch_size`` below 1, something that is no image, or as `evaluate` does.
-        CheckpointError: weights that are damaged or not there.
-        TrainingError: logits that are not finite, when the images are answered.
+        UsageError: ``top`` or ``batch_size`` is below 1, something is not an image, or as in `evaluate`.
+        CheckpointError: the weights are damaged or missing.
+        TrainingError: the logits are not finite; raised by the iterator.
     """
     if top < 1:
         raise UsageError("--top {top}: at least 1 is needed.", top=top)
     if batch_size is not None and batch_size < 1:
         raise UsageError("a batch has at least one image; got {batch}.", batch=batch_size)
-    network = load_network(what, classes)
+    network = load_network(what, classes, preprocessing)
     sources = list(image_sources(images))
     size = batch_size or min(32, network.batch_size)
     return (
@@ -91,7 +94,7 @@ def predict(
 
 @dataclass(frozen=True)
 class Source:
-    """Where one image comes from: its name, and its pixels where the program holds them, or the error it has."""
+    """One image to read: its name, and its pixels if they are in memory, or its error."""
 
     name: str
     pixels: np.ndarray | None = None
@@ -99,33 +102,33 @@ class Source:
 
 
 def _predict_batch(network: LoadedNetwork, sources: Sequence[Source], top: int) -> Iterator[Prediction]:
-    """One `Prediction` for each; what cannot be read leaves the batch and keeps its place in the answers."""
-    read = [_read(source, network.rule) for source in sources]
-    images = [image for image in read if isinstance(image, np.ndarray)]
-    answers = iter(_labelled(network, images, top) if images else ())
-    for source, image in zip(sources, read, strict=True):
-        if isinstance(image, BadImageError):
-            yield Prediction(image.path, error=image)
+    """Yield a `Prediction` for each source, in order; sources that cannot be read are not part of the batch."""
+    results = [_read(source, network.preprocessing) for source in sources]
+    images = [result for result in results if isinstance(result, np.ndarray)]
+    top_classes = iter(_classify(network, images, top) if images else ())
+    for source, result in zip(sources, results, strict=True):
+        if isinstance(result, BadImageError):
+            yield Prediction(result.path, error=result)
         else:
-            yield Prediction(source.name, next(answers))
+            yield Prediction(source.name, next(top_classes))
 
 
-def _read(source: Source, rule: room.Preprocessing) -> np.ndarray | BadImageError:
+def _read(source: Source, preprocessing: room.Preprocessing) -> np.ndarray | BadImageError:
     if source.error is not None:
         return source.error
     if source.pixels is not None:
-        return rule.apply(source.pixels)
+        return preprocessing.apply(source.pixels)
     try:
-        return room.load_file(source.name, rule)
+        return room.load_file(source.name, preprocessing)
     except BadImageError as error:
         return error
 
 
-def _labelled(network: LoadedNetwork, images: Sequence[np.ndarray], top: int) -> list[tuple[tuple[str, float], ...]]:
+def _classify(network: LoadedNetwork, images: Sequence[np.ndarray], top: int) -> list[tuple[tuple[str, float], ...]]:
     names = network.labels.names
     with eval_mode(network.net), torch.inference_mode():
         device = next(network.net.parameters()).device
-        logits = network.net(room.prepare(images, network.rule).to(device)).float()
+        logits = network.net(room.prepare(images, network.preprocessing).to(device)).float()
     if not bool(torch.isfinite(logits).all()):
         raise TrainingError(
             "{name} gives logits that are not finite (nan or inf): its weights are not usable. Give the run or the "
@@ -133,10 +136,10 @@ def _labelled(network: LoadedNetwork, images: Sequence[np.ndarray], top: int) ->
             name=network.name,
         )
     probabilities = logits.softmax(dim=1)
-    values, places = probabilities.topk(min(top, len(names)), dim=1)
+    values, indices = probabilities.topk(min(top, len(names)), dim=1)
     return [
-        tuple((names[place], value) for place, value in zip(row_places, row, strict=True))
-        for row_places, row in zip(places.tolist(), values.tolist(), strict=True)
+        tuple((names[index], value) for index, value in zip(row_indices, row, strict=True))
+        for row_indices, row in zip(indices.tolist(), values.tolist(), strict=True)
     ]
 
 
@@ -145,12 +148,12 @@ def images_below(folder: Path) -> list[Path]:
 
 
 def hidden_below(folder: Path, file: Path) -> bool:
-    """Whether a data set would leave the file out, as it does with ``._cat.jpg`` and ``__MACOSX/`` of macOS."""
+    """Whether a data set ignores the file, like ``._cat.jpg`` and ``__MACOSX/`` of macOS."""
     return any(part.startswith(".") or part in IGNORED_FOLDERS for part in file.relative_to(folder).parts)
 
 
 def hidden_images(paths: Iterable[str | Path]) -> list[Path]:
-    """The image files below the folders named that `predict` leaves out because they are hidden."""
+    """Return the image files below these folders that `predict` ignores because they are hidden."""
     folders = [Path(path) for path in paths if Path(path).is_dir()]
     return [file for folder in folders for file in images_below(folder) if hidden_below(folder, file)]
 
@@ -184,31 +187,30 @@ def write_table(predictions: Sequence[Prediction], path: Path) -> None:
 
 
 def image_sources(images: ImageSource | Iterable[ImageSource]) -> Iterator[Source]:
-    """Each image that was given, and each image file below the folders, sorted; an error for a folder without images.
+    """Yield a source for each image, and for each image file below a folder, sorted; hidden files are ignored.
 
-    Hidden files are left out, as in a data set.
-    A file that is not there is noticed when it is read, so that the others are answered all the same.
+    A folder without images gives a source with an error. A missing file gives its error when it is read.
 
     Raises:
-        UsageError: something that is no image.
+        UsageError: something is not an image.
     """
     if isinstance(images, str | PathLike) or is_in_memory(images):
         images = [images]
     elif not isinstance(images, Iterable):
-        raise _no_image(images)
+        raise _not_an_image(images)
     for place, image in enumerate(images):
         if isinstance(image, str | PathLike):
             yield from _files(Path(image))
         elif isinstance(image, np.ndarray | Tensor) and image.ndim == 4:
-            for number, each in enumerate(image):
-                yield Source(f"{place}:{number}", pixels_in_memory(each))
+            for number, single in enumerate(image):
+                yield Source(f"{place}:{number}", pixels_in_memory(single))
         elif is_in_memory(image):
             yield Source(getattr(image, "filename", "") or str(place), pixels_in_memory(image))
         else:
-            raise _no_image(image)
+            raise _not_an_image(image)
 
 
-def _no_image(value: object) -> UsageError:
+def _not_an_image(value: object) -> UsageError:
     return UsageError(
         "an image is a path, a Pillow image, a numpy array or a tensor; got {kind}.", kind=type(value).__name__
     )
@@ -218,8 +220,8 @@ def _files(path: Path) -> Iterator[Source]:
     if not path.is_dir():
         yield Source(str(path))
         return
-    found = [file for file in images_below(path) if not hidden_below(path, file)]
-    yield from (Source(str(file)) for file in found)
-    if not found:
-        error = BadImageError(str(path), Message("the folder holds no image files"))
+    files = [file for file in images_below(path) if not hidden_below(path, file)]
+    yield from (Source(str(file)) for file in files)
+    if not files:
+        error = BadImageError(str(path), Message("the folder contains no image files"))
         yield Source(str(path), error=error)

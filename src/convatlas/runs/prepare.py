@@ -19,12 +19,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convatlas import models, training
+from convatlas import arithmetic, models, training
 from convatlas.batch import Batch, EpochBatches
 from convatlas.data import Batches, Preprocessing
 from convatlas.data.ranks import RankBatches
 from convatlas.data.store import default_cache_dir
-from convatlas.errors import DataError, UsageError
+from convatlas.errors import ConvAtlasError, DataError, RecipeError, ShapeError, UsageError
+from convatlas.models import registry
 from convatlas.models.lenet import widen_
 from convatlas.models.speednet import whiten_
 from convatlas.recipes.recipe import Recipe
@@ -33,7 +34,7 @@ from convatlas.runs.reconstruction import ImagesAsTargets, check_loss
 from convatlas.runs.run import Run
 from convatlas.runs.speed import choose_update_mode
 from convatlas.runs.training_data import TrainingData
-from convatlas.runs.transfer import Origin, StageSettings, in_stages, read_source, take_over
+from convatlas.runs.transfer import Origin, StageSettings, load_initial_weights, read_source, stage_settings
 from convatlas.training import (
     Callback,
     Hardware,
@@ -53,9 +54,9 @@ from convatlas.training.loggers import by_names
 from convatlas.training.regularisers import set_dropout, set_stochastic_depth
 from convatlas.training.trial import Update, UpdateMode, time_updates
 
-TIMED_UPDATES = 8  # from which the epochs of a time budget are computed
+TIMED_UPDATES = 8  # updates whose time determines the epochs of a time budget
 
-WHITENED_BY = 5_000  # training images whose patches the first layer is fitted to, where a recipe whitens it
+WHITENING_IMAGES = 5_000  # training images whose patches the first layer whitens, if the recipe asks for it
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,13 @@ class Setup:
     training_data: TrainingData
     hardware: Hardware
     net: nn.Module
-    rule: Preprocessing
+    preprocessing: Preprocessing
     batches: Batches
     validation: Batches
     test: Batches
     seed: int
     process_group: ProcessGroup
-    start: dict[str, Any] | None = None  # which weights of an earlier training were loaded
+    start: dict[str, Any] | None = None  # which initial weights were loaded
     stages: StageSettings | None = None  # stages that are frozen or have a learning rate of their own
 
     def test_image(self, index: int) -> np.ndarray:
@@ -101,7 +102,7 @@ class Setup:
 
 
 def prepare(
-    model: str,
+    model: str | nn.Module,
     training_data: TrainingData,
     recipe: Recipe,
     seed: int,
@@ -113,17 +114,23 @@ def prepare(
     """Build and check everything for a training of ``model``; nothing is written.
 
     Args:
-        time_s: how long the training shall take, which determines the epochs; None: the epochs of the recipe.
-        options: the settings of the run besides its recipe; the defaults where None.
+        time_s: duration of the training, which determines the epochs; None: the epochs of the recipe.
+        options: the settings of the run besides its recipe; None stands for the defaults.
         download: whether published weights to start from may be downloaded.
     """
+    if recipe.start_from is not None and (isinstance(model, nn.Module) or models.entry(model).own):
+        raise UsageError(
+            "start_from is for networks of the atlas; load the weights into your own network in Python and pass the "
+            "module to train."
+        )
     if recipe.start_from is None:
         return prepare_new(model, training_data, recipe, seed, time_s, options=options)
+    assert isinstance(model, str)
     return prepare_from_weights(model, training_data, recipe, seed, time_s, options=options, download=download)
 
 
 def prepare_new(
-    model: str,
+    model: str | nn.Module,
     training_data: TrainingData,
     recipe: Recipe,
     seed: int,
@@ -148,37 +155,37 @@ def prepare_from_weights(
 ) -> Setup:
     """Prepare a training that starts with the weights named by ``recipe.start_from``.
 
-    Images are prepared as they were for these weights, unless the recipe says otherwise.
+    Images are prepared as they were when these weights were trained, unless the recipe says otherwise.
     """
     assert recipe.start_from is not None
     conditions = check_conditions(model, training_data, recipe, options, seed, time_s)
     source = read_source(recipe.start_from, model, download, recipe.image_size, Origin.of(recipe))
-    net = conditions.network(source.rule)
-    transfer = take_over(
+    net = conditions.network(source.preprocessing)
+    transfer = load_initial_weights(
         net,
         conditions.entry.full_name,
         source,
         training_data.dataset.classes,
-        conditions.image_size(source.rule),
+        conditions.image_size(source.preprocessing),
     )
-    return conditions.setup(net, source.rule, transfer.to_dict())
+    return conditions.setup(net, source.preprocessing, transfer.to_dict())
 
 
 def prepare_resumed(run: Run, training_data: TrainingData, recipe: Recipe, options: RunOptions) -> Setup:
     """Prepare the continuation of a run that has a checkpoint, with its recipe and options or changed ones.
 
-    The weights come from the checkpoint later, so weights that the run started from need not exist any more.
+    The weights come from the checkpoint later, so the weights that the run started from are not needed any more.
     """
-    conditions = check_conditions(run.model, training_data, recipe, options, run.seed)
-    like = run.preprocessing if recipe.start_from is not None else None
-    return conditions.setup(conditions.network(like), like, run.config.get("start"))
+    conditions = check_conditions(run.subject, training_data, recipe, options, run.seed)
+    reference = run.preprocessing if recipe.start_from is not None else None
+    return conditions.setup(conditions.network(reference), reference, run.config.get("start"))
 
 
 # --- what the starts share --------------------------------------------------------------------------------------------
 
 
 def check_conditions(
-    model: str,
+    model: str | nn.Module,
     training_data: TrainingData,
     recipe: Recipe,
     options: RunOptions | None,
@@ -186,7 +193,8 @@ def check_conditions(
     time_s: float | None = None,
 ) -> Conditions:
     """Check the settings, join the process group, apply the settings of the machine, and seed torch's generator."""
-    entry = models.entry(model)
+    module = model if isinstance(model, nn.Module) else None
+    entry = entry_for(model)
     check_loss(entry, recipe)
     options = (options or RunOptions()).for_recipe(recipe)
     process_group = join(options.rank_timeout_s)
@@ -205,12 +213,12 @@ def check_conditions(
         )
     )
     torch.manual_seed(seed)
-    return Conditions(entry, training_data, recipe, options, hardware, process_group, seed, time_s)
+    return Conditions(entry, training_data, recipe, options, hardware, process_group, seed, time_s, module)
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What is the same for every start: data, settings, machine and process group."""
+    """The part of a setup that all three starts share: data, settings, machine and process group."""
 
     entry: models.Entry
     training_data: TrainingData
@@ -220,36 +228,49 @@ class Conditions:
     process_group: ProcessGroup
     seed: int
     time_s: float | None
+    module: nn.Module | None = None  # the user's own, which is trained as it is
 
-    def image_size(self, like: Preprocessing | None = None) -> int:
-        """Return the side of the input; ``like`` is how the images were prepared for earlier weights."""
-        return self.recipe.image_size or (like.size[0] if like else self.entry.input[1])
+    def image_size(self, reference: Preprocessing | None = None) -> int:
+        """Return the side of the input; ``reference`` is the preprocessing of the initial weights."""
+        return self.training_data.side(self.entry, self.recipe, reference)
 
-    def network(self, like: Preprocessing | None = None) -> nn.Module:
+    def network(self, reference: Preprocessing | None = None) -> nn.Module:
         dataset = self.training_data.dataset
-        return build_network(self.entry, self.recipe, len(dataset.classes), dataset.channels, self.image_size(like))
+        if self.entry.own:
+            net = self.module
+            if net is None:
+                net = models.create_model(
+                    self.entry.full_name, len(dataset.classes), dataset.channels, self.image_size(reference)
+                )
+            side = self.image_size(reference)
+            return checked_own(net, self.entry, self.recipe, (dataset.channels, side, side), len(dataset.classes))
+        return build_network(
+            self.entry, self.recipe, len(dataset.classes), dataset.channels, self.image_size(reference)
+        )
 
-    def setup(self, net: nn.Module, like: Preprocessing | None = None, start: dict[str, Any] | None = None) -> Setup:
-        """Build the rest around a network with its first weights.
+    def setup(
+        self, net: nn.Module, reference: Preprocessing | None = None, start: dict[str, Any] | None = None
+    ) -> Setup:
+        """Build the rest of the setup around a network with its initial weights.
 
         Args:
-            like: how the images were prepared for the weights that the training starts from.
-            start: the record of these weights for the header and config.toml.
+            reference: the preprocessing of the initial weights, if they were trained before.
+            start: the record of the initial weights for the header and config.toml.
         """
         entry, data, recipe, options = self.entry, self.training_data, self.recipe, self.options
         process_group, hardware = self.process_group, self.hardware
         if options.sync_batchnorm:
             net = process_group.with_synced_batchnorm(hardware.place(net))
-        side = self.image_size(like)
-        stages = in_stages(net, recipe, (data.dataset.channels, side, side))
-        rule, store = data.prepared(entry, recipe, like)
-        batches = data.training_batches(rule, store, recipe, self.seed, hardware.device)
+        side = self.image_size(reference)
+        stages = stage_settings(net, recipe, (data.dataset.channels, side, side))
+        preprocessing, store = data.prepared(entry, recipe, reference)
+        batches = data.training_batches(preprocessing, store, recipe, self.seed, hardware.device)
         if len(batches) == 0:
-            raise DataError("the training part holds no image; give more images, or another split.")
+            raise DataError("the training set is empty. Give more images, or another split.")
         recipe = checked_split(data, recipe)
         batches.merge_last = merges_last(net, batches, recipe, process_group.size, options.sync_batchnorm)
         if recipe.initial == "whitened":
-            first = data.batches("train", rule, store, batch_size=WHITENED_BY)
+            first = data.batches("train", preprocessing, store, batch_size=WHITENING_IMAGES)
             whiten_(net, next(first.epoch(0)).images)
         net = hardware.place(net)
 
@@ -265,7 +286,7 @@ class Conditions:
                 raise UsageError("compile = on needs one process and an optimizer other than sdlm; leave it off.")
         else:
             images = min(recipe.batch_size, len(batches.indices))
-            shape = (images, rule.channels, *rule.size)
+            shape = (images, preprocessing.channels, *preprocessing.size)
             updates = recipe.epochs * len(batches)
             with torch.random.fork_rng(devices=()):
                 hardware = choose_update_mode(
@@ -278,10 +299,10 @@ class Conditions:
             training_data=data,
             hardware=hardware,
             net=hardware.place(net),
-            rule=rule,
+            preprocessing=preprocessing,
             batches=batches,
-            validation=data.batches("val", rule, store, hardware.device),
-            test=data.batches("test", rule, store, hardware.device),
+            validation=data.batches("val", preprocessing, store, hardware.device),
+            test=data.batches("test", preprocessing, store, hardware.device),
             seed=self.seed,
             process_group=process_group,
             start=start,
@@ -313,7 +334,11 @@ def merges_last(net: nn.Module, batches: Batches, recipe: Recipe, processes: int
 
     alone = [batch for batch in {min(size, images), rest} - {0} if least_part(batch) == 1]
     synchronised = processes > 1 and sync_batchnorm
-    if not alone or synchronised or not normalises_one_value(net, (batches.rule.channels, *batches.rule.size)):
+    if (
+        not alone
+        or synchronised
+        or not normalises_one_value(net, (batches.preprocessing.channels, *batches.preprocessing.size))
+    ):
         return False
     if alone == [1] and images > size > 1:
         return True
@@ -378,6 +403,50 @@ def checked_split(training_data: TrainingData, recipe: Recipe) -> Recipe:
             setting="schedule = plateau" if recipe.schedule == "plateau" else "patience",
         )
     return recipe.change(keep="last")
+
+
+def entry_for(model: str | nn.Module) -> models.Entry:
+    """The catalogue's line of a network by name, or what stands in its place for a module of the user's own."""
+    return registry.own_entry(model, type(model).__name__) if isinstance(model, nn.Module) else models.entry(model)
+
+
+def checked_own(
+    net: nn.Module, entry: models.Entry, recipe: Recipe, shape: tuple[int, int, int], classes: int
+) -> nn.Module:
+    """The user's own network with the regularisers of the recipe, after one pass of two images of ``shape``.
+
+    Raises:
+        ShapeError: it does not give one logit for each class.
+        RecipeError: a setting for networks of the atlas.
+    """
+    if recipe.initial == "whitened" or recipe.initial == "root-fan-in":
+        raise RecipeError("initial = {initial} is for networks of the atlas; leave it out.", initial=recipe.initial)
+    was_training, device = net.training, next((p.device for p in net.parameters()), torch.device("cpu"))
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=()):
+            result = net.eval()(torch.zeros(2, *shape, device=device))
+    except ConvAtlasError:
+        raise
+    except Exception as error:
+        summary = arithmetic.summarize(net, shape)  # names the layer, where it can
+        raise ShapeError("{network} stopped: {error}", network=summary.model, error=error) from error
+    finally:
+        net.train(was_training)
+    found = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
+    if found != (2, classes):
+        raise ShapeError(
+            "{network} must give one logit for each of the {classes} classes: (2, {classes}) for 2 images of {shape}; "
+            "it gave {found}. Change its last layer, or let its class take num_classes.",
+            network=entry.label,
+            classes=classes,
+            shape=" x ".join(map(str, shape)),
+            found=found,
+        )
+    if recipe.dropout is not None:
+        set_dropout(net, recipe.dropout)
+    if recipe.stochastic_depth:
+        set_stochastic_depth(net, recipe.stochastic_depth)
+    return net
 
 
 def build_network(entry: models.Entry, recipe: Recipe, classes: int, channels: int, image_size: int) -> nn.Module:
@@ -499,10 +568,10 @@ def build_loss(recipe: Recipe, training_data: TrainingData, device: str) -> loss
 
 
 def build_schedule(recipe: Recipe) -> schedule.Schedule:
-    rule = schedule.by_name(recipe.schedule, **recipe.schedule_settings)
+    after_warmup = schedule.by_name(recipe.schedule, **recipe.schedule_settings)
     if recipe.warmup_epochs:
-        return schedule.warmed_up(rule, recipe.warmup_epochs, recipe.warmup_factor)
-    return rule
+        return schedule.warmed_up(after_warmup, recipe.warmup_epochs, recipe.warmup_factor)
+    return after_warmup
 
 
 def build_optimizer(net: nn.Module, recipe: Recipe, stages: StageSettings | None = None) -> torch.optim.Optimizer:
@@ -543,10 +612,10 @@ def build_learner(
 
 
 def validator(setup: Setup) -> Callable[[nn.Module], Validation] | None:
-    """Return the function that validates a network: mean loss and top-1 on the validation part, without augmentation.
+    """Return the function that validates a network: mean loss and top-1 on the validation set, without augmentation.
 
     The loss of a network that reconstructs its images is the mean squared error, and it has no top-1. None if there is
-    no validation part.
+    no validation set.
     """
     if len(setup.validation) == 0:
         return None

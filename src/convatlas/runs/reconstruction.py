@@ -1,4 +1,4 @@
-"""Networks that reconstruct their images: their targets, their measurement on the test part, and their report."""
+"""Networks that reconstruct their images: their targets, their measurement on the test set, and their report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from convatlas.models import Entry
 from convatlas.recipes.recipe import Recipe
 from convatlas.visualization import html
 
-SHOWN = 12  # test images in the report, each with its reconstruction
+SHOWN_IMAGES = 12  # test images in the report, each with its reconstruction
 
 
 class ImagesAsTargets:
@@ -39,33 +39,35 @@ class ImagesAsTargets:
 
 
 def check_loss(entry: Entry, recipe: Recipe) -> None:
-    """Raise RecipeError where the loss is not one for what the network gives."""
+    """Raise RecipeError if the loss does not suit the output of the network."""
     if entry.reconstructs and recipe.loss != "mse":
         raise RecipeError(
-            "{full_name} gives back images: its loss is mse, not {loss}.", full_name=entry.full_name, loss=recipe.loss
+            "{full_name} reconstructs images: its loss is mse, not {loss}. Leave loss out.",
+            full_name=entry.full_name,
+            loss=recipe.loss,
         )
     if not entry.reconstructs and recipe.loss == "mse":
         raise RecipeError(
-            "{full_name} is a classifier: the loss mse is for networks that give back images.",
+            "{full_name} is a classifier: the loss mse is for networks that reconstruct images. Choose another loss.",
             full_name=entry.full_name,
         )
 
 
-def refuse_classifying(model: str, entry: Entry, what: str) -> None:
-    """Raise UsageError where a network without classes is asked for some."""
+def refuse_classifying(model: str, entry: Entry, why: str) -> None:
+    """Raise UsageError if the network has no classes; ``why`` states why they are needed."""
     if entry.reconstructs:
-        raise UsageError("{model} gives back images, not classes: {what}.", model=model, what=what)
+        raise UsageError("{model} reconstructs images and has no classes: {why}.", model=model, why=why)
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """How well images come back, on the test part.
+    """How well a network reconstructs the images of the test set.
 
     Attributes:
-        mse: mean over all pixels of (output - image)^2, pixels brought to mean 0 and deviation 1 by the training part;
-            1 is what the mean image gets, 0 is perfect.
-        pixels_rms: the root of it in the stored images' own units, 0 to 255, the mean over the channels.
-        shown: of the first images, the image and what came back, uint8 (H, W, C).
+        mse: mean over all pixels of (output - image)^2. Pixels have mean 0 and standard deviation 1 over the training
+            set, so 1 is the error of the mean image, and 0 is perfect.
+        pixels_rms: root mean square error in pixel values from 0 to 255, averaged over the channels.
+        shown: pairs of an image and its reconstruction, uint8 (H, W, C); the first of the test set.
     """
 
     mse: float
@@ -76,7 +78,7 @@ class Reconstruction:
 
 @torch.inference_mode()
 def reconstruct(
-    net: nn.Module, batches: EpochBatches, rule: Preprocessing, autocast: AbstractContextManager[Any]
+    net: nn.Module, batches: EpochBatches, preprocessing: Preprocessing, autocast: AbstractContextManager[Any]
 ) -> Reconstruction:
     """Measure how well ``net`` reconstructs the images of ``batches``."""
     net.eval()
@@ -90,47 +92,55 @@ def reconstruct(
         output = output.float()
         squares = squares + (output - images).square().sum((0, 2, 3)).double().cpu()
         values, n = values + images[:, 0].numel(), n + len(images)
-        for pair in zip(images[: SHOWN - len(shown)], output[: SHOWN - len(shown)], strict=True):
-            shown.append((_as_picture(pair[0].cpu(), rule), _as_picture(pair[1].cpu(), rule)))
+        for pair in zip(images[: SHOWN_IMAGES - len(shown)], output[: SHOWN_IMAGES - len(shown)], strict=True):
+            shown.append((_as_picture(pair[0].cpu(), preprocessing), _as_picture(pair[1].cpu(), preprocessing)))
     by_channel = torch.as_tensor(squares) / values
-    rms = (by_channel.sqrt() * torch.tensor(rule.std, dtype=torch.float64) * 255).mean()
+    rms = (by_channel.sqrt() * torch.tensor(preprocessing.std, dtype=torch.float64) * 255).mean()
     return Reconstruction(float(by_channel.mean()), float(rms), n, tuple(shown))
 
 
-def _as_picture(image: Tensor, rule: Preprocessing) -> np.ndarray:
-    """A prepared image (C, H, W) back as uint8 (H, W, C)."""
-    std, mean = torch.tensor(rule.std).view(-1, 1, 1), torch.tensor(rule.mean).view(-1, 1, 1)
+def _as_picture(image: Tensor, preprocessing: Preprocessing) -> np.ndarray:
+    """Undo the normalisation of an image (C, H, W). Returns uint8 (H, W, C)."""
+    std, mean = torch.tensor(preprocessing.std).view(-1, 1, 1), torch.tensor(preprocessing.mean).view(-1, 1, 1)
     return ((image * std + mean) * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
 
 
 def report(
-    header: Mapping[str, str], epochs: Sequence[Mapping[str, Any]], result: Mapping[str, Any], found: Reconstruction
+    header: Mapping[str, str], epochs: Sequence[Mapping[str, Any]], result: Mapping[str, Any], measured: Reconstruction
 ) -> str:
-    """The page of a finished training: what was measured, the epochs, images beside what came back."""
+    """Return the HTML report of a finished training: the measurements, the epochs, and images with reconstructions."""
     lead = html.join(
-        html.strong(Message("{share} of the pixels' variance come back", share=units.percent(1 - found.mse, 1))),
+        html.strong(
+            Message("{share} of the variance of the pixels is reconstructed", share=units.percent(1 - measured.mse, 1))
+        ),
         " ",
         Message(
-            "on {n} test images: mean squared error {mse:.4f} with pixels of deviation 1, where the mean image gets 1; "
-            "{rms:.1f} of 255 root mean square. The weights were chosen by validation; the test images were looked at "
-            "once, afterwards.",
-            n=units.exact(found.n),
-            mse=found.mse,
-            rms=found.pixels_rms,
+            "on {n} test images. The mean squared error is {mse:.4f} for pixels with standard deviation 1 (the mean "
+            "image has 1), the root mean square error {rms:.1f} of 255. The validation set chose the weights; the test "
+            "set was evaluated once, afterwards.",
+            n=units.exact(measured.n),
+            mse=measured.mse,
+            rms=measured.pixels_rms,
         ),
     )
     columns = [html.Column(_("epoch")), html.Column(_("training error")), html.Column(_("validation error"))]
     rows = [
-        [line["epoch"] + 1, f"{line['train_loss']:.4f}", "" if line["val_loss"] is None else f"{line['val_loss']:.4f}"]
-        for line in epochs
+        [
+            epoch["epoch"] + 1,
+            f"{epoch['train_loss']:.4f}",
+            "" if epoch["val_loss"] is None else f"{epoch['val_loss']:.4f}",
+        ]
+        for epoch in epochs
     ]
-    pictures = [picture for pair in found.shown for picture in pair]
-    captions = [caption for pair in found.shown for caption in (_("image"), _("came back"))]
+    pictures = [picture for pair in measured.shown for picture in pair]
+    captions = [caption for pair in measured.shown for caption in (_("image"), _("reconstruction"))]
     return html.page(
         _("{model}: reconstruction", model=result["model"]),
         html.header(str(result["model"]), lead, note=_("seed {seed} · {run}", seed=result["seed"], run=result["run"])),
-        html.section(_("Images and what came back"), html.thumbnails(pictures, captions, captions)),
-        html.section(_("Epochs"), html.table(columns, rows, _("Mean squared error, pixels of deviation 1."))),
+        html.section(_("Images and their reconstructions"), html.thumbnails(pictures, captions, captions)),
+        html.section(
+            _("Epochs"), html.table(columns, rows, _("Mean squared error; pixels have standard deviation 1."))
+        ),
         html.section(_("How it was trained"), html.facts(header.items())),
         lang=language(),
     )

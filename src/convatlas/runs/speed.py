@@ -64,7 +64,7 @@ def choose_update_mode(
     if not timings:
         return dataclasses.replace(predicted, compile=options.compile == "on")
     best = trial.fastest(timings)
-    lines = "; ".join(timing.line(shape[0]) for timing in timings)
+    lines = "; ".join(timing.describe(shape[0]) for timing in timings)
     measured = Message("an earlier trial: {timings}" if from_cache else "a trial: {timings}", timings=lines)
     compile_it, why_compile = _decide_compiling(options, best, updates, records, key, prepare_update, predicted.device)
     return dataclasses.replace(
@@ -100,9 +100,9 @@ def _decide_compiling(
     compiled = timings[0]
     repaid = trial.repays(compiled, eager, updates)
     return repaid, Message(
-        "compiling takes {compile_s:.0f} s and saves {saved:.0f} s of {eager:.0f} s: done"
+        "compiling takes {compile_s:.0f} s and saves {saved:.0f} s of {eager:.0f} s: compiled"
         if repaid
-        else "compiling takes {compile_s:.0f} s and saves {saved:.0f} s of {eager:.0f} s: left out",
+        else "compiling takes {compile_s:.0f} s and saves {saved:.0f} s of {eager:.0f} s: not compiled",
         compile_s=compiled.compile_s,
         saved=(eager.update_s - compiled.update_s) * updates,
         eager=eager.update_s * updates,

@@ -1,4 +1,4 @@
-"""`summarize` and `explain` for whatever a user names: a network of the atlas, a run, or any module."""
+"""`summarize` and `explain` for a network of the atlas by name, for a run, or for any module."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from convatlas import arithmetic, models
 from convatlas.errors import UsageError
+from convatlas.models import own
 
 if TYPE_CHECKING:
     import torch
@@ -31,11 +32,12 @@ def summarize(
     """Count every layer of a network: shapes, parameters, MACs, connections, memory, receptive field. For one image.
 
     Args:
-        what: a name of `list_models`; a run or its directory; or any ``torch.nn.Module``, ours or not, which is neither
-            copied nor changed.
-        input_shape: ``(C, H, W)`` of one image, without the batch; by default the paper's, and a run's own. A module
-            that is not of the atlas needs one, and may have several inputs: see `convatlas.arithmetic.summarize`.
-        dtype: of the inputs given as shapes; the network's own first floating-point parameter decides where None.
+        what: a name of `list_models`; ``FILE.py:Class``, a class of your own; a run or its directory; or any
+            ``torch.nn.Module``, ours or not, which is neither copied nor changed.
+        input_shape: ``(C, H, W)`` of one image, without the batch; by default that of the paper or of the
+            run. A module that is not of the atlas needs it, and may have several inputs: see
+            `convatlas.arithmetic.summarize`.
+        dtype: of the inputs; by default that of the network's first floating-point parameter.
         training: count the network in training mode (auxiliary heads run, dropout drops) instead of evaluation mode.
         model: the name that the summary carries; by default the network's.
     Returns:
@@ -43,16 +45,29 @@ def summarize(
     Raises:
         UnknownNameError: no such network; the message lists the near names.
         ForwardError: the forward pass stopped; the message names the layer.
-        UsageError: nothing that has layers, or inputs that are no shapes.
+        UsageError: ``what`` is not a network, or ``input_shape`` is not a shape.
     """
     if isinstance(what, str | Path):
         name = str(what)
         if name in models.list_models():
-            kept = None if training or dtype is not None else _kept(name, input_shape)
-            if kept is not None and model in ("", name):
-                return kept
-            net, usual = _network(name, input_shape)
-            return arithmetic.summarize(net, usual, dtype=dtype, training=training, model=model or name)
+            stored = None if training or dtype is not None else _stored_summary(name, input_shape)
+            if stored is not None and model in ("", name):
+                return stored
+            net, built_shape = _network(name, input_shape)
+            return arithmetic.summarize(net, built_shape, dtype=dtype, training=training, model=model or name)
+        if own.is_own(name):
+            shape = input_shape
+            if shape is None:
+                raise UsageError(
+                    "the input shape of {network} is not known: pass it, --input 3x224x224 or (3, 224, 224).",
+                    network=name,
+                )
+            sides = [side for side in shape if isinstance(side, int)] if isinstance(shape, tuple | list) else []
+            channels, side = sides[:2] if len(sides) == 3 else (None, None)
+            net = models.create_model(name, in_channels=channels, image_size=side)
+            return arithmetic.summarize(
+                net, shape, dtype=dtype, training=training, model=model or models.entry(name).label
+            )
         if not Path(what).is_dir():
             models.entry(name)  # raises, and lists the near names
         from convatlas.runs.run import Run
@@ -66,7 +81,9 @@ def summarize(
         run = what.config["run"]
         shape = (run["in_channels"], run["image_size"], run["image_size"]) if input_shape is None else input_shape
         net = what.untrained_network()
-        return arithmetic.summarize(net, shape, dtype=dtype, training=training, model=model or what.model)
+        return arithmetic.summarize(net, shape, dtype=dtype, training=training, model=model or what.label)
+    if isinstance(what, type) and issubclass(what, nn.Module):
+        raise UsageError("{network} is a class; give an instance of it: {network}(...).", network=what.__name__)
     if not isinstance(what, nn.Module):
         raise UsageError("expected a network's name, a run or a torch.nn.Module; got {what}.", what=_shortened(what))
     if input_shape is None:
@@ -81,46 +98,46 @@ def summarize(
 
 
 def explain(what: Summary | Countable, layer: str, input_shape: InputShape | None = None) -> Explanation:
-    """How the figures of one layer come about: the formula, and the values put in.
+    """Explain the figures of one layer: each formula, with the values of this layer.
 
     Args:
-        what: a summary, or what `summarize` takes.
+        what: a summary, or any argument of `summarize`.
         layer: the name of a row.
-        input_shape: as of `summarize`; a summary has its own.
+        input_shape: as in `summarize`; not together with a summary.
     Raises:
         UnknownNameError: no such network or no such layer; the message lists the near names.
-        UsageError: what `summarize` refuses, or an input shape beside a summary.
+        UsageError: as in `summarize`, or an input shape together with a summary.
     """
     if not isinstance(layer, str):
-        raise UsageError("a layer is named by a text, such as 'conv1'; got {layer}.", layer=_shortened(layer))
+        raise UsageError("layer is the name of a row, such as 'conv1'; got {layer}.", layer=_shortened(layer))
     if not isinstance(what, arithmetic.Summary):
         what = summarize(what, input_shape)
     elif input_shape is not None:
-        raise UsageError("a summary was counted at an input shape of its own; leave input_shape out.")
+        raise UsageError("a summary already has an input shape; leave input_shape out.")
     return arithmetic.explain(what, layer)
 
 
-def _kept(name: str, input_shape: InputShape | None) -> Summary | None:
-    """The kept table of a network at its paper's input, which needs no torch; None at another input."""
+def _stored_summary(name: str, input_shape: InputShape | None) -> Summary | None:
+    """Return the stored summary of a network for its paper's input, which needs no torch; None for another input."""
     from convatlas.models.layer_tables import table
 
-    usual = models.entry(name).input
-    at_usual = input_shape is None or (isinstance(input_shape, tuple | list) and tuple(input_shape) == usual)
-    return table(name) if at_usual else None
+    printed = models.entry(name).input
+    as_printed = input_shape is None or (isinstance(input_shape, tuple | list) and tuple(input_shape) == printed)
+    return table(name) if as_printed else None
 
 
 def _network(name: str, input_shape: InputShape | None) -> tuple[nn.Module, tuple[int, int, int]]:
-    """A network of the atlas without weights, built for the input shape; and that shape."""
+    """Build a network of the atlas without weights for an input shape. Returns the network and the shape."""
     import torch
 
     shape = models.entry(name).input if input_shape is None else input_shape
     sides = [side for side in shape if isinstance(side, int)] if isinstance(shape, tuple | list) else []
     if len(sides) != 3 or len(shape) != 3:
         raise UsageError(
-            "the input of {name} is (C, H, W) of one image, such as {usual}; got {given}.",
+            "the input of {name} is (C, H, W) of one image, such as {example}; got {shape}.",
             name=name,
-            usual=models.entry(name).input,
-            given=_shortened(input_shape),
+            example=models.entry(name).input,
+            shape=_shortened(input_shape),
         )
     channels, height, width = sides
     with torch.device("meta"):
@@ -129,6 +146,6 @@ def _network(name: str, input_shape: InputShape | None) -> tuple[nn.Module, tupl
 
 
 def _shortened(value: object) -> str:
-    """The value as Python writes it, or its beginning."""
+    """Return the representation of a value, cut to 60 characters."""
     written = repr(value)
     return written if len(written) <= 60 else written[:57] + "..."

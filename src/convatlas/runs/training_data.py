@@ -1,4 +1,4 @@
-"""`TrainingData`: a data set opened once, split once, and its images decoded once for each way of preparing them."""
+"""`TrainingData`: a data set that is opened and split once, and whose images are decoded once per preprocessing."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from convatlas.models import Entry
 from convatlas.recipes.recipe import Recipe
 from convatlas.training.distributed import processes_here
 
-MEMORY_SHARE = 0.25  # of the machine's, that resident images may take
-VALIDATION_SHARE = 0.15  # of what is not the test part, where the data give no validation part
+MEMORY_SHARE = 0.25  # largest share of the machine's memory for decoded images
+VALIDATION_SHARE = 0.15  # largest share of the images outside the test set, if the data have no validation set
 
 
 class TrainingData:
-    """What one or several networks are trained on: the same images, the same parts."""
+    """The data of one or several trainings: the same images, split in the same way."""
 
     def __init__(
         self,
@@ -53,37 +53,46 @@ class TrainingData:
         return self.dataset.labels
 
     def prepared(
-        self, entry: Entry | None, recipe: Recipe, like: Preprocessing | None = None
+        self, entry: Entry | None, recipe: Recipe, reference: Preprocessing | None = None
     ) -> tuple[Preprocessing, ImageStore]:
-        """How the images of this data become the input of that network, and the images, decoded and resident.
+        """Return the preprocessing of the images for a network and a recipe, and the decoded images.
 
-        Without a network the side is that of the recipe, else of the images where they have one, else 224.
+        Without a network of the atlas the side of the input is that of the recipe, or that of all images, or 224.
 
         Args:
-            like: how the images of other data were prepared, for which the network has weights already: side, mean,
-                deviation and interpolation stay so, unless the recipe says otherwise.
+            reference: the preprocessing of the initial weights. Its side, mean, standard deviation and interpolation
+                are used, unless the recipe says otherwise.
         """
-        if like is not None:
-            size = recipe.image_size or like.size[0]
-        else:
-            size = recipe.image_size or (entry.input[1] if entry else (self.dataset.uniform_size or (224,))[0])
+        size = self.side(entry, recipe, reference)
         channels = self.dataset.channels
-        rule = room.preprocessing_for(self.dataset, size, channels, keep=kept_side(recipe), fit=recipe.fit)
-        if like is not None:
-            rule = replace(rule, interpolation=like.interpolation)
-        if rule not in self._stores:
-            share = MEMORY_SHARE / processes_here()  # each process holds the images for itself
-            self._stores[rule] = room.load_images(self.dataset, rule, progress=self._progress, memory_share=share)
-        store = self._stores[rule]
+        preprocessing = room.preprocessing_for(self.dataset, size, channels, keep=stored_side(recipe), fit=recipe.fit)
+        if reference is not None:
+            preprocessing = replace(preprocessing, interpolation=reference.interpolation)
+        if preprocessing not in self._stores:
+            share = MEMORY_SHARE / processes_here()  # each process has its own copy of the images
+            self._stores[preprocessing] = room.load_images(
+                self.dataset, preprocessing, progress=self._progress, memory_share=share
+            )
+        store = self._stores[preprocessing]
         if recipe.normalization == "lenet-1998":  # ink 1.175 on -0.1: p / 255 * 1.275 - 0.1
-            return rule.with_stats((0.1 / 1.275,) * channels, (1 / 1.275,) * channels), store
-        if recipe.normalization == "auto" and like is not None:
-            why = Message("{rule}; mean and deviation as the first weights were trained with", rule=rule.why)
-            return replace(rule, mean=like.mean, std=like.std, why=why), store
-        return rule.with_stats(*room.channel_stats(store, self.split.train)), store
+            return preprocessing.with_stats((0.1 / 1.275,) * channels, (1 / 1.275,) * channels), store
+        if recipe.normalization == "auto" and reference is not None:
+            why = Message(
+                "{preprocessing}; mean and standard deviation of the images of the initial weights",
+                preprocessing=preprocessing.why,
+            )
+            return replace(preprocessing, mean=reference.mean, std=reference.std, why=why), store
+        return preprocessing.with_stats(*room.channel_stats(store, self.split.train)), store
+
+    def side(self, entry: Entry | None, recipe: Recipe, reference: Preprocessing | None = None) -> int:
+        """The side of a network's input, pixels: the recipe's, that of earlier weights, the network's, the images'."""
+        if recipe.image_size or reference is not None:
+            return recipe.image_size or reference.size[0]  # type: ignore[union-attr]
+        known = entry is not None and not entry.own
+        return entry.input[1] if known else (self.dataset.uniform_size or (224,))[0]  # type: ignore[union-attr]
 
     def training_batches(
-        self, rule: Preprocessing, store: ImageStore, recipe: Recipe, seed: int, device: str
+        self, preprocessing: Preprocessing, store: ImageStore, recipe: Recipe, seed: int, device: str
     ) -> Batches:
         return Batches(
             store,
@@ -91,23 +100,23 @@ class TrainingData:
             self.split.train,
             batch_size=recipe.batch_size,
             seed=seed,
-            rule=rule,
+            preprocessing=preprocessing,
             augment=recipe.augment,
             sampling=recipe.sampling,
             device=device,
         )
 
     def batches(
-        self, part: str, rule: Preprocessing, store: ImageStore, device: str = "cpu", batch_size: int = 256
+        self, part: str, preprocessing: Preprocessing, store: ImageStore, device: str = "cpu", batch_size: int = 256
     ) -> Batches:
-        """The images of a part in order, one central view each."""
+        """Return batches of one set ("train", "val" or "test"): its images in order, one central view each."""
         return Batches(
             store,
             self.labels,
             getattr(self.split, part),
             batch_size=batch_size,
             seed=0,
-            rule=rule,
+            preprocessing=preprocessing,
             augment=None,
             shuffle=False,
             device=device,
@@ -115,16 +124,16 @@ class TrainingData:
 
 
 def validation_share(data: Dataset, at_most: int) -> float:
-    """The share of the training images that validation takes where the data give none, ``at_most`` so many images."""
+    """Return the share of the images outside the test set to hold out for validation, at most ``at_most`` images."""
     pool = int((data.parts != "test").sum())
     return min(VALIDATION_SHARE, at_most / max(1, pool))
 
 
-def kept_side(recipe: Recipe) -> int | None:
-    """The shorter side the images are kept at, pixels; None leaves it to the data.
+def stored_side(recipe: Recipe) -> int | None:
+    """Return the shorter side of the stored images, in pixels; None leaves it to the data.
 
-    With scale jitter it is the middle of the range, at which VGG tests (arXiv:1409.1556, section 3.2): evaluation sees
-    the kept image's centre.
+    With scale jitter it is the middle of the range, at which VGG is tested (arXiv:1409.1556, section 3.2), because an
+    evaluation uses the centre of the stored image.
     """
     if recipe.resize is None and recipe.augment.crop == "scale-jitter":
         return round(sum(recipe.augment.crop_scale) / 2)

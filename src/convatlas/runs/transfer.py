@@ -1,4 +1,4 @@
-"""A training that starts from other weights: which of them are taken, how its images are prepared, what is frozen.
+"""Start a training from the weights of an earlier one: which tensors are loaded, and which stages are frozen.
 
 convatlas train resnet18 --data PHOTOS --recipe finetune --start-from runs/resnet18-cifar-001
 """
@@ -29,7 +29,7 @@ from convatlas.models.weights.load import filled, fitted, per_class
 from convatlas.models.weights.published import fetched, published
 from convatlas.models.weights.source import spare
 from convatlas.recipes.recipe import Recipe
-from convatlas.runs.loaded_network import rule_of
+from convatlas.runs.loaded_network import preprocessing_of
 from convatlas.runs.run import CONFIG, WEIGHTS, Run
 from convatlas.training import checkpoint
 from convatlas.training.freezing import Freezing
@@ -37,23 +37,23 @@ from convatlas.training.freezing import Freezing
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """Weights to start from, and what is known of their making.
+    """Weights to start from, and what is known about them.
 
     Attributes:
         name: the run directory or file, or the published name.
-        network: whose tensors these are, by the names and in the shapes of `create_model`.
-        classes: what its outputs are called; empty where that is not known.
-        rule: how its images were prepared; None where that is not known.
-        prepared_from: where the rule is from, in words; empty for a run's own.
-        lacking: tensors of the network that a backbone without a head does not hold.
-        remarks: what was undone in a file, and what its user should know.
+        network: the network of the tensors, whose names and shapes are those of `create_model`.
+        classes: its class names; empty if they are not known.
+        preprocessing: of its images; None if it is not known.
+        prepared_from: where the preprocessing comes from, in words; empty for a run.
+        lacking: tensors of the network that are missing in a backbone without a head.
+        remarks: how a file was converted, and what its user should know.
     """
 
     name: str
     network: str
     tensors: dict[str, Tensor]
     classes: tuple[str, ...] = ()
-    rule: Preprocessing | None = None
+    preprocessing: Preprocessing | None = None
     prepared_from: str = ""
     lacking: frozenset[str] = frozenset()
     remarks: tuple[str, ...] = ()
@@ -61,11 +61,11 @@ class InitialWeights:
 
 @dataclass(frozen=True)
 class Origin:
-    """What the user says of other people's weights.
+    """What the user states about weights that convatlas did not write.
 
     Attributes:
         rename: a TOML file of names.
-        preparation: how images were prepared for them.
+        preparation: the preparation of the images for these weights.
     """
 
     rename: str | None = None
@@ -73,15 +73,15 @@ class Origin:
 
     @classmethod
     def of(cls, recipe: Recipe) -> Origin:
-        """What a recipe says.
+        """Return what the settings of a recipe state.
 
         Raises:
-            UsageError: numbers that are none.
+            UsageError: a mean or standard deviation is not a list of numbers.
         """
-        given = GivenPreparation.of_texts(
+        preparation = GivenPreparation.of_texts(
             recipe.mean, recipe.std, channels=recipe.channels, interpolation=recipe.interpolation
         )
-        return cls(recipe.rename, given)
+        return cls(recipe.rename, preparation)
 
     def __bool__(self) -> bool:
         return self.rename is not None or bool(self.preparation)
@@ -93,18 +93,18 @@ class Origin:
 def read_source(
     start_from: str, model: str, download: bool = False, image_size: int | None = None, origin: Origin | None = None
 ) -> InitialWeights:
-    """The weights of a run, of a file, or published ones by name.
+    """Read the weights of a run or of a file, or published weights by name.
 
     Args:
-        model: the network to be trained; a file of other people's weights is taken for one of it ...
-        image_size: ... that was built for images of this side, the paper's where None.
-        origin: what is known of such a file.
+        model: the network to train. A file that convatlas did not write must have weights of this network.
+        image_size: the side of the images for which the network of such a file was built; None: the paper's.
+        origin: what the user states about such a file.
 
     Raises:
-        UsageError: an origin given for a run, which knows its own.
-        DataError: nothing of that name, or a directory that is no run.
-        CheckpointError: a run without weights yet; a file that is damaged or of another network.
-        UnknownNameError: no such published weights.
+        UsageError: ``origin`` is set for weights that convatlas wrote.
+        DataError: there is nothing of that name, or the directory is not a run directory.
+        CheckpointError: the run has no weights yet, or the file is damaged or has weights of another network.
+        UnknownNameError: there are no published weights of that name.
     """
     path, origin = Path(start_from), origin or Origin()
     if path.is_dir() and not (path / CONFIG).exists():
@@ -120,7 +120,7 @@ def read_source(
                 path=path,
                 weights=WEIGHTS,
             )
-        return ours(path / WEIGHTS, start_from)
+        return read_own_weights(path / WEIGHTS, start_from)
     if not path.exists():
         if ":" not in start_from:
             raise DataError(
@@ -128,53 +128,56 @@ def read_source(
                 "weights by name, such as torchvision:IMAGENET1K_V1.",
                 start_from=start_from,
             )
-        return foreign(fetched(published(model, start_from), download), start_from, model, None, origin)
-    if written_here(path):
+        return read_foreign_weights(fetched(published(model, start_from), download), start_from, model, None, origin)
+    if is_convatlas_file(path):
         refuse_origin(start_from, origin)
-        return ours(path, start_from)
-    return foreign(path, start_from, model, image_size, origin)
+        return read_own_weights(path, start_from)
+    return read_foreign_weights(path, start_from, model, image_size, origin)
 
 
 def refuse_origin(start_from: str, origin: Origin) -> None:
-    """Raise UsageError where names or a preparation are given for weights that convatlas trained."""
+    """Raise UsageError if names or a preparation are set for weights that convatlas wrote."""
     if origin:
         raise UsageError(
-            "start_from {start_from} was trained here and holds its names and the preparation of its images: leave "
+            "start_from {start_from} was written by convatlas and contains its names and preprocessing: leave "
             "rename, mean, std, channels and interpolation out.",
             start_from=start_from,
         )
 
 
-def written_here(path: Path) -> bool:
-    """Whether convatlas wrote the file, with what it needs to be known again in its header."""
+def is_convatlas_file(path: Path) -> bool:
+    """Whether convatlas wrote the file, and its header identifies the network."""
     try:
         with safe_open(path, framework="pt") as file:
             return "convatlas" in (file.metadata() or {})
     except (SafetensorError, OSError):
-        return False  # no whole safetensors file; whoever reads it as what it is will say more
+        return False  # not a complete safetensors file; reading it as foreign weights gives the precise error
 
 
-def ours(path: Path, name: str) -> InitialWeights:
-    """``model.safetensors`` of a run, which says what it is of."""
+def read_own_weights(path: Path, name: str) -> InitialWeights:
+    """Read the ``model.safetensors`` of a run."""
     tensors, identity = checkpoint.load(path)
     if not {"model", "classes", "preprocessing"} <= set(identity):
         raise CheckpointError(
-            "{path} is a checkpoint on the way, not the weights a run ended with; give the run.",
+            "{path} is an intermediate checkpoint, not the final weights of a run. Give the run directory.",
             path=path,
         )
-    rule = Preprocessing.from_dict(identity["preprocessing"])
-    return InitialWeights(name, identity["model"], tensors, tuple(identity["classes"]), rule)
+    preprocessing = Preprocessing.from_dict(identity["preprocessing"])
+    return InitialWeights(name, identity["model"], tensors, tuple(identity["classes"]), preprocessing)
 
 
-def foreign(path: Path, name: str, model: str, image_size: int | None, origin: Origin) -> InitialWeights:
-    """Other people's weights of ``model``, whatever their number of classes and of channels; without a head too."""
+def read_foreign_weights(path: Path, name: str, model: str, image_size: int | None, origin: Origin) -> InitialWeights:
+    """Read weights of ``model`` that convatlas did not write.
+
+    The number of classes and channels may differ from the paper's, and the head may be missing.
+    """
     entry = models.entry(model)
     net = models.create_model(model, image_size=image_size)
     assert isinstance(net, Classifier)
     fit = fitted(net, path, rename=origin.rename)
     heads = sorted(per_class(model, entry.input[0], image_size or entry.input[1]))
     classes = next((len(fit.ours[head]) for head in heads if head in fit.ours), entry.num_classes)
-    stem = next((own for own, value in net.state_dict().items() if value.dim() == 4), "")
+    stem = next((key for key, tensor in net.state_dict().items() if tensor.dim() == 4), "")
     channels = fit.ours[stem].shape[1] if stem in fit.ours else entry.input[0]
     if (classes, channels) != (entry.num_classes, entry.input[0]):
         net = models.create_model(model, num_classes=classes, in_channels=channels, image_size=image_size)
@@ -187,101 +190,112 @@ def foreign(path: Path, name: str, model: str, image_size: int | None, origin: O
     return InitialWeights(
         name,
         entry.full_name,
-        {key: value for key, value in net.state_dict().items() if key not in lacking},
+        {key: tensor for key, tensor in net.state_dict().items() if key not in lacking},
         loaded.labels.names if loaded.labels and not lacking else (),
-        rule_of(loaded.preparation) if loaded.preparation else None,
+        preprocessing_of(loaded.preparation) if loaded.preparation else None,
         loaded.preparation_from,
         lacking,
         loaded.remarks,
     )
 
 
-# --- taking over ------------------------------------------------------------------------------------------------------
+# --- loading into the network -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class WeightTransfer:
-    """What a network took over, for header and config.toml."""
+    """Which tensors were loaded into a network, for the header and config.toml.
+
+    Attributes:
+        source: the name of the weights.
+        loaded, initialized: names of the tensors that were loaded, and of those with new initial values.
+        reason: why tensors were initialized anew.
+        sha256: of the loaded tensors, in the order of their names.
+        remarks: those of the source.
+        prepared: how the images of the source were prepared, and where that is stated; empty for a run.
+    """
 
     source: str
-    taken: tuple[str, ...]
-    new: tuple[str, ...]
-    why_new: Message
-    sha256: str  # of all that was taken, in the order of its names
+    loaded: tuple[str, ...]
+    initialized: tuple[str, ...]
+    reason: Message
+    sha256: str
     remarks: tuple[str, ...] = ()
-    prepared: str = ""  # how the source's images were prepared, and where that is from
+    prepared: str = ""
 
     def __str__(self) -> str:
-        return self.said
+        return self.description
 
     @property
-    def said(self) -> Message:
-        if not self.new:
-            return Message("{source}: all {n} tensors taken", source=self.source, n=len(self.taken))
+    def description(self) -> Message:
+        if not self.initialized:
+            return Message("{source}: all {n} tensors loaded", source=self.source, n=len(self.loaded))
         return Message(
-            "{source}: {taken} tensors taken, {n} new ({new}): {why}",
+            "{source}: {loaded} tensors loaded, {n} initialized anew ({names}): {reason}",
             source=self.source,
-            taken=len(self.taken),
-            n=len(self.new),
-            new=some_of(self.new, 4),
-            why=self.why_new,
+            loaded=len(self.loaded),
+            n=len(self.initialized),
+            names=shortened(self.initialized, 4),
+            reason=self.reason,
         )
 
     def to_dict(self) -> dict[str, Any]:
-        said = {"remarks": list(self.remarks)} if self.remarks else {}
+        remarks = {"remarks": list(self.remarks)} if self.remarks else {}
         prepared = {"prepared": self.prepared} if self.prepared else {}
-        taken = {"taken": len(self.taken), "new": list(self.new), "taken_sha256": self.sha256}
-        return {"said": self.said, **said, **prepared, **taken}
+        counts = {"taken": len(self.loaded), "new": list(self.initialized), "taken_sha256": self.sha256}
+        return {"said": self.description, **remarks, **prepared, **counts}
 
 
-def take_over(
+def load_initial_weights(
     net: nn.Module, model: str, source: InitialWeights, classes: tuple[str, ...], image_size: int
 ) -> WeightTransfer:
-    """Give ``net``, built for ``classes``, the tensors of ``source``; its head stays new where the classes differ.
+    """Load the tensors of ``source`` into ``net``, which was built for ``classes``.
 
-    The head is what has a row per class. All is checked before anything is loaded.
+    If the class names differ, the head (the tensors with a row per class) keeps its new initial values. Everything is
+    checked before anything is loaded.
 
     Raises:
-        CheckpointError: weights of another network, or of one for other images; the message says what does not fit.
+        CheckpointError: the weights are of another network, or of one for images of another size or number of channels.
     """
     own = net.state_dict()
     layers = None if source.network == model else shared_layers(source.network, model)
-    given = source.tensors if layers is None else tensors_of(layers, source.tensors)
+    available = source.tensors if layers is None else tensors_of(layers, source.tensors)
     heads = per_class(model, int(getattr(net, "in_channels", 3)), image_size)
     replaced = heads if source.classes != classes else frozenset()
     replaced |= source.lacking
-    wanted = [name for name in own if name not in replaced and (layers is None or name in given)]
-    missing = [name for name in wanted if name not in given and not spare(name)]
-    unknown = [name for name in given if name not in own and not spare(name)]
-    misfits = [name for name in wanted if name in given and given[name].shape != own[name].shape]
+    wanted = [name for name in own if name not in replaced and (layers is None or name in available)]
+    missing = [name for name in wanted if name not in available and not spare(name)]
+    unknown = [name for name in available if name not in own and not spare(name)]
+    misfits = [name for name in wanted if name in available and available[name].shape != own[name].shape]
     if missing or unknown:
         raise CheckpointError(
-            "{name} does not fit {model}: {network} lacks {missing} of its tensors"
-            "{lacking} and has {unknown} others{others}. Start from a run of {model}.",
+            "{name} does not fit {model}: {missing} of its tensors are missing{missing_names}, and {unknown} tensors "
+            "do not belong to it{unknown_names}. Start from weights of {model}.",
             name=source.name,
             model=model,
-            network=source.network,
             missing=len(missing),
-            lacking=named(missing),
+            missing_names=first_names(missing),
             unknown=len(unknown),
-            others=named(unknown),
+            unknown_names=first_names(unknown),
         )
     if misfits:
-        raise CheckpointError("{name} does not fit: {reason}", name=source.name, reason=said_of(misfits, given, own))
-    taken = {name: given[name].to(own[name].dtype) for name in wanted if name in given}
-    net.load_state_dict(own | taken)
-    new = tuple(name for name in own if name not in taken)
+        reason = describe_misfits(misfits, available, own)
+        raise CheckpointError("{name} does not fit: {reason}", name=source.name, reason=reason)
+    loaded = {name: available[name].to(own[name].dtype) for name in wanted if name in available}
+    net.load_state_dict(own | loaded)
+    initialized = tuple(name for name in own if name not in loaded)
     digest = hashlib.sha256()
-    for name in sorted(taken):
-        digest.update(name.encode() + taken[name].contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    for name in sorted(loaded):
+        digest.update(name.encode() + loaded[name].contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     prepared = ""
-    if source.rule is not None and source.prepared_from:
-        prepared = Message("{rule} ({origin})", rule=source.rule.why, origin=source.prepared_from)
+    if source.preprocessing is not None and source.prepared_from:
+        why = source.preprocessing.why
+        prepared = Message("{preprocessing} ({origin})", preprocessing=why, origin=source.prepared_from)
     return WeightTransfer(
         source.name,
-        tuple(taken),
-        new,
-        why_new(source, classes, layers, new, heads),
+        tuple(loaded),
+        initialized,
+        reason_to_initialize(source, classes, layers, initialized, heads),
         digest.hexdigest(),
         source.remarks,
         prepared,
@@ -289,15 +303,15 @@ def take_over(
 
 
 def shared_layers(source: str, target: str) -> tuple[str, ...]:
-    """The layers that a network starts with where it starts from another one; the rest of its weights is drawn.
+    """Return the layers of ``source`` from which the paper of ``target`` starts its training.
 
     Raises:
-        CheckpointError: the network's paper starts it from no such network.
+        CheckpointError: the paper of ``target`` does not start from ``source``.
     """
     layers = models.entry(target).starts_from.get(source)
     if layers is None:
         raise CheckpointError(
-            "start_from holds weights of {source}, and {target} is to be trained; give one of its own.",
+            "start_from has weights of {source}, but the network to train is {target}. Give weights of {target}.",
             source=source,
             target=target,
         )
@@ -305,50 +319,53 @@ def shared_layers(source: str, target: str) -> tuple[str, ...]:
 
 
 def tensors_of(layers: tuple[str, ...], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of these layers."""
+    """Return the tensors of these layers."""
     return {name: tensor for name, tensor in tensors.items() if name.rpartition(".")[0] in layers}
 
 
-def why_new(
+def reason_to_initialize(
     source: InitialWeights,
     classes: tuple[str, ...],
     layers: tuple[str, ...] | None,
-    new: tuple[str, ...],
+    initialized: tuple[str, ...],
     heads: frozenset[str],
 ) -> Message:
+    """State why these tensors were not loaded."""
     reasons = []
     if source.lacking:
         return Message("the file is a backbone without a head")
-    if any(name in heads for name in new):
-        named = Message("{n} others", n=len(source.classes))
-        others = named if source.classes else Message("classes that it does not name")
-        reasons.append(Message("{n} classes here, {others} there", n=len(classes), others=others))
-    if any(name not in heads for name in new):
-        unknown = Message("{network} has no layer for them", network=source.network)
-        reasons.append(unknown if layers is not None else Message("it does not hold them"))
+    if any(name in heads for name in initialized):
+        if source.classes:
+            counts = {"there": len(source.classes), "here": len(classes)}
+            reasons.append(Message("its {there} classes are not the {here} classes of these data", **counts))
+        else:
+            reasons.append(Message("its class names are not known"))
+    if any(name not in heads for name in initialized):
+        missing = Message("it does not contain them")
+        reasons.append(missing if layers is None else Message("{network} has no such layers", network=source.network))
     return joined(reasons, "; ")
 
 
-def some_of(names: Sequence[object], most: int) -> Message:
-    """The first of them, and how many more there are."""
-    first = joined(names[:most])
-    return Message("{first} and {n} more", first=first, n=len(names) - most) if len(names) > most else first
+def shortened(names: Sequence[object], limit: int) -> Message:
+    """Return the first ``limit`` names, and how many more there are."""
+    first = joined(names[:limit])
+    return Message("{first} and {n} more", first=first, n=len(names) - limit) if len(names) > limit else first
 
 
-def said_of(misfits: list[str], given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Message:
-    """The first tensor of another shape, and what to do about it."""
+def describe_misfits(misfits: list[str], available: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Message:
+    """Describe the first tensor of another shape, and what to do about it."""
     name = misfits[0]
-    there, here = tuple(given[name].shape), tuple(own[name].shape)
+    there, here = tuple(available[name].shape), tuple(own[name].shape)
     more = Message(" ({n} tensors in all)", n=len(misfits)) if len(misfits) > 1 else ""
-    way_out = Message("Give images of the source's size: --image-size.")
+    way_out = Message("Use images of the size of the source: --image-size.")
     if len(there) == 4 and there[0] == here[0] and there[2:] == here[2:]:
         way_out = Message(
-            "It reads {there} channels and the images here have {here}: convert the images.",
+            "The source reads {there} channels, and these images have {here}: convert the images.",
             there=there[1],
             here=here[1],
         )
     return Message(
-        "{name} is {there} there and {here} here{more}. {way_out}",
+        "{name} has the shape {there} in the source and {here} here{more}. {way_out}",
         name=name,
         there=there,
         here=here,
@@ -357,7 +374,8 @@ def said_of(misfits: list[str], given: Mapping[str, Tensor], own: Mapping[str, T
     )
 
 
-def named(names: list[str]) -> str:
+def first_names(names: list[str]) -> str:
+    """Return up to three names in parentheses, after a space; empty if there are none."""
     return f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else ""
 
 
@@ -366,46 +384,52 @@ def named(names: list[str]) -> str:
 
 @dataclass(frozen=True)
 class StageSettings:
-    """The network in stages, how many of them are frozen at first, and each one's learning rate."""
+    """The stages of a network, how many of them are frozen at first, and the learning rate of each.
 
-    all: tuple[Stage, ...]
+    Attributes:
+        stages: from the input to the head.
+        frozen: number of frozen stages at first, counted from the input.
+        unfreeze_every: epochs after which one more stage is unfrozen; 0 is never.
+        lr_decay: learning rate of each stage as a fraction of that of the next stage.
+    """
+
+    stages: tuple[Stage, ...]
     frozen: int
-    thaw_every: int
+    unfreeze_every: int
     lr_decay: float
 
     @property
     def lr_scales(self) -> list[float]:
-        """1 for the head, ``lr_decay`` times as much for every stage towards the images."""
-        return [self.lr_decay ** (len(self.all) - 1 - number) for number in range(len(self.all))]
+        """The factor on the learning rate of each stage; 1 for the head."""
+        return [self.lr_decay ** (len(self.stages) - 1 - number) for number in range(len(self.stages))]
 
     def __str__(self) -> str:
-        return self.said
+        return self.description
 
     @property
-    def said(self) -> Message:
-        said = []
+    def description(self) -> Message:
+        parts = []
         if self.frozen:
-            names = ", ".join(stage.name for stage in self.all[: self.frozen])
-            said.append(Message("{stages} frozen, their norms too", stages=names))
-        if self.thaw_every:
-            every = Message("every {n} epochs", n=self.thaw_every)
-            after = Message("each epoch") if self.thaw_every == 1 else every
-            said.append(Message("the last of them thaws after {after}", after=after))
+            names = ", ".join(stage.name for stage in self.stages[: self.frozen])
+            parts.append(Message("{stages} frozen, with their batch norm", stages=names))
+        if self.unfreeze_every:
+            several = Message("every {n} epochs", n=self.unfreeze_every)
+            period = Message("each epoch") if self.unfreeze_every == 1 else several
+            parts.append(Message("one more stage unfrozen after {period}", period=period))
         if self.lr_decay != 1:
-            scales = zip(self.all, self.lr_scales, strict=True)
-            said.append(
-                Message("lr times {scales}", scales=", ".join(f"{scale:.3g} {stage.name}" for stage, scale in scales))
-            )
-        return joined(said, "; ")
+            scales = zip(self.stages, self.lr_scales, strict=True)
+            factors = ", ".join(f"{stage.name} {scale:.3g}" for stage, scale in scales)
+            parts.append(Message("factors on the learning rate: {factors}", factors=factors))
+        return joined(parts, "; ")
 
     def freezing(self, net: nn.Module) -> Freezing:
-        return Freezing([stage.parts(net) for stage in self.all], self.frozen, self.thaw_every)
+        return Freezing([stage.modules(net) for stage in self.stages], self.frozen, self.unfreeze_every)
 
     def scaled(self, net: nn.Module, groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """An optimizer's parameter groups, divided by stage, each with its learning rate (``lr_scale``)."""
+        """Divide the parameter groups of an optimizer by stage, and set the ``lr_scale`` of each."""
         scale_of = {
             id(parameter): scale
-            for stage, scale in zip(self.all, self.lr_scales, strict=True)
+            for stage, scale in zip(self.stages, self.lr_scales, strict=True)
             for parameter in stage.parameters(net)
         }
         divided = []
@@ -417,31 +441,31 @@ class StageSettings:
         return divided
 
 
-def in_stages(net: nn.Module, recipe: Recipe, image: tuple[int, int, int]) -> StageSettings | None:
-    """What the recipe freezes and slows down; None where it does neither.
+def stage_settings(net: nn.Module, recipe: Recipe, image: tuple[int, int, int]) -> StageSettings | None:
+    """Return the stages as the recipe freezes them or reduces their learning rates; None if it does neither.
 
     Raises:
-        RecipeError: stages of a network whose first weights are random, or all that can be trained frozen.
-        UnknownNameError: no such stage.
+        RecipeError: the initial weights are random, or nothing is left to train.
+        UnknownNameError: there is no such stage.
     """
     if recipe.freeze in (None, "0") and recipe.stage_lr_decay == 1:
         return None
     if recipe.start_from is None:
         setting = f"freeze = {recipe.freeze!r}" if recipe.freeze else f"stage_lr_decay = {recipe.stage_lr_decay:g}"
         raise RecipeError(
-            "recipe {name!r}: {setting} spares weights that were trained before, and here they are random. "
-            "Say where they are: --start-from RUN, or a file of weights.",
+            "recipe {name!r}: {setting} is for pretrained weights, and the initial weights are random. "
+            "Pass --start-from with a run or a file of weights.",
             name=recipe.name,
             setting=setting,
         )
-    found = stages(net, image)
-    frozen = frozen_stages(found, recipe.freeze or "0")
-    if not any(parameter.numel() for stage in found[frozen:] for parameter in stage.parameters(net)):
+    all_stages = stages(net, image)
+    frozen = frozen_stages(all_stages, recipe.freeze or "0")
+    if not any(parameter.numel() for stage in all_stages[frozen:] for parameter in stage.parameters(net)):
         raise RecipeError(
             "freeze = {freeze!r} leaves nothing to train: {name} has no parameters. Freeze fewer of "
-            "the stages {found}.",
+            "the stages {stages}.",
             freeze=recipe.freeze,
-            name=found[-1].name,
-            found=", ".join(stage.name for stage in found),
+            name=all_stages[-1].name,
+            stages=", ".join(stage.name for stage in all_stages),
         )
-    return StageSettings(found, frozen, recipe.unfreeze_every if frozen else 0, recipe.stage_lr_decay)
+    return StageSettings(all_stages, frozen, recipe.unfreeze_every if frozen else 0, recipe.stage_lr_decay)

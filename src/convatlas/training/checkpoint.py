@@ -19,7 +19,7 @@ from torch import Tensor
 
 from convatlas.atomic import TEMPORARY, write_verified
 from convatlas.errors import CheckpointError, TrainingError
-from convatlas.message import Message, joined, of_system
+from convatlas.message import Message, joined, system_reason
 from convatlas.training.learner import Learner
 
 SCHEMA = 1
@@ -43,7 +43,7 @@ def save(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
             "Earlier checkpoints are intact; free some space or choose another --out, then continue with --resume.",
             path=path,
             data=len(data),
-            reason=of_system(error),
+            reason=system_reason(error),
         ) from error
 
 
@@ -57,7 +57,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         data = path.read_bytes()
     except OSError as error:
         raise CheckpointError(
-            "checkpoint {path} cannot be read: {reason}.", path=path, reason=of_system(error)
+            "checkpoint {path} cannot be read: {reason}.", path=path, reason=system_reason(error)
         ) from error
     header = _header(path, data)
     try:

@@ -1,4 +1,4 @@
-"""The stochastic diagonal Levenberg-Marquardt rule of 1998: a step size for each weight, from its curvature.
+"""The stochastic diagonal Levenberg-Marquardt method of 1998: a step size for each weight, from its curvature.
 
 LeCun, Bottou, Bengio and Haffner 1998, appendix C: w_k changes by -eta / (mu + h_kk) times its gradient, where h_kk is
 the second derivative of the loss with respect to w_k, averaged over 500 patterns and estimated again before each pass.
@@ -79,7 +79,7 @@ def diagonal_curvature(net: nn.Module, images: Tensor, labels: Tensor, loss_fn: 
     """Return the second derivative of the mean loss with respect to each parameter, by squared backpropagation.
 
     Raises:
-        RecipeError: the network has an operator without a squared rule here.
+        RecipeError: the network has an operator that `SquaredFactors` does not support.
     """
     parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
     called: list[tuple[nn.Module, Tensor]] = []
@@ -95,7 +95,9 @@ def diagonal_curvature(net: nn.Module, images: Tensor, labels: Tensor, loss_fn: 
             handle.remove()
     output_layer, features = called[-1]  # features (N, 84)
     if any(True for _ in output_layer.parameters()):
-        raise RecipeError("the rule sdlm is written for LeNet-5 of 1998, whose output layer has nothing to train.")
+        raise RecipeError(
+            "the optimizer sdlm supports only LeNet-5 of 1998, whose output layer has no trainable parameters."
+        )
     seed = second_derivative(lambda x: loss_fn(output_layer(x), labels), features.detach())
     curvatures = torch.autograd.grad(features, parameters, seed)
     return dict(zip(parameters, curvatures, strict=True))
@@ -184,7 +186,7 @@ def _multiply(x: Any, y: Any) -> Tensor:
 def _conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
             dilation: Any = 1, groups: int = 1) -> Tensor:  # fmt: skip
     if (tuple(_pair(stride)), tuple(_pair(padding)), tuple(_pair(dilation)), groups) != ((1, 1), (0, 0), (1, 1), 1):
-        raise RecipeError("the rule sdlm is written for LeNet-5: its convolutions have stride 1 and no padding.")
+        raise RecipeError("the optimizer sdlm supports only the convolutions of LeNet-5, with stride 1 and no padding.")
     return _Conv2d.apply(x, weight, bias)
 
 
@@ -206,7 +208,7 @@ _tanh = _elementwise(torch.tanh, lambda x: 1 - torch.tanh(x).square())
 class SquaredFactors(TorchFunctionMode):
     """A mode in which the backward pass of every operator squares its factors."""
 
-    RULES: ClassVar[dict[Any, Callable[..., Tensor]]] = {
+    SQUARED: ClassVar[dict[Any, Callable[..., Tensor]]] = {
         F.conv2d: _conv2d,
         torch.conv2d: _conv2d,
         F.linear: lambda x, weight, bias=None: _Linear.apply(x, weight, bias),
@@ -225,12 +227,12 @@ class SquaredFactors(TorchFunctionMode):
     )
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        rule = self.RULES.get(func)
+        squared = self.SQUARED.get(func)
         name = getattr(func, "__name__", str(func))
-        if rule is None and name not in self.PASSIVE:
+        if squared is None and name not in self.PASSIVE:
             raise RecipeError(
-                "the rule sdlm is written for LeNet-5 of 1998; it does not know the operator {name}.",
+                "the optimizer sdlm supports only the operators of LeNet-5 of 1998, not {name}.",
                 name=name,
             )
-        with torch._C.DisableTorchFunction():  # a rule calls the plain operators
-            return (rule or func)(*args, **(kwargs or {}))
+        with torch._C.DisableTorchFunction():  # the replacements call the plain operators
+            return (squared or func)(*args, **(kwargs or {}))

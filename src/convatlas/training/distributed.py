@@ -187,10 +187,10 @@ class TorchProcessGroup(ProcessGroup):
 
     def sum_over_ranks(self, numbers: Tensor) -> Tensor:
         own = numbers.to("cpu", torch.float64)
-        each = [torch.empty_like(own) for _ in range(self.size)]
+        of_ranks = [torch.empty_like(own) for _ in range(self.size)]
         with self.detect_lost_ranks():
-            dist.all_gather(each, own, self._fast)
-        return functools.reduce(torch.add, each)
+            dist.all_gather(of_ranks, own, self._fast)
+        return functools.reduce(torch.add, of_ranks)
 
     def broadcast_text(self, text: str) -> str:
         return self._gather_texts(text)[0]
@@ -333,8 +333,8 @@ def is_connection_error(error: RuntimeError) -> bool:
 
 def launched(environment: dict[str, str] | os._Environ[str] = os.environ) -> bool:
     """Whether this process is one of several that torchrun started, or a launcher that sets the same variables."""
-    given = all(name in environment for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"))
-    return given and int(environment["WORLD_SIZE"]) > 1
+    complete = all(name in environment for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"))
+    return complete and int(environment["WORLD_SIZE"]) > 1
 
 
 @functools.cache
@@ -350,8 +350,8 @@ def join(timeout_s: float = 30.0) -> ProcessGroup:
         return SINGLE_PROCESS
     if not dist.is_initialized():
         try:
-            given, rank, size = next(dist.rendezvous("env://", timeout=SLOW_TIMEOUT))
-            store = store_of_this_start(given, rank, size)
+            rendezvous_store, rank, size = next(dist.rendezvous("env://", timeout=SLOW_TIMEOUT))
+            store = store_of_this_start(rendezvous_store, rank, size)
             dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=SLOW_TIMEOUT)
         except RuntimeError as error:
             raise LostRankError(

@@ -18,26 +18,26 @@ from convatlas.training.callback import Callback, CallbackState
 
 
 class Freezing(Callback):
-    """Keep the first ``count`` parts of a network frozen, and unfreeze one more after every ``thaw_every`` epochs.
+    """Keep the first ``count`` parts of a network frozen; unfreeze one after every ``unfreeze_every`` epochs.
 
     Gradual unfreezing: Howard and Ruder, arXiv:1801.06146, section 3.3. The frozen parts are a function of the epoch.
 
     Args:
         parts: the modules of each part, from the input to the head.
         count: number of frozen parts in the first epoch.
-        thaw_every: epochs until the next part, the one nearest to the head, is unfrozen; 0 unfreezes none.
+        unfreeze_every: epochs until the next part, the one nearest to the head, is unfrozen; 0 unfreezes none.
     """
 
     name = "freezing"
 
-    def __init__(self, parts: Sequence[Sequence[nn.Module]], count: int, thaw_every: int = 0) -> None:
-        self.parts, self.count, self.thaw_every = parts, count, thaw_every
+    def __init__(self, parts: Sequence[Sequence[nn.Module]], count: int, unfreeze_every: int = 0) -> None:
+        self.parts, self.count, self.unfreeze_every = parts, count, unfreeze_every
         self._hooks: list[RemovableHandle] = []
         self.freeze(count)
 
     def frozen(self, epoch: int) -> int:
         """Return the number of frozen parts in an epoch."""
-        return max(0, self.count - epoch // self.thaw_every) if self.thaw_every else self.count
+        return max(0, self.count - epoch // self.unfreeze_every) if self.unfreeze_every else self.count
 
     def freeze(self, count: int) -> None:
         """Freeze the first ``count`` parts and unfreeze all others."""

@@ -218,11 +218,11 @@ def choose(
     native = fast_bf16(place)
     if precision == "auto":
         precision = "bf16" if native else "fp32"
-        slower = Message("no bf16 instructions here, where autocast would be slower")
+        slower = Message("no bf16 instructions here, so autocast would be slower")
         why = Message("bf16 instructions found") if native else slower
     else:
-        slow = Message("precision as asked; slow, for there are no bf16 instructions here")
-        why = slow if precision == "bf16" and not native else Message("precision as asked")
+        slow = Message("precision as set; slow, because there are no bf16 instructions here")
+        why = slow if precision == "bf16" and not native else Message("precision as set")
     keeps_freed_memory = allocator and place.type == "cpu" and _has_mallopt()
     return Hardware(
         device=device,

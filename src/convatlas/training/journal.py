@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from convatlas.errors import TrainingError
-from convatlas.message import of_system
+from convatlas.message import system_reason
 
 
 class Journal:
@@ -59,7 +59,7 @@ class Journal:
                 "{path} could not be written: {reason}. Earlier checkpoints are intact; free some space, then continue "
                 "with --resume.",
                 path=self.path,
-                reason=of_system(error),
+                reason=system_reason(error),
             ) from error
 
     def __enter__(self) -> Journal:

@@ -53,7 +53,7 @@ def focal(gamma: float = 2.0, label_smoothing: float = 0.0, weights: Tensor | No
     return loss
 
 
-def class_weights(rule: str, counts: Sequence[int], beta: float = 0.999) -> Tensor:
+def class_weights(method: str, counts: Sequence[int], beta: float = 0.999) -> Tensor:
     """Return the loss weight of each class, (K,) float32; its mean over the training images is 1.
 
     ``inverse``: N / (K n_k), so that all classes have the same total weight. ``effective``: inversely proportional to
@@ -61,7 +61,7 @@ def class_weights(rule: str, counts: Sequence[int], beta: float = 0.999) -> Tens
     Song and Belongie, arXiv:1901.05555, section 3; beta is one of their four values). A class without images gets 0.
     """
     n = torch.tensor(counts, dtype=torch.float64)
-    effective = n if rule == "inverse" else (1 - beta**n) / (1 - beta)
+    effective = n if method == "inverse" else (1 - beta**n) / (1 - beta)
     weights = torch.where(n > 0, 1 / effective, 0.0)
     return (weights * n.sum() / (weights * n).sum()).float()
 

@@ -50,7 +50,8 @@ def set_stochastic_depth(net: nn.Module, rate: float) -> None:
     branches = [block for block in blocks if block.branch_end is not None]
     if not branches:
         raise RecipeError(
-            "stochastic_depth = {rate:g}: it is written for residual networks (resnet*, not plain*).",
+            "stochastic_depth = {rate:g}: this network has no residual branches. Choose a residual network "
+            "(resnet*), or leave the setting out.",
             rate=rate,
         )
     for number, branch in enumerate(branches, start=1):

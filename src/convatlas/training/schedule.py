@@ -124,9 +124,9 @@ def by_name(name: str, **settings: object) -> Schedule:
         return SCHEDULES[name](**settings)
     except TypeError as error:
         raise RecipeError(
-            "schedule {name!r} does not take {given}: {error}",
+            "schedule {name!r} does not take {parameters}: {error}",
             settings=("schedule", "schedule_settings"),
             name=name,
-            given=settings,
+            parameters=settings,
             error=error,
         ) from error

@@ -72,9 +72,9 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, own: Tensor, group: dist.ProcessGroup) -> Tensor:
         ctx.group = group  # type: ignore[attr-defined]
-        each = [torch.empty_like(own) for _ in range(dist.get_world_size(group))]
-        dist.all_gather(each, own.contiguous(), group)
-        return torch.stack(each)
+        of_ranks = [torch.empty_like(own) for _ in range(dist.get_world_size(group))]
+        dist.all_gather(of_ranks, own.contiguous(), group)
+        return torch.stack(of_ranks)
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None]:

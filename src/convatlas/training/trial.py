@@ -1,7 +1,7 @@
 """Trials: a few measured updates of a network in each update mode, to choose the fastest on this machine.
 
 `hardware.choose` predicts from the instruction set which mode is fast. Whether that is true for the layers of one
-network can only be measured. The timings are kept for the machine, so that each question is measured once. The chosen
+network can only be measured. The timings are stored for the machine, so that each mode is measured once. The chosen
 mode goes into the ``config.toml`` of a run, and a resumed run takes it from there.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 from torch import Tensor
 
 from convatlas.atomic import atomic_file
-from convatlas.message import Message, of_system
+from convatlas.message import Message, system_reason
 
 WARM_UP, TIMED = 2, 5  # updates of each mode; the first build operators and touch memory, the median is of the others
 SHARE = 0.02  # of a run, at most, that a trial may cost
@@ -49,7 +49,7 @@ class Timing:
     update_s: float  # median, seconds
     compile_s: float = 0.0  # before the first update, seconds
 
-    def line(self, batch_size: int) -> str:
+    def describe(self, batch_size: int) -> str:
         return Message(
             "{mode}: {rate:,.0f} images/s after {compile_s:.0f} s of compiling"
             if self.compile_s
@@ -147,7 +147,9 @@ class Records:
                 file.write(content.encode())
         except OSError as error:
             self.notes.append(
-                Message("the trial could not be kept in {path}: {reason}", path=self.path, reason=of_system(error))
+                Message(
+                    "the trial could not be stored in {path}: {reason}", path=self.path, reason=system_reason(error)
+                )
             )
 
     def _content(self) -> dict[str, list[dict[str, Any]]]:
@@ -158,7 +160,7 @@ class Records:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            self.notes.append(Message("{path} is damaged and was passed over; it is written anew", path=self.path))
+            self.notes.append(Message("{path} is damaged; it is ignored and replaced", path=self.path))
             return {}
 
 

@@ -1,6 +1,6 @@
-"""Drawings and pages: arrays and rows in, matplotlib Axes, SVG or HTML out. Nothing is computed here but what is drawn.
+"""Plots, diagrams and HTML pages. Functions take arrays or rows and return matplotlib Axes, SVG or HTML.
 
-Names that need matplotlib are resolved on first use; `diagram` (a network as SVG) and `html` need none.
+Names that need matplotlib are imported on first use. `diagram` (a network as SVG) and `html` do not need it.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
         accuracy_latency,
         confusion,
         error_curves,
+        image_grid,
         loss_curves,
         per_class,
         reliability,
-        sheet,
     )
-    from convatlas.visualization.style import SeriesStyle, look, new_axes, styles, svg
+    from convatlas.visualization.style import SeriesStyle, new_axes, plot_style, styles, svg
 else:
     __getattr__ = resolver(__name__)
 
@@ -32,12 +32,12 @@ __all__ = [
     "accuracy_latency",
     "confusion",
     "error_curves",
-    "look",
+    "image_grid",
     "loss_curves",
     "new_axes",
     "per_class",
+    "plot_style",
     "reliability",
-    "sheet",
     "styles",
     "svg",
 ]

@@ -1,7 +1,6 @@
-"""A network as SVG, drawn from the rows of its summary: a block diagram of the modules, and bars per layer. No torch.
+"""A network as SVG, from the rows of its summary: a block diagram of the modules, a bar chart of the layers. No torch.
 
-An SVG is plain text that any browser shows. Colours differ by the kind of layer; labels name the kind too, so that the
-drawing can be read in grey.
+The colour shows the kind of layer. Labels name the kind as well, so that the drawing can be read without colour.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from convatlas.errors import UnknownNameError
 from convatlas.i18n import _
 from convatlas.message import Message, joined
 
-# kind -> fill; what is not here is white
+# kind -> fill colour; other kinds are white
 COLOURS = {
     "conv": "#cfe3f7",
     "conv_transposed": "#cfe3f7",
@@ -31,7 +30,9 @@ COLOURS = {
     "add": "#fff3b8",
     "unknown": "#f6c6c6",
 }
-WIDTH, HEIGHT, GAP, LANE, LETTER = 300, 34, 22, 18, 6  # pixels: of a box, between boxes, between skips, of a letter
+WIDTH, HEIGHT = 300, 34  # of a box, in pixels
+GAP, LANE = 22, 18  # between boxes, between the arrows of skip connections, in pixels
+LETTER = 6  # width of a letter, in pixels
 
 
 # ------------------------------------------------------------------ block diagram
@@ -39,7 +40,7 @@ WIDTH, HEIGHT, GAP, LANE, LETTER = 300, 34, 22, 18, 6  # pixels: of a box, betwe
 
 @dataclass
 class Box:
-    """Rows drawn as one: a layer, or a module that is not opened."""
+    """Rows drawn as one box: a layer, or a module whose layers are not drawn."""
 
     name: str
     rows: list[LayerRow] = field(default_factory=list)
@@ -47,6 +48,10 @@ class Box:
     @property
     def kind(self) -> str:
         return self.rows[0].kind if len(self.rows) == 1 else "block"
+
+    @property
+    def fill(self) -> str:
+        return COLOURS.get(self.kind, "#e8eef2" if self.kind == "block" else "#ffffff")
 
     @property
     def label(self) -> str:
@@ -63,46 +68,48 @@ class Box:
 
 
 def boxes(summary: Summary, depth: int = 1) -> tuple[list[Box], list[tuple[int, int]]]:
-    """Rows gathered by the first ``depth`` parts of their names, in order, and the edges between the boxes.
+    """Rows grouped by the first ``depth`` parts of their names, in order, and the edges between the boxes.
 
-    Edge (a, b): box b reads box a; -1 is the input. A module that runs in two stretches makes two boxes, so that every
-    edge points onward.
+    Edge (a, b): box b reads the output of box a; -1 is the input. A module that runs twice, with other modules in
+    between, has two boxes, so that every edge points downwards.
     """
-    found: list[Box] = []
-    place: dict[str, int] = {}
+    grouped: list[Box] = []
+    box_of_row: dict[str, int] = {}
     for row in summary.rows:
         inside = row.name.count(".") >= depth
         name = ".".join(row.name.split(".")[:depth]) if inside else row.name
-        if not (inside and found and found[-1].name == name):
-            found.append(Box(name))
-        found[-1].rows.append(row)
-        place[row.name] = len(found) - 1
+        if not (inside and grouped and grouped[-1].name == name):
+            grouped.append(Box(name))
+        grouped[-1].rows.append(row)
+        box_of_row[row.name] = len(grouped) - 1
     edges: dict[tuple[int, int], None] = {}
     for row in summary.rows:
-        here = place[row.name]
+        end = box_of_row[row.name]
         for source in row.inputs:
-            there = -1 if source == INPUT else place[source]
-            if there != here:
-                edges[(there, here)] = None
-    return found, list(edges)
+            start = -1 if source == INPUT else box_of_row[source]
+            if start != end:
+                edges[(start, end)] = None
+    return grouped, list(edges)
 
 
-def block_diagram(summary: Summary, depth: int = 1) -> str:
-    """The network from top to bottom as SVG: a box per layer or per module, skips drawn round the side.
+def block_diagram(summary: Summary, depth: int = 1, direction: str = "down") -> str:
+    """The network as SVG: a box per layer or per module, with skip connections at the side.
 
     Args:
         depth: how many levels of modules are opened; 1 shows the stages of a ResNet as boxes.
+        direction: "down", from top to bottom, or "right".
     """
-    found, edges = boxes(summary, depth)
+    grouped, edges = boxes(summary, depth)
+    title = _("{model}: block diagram", model=summary.model)
+    if direction == "right":
+        return _to_the_right(grouped, edges, _given(summary), title)
     step = HEIGHT + GAP
-    left = 16 + LETTER * max((len(box.name) for box in found), default=0)  # the names stand there
+    left = 16 + LETTER * max((units.width(box.name) for box in grouped), default=0)  # room for the names
     edge, middle = left + WIDTH, left + WIDTH // 2
     lanes = _lanes([skip for skip in edges if skip[1] - skip[0] > 1])
-    given = _("input {shapes}", shapes=joined(map(times, summary.inputs), Message(" and ")))
-    parts = [_rectangle(left, 0, "#f2f2f2", given, "")]
-    for number, box in enumerate(found):
-        fill = COLOURS.get(box.kind, "#e8eef2" if box.kind == "block" else "#ffffff")
-        parts.append(_rectangle(left, step * (number + 1), fill, box.label, box.name))
+    parts = [_rectangle(left, 0, "#f2f2f2", _given(summary), "")]
+    for number, box in enumerate(grouped):
+        parts.append(_rectangle(left, step * (number + 1), box.fill, box.label, box.name))
     for start, end in edges:
         top, bottom = step * (start + 1) + HEIGHT, step * (end + 1)
         if end - start == 1:
@@ -111,18 +118,50 @@ def block_diagram(summary: Summary, depth: int = 1) -> str:
             lane = edge + LANE * (1 + lanes[(start, end)])
             parts.append(f'<path d="M{edge} {top - 12} H{lane} V{bottom + 12} H{edge + 3}" {_ARROW}/>')
     width = edge + LANE * (2 + max(lanes.values(), default=0)) + 10
-    return _svg(width, step * (len(found) + 1), parts, _("{model}: block diagram", model=summary.model))
+    return _svg(width, step * (len(grouped) + 1), parts, title)
+
+
+def _given(summary: Summary) -> str:
+    return _("input {shapes}", shapes=joined(map(times, summary.inputs), Message(" and ")))
+
+
+def _to_the_right(found: Sequence[Box], edges: Sequence[tuple[int, int]], given: str, title: str) -> str:
+    """The boxes beside each other, each label on lines of its own, names below; skips are drawn above."""
+    lanes = _lanes([skip for skip in edges if skip[1] - skip[0] > 1])
+    texts = [given.split(" ", 1), *(list(dict.fromkeys([box.name, *box.label.split(", ")])) for box in found)]
+    fills = ["#f2f2f2", *(box.fill for box in found)]
+    top = LANE * (1 + max(lanes.values(), default=-1) + 1)
+    high = 16 + 14 * max(map(len, texts))
+    wide = [16 + LETTER * max(units.width(line) for line in lines) for lines in texts]
+    lefts = [sum(wide[:place]) + (GAP + 8) * place + 8 for place in range(len(wide))]
+    parts = []
+    for left, width, fill, lines in zip(lefts, wide, fills, texts, strict=True):
+        parts.append(f'<rect x="{left}" y="{top}" width="{width}" height="{high}" rx="4" fill="{fill}" stroke="#555"/>')
+        first = top + high // 2 - 7 * len(lines) + 11
+        parts += [
+            f'<text x="{left + width // 2}" y="{first + 14 * place}" text-anchor="middle">{escape(line)}</text>'
+            for place, line in enumerate(lines)
+        ]
+    for start, end in edges:
+        here, there = start + 1, end + 1
+        right, left = lefts[here] + wide[here], lefts[there]
+        if end - start == 1:
+            parts.append(f'<path d="M{right} {top + high // 2} H{left}" {_ARROW}/>')
+        else:
+            lane = top - LANE * (1 + lanes[(start, end)])
+            parts.append(f'<path d="M{right - 12} {top} V{lane} H{left + 12} V{top - 3}" {_ARROW}/>')
+    return _svg(lefts[-1] + wide[-1] + 10, top + high, parts, title)
 
 
 _ARROW = 'fill="none" stroke="#555" marker-end="url(#arrow)"'
 
 
 def _lanes(skips: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
-    """Side lanes for edges that skip boxes: short ones inside, no two that overlap in one lane."""
+    """Side lanes for skip connections: short ones near the boxes, overlapping ones in different lanes."""
     lanes: dict[tuple[int, int], int] = {}
     for skip in sorted(skips, key=lambda edge: (edge[1] - edge[0], edge)):
-        taken = {lane for other, lane in lanes.items() if other[0] < skip[1] and skip[0] < other[1]}
-        lanes[skip] = next(lane for lane in range(len(skips)) if lane not in taken)
+        occupied = {lane for other, lane in lanes.items() if other[0] < skip[1] and skip[0] < other[1]}
+        lanes[skip] = next(lane for lane in range(len(skips)) if lane not in occupied)
     return lanes
 
 
@@ -156,10 +195,10 @@ QUANTITIES: dict[str, Callable[[LayerRow], int]] = {
 
 
 def bars(summary: Summary, quantity: str = "macs") -> str:
-    """One bar per row that has any of ``quantity``, as SVG; for "receptive_field" it shows how the field grows.
+    """A bar chart as SVG, with one bar per row whose ``quantity`` is not zero.
 
     Raises:
-        UnknownNameError: none of QUANTITIES.
+        UnknownNameError: ``quantity`` is not one of QUANTITIES.
     """
     if quantity not in QUANTITIES:
         raise UnknownNameError("quantity", quantity, QUANTITIES)

@@ -1,4 +1,4 @@
-"""The picture of an effective receptive field inside the theoretical one: no words, the same in every language."""
+"""Plot of an effective receptive field inside the theoretical one. It has no text to translate."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Rectangle
 
-from convatlas.visualization.style import INK, PALETTE, PAPER, look, new_axes
+from convatlas.visualization.style import INK, PALETTE, PAPER, new_axes, plot_style
 
 
 def effective_field(ax: Axes, mass: np.ndarray, box: Sequence[tuple[int, int]], title: str = "") -> Axes:
-    """Where the gradient of one position lies, and the box of the pixels that can matter at all.
+    """Draw the gradient of one position with respect to the pixels, and the box of its theoretical receptive field.
 
     Args:
-        mass: (H, W), not negative; drawn as the square root of its share of the largest, or little else is seen.
-        box: (top, bottom) and (left, right) of the theoretical field, both ends included; it may leave the image.
+        mass: (H, W), not negative. Drawn as the square root of mass / maximum, which makes small values visible.
+        box: (top, bottom) and (left, right) of the theoretical field, both ends included; may extend past the image.
     """
     height, width = mass.shape
     ink = LinearSegmentedColormap.from_list("mass", [PAPER, PALETTE[0], INK])
@@ -38,11 +38,14 @@ def effective_field(ax: Axes, mass: np.ndarray, box: Sequence[tuple[int, int]], 
     return ax
 
 
-def effective_field_png(mass: np.ndarray, box: Sequence[tuple[int, int]], title: str) -> bytes:
-    """`effective_field` as a PNG file."""
+def effective_field_file(
+    mass: np.ndarray, box: Sequence[tuple[int, int]], title: str, file_format: str = "png"
+) -> bytes:
+    """`effective_field` as a PNG, SVG or PDF file."""
+    metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[file_format]
     data = BytesIO()
-    with look():
+    with plot_style():
         figure = effective_field(new_axes(4.2, 4.2), mass, box, title).get_figure(root=True)
         assert figure is not None
-        figure.savefig(data, format="png", dpi=150, facecolor=PAPER, metadata={"Software": None})
+        figure.savefig(data, format=file_format, dpi=150, facecolor=PAPER, metadata=metadata)
     return data.getvalue()

@@ -1,6 +1,6 @@
-"""Building blocks of a report: plain functions from values to HTML. One file, no script, nothing from the network.
+"""Building blocks of a report: functions from values to HTML. A report is one file without scripts or other resources.
 
-Text is escaped unless it is already ``Html``; so a class called ``<b>`` is shown and not obeyed.
+Text is escaped unless it is already ``Html``, so that a class called ``<b>`` is shown as text.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from convatlas.visualization.style import SeriesStyle
 
 
 class Html(str):
-    """Text that is markup already."""
+    """Text that is already markup."""
 
     __slots__ = ()
 
 
 def text(value: object) -> Html:
-    """A value as markup: escaped, unless it is markup; a message in the language in use.
+    """A value as markup: escaped unless it is markup, and translated if it is a message.
 
-    A percent sign stays on the line of its number.
+    The space before a percent sign becomes a no-break space.
     """
     if isinstance(value, Html):
         return value
@@ -38,12 +38,12 @@ def join(*parts: object) -> Html:
     return Html("".join(text(part) for part in parts))
 
 
-# the browser itself refuses to load anything, should a mistake of ours ask it to
+# with this policy the browser loads no external resource, even if the page requests one by mistake
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def page(title: str, *body: Html, lang: str = "en") -> str:
-    """A whole document."""
+    """A complete document."""
     css = resources.files("convatlas.visualization").joinpath("page.css").read_text("utf-8")
     return (
         f'<!DOCTYPE html>\n<html lang="{text(lang)}">\n<head>\n<meta charset="utf-8">\n'
@@ -57,7 +57,7 @@ def page(title: str, *body: Html, lang: str = "en") -> str:
 
 
 def header(title: str, lead: object, more: object = "", note: object = "") -> Html:
-    """The head of a report: title, the answer in a sentence, what it rests on, a quieter line."""
+    """The head of a report: title, main result in a sentence (``lead``), details (``more``), a note in small type."""
     quiet = f'<p class="note">{text(note)}</p>' if note else ""
     return Html(f'<header><h1>{text(title)}</h1><p class="lead">{text(lead)}</p>{text(more)}{quiet}</header>')
 
@@ -67,7 +67,7 @@ def section(heading: str, *content: Html) -> Html:
 
 
 def block(*content: Html) -> Html:
-    """Several things as one, for a place among ``figures``."""
+    """Several elements as one item of ``figures``."""
     return Html(f"<div>{''.join(content)}</div>")
 
 
@@ -88,18 +88,18 @@ def code(value: object) -> Html:
 
 
 def kind(word: str) -> Html:
-    """The mark of a figure's kind: printed, derived or measured."""
-    said = {"printed": _("printed"), "derived": _("derived"), "measured": _("measured")}
-    assert word in said, word
-    return Html(f'<span class="kind {word}">{said[word]}</span>')
+    """A tag with the kind of a value: printed, derived or measured."""
+    labels = {"printed": _("printed"), "derived": _("derived"), "measured": _("measured")}
+    assert word in labels, word
+    return Html(f'<span class="kind {word}">{labels[word]}</span>')
 
 
 def name(label: str, style: SeriesStyle | None = None) -> Html:
-    """A network's name, with the shape and colour it has in the pictures."""
+    """A network's name, with its marker and colour in the plots."""
     if style is None:
         return code(label)
-    place = PALETTE_VARIABLE.format(style.number % 6 + 1)
-    glyph = f'<span class="glyph" style="color: {place}" aria-hidden="true">{style.glyph}</span>'
+    colour = PALETTE_VARIABLE.format(style.number % 6 + 1)
+    glyph = f'<span class="glyph" style="color: {colour}" aria-hidden="true">{style.glyph}</span>'
     return Html(f'<span class="model">{glyph}{code(label)}</span>')
 
 
@@ -108,7 +108,7 @@ PALETTE_VARIABLE = "var(--series-{})"
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its heading, the kind of its figures, and whether they are numbers."""
+    """A column: its heading, the kind of its values ("printed", "derived", "measured"), whether they are numbers."""
 
     heading: str
     kind: str = ""
@@ -116,7 +116,7 @@ class Column:
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[object]], caption: str, marked: int | None = None) -> Html:
-    """A table whose first column names its rows; row ``marked`` is set off."""
+    """A table whose first column names its rows; row number ``marked`` is highlighted."""
     head = "".join(
         f'<th scope="col"{_number(column)}>{text(column.heading)}{kind(column.kind) if column.kind else ""}</th>'
         for column in columns
@@ -125,7 +125,8 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[object]], caption: 
     for place, row in enumerate(rows):
         first, *rest = row
         cells = "".join(
-            f"<td{_number(column)}>{text(cell)}</td>" for column, cell in zip(columns[1:], rest, strict=True)
+            f'<td{_number(column)} data-label="{text(column.heading)}">{text(cell)}</td>'
+            for column, cell in zip(columns[1:], rest, strict=True)
         )
         mark = ' class="marked"' if place == marked else ""
         body.append(f'<tr{mark}><th scope="row">{text(first)}</th>{cells}</tr>')
@@ -140,17 +141,17 @@ def _number(column: Column) -> str:
 
 
 def figure(svg: str, caption: object) -> Html:
-    """A picture (SVG of our own making) with its caption."""
+    """An SVG with its caption. The SVG is not escaped, so it must come from this package."""
     return Html(f'<figure><div class="wide">{svg}</div><figcaption>{text(caption)}</figcaption></figure>')
 
 
 def figures(*items: Html, small: bool = False) -> Html:
-    """Pictures beside each other where there is room: two in a row, or three small ones."""
+    """Figures side by side where there is room: two in a row, or three small ones."""
     return Html(f'<div class="figures{" small" if small else ""}">{"".join(items)}</div>')
 
 
 def facts(pairs: Iterable[tuple[object, object]]) -> Html:
-    """Names and values: how something was done."""
+    """A list of names and values."""
     rows = "".join(f"<div><dt>{text(term)}</dt><dd>{text(value)}</dd></div>" for term, value in pairs)
     return Html(f'<dl class="facts">{rows}</dl>')
 
@@ -160,16 +161,16 @@ def bullets(items: Iterable[object]) -> Html:
 
 
 def pre(value: object) -> Html:
-    """A line to be copied into a terminal."""
+    """A command to copy into a terminal."""
     return Html(f"<pre><code>{text(value)}</code></pre>")
 
 
 def thumbnails(images: Sequence[np.ndarray], captions: Sequence[object], labels: Sequence[str]) -> Html:
-    """Small images with a caption in words below each.
+    """Small images, each with a caption below.
 
     Args:
         images: uint8 (h, w) or (h, w, 1 or 3).
-        labels: what each shows, for those who do not see it.
+        labels: text alternative of each image, for screen readers.
     """
     items = "".join(
         f'<figure><img{_enlarged(image)} src="data:image/png;base64,{_png(image)}" alt="{text(label)}">'
@@ -179,11 +180,11 @@ def thumbnails(images: Sequence[np.ndarray], captions: Sequence[object], labels:
     return Html(f'<div class="thumbnails">{items}</div>')
 
 
-THUMBNAIL_SIDE = 160  # pixels; a report with a dozen photos stays below a megabyte
+THUMBNAIL_SIDE = 160  # pixels; keeps a report with a dozen photos below a megabyte
 
 
 def _enlarged(image: np.ndarray) -> str:
-    """Small images are enlarged with their pixels to be seen; photos are not."""
+    """The attribute that enlarges small images without smoothing; empty for larger images."""
     return ' class="pixels"' if max(np.shape(image)[:2]) <= 64 else ""
 
 

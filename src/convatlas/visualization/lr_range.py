@@ -1,4 +1,4 @@
-"""The picture of a learning-rate range test."""
+"""Plot of a learning-rate range test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from io import BytesIO
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from convatlas.visualization.style import INK, MUTED, PALETTE, PAPER, look, new_axes
+from convatlas.visualization.style import INK, MUTED, PALETTE, PAPER, new_axes, plot_style
 
 
 def lr_range(
@@ -20,9 +20,10 @@ def lr_range(
     diverged: float | None = None,
     title: str = "",
 ) -> Axes:
-    """Loss of each update against its learning rate, with the suggestion and the end where the sweep diverged.
+    """Plot the loss of each update against its learning rate, with the suggestion and the point of divergence.
 
-    The ordinate ends a little above the first losses, for a sweep ends in values that would flatten all others.
+    The y axis ends slightly above the first losses: the losses at the end of a sweep are so large that all others would
+    look flat.
     """
     ax.plot(lrs, losses, color=MUTED, linewidth=0.7, alpha=0.7, label="each update")
     ax.plot(lrs, smoothed, color=PALETTE[0], label="smoothed")
@@ -64,7 +65,7 @@ def lr_range_png(
 ) -> bytes:
     """`lr_range` as a PNG file."""
     data = BytesIO()
-    with look():
+    with plot_style():
         ax = new_axes()
         figure = lr_range(ax, lrs, losses, smoothed, suggestion, diverged, title).get_figure(root=True)
         assert figure is not None

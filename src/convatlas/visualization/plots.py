@@ -1,6 +1,6 @@
-"""The pictures: data in, matplotlib Axes out. Each takes ``ax``, draws on it, and returns it.
+"""Plots. Each function takes data and ``ax``, draws on ``ax``, and returns it.
 
-Shares (accuracies) come in as 0 to 1 and are drawn in percent.
+Accuracies and other shares are passed as 0 to 1 and drawn in percent.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Curve:
-    """One line: ``y`` at ``x``; ``chosen`` is the place in ``x`` of the weights that were kept."""
+    """One line of a plot. ``chosen`` is the index in ``x`` of the epoch whose weights were chosen."""
 
     label: str
     x: Sequence[float]
@@ -38,9 +38,10 @@ class Curve:
 
 
 def error_curves(ax: Axes, curves: Sequence[Curve], title: str = "") -> Axes:
-    """Shares of errors against the epoch, in percent.
+    """Plot error rates against the epoch, in percent.
 
-    Linear up to 1 %, logarithmic above: the half percent that decides is seen as well as the first epochs.
+    The axis is linear up to 1 % and logarithmic above, which shows both the first epochs and differences of half a
+    percent at the end.
     """
     _lines(ax, curves, scale=100)
     ax.set_yscale("symlog", linthresh=1, linscale=0.6)
@@ -53,7 +54,7 @@ def error_curves(ax: Axes, curves: Sequence[Curve], title: str = "") -> Axes:
 
 
 def loss_curves(ax: Axes, curves: Sequence[Curve], title: str = "", ylabel: str | None = None) -> Axes:
-    """Losses against the epoch; logarithmic where one that begins far off would flatten all others."""
+    """Plot losses against the epoch. The axis is logarithmic where a large first loss would flatten all others."""
     _lines(ax, curves, scale=1)
     finite = [value for curve in curves for value in curve.y if np.isfinite(value)]
     if finite and min(finite) > 0 and max(finite) > 20 * np.median(finite):
@@ -85,11 +86,11 @@ def _epochs(ax: Axes, title: str, ylabel: str) -> Axes:
     ax.set(xlabel=_("epoch"), ylabel=ylabel, title=title)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     ax.grid(axis="x", visible=False)
-    first_of_each: dict[str, Any] = {}
+    handles: dict[str, Any] = {}  # by label: several seeds of one network share a label
     for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-        first_of_each.setdefault(label, handle)
-    if len(first_of_each) > 1:
-        ax.legend(first_of_each.values(), first_of_each.keys(), handlelength=2.6)
+        handles.setdefault(label, handle)
+    if len(handles) > 1:
+        ax.legend(handles.values(), handles.keys(), handlelength=2.6)
     return ax
 
 
@@ -98,7 +99,7 @@ def _epochs(ax: Axes, title: str, ylabel: str) -> Axes:
 
 @dataclass(frozen=True)
 class Point:
-    """A network in the plane of cost and gain. Costs in milliseconds, shares from 0 to 1."""
+    """A network in the plot of accuracy (0 to 1) against latency (milliseconds)."""
 
     label: str
     p50_ms: float
@@ -110,13 +111,15 @@ class Point:
 
 
 def accuracy_latency(ax: Axes, points: Sequence[Point], limit_ms: float | None = None) -> Axes:
-    """Test accuracy with its interval against latency, median to 95th percentile; the Pareto front as a line.
+    """Plot test accuracy with its confidence interval against latency, with the Pareto front as a line.
+
+    A horizontal line leads from the median latency to the 95th percentile.
 
     Args:
-        limit_ms: a stated limit of the latency, drawn as a line.
+        limit_ms: a latency limit, drawn as a vertical line.
     """
     front = sorted((point for point in points if point.on_front), key=lambda point: point.p50_ms)
-    # along the front: whoever accepts that latency gets that accuracy
+    # a step: the best accuracy at each latency
     ax.step(
         [point.p50_ms for point in front],
         [100 * point.accuracy for point in front],
@@ -156,8 +159,8 @@ def accuracy_latency(ax: Axes, points: Sequence[Point], limit_ms: float | None =
     ax.set_xscale("log")
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
     ax.set(
-        xlabel=_("time for one image, ms: median, and line to the 95th percentile"),
-        ylabel=_("test accuracy, {level} interval", level="95 %"),
+        xlabel=_("time per image, ms: median, with a line to the 95th percentile"),
+        ylabel=_("test accuracy, {level} confidence interval", level="95 %"),
     )
     ax.margins(x=0.12, y=0.12)
     _plain_log_ticks(ax)
@@ -166,7 +169,7 @@ def accuracy_latency(ax: Axes, points: Sequence[Point], limit_ms: float | None =
 
 
 def _plain_log_ticks(ax: Axes) -> None:
-    """1, 2, 5, 10 rather than powers; over a wide range 1, 10, 100."""
+    """Ticks 1, 2, 5, 10 instead of powers of ten; 1, 10, 100 over a wide range."""
     low, high = ax.get_xlim()
     steps = (1, 2, 5) if high / low < 200 else (1, 3) if high / low < 5000 else (1,)
     ax.xaxis.set_major_locator(LogLocator(subs=steps, numticks=20))
@@ -175,12 +178,12 @@ def _plain_log_ticks(ax: Axes) -> None:
 
 
 def _label_points(ax: Axes, points: Sequence[Point]) -> None:
-    """Put each name beside its point, on the side where it meets the fewest other points and names."""
+    """Put each name beside its point, on the side where it overlaps least with other points and names."""
     figure = ax.get_figure(root=True)
     assert figure is not None
-    figure.draw_without_rendering()  # places are known only after the layout
-    taken = [tuple(ax.transData.transform((point.p50_ms, 100 * point.accuracy))) for point in points]
-    boxes: list[tuple[float, float, float, float]] = [(x - 7, y - 7, x + 7, y + 7) for x, y in taken]
+    figure.draw_without_rendering()  # positions are known only after the layout
+    centres = [tuple(ax.transData.transform((point.p50_ms, 100 * point.accuracy))) for point in points]
+    boxes: list[tuple[float, float, float, float]] = [(x - 7, y - 7, x + 7, y + 7) for x, y in centres]
     frame = ax.get_window_extent()
     sides = (("left", 8, 7, "bottom"), ("left", 8, -7, "top"), ("right", -8, 7, "bottom"), ("right", -8, -7, "top"))
     for point in points:
@@ -199,8 +202,8 @@ def _label_points(ax: Axes, points: Sequence[Point]) -> None:
             label.set_in_layout(False)
             box = label.get_window_extent()
             outside = max(0, box.x1 - frame.x1) + max(0, frame.x0 - box.x0) + max(0, box.y1 - frame.y1)
-            met = sum(_overlap((box.x0, box.y0, box.x1, box.y1), other) for other in boxes)
-            candidates.append((met + 20 * outside, label, (box.x0, box.y0, box.x1, box.y1)))
+            overlap = sum(_overlap((box.x0, box.y0, box.x1, box.y1), other) for other in boxes)
+            candidates.append((overlap + 20 * outside, label, (box.x0, box.y0, box.x1, box.y1)))
         best = min(candidates, key=lambda candidate: candidate[0])
         for candidate in candidates:
             if candidate is not best:
@@ -215,14 +218,14 @@ def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float,
 
 # --- confusion --------------------------------------------------------------------------------------------------------
 
-NUMBERS_UP_TO = 12  # classes: above, the counts do not fit into the cells
-NAMES_UP_TO = 30  # classes: above, the names do not fit along the sides
-CELLS_UP_TO = 60  # classes: above, the matrix is drawn as a picture
-LABEL_LINE, LABEL_LINES = 20, 3  # characters in a line and lines of a class name in a picture
+NUMBERS_UP_TO = 12  # classes; with more, the counts do not fit into the cells
+NAMES_UP_TO = 30  # classes; with more, the names do not fit along the sides
+CELLS_UP_TO = 60  # classes; with more, the matrix is drawn as one image
+LABEL_LINE, LABEL_LINES = 20, 3  # characters per line and lines of a class name
 
 
 def tick_label(name: str) -> str:
-    """A class name as a picture shows it: long names are wrapped at spaces and underscores, longer ones shortened."""
+    """A class name for an axis: long names are wrapped at spaces and underscores, very long ones are shortened."""
     if len(name) <= LABEL_LINE:
         return name
     pieces = re.findall(r"[^\s_]*[\s_]*", name)
@@ -237,10 +240,10 @@ def tick_label(name: str) -> str:
 
 
 def confusion(ax: Axes, matrix: ArrayLike, classes: Sequence[str], colour: str = PALETTE[0], title: str = "") -> Axes:
-    """Rows are true classes, columns are predictions; the darker, the larger the share of its row. Counts inside.
+    """Draw a confusion matrix: rows are true classes, columns predictions. A darker cell is a larger share of its row.
 
     Args:
-        matrix: (K, K) counts.
+        matrix: (K, K) counts, which are written into the cells.
     """
     counts = np.asarray(matrix)
     k = len(classes)
@@ -253,7 +256,7 @@ def confusion(ax: Axes, matrix: ArrayLike, classes: Sequence[str], colour: str =
     else:
         rows, columns = np.nonzero(counts)
         cells = [Rectangle((j - 0.46, i - 0.46), 0.92, 0.92) for i, j in zip(rows, columns, strict=True)]
-        # the square root of the share: a single mistake among fifty is still seen
+        # the square root of the share, so that one mistake among fifty images is visible
         alphas = 0.08 + 0.92 * shares[rows, columns] ** 0.5
         ax.add_collection(PatchCollection(cells, facecolors=colour, edgecolors="none", alpha=alphas))
     if k <= NUMBERS_UP_TO:
@@ -287,7 +290,7 @@ def confusion(ax: Axes, matrix: ArrayLike, classes: Sequence[str], colour: str =
 
 # --- per class --------------------------------------------------------------------------------------------------------
 
-BARS_UP_TO = 25  # classes: above, only the worst are shown
+BARS_UP_TO = 25  # classes; of more, only the worst are shown
 
 
 def per_class(
@@ -298,10 +301,10 @@ def per_class(
     colour: str = PALETTE[0],
     xlabel: str | None = None,
 ) -> Axes:
-    """A share per class with its interval, the worst at the top; of many classes only the worst."""
-    xlabel = _("recall: share of the class's images that are found") if xlabel is None else xlabel
-    known = [k for k, share in enumerate(shares) if share is not None]
-    order = sorted(known, key=lambda k: (shares[k], classes[k]))[:BARS_UP_TO]
+    """Plot a share per class with its confidence interval, the worst at the top. Of many classes only the worst."""
+    xlabel = _("recall: share of the class's images classified correctly") if xlabel is None else xlabel
+    defined = [k for k, share in enumerate(shares) if share is not None]
+    order = sorted(defined, key=lambda k: (shares[k], classes[k]))[:BARS_UP_TO]
     places = range(len(order))
     values = np.array([100.0 * (shares[k] or 0) for k in order])
     ends = np.array([[100 * end for end in intervals[k]] for k in order]).reshape(-1, 2)
@@ -309,7 +312,7 @@ def per_class(
     ax.hlines(places, ends[:, 0], ends[:, 1], color=colour, linewidth=1.6)
     ax.plot(values, places, "o", color=colour, markersize=5)
     ax.set_yticks(places, [tick_label(classes[k]) for k in order])
-    ax.set(xlim=(0, 100.8), ylim=(len(order) - 0.4, -0.6), xlabel=f"{xlabel}, 95 % {_('interval')}")
+    ax.set(xlim=(0, 100.8), ylim=(len(order) - 0.4, -0.6), xlabel=f"{xlabel}, 95 % {_('confidence interval')}")
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="y", visible=False)
@@ -322,10 +325,10 @@ def per_class(
 def reliability(
     ax: Axes, bins: Sequence[tuple[float, float, int, float, float]], colour: str = PALETTE[0], title: str = ""
 ) -> Axes:
-    """How often the network is right against how sure it is; on the line it knows itself.
+    """Draw a reliability diagram: accuracy against confidence. A perfectly calibrated network lies on the diagonal.
 
     Args:
-        bins: (low, high, n, mean confidence, accuracy) each, as ``evaluation.reliability`` gives them.
+        bins: (low, high, n, mean confidence, accuracy) of each bin, as ``evaluation.reliability`` returns them.
     """
     ax.plot([0, 100], [0, 100], color=MUTED, linewidth=1, linestyle=(0, (1, 2)))
     total = sum(row[2] for row in bins) or 1
@@ -346,11 +349,11 @@ def reliability(
 # --- images -----------------------------------------------------------------------------------------------------------
 
 
-def sheet(ax: Axes, images: Sequence[np.ndarray], captions: Sequence[str], columns: int = 6) -> Axes:
-    """Images on a grid, each with its caption below: the mistakes made with most confidence, for example.
+def image_grid(ax: Axes, images: Sequence[np.ndarray], captions: Sequence[str], columns: int = 6) -> Axes:
+    """Draw images on a grid, each with a caption below, such as the mistakes with the highest confidence.
 
     Args:
-        images: uint8 (h, w) or (h, w, 1 or 3) each; any sizes.
+        images: uint8 (h, w) or (h, w, 1 or 3) each; sizes may differ.
     """
     rows = -(-len(images) // columns)
     for place, (image, caption) in enumerate(zip(images, captions, strict=True)):

@@ -1,4 +1,4 @@
-"""The report of one training: one page, nothing loaded from elsewhere."""
+"""The report of one training run: a single HTML page without external resources."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from convatlas.i18n import _, language, translated
 from convatlas.visualization import html, plots
 from convatlas.visualization.html import Column, Html
 from convatlas.visualization.plots import Curve
-from convatlas.visualization.style import SeriesStyle, look, new_axes, svg
+from convatlas.visualization.style import SeriesStyle, new_axes, plot_style, svg
 
 TRAIN, VALIDATION = SeriesStyle(1), SeriesStyle(0)
 
 
-class Judged(Protocol):
-    """What is asked of an evaluation: the room of that name gives more."""
+class EvaluationLike(Protocol):
+    """The attributes of an evaluation that a report needs; see ``convatlas.evaluation.Evaluation``."""
 
     @property
     def classes(self) -> tuple[str, ...]: ...
@@ -53,19 +53,20 @@ def run_report(
     header: Mapping[str, str],
     epochs: Sequence[Mapping[str, Any]],
     result: Mapping[str, Any],
-    evaluation: Judged,
+    evaluation: EvaluationLike,
     image: Callable[[int], np.ndarray] | None = None,
     figures: Sequence[FigureComparison] = (),
 ) -> str:
     """The page of a finished run.
 
     Args:
-        header: how it was trained, in words: name of a choice -> the choice.
-        epochs: the journal's lines of epochs: epoch, train_loss, train_top1, val_loss, val_top1.
-        result: the journal's last line: model, epochs, train_s, images_per_s, val_top1, chosen_epoch, seed, run.
-        evaluation: of the chosen weights on the test part.
-        image: gives the pixels of test image i, uint8 (h, w, c); without it the surest mistakes are listed by name.
-        figures: the paper's error rates with what this run measured.
+        header: how the network was trained: name of a setting -> its value in words.
+        epochs: the journal's records of epochs: epoch, train_loss, train_top1, val_loss, val_top1.
+        result: the journal's last record: model, epochs, train_s, images_per_s, val_top1, chosen_epoch, seed, run.
+        evaluation: of the chosen weights on the test set.
+        image: returns the pixels of test image i, uint8 (h, w, c). Without it the most confident mistakes are listed
+            by name.
+        figures: the paper's error rates, compared with what this run measured.
     """
     model = str(result["model"])
     lead = html.join(
@@ -73,15 +74,15 @@ def run_report(
             _("{share} of {n} test images", share=units.percent(evaluation.top1, 1), n=units.exact(evaluation.n))
         ),
         _(
-            " are labelled right ({level} interval {interval}; protocol: {protocol}). ",
+            " are classified correctly ({level} confidence interval {interval}; protocol: {protocol}). ",
             level="95 %",
             interval=units.interval(*evaluation.ci95),
             protocol=evaluation.protocol,
         ),
-        _("The weights were chosen by validation; the test images were looked at once, afterwards."),
+        _("The weights were chosen on the validation set. The test set was used once, afterwards."),
     )
     return html.page(
-        _("{model}: one training", model=model),
+        _("{model}: training report", model=model),
         html.header(
             model, lead, note=_("seed {seed} · {run}", seed=result.get("seed", "?"), run=result.get("run", ""))
         ),
@@ -89,53 +90,54 @@ def run_report(
         *printed_section(figures),
         html.section(_("Learning curves"), _curves(epochs, result)),
         html.section(
-            _("What is confused with what"),
+            _("Confusion matrix"),
             html.figures(confusion_figure(model, evaluation, VALIDATION), mistakes_list(evaluation)),
         ),
-        html.section(_("Class by class"), _per_class_figure(model, evaluation)),
+        html.section(_("Results per class"), _per_class_figure(model, evaluation)),
         surest_mistakes_section(evaluation, image),
         html.section(_("How it was trained"), html.facts(header.items())),
         lang=language(),
     )
 
 
-def _result_table(result: Mapping[str, Any], evaluation: Judged) -> Html:
+def _result_table(result: Mapping[str, Any], evaluation: EvaluationLike) -> Html:
     rows = [
         (_("test top-1"), units.percent(evaluation.top1),
-         _("95 % interval {interval} (Wilson)", interval=units.interval(*evaluation.ci95))),
+         _("95 % confidence interval {interval} (Wilson)", interval=units.interval(*evaluation.ci95))),
         (_("test top-5"), "n/a" if evaluation.top5 is None else units.percent(evaluation.top5),
          _("fewer than six classes") if evaluation.top5 is None else _("of {n} images", n=units.exact(evaluation.n))),
         (_("validation top-1"), units.percent(result["val_top1"]) if result.get("val_top1") is not None else "n/a",
-         _("epoch {epoch} of {epochs}, the one that was kept",
+         _("epoch {epoch} of {epochs}, whose weights were chosen",
            epoch=result["chosen_epoch"] + 1, epochs=result["epochs"])),
         (_("negative log likelihood"), units.nats(evaluation.nll, 3), _("mean over the test images")),
-        (_("calibration error"), units.percent(evaluation.calibration_error, 1), _("expected, 15 bins")),
+        (_("calibration error"), units.percent(evaluation.calibration_error, 1),
+         _("expected calibration error, 15 bins")),
         (_("training time"), units.duration(result["train_s"]),
          _("{n} images/s", n=units.exact(round(result["images_per_s"]))) if result.get("images_per_s") else ""),
     ]  # fmt: skip
     columns = [Column(_("quantity"), number=False), Column(_("value"), "measured"), Column("", number=False)]
     return html.table(
-        columns, rows, _("Protocol {protocol}. Everything here was measured in this run.", protocol=evaluation.protocol)
+        columns, rows, _("Protocol: {protocol}. All values were measured in this run.", protocol=evaluation.protocol)
     )
 
 
 def _curves(epochs: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> Html:
-    x = [line["epoch"] + 1 for line in epochs]
-    chosen = next((i for i, line in enumerate(epochs) if line["epoch"] == result["chosen_epoch"]), None)
+    x = [record["epoch"] + 1 for record in epochs]
+    chosen = next((i for i, record in enumerate(epochs) if record["epoch"] == result["chosen_epoch"]), None)
 
-    def errors(part: str) -> list[float]:
-        return [1 - line[f"{part}_top1"] for line in epochs]
+    def errors(split: str) -> list[float]:
+        return [1 - record[f"{split}_top1"] for record in epochs]
 
-    def losses(part: str) -> list[float]:
-        return [line[f"{part}_loss"] for line in epochs]
+    def losses(split: str) -> list[float]:
+        return [record[f"{split}_loss"] for record in epochs]
 
     def curves(values: Callable[[str], list[float]]) -> list[Curve]:
-        both = [Curve(_("training"), x, values("train"), TRAIN)]
-        if all(line["val_top1"] is not None for line in epochs):  # a run may train on all images and validate on none
-            both.append(Curve(_("validation"), x, values("val"), VALIDATION, chosen))
-        return both
+        pair = [Curve(_("training"), x, values("train"), TRAIN)]
+        if all(record["val_top1"] is not None for record in epochs):  # a run may have no validation set
+            pair.append(Curve(_("validation"), x, values("val"), VALIDATION, chosen))
+        return pair
 
-    with look():
+    with plot_style():
         ax = new_axes()
         plots.error_curves(ax, curves(errors), _("Error"))
         ax.set_ylabel(_("top-1 error"))
@@ -147,16 +149,17 @@ def _curves(epochs: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> H
         html.figure(
             error,
             _(
-                "Top-1 error in percent, linear up to 1 %. Training error is that of the augmented images, taken while "
-                "the weights moved. The mark is the epoch whose weights were kept."
+                "Top-1 error in percent; the axis is linear up to 1 % and logarithmic above. The training error is "
+                "measured during the epoch, on augmented images and with changing weights. The marker is the epoch "
+                "whose weights were chosen."
             ),
         ),
-        html.figure(loss, _("Loss. With label smoothing the training loss does not fall to zero.")),
+        html.figure(loss, _("Loss. With label smoothing the training loss does not reach zero.")),
     )
 
 
 def printed_section(figures: Sequence[FigureComparison]) -> list[Html]:
-    """The paper's error rates beside this run's, each with its protocol; nothing where there are none."""
+    """The paper's error rates beside this run's, each with its protocol; empty where the paper prints none."""
     if not figures:
         return []
     columns = [
@@ -180,8 +183,8 @@ def printed_section(figures: Sequence[FigureComparison]) -> list[Html]:
         )
         for figure in figures
     ]
-    caption = _("An error rate can be compared with another one only where data and protocol are the same.")
-    return [html.section(_("What the paper prints"), html.table(columns, rows, caption))]
+    caption = _("Error rates can be compared only where data and protocol are the same.")
+    return [html.section(_("Figures printed in the paper"), html.table(columns, rows, caption))]
 
 
 # --- shared with the report of a comparison -----------------------------------------------------------------------
@@ -192,86 +195,96 @@ def error_name(quantity: str) -> str:
     return {"error": _("error"), "top1_error": _("top-1 error"), "top5_error": _("top-5 error")}[quantity]
 
 
-def confusion_figure(model: str, evaluation: Judged, style: SeriesStyle) -> Html:
-    """The confusion matrix of one network on the test part."""
+def confusion_figure(model: str, evaluation: EvaluationLike, style: SeriesStyle) -> Html:
+    """The confusion matrix of one network on the test set."""
     k = len(evaluation.classes)
     side = min(7.0, max(2.9, 1.0 + 0.2 * k))  # inches
-    with look():
+    with plot_style():
         ax = new_axes(side, side)
         plots.confusion(ax, evaluation.confusion, evaluation.classes, style.colour, model)
         wrong = evaluation.n - round(evaluation.top1 * evaluation.n)
         picture = svg(
             ax,
             _(
-                "Confusion matrix of {model}: {wrong} of {n} test images are wrong",
+                "Confusion matrix of {model}: {wrong} of {n} test images are misclassified",
                 model=model,
                 wrong=wrong,
                 n=evaluation.n,
             )
-            + "".join(f"; {true} → {said}: {count}" for true, said, count in evaluation.most_confused[:3]),
+            + "".join(f"; {true} → {predicted}: {count}" for true, predicted, count in evaluation.most_confused[:3]),
         )
     caption = _(": {wrong} of {n} wrong", wrong=wrong, n=units.exact(evaluation.n))
     return html.figure(picture, html.join(html.name(model, style), caption))
 
 
-def mistakes_list(evaluation: Judged) -> Html:
-    """The commonest mistakes, in words."""
+def mistakes_list(evaluation: EvaluationLike) -> Html:
+    """The most common mistakes as a list."""
     pairs = evaluation.most_confused
     if not pairs:
-        return html.note(_("Not one mistake."))
+        return html.note(_("There are no mistakes."))
     return html.block(
-        html.paragraph(_("The commonest mistakes, as true class → predicted class:")),
-        html.bullets(html.join(html.code(true), " → ", html.code(said), f": {count}") for true, said, count in pairs),
+        html.paragraph(_("Most common mistakes (true class → predicted class):")),
+        html.bullets(
+            html.join(html.code(true), " → ", html.code(predicted), f": {count}") for true, predicted, count in pairs
+        ),
     )
 
 
-def _per_class_figure(model: str, evaluation: Judged) -> Html:
+def _per_class_figure(model: str, evaluation: EvaluationLike) -> Html:
     scores = evaluation.per_class
     shown = min(len(scores), plots.BARS_UP_TO)
-    with look():
+    with plot_style():
         ax = new_axes(5.4, 0.9 + 0.22 * shown)
         plots.per_class(
             ax, evaluation.classes, [s.recall for s in scores], [s.recall_ci95 for s in scores], VALIDATION.colour
         )
-        picture = svg(ax, _("Recall of {model} for each class with {level} intervals", model=model, level="95 %"))
-    some = _("The {shown} worst of {count} classes. ", shown=shown, count=len(scores)) if shown < len(scores) else ""
-    few = min(score.n for score in scores)
+        picture = svg(
+            ax, _("Recall of {model} per class, with {level} confidence intervals", model=model, level="95 %")
+        )
+    worst = (
+        _("The {shown} classes of {count} with the lowest recall. ", shown=shown, count=len(scores))
+        if shown < len(scores)
+        else ""
+    )
+    fewest = min(score.n for score in scores)
     return html.join(
         html.figure(
             picture,
-            some
+            worst
             + _(
-                "Lines are Wilson's {level} intervals: the smallest class has {few} test images.",
+                "The lines are Wilson {level} confidence intervals. The smallest class has {few} test images.",
                 level="95 %",
-                few=few,
+                few=fewest,
             ),
         ),
         _per_class_table(evaluation) if len(scores) <= plots.BARS_UP_TO else Html(""),
     )
 
 
-def _per_class_table(evaluation: Judged) -> Html:
+def _per_class_table(evaluation: EvaluationLike) -> Html:
     columns = [Column(_("class"), number=False), Column(_("images"))] + [
-        Column(word, "measured") for word in (_("precision"), _("recall"), "F1")
+        Column(heading, "measured") for heading in (_("precision"), _("recall"), "F1")
     ]
     rows = [
         (score.name, units.exact(score.n), *(_share(v) for v in (score.precision, score.recall, score.f1)))
         for score in evaluation.per_class
     ]
-    return html.table(columns, rows, _("The same in figures. A class that was never predicted has no precision."))
+    return html.table(columns, rows, _("A class that was never predicted has no precision."))
 
 
 def _share(value: float | None) -> str:
     return "n/a" if value is None else units.percent(value, 1)
 
 
-def surest_mistakes_section(evaluation: Judged, image: Callable[[int], np.ndarray] | None, of: str = "") -> Html:
-    """Wrong and sure of it: where labels are doubtful or the network has learned something else."""
+def surest_mistakes_section(
+    evaluation: EvaluationLike, image: Callable[[int], np.ndarray] | None, of: str = ""
+) -> Html:
+    """The mistakes with the highest confidence. They often reveal wrong labels or misleading features of the images."""
     mistakes = evaluation.surest_mistakes(12)
-    heading = _("Wrong, and sure of it")
+    heading = _("Most confident mistakes")
     if not mistakes:
-        return html.section(heading, html.paragraph(_("There is no mistake to show.")))
-    said = [
+        return html.section(heading, html.paragraph(_("There are no mistakes.")))
+    labelled = [
         (f"{evaluation.classes[true]} → {evaluation.classes[predicted]}", confidence)
         for _index, true, predicted, confidence in mistakes
     ]
@@ -282,23 +295,25 @@ def surest_mistakes_section(evaluation: Judged, image: Callable[[int], np.ndarra
     introduction = html.note(
         f"{of}: " * bool(of)
         + _(
-            "The mistakes made with most confidence, as true class → predicted class. Look here first: a wrong label "
-            "shows itself, or what the network has looked at instead."
+            "The mistakes with the highest confidence (true class → predicted class). They often reveal a wrong label, "
+            "or a feature of the image that misleads the network."
         )
     )
     if image is None:
         rows = [
-            (name, what, units.percent(confidence, 1)) for name, (what, confidence) in zip(names, said, strict=True)
+            (name, mistake, units.percent(confidence, 1))
+            for name, (mistake, confidence) in zip(names, labelled, strict=True)
         ]
         columns = [
             Column(_("image"), number=False),
             Column(_("mistake"), number=False),
             Column(_("confidence"), "measured"),
         ]
-        return html.section(heading, introduction, html.table(columns, rows, _("Confidence is the softmax's maximum.")))
+        caption = _("Confidence is the largest softmax probability.")
+        return html.section(heading, introduction, html.table(columns, rows, caption))
     captions = [
-        html.join(html.strong(what), Html("<br>"), units.percent(confidence, 1), Html("<br>"), name)
-        for name, (what, confidence) in zip(names, said, strict=True)
+        html.join(html.strong(mistake), Html("<br>"), units.percent(confidence, 1), Html("<br>"), name)
+        for name, (mistake, confidence) in zip(names, labelled, strict=True)
     ]
     pixels = [image(index) for index, *_rest in mistakes]
-    return html.section(heading, introduction, html.thumbnails(pixels, captions, [what for what, _ in said]))
+    return html.section(heading, introduction, html.thumbnails(pixels, captions, [mistake for mistake, _ in labelled]))

@@ -1,7 +1,7 @@
-"""One look for every picture: colours, markers, quiet axes, and SVG that takes the page's ink and paper.
+"""The style of all plots: colours, markers, axes, and SVG that takes the colours of the page.
 
-A network keeps its colour, marker and dash through a whole report, so that a reader learns them once; marker and dash
-tell the networks apart where colour does not (in grey, in print, to a colour-blind reader).
+A network has the same colour, marker and dash in all plots of a report. Marker and dash distinguish the networks where
+colour does not: in greyscale, in print, for a colour-blind reader.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# As saved alone, a picture has these colours; inside a page each gives way to the page's variable of that name,
-# and so follows light, dark and print.
+# The colours of a plot in a file of its own. Inside a page each is replaced by the CSS variable of that name, which
+# differs between light mode, dark mode and print.
 INK, MUTED, RULE, PAPER = "#1c1d20", "#62666d", "#dcdee1", "#fffffe"
 _VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule", PAPER: "--paper"}
 
@@ -34,7 +34,7 @@ DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 
 
 @dataclass(frozen=True)
 class SeriesStyle:
-    """How one network is drawn everywhere; ``number`` counts from 0."""
+    """Colour, marker and dash of one network; ``number`` counts from 0."""
 
     number: int
 
@@ -56,12 +56,12 @@ class SeriesStyle:
 
     @property
     def _shape(self) -> int:
-        # the seventh network has the first colour again, with the second shape
+        # the seventh network has the first colour with the second marker
         return (self.number + self.number // len(PALETTE)) % len(MARKERS)
 
 
 def styles(names: Sequence[str]) -> dict[str, SeriesStyle]:
-    """A style for each name, by its place."""
+    """Name -> style, in order."""
     return {name: SeriesStyle(number) for number, name in enumerate(names)}
 
 
@@ -96,39 +96,39 @@ RC: Any = {
     "savefig.facecolor": "none",
     "lines.linewidth": 1.8,
     "lines.markersize": 6,
-    "text.parse_math": False,  # a class called a$b is no formula
-    "svg.fonttype": "none",  # text stays text: readable aloud, searchable, in the page's font
-    "svg.hashsalt": "convatlas",  # the same picture has the same bytes
+    "text.parse_math": False,  # a class may be called a$b
+    "svg.fonttype": "none",  # keep text as text: searchable, for screen readers, in the page's font
+    "svg.hashsalt": "convatlas",  # equal plots have equal bytes
 }
 
 
 @contextlib.contextmanager
-def look() -> Iterator[None]:
-    """matplotlib with this house's settings for a while; the caller's own are as before afterwards."""
+def plot_style() -> Iterator[None]:
+    """Set matplotlib's parameters for convatlas's plots inside the block; the caller's are restored afterwards."""
     with mpl.rc_context(RC), warnings.catch_warnings():
-        # the browser draws the letters, with its own fonts; matplotlib's need not have them
+        # the browser draws the text with its own fonts, so matplotlib's fonts need not have the glyphs
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 
 
 def new_axes(width: float = 5.4, height: float = 3.4) -> Axes:
-    """Axes on a figure of their own, in inches; no window system is touched. Use inside ``look()``."""
+    """Axes on a new figure of this size in inches. Opens no window. Use inside ``plot_style()``."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes: Axes = figure.add_subplot()
     return axes
 
 
 def svg(ax: Axes, label: str) -> str:
-    """The figure that ``ax`` is on as an ``<svg>`` element: in the page's colours, with no ids but those it refers to.
+    """The figure of ``ax`` as an ``<svg>`` element in the page's colours, without unused ids.
 
     Args:
-        label: what the picture shows, in words, for those who do not see it.
+        label: text alternative of the plot, for screen readers.
     """
     figure = ax.get_figure(root=True)
     assert figure is not None
     text = StringIO()
     with warnings.catch_warnings():
-        # the browser draws the letters, with its own fonts; matplotlib's need not have them
+        # the browser draws the text with its own fonts, so matplotlib's fonts need not have the glyphs
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(text, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     markup = text.getvalue()
@@ -138,9 +138,9 @@ def svg(ax: Axes, label: str) -> str:
     markup = re.sub(r"<!--.*?-->\s*", "", markup, flags=re.DOTALL)
     markup = re.sub(r"<g id=\"[^\"]*\"", "<g", markup)
     markup = markup.replace("xlink:href", "href")
-    # ids are unique in a page: those of one picture begin with its fingerprint
-    own = hashlib.sha256(markup.encode()).hexdigest()[:8]
-    markup = re.sub(r"(\bid=\"|href=\"#|url\(#)", rf"\g<1>f{own}-", markup)
+    # ids must be unique in a page, so they begin with a hash of the plot
+    prefix = hashlib.sha256(markup.encode()).hexdigest()[:8]
+    markup = re.sub(r"(\bid=\"|href=\"#|url\(#)", rf"\g<1>f{prefix}-", markup)
     markup = re.sub(r"font-family:[^;\"]*(&quot;[^;\"]*)*", "font-family: inherit", markup)
     markup = re.sub(r"(font: [^;\"]*?px )[^;\"]*", r"\1var(--sans, sans-serif)", markup)
     for colour, variable in _VARIABLES.items():
@@ -149,7 +149,7 @@ def svg(ax: Axes, label: str) -> str:
     assert opening is not None
     box = re.search(r'viewBox="0 0 ([\d.]+) [\d.]+"', opening.group())
     assert box is not None
-    # all pictures at one scale, so that their letters are of one size: a point is 1.3 pixels
+    # all plots have the same scale, 1.3 pixels per point, so that their text has the same size
     width = float(box.group(1)) * 1.3 / 16
     head = f'<svg class="plot" {box.group()} style="width: {width:.1f}rem" role="img" aria-label="{_attribute(label)}">'
     return head + markup[opening.end() :].strip()

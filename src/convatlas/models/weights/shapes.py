@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from convatlas.models.blocks import Classifier
-from convatlas.models.initialisation import Undrawn
+from convatlas.models.initialisation import SkipFills
 from convatlas.models.registry import declared, entry
 from convatlas.models.weights.source import spare
 
@@ -114,7 +114,7 @@ def built(
     """A network as its file declares it; on the meta device without drawing weights."""
     line = entry(name)
     meta = torch.get_default_device().type == "meta"
-    with Undrawn() if meta else nullcontext():
+    with SkipFills() if meta else nullcontext():
         return declared(line.family)[name].build(
             num_classes=num_classes or line.num_classes,
             in_channels=in_channels or line.input[0],
