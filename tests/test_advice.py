@@ -59,13 +59,14 @@ PRINTED_BY: dict[str, tuple[str, ...]] = {
     "runs/predict.py": ("predict",),
     "runs/resumption.py": ("train",),
     "runs/configuration.py": ("train",),
+    "runs/summarize.py": ("show", "explain"),
     "runs/lr_range.py": ("train",),
     "training/": ("train", "compare"),
 }
 # a part of a message -> why an option in it need not be on every command that PRINTED_BY names
 EXCEPTIONS: dict[str, str] = {
     "train and compare see the whole image with --fit": "it names the commands that have the option",
-    "(a network's own with --model)": "data --recipe prints it; train knows its network",
+    "(for the recipe of a network's paper pass --model)": "data --recipe prints it; train knows its network",
     "or fewer parts with --accumulate": "compare has one process, and no recipe has parts",
     "or pass --compile off": "only --compile on raises it; compare leaves compile at auto",
 }

@@ -28,6 +28,13 @@ SHORTER = {
     "compare": ["--epochs", "1", "--seeds", "1", "--image-size", "32"],
     "bench": ["--time", "0.1", "--batch-size", "2"],
 }
+OWN_NETWORK = """
+from torch import nn
+
+class Net(nn.Sequential):
+    def __init__(self, num_classes=10):
+        super().__init__(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, num_classes))
+"""
 NETWORK = ("--download", "hf:")
 SLOW = ("compare", "bench", "train resnet18", "explain vgg16 conv5_3")  # more than a few seconds
 MET_OR_NOT = (0, 5)  # of a --budget: 5 says that nothing measured here meets it
@@ -95,6 +102,7 @@ def folder(tmp_path_factory) -> Path:
     for name in ("photos", "new_photos", "holiday", "imagenet/val"):
         write_photos(here / name)
     Image.open(here / "photos/ants/0.png").save(here / "cat.jpg")
+    (here / "net.py").write_text(OWN_NETWORK)
     for name in ("CIFAR", "cifar-10-batches-bin"):
         write_cifar(here / name)
     net = create_model("resnet20_cifar")
@@ -152,6 +160,8 @@ def test_an_example_of_a_help_runs(line, folder, monkeypatch, capsys):
     more = [] if finished else SHORTER.get(name, [])
     if name == "train" and "resnet18" in line:
         more = [*more, "--image-size", "32"]
+    if line == "convatlas compare --resume runs/compare-photos-001" and not Path("runs/compare-photos-001").exists():
+        run("compare mlp --data photos", SHORTER["compare"])
     run(line.removeprefix("convatlas "), more, MET_OR_NOT if "--budget" in line else (0,))
     assert capsys.readouterr().out or "--show-batch" in line
 

@@ -48,7 +48,7 @@ def test_settings_of_a_file_and_of_the_environment_count_too(convatlas, diverged
     monkeypatch.setenv("CONVATLAS_MIXUP", "0.5")
     code, _, err = convatlas("train", "--resume", str(diverged), "--lr", "0.001")
     assert code == 2
-    assert "mixup is from CONVATLAS_MIXUP" in err
+    assert "mixup is set by CONVATLAS_MIXUP" in err
     monkeypatch.delenv("CONVATLAS_MIXUP")
     (tmp_path / "mine.toml").write_text("lr = 0.001\nepochs = 1\n")
     assert convatlas("train", "--resume", str(diverged), "--config", str(tmp_path / "mine.toml"))[0] == 0

@@ -48,7 +48,7 @@ class StopIn(ComparisonListener):
 
 def test_a_comparison_goes_on_where_it_was_interrupted(tmp_path):
     with pytest.raises(Interrupted, match="convatlas compare --resume"):
-        compare(["mlp", "lenet5@modern"], seeds=2, out=tmp_path, stages=StopIn(2), lr=0.002, **SHORT)
+        compare(["mlp", "lenet5@modern"], seeds=2, out=tmp_path, listener=StopIn(2), lr=0.002, **SHORT)
     (folder,) = tmp_path.iterdir()
     finished = {run.path: (run.path / "model.safetensors").stat().st_mtime_ns for run in map(Run, folder.glob("mlp*"))}
     assert len(finished) == 1
@@ -70,7 +70,7 @@ def test_a_folder_without_a_comparison_is_refused(tmp_path):
 
 def test_what_cannot_fit_the_budget_is_not_trained(tmp_path):
     listener = StopIn()
-    found = compare(["mlp", "lenet5@modern"], budget="params<=100K", out=tmp_path, stages=listener, **SHORT)
+    found = compare(["mlp", "lenet5@modern"], budget="params<=100K", out=tmp_path, listener=listener, **SHORT)
     assert listener.begun == [("lenet5@modern", 0)]
     assert listener.out == ["mlp"]
     assert [row.model for row in found.rows] == ["lenet5@modern"]
@@ -95,7 +95,7 @@ def noise(root, counts, seed=0):
 def test_where_nothing_can_be_learned_no_network_is_recommended(tmp_path):
     root = noise(tmp_path / "noise", {"cat": 30, "dog": 60})
     listener = StopIn()
-    found = compare(["mlp", "lenet5@modern"], root, out=tmp_path / "runs", stages=listener, **SHORT)
+    found = compare(["mlp", "lenet5@modern"], root, out=tmp_path / "runs", listener=listener, **SHORT)
     assert all(row.at_chance for row in found.rows)
     assert found.recommendation.model is None
     assert found.recommendation.why.startswith("nothing was learned")
