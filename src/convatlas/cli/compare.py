@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 @click.option("--recipe", default="modern", show_default=True, help="modern, paper, or a recipe's own name.")
 @click.option("--protocol", default="centre", show_default=True, help="How an image is looked at: centre, flip.")
 @click.option("--split", type=click.Path(path_type=Path), help="A split file to reuse.")
+@click.option("--sort", default="named", show_default=True, type=click.Choice(
+    ["named", "top1", "latency", "memory", "size", "params", "macs", "training"]),
+    help="Order of the rows: as named, the most accurate first, or the least of a cost first.")  # fmt: skip
 @reading_options
 @click.option("--out", default="runs", show_default=True, type=click.Path(path_type=Path),
               help="Parent of the comparison's folder.")  # fmt: skip
@@ -46,6 +49,7 @@ def command(
     recipe: str,
     protocol: str,
     split: Path | None,
+    sort: str,
     on_bad: Literal["fail", "skip"],
     max_bad: float,
     reading: ReadingOptions,
@@ -81,6 +85,7 @@ def command(
             recipe=recipe,
             protocol=protocol,
             split=split,
+            sort=sort,
             on_bad=on_bad,
             max_bad=max_bad,
             reading=reading,

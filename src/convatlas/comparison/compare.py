@@ -22,9 +22,9 @@ from convatlas.comparison import measure, pareto, statistics
 from convatlas.comparison.budget import Budget
 from convatlas.comparison.recommend import recommend
 from convatlas.comparison.report import Evidence, report
-from convatlas.comparison.result import Comparison, ComparisonRow, Conditions, Failure
+from convatlas.comparison.result import SORTED_BY, Comparison, ComparisonRow, Conditions, Failure
 from convatlas.data import Dataset, ReadingOptions, write_split
-from convatlas.errors import DataError, TrainingError, UsageError
+from convatlas.errors import DataError, TrainingError, UnknownNameError, UsageError
 from convatlas.evaluation import Evaluation
 from convatlas.message import Message, joined
 from convatlas.recipes.recipe import Recipe
@@ -93,6 +93,7 @@ def compare(
     recipe: str = "modern",
     protocol: str = "centre",
     split: str | Path | None = None,
+    sort: str = "named",
     on_bad: Literal["fail", "skip"] = "fail",
     max_bad: float = 0.05,
     reading: ReadingOptions = ReadingOptions(),  # noqa: B008
@@ -110,6 +111,8 @@ def compare(
         epochs: of every training; by default those of the recipe. Not together with ``time_s``.
         time_s: duration of every training instead of epochs; two minutes by default for photos if ``names`` is None.
         budget: limits such as ``"latency<=20ms,size<=20MB"``; a network that exceeds one is not recommended.
+        sort: the order of the rows, one of `SORTED_BY`: as the networks were named, the most accurate first, or the
+            least of a cost first.
         settings: settings of the recipes and of the options (`RunOptions`) to change for all networks.
 
     Returns: the comparison. Its ``folder`` contains report.html, comparison.json, split.csv and the runs. If no network
@@ -126,6 +129,8 @@ def compare(
         names = (names,)
     if names is not None and not (isinstance(names, Sequence) and all(isinstance(name, str) for name in names)):
         raise UsageError("names must be names of networks, see list_models(); got {names!r}.", names=names)
+    if sort not in SORTED_BY:
+        raise UnknownNameError("order of the rows", sort, SORTED_BY)
     limits, listener = Budget.parse(budget), listener or ComparisonListener()
     if seeds < 1:
         raise UsageError("seeds {seeds}: at least 1 is needed.", seeds=seeds)
@@ -159,6 +164,7 @@ def compare(
     rows = _measure_all(
         [c for c in candidates if c.model in trained], trained, training_data, all_seeds, limits, listener
     )
+    rows = sorted(rows, key=SORTED_BY[sort])
 
     listener.stage(Message("writing the report"))
     flags = {
@@ -169,6 +175,7 @@ def compare(
         "recipe": (recipe, "modern"),
         "protocol": (protocol, "centre"),
         "split": (split, None),
+        "sort": (sort, "named"),
         "on-bad": (on_bad, "fail"),
         "max-bad": (max_bad, 0.05),
         **{name.replace("_", "-"): (value, None) for name, value in reading.to_dict().items()},
@@ -254,7 +261,7 @@ def _check_same_length(recipes: Mapping[str, Recipe]) -> None:
 def _candidate(model: str, recipe: Recipe, training_data: TrainingData, protocol: str) -> Candidate:
     """Build the network once before any training, to refuse one that does not suit the images or the protocol."""
     entry, data = models.entry(model), training_data.dataset
-    side = recipe.image_size or entry.input[1]
+    side = training_data.side(entry, recipe)
     network = models.create_model(model, num_classes=len(data.classes), in_channels=data.channels, image_size=side)
     if evaluation.get_protocol(protocol).needs_larger_images:
         evaluation.check_network(protocol, network, (side, side), data.channels)

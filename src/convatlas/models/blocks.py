@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,14 +26,19 @@ class Classifier(nn.Module):
 
     network = "this network"
     num_classes = 0
-    loaded: Loaded | None = None
+    # no annotations that torch.jit.script cannot read
+    loaded = cast("Loaded | None", None)
     smallest_size = 1
     in_channels = 3
-    image_size: int | None = None  # the only possible size, where a layer reads a whole map; None where sizes may vary
+    image_size = cast("int | None", None)  # the only possible size, if a layer reads a whole map
     fixed_by = ""  # the layer that requires that size, for the message
 
     def check(self, images: Tensor) -> None:
-        """Raise ShapeError where the images do not fit. The message says which images do."""
+        """Raise ShapeError where the images do not fit. The message says which images do. Omitted when scripted."""
+        if not torch.jit.is_scripting():
+            self._check(images)
+
+    def _check(self, images: Tensor) -> None:
         if images.dim() != 4 or images.shape[1] != self.in_channels:
             raise ShapeError(
                 "{network} needs images of the shape (N, {in_channels}, H, W); got {shape}. {advice}",

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas import data as room
+from convatlas.data import Preprocessing
 from convatlas.data.dataset import printable
 from convatlas.data.decode import is_image_name
 from convatlas.data.in_memory import is_in_memory, pixels_in_memory
@@ -53,6 +54,7 @@ def predict(
     batch_size: int | None = None,
     *,
     classes: Sequence[str] | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> Iterator[Prediction]:
     """Predict the most probable classes of images, in their order.
 
@@ -66,6 +68,7 @@ def predict(
         top: number of classes, the most probable first.
         batch_size: images per batch; by default a number that suits their size.
         classes: the class names of the network, if its weights do not name them.
+        preprocessing: that of the network's images, if its weights do not name it.
 
     Raises:
         UsageError: ``top`` or ``batch_size`` is below 1, something is not an image, or as in `evaluate`.
@@ -76,7 +79,7 @@ def predict(
         raise UsageError("--top {top}: at least 1 is needed.", top=top)
     if batch_size is not None and batch_size < 1:
         raise UsageError("a batch has at least one image; got {batch}.", batch=batch_size)
-    network = load_network(what, classes)
+    network = load_network(what, classes, preprocessing)
     sources = list(image_sources(images))
     size = batch_size or min(32, network.batch_size)
     return (

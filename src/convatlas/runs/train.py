@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from convatlas import training
 from convatlas.data import Dataset, ReadingOptions, write_split
@@ -17,44 +18,42 @@ from convatlas.errors import CheckpointError, DataError, UsageError
 from convatlas.evaluation import Evaluation, evaluate
 from convatlas.figures import ERRORS, FigureComparison, Measurement
 from convatlas.message import Message, joined
+from convatlas.models import own
 from convatlas.models.figures import compare_figures
 from convatlas.recipes.recipe import Recipe
 from convatlas.recipes.registry import PAPER_RECIPES, recipe_for
 from convatlas.runs import directory
 from convatlas.runs.header import header
 from convatlas.runs.launch import Launch, check_ranks_agree
+from convatlas.runs.listener import RunListener as RunListener
+from convatlas.runs.notebook import NotebookListener, in_notebook
 from convatlas.runs.options import RunOptions, apply
 from convatlas.runs.prepare import (
     Setup,
     build_schedule,
     compile_for_updates,
+    entry_for,
     prepare,
     prepare_resumed,
     validator,
 )
 from convatlas.runs.reconstruction import reconstruct, report
-from convatlas.runs.run import CONFIG, ENVIRONMENT, METRICS, REPORT, SPLIT, WEIGHTS, Run
+from convatlas.runs.run import CONFIG, ENVIRONMENT, METRICS, OWN_SOURCE, REPORT, SPLIT, WEIGHTS, Run, own_record
 from convatlas.runs.training_data import TrainingData
 from convatlas.training import Plan, checkpoint, distributed, journal
 from convatlas.training.loggers import Logger, Tracking, by_names
 from convatlas.visualization.run_report import run_report
 
 
-class RunListener(training.TrainingListener):
-    """Is called as a run goes on, from its start. The command line overrides the methods to show progress."""
-
-    def on_start(self, header: Mapping[str, str], epochs: int, updates_per_epoch: int) -> None:
-        """The first update comes next."""
-
-    def on_note(self, text: str) -> None:
-        """Something that the user should know, but that does not stop the run."""
-
-    def on_images(self, done: int, total: int) -> None:
-        """Images are being opened or decoded, before the start."""
+def shown(listener: RunListener | None, process_group: distributed.ProcessGroup) -> RunListener:
+    """The listener of this process; in a notebook that named none, one that shows the progress."""
+    if not process_group.is_main:
+        return RunListener()
+    return listener or (NotebookListener() if in_notebook() else RunListener())
 
 
 def train(
-    model: str,
+    model: str | nn.Module,
     data: str | Path | Dataset | TrainingData = "digits",
     recipe: str | Recipe = "modern",
     *,
@@ -71,7 +70,7 @@ def train(
     loggers: Sequence[Logger] = (),
     **settings: Any,
 ) -> Run:
-    """Train a network of the atlas and write a run directory.
+    """Train a network of the atlas, or one of your own, and write a run directory.
 
     The validation set chooses the weights. The test set is evaluated once, at the end.
 
@@ -80,7 +79,10 @@ def train(
     run is finished. A launch that torchrun restarts continues from its newest checkpoint.
 
     Args:
-        model: a name of `list_models`.
+        model: a name of `list_models`; ``FILE.py:Class``, a class of your own; or a module of your own, which is
+            trained itself and holds the chosen weights afterwards. The run records its class and the class's text; to
+            resume, evaluate or predict with the run later, give the module again: ``resume(folder, net=net)``,
+            ``Run(folder, net=net)``.
         data: what `open_data` opens, or a `TrainingData` shared with other trainings.
         recipe: ``"modern"``, ``"paper"``, a recipe's name, or a `Recipe`.
         options: device, threads, checkpoints and so on; None stands for the defaults.
@@ -101,16 +103,23 @@ def train(
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was written.
         LostRankError: of several processes, another one ended or failed.
     """
-    if not isinstance(model, str):
-        raise UsageError("model is the name of a network, see list_models(); got {kind}.", kind=type(model).__name__)
+    if not isinstance(model, str | nn.Module):
+        raise UsageError(
+            "model is the name of a network, see list_models(), FILE.py:Class, or a torch.nn.Module; got {kind}.",
+            kind=Message("the class {network}: give an instance", network=model.__name__)
+            if isinstance(model, type)
+            else type(model).__name__,
+        )
+    net = model if isinstance(model, nn.Module) else None
+    entry = entry_for(model)
     if not isinstance(recipe, str | Recipe):
         raise UsageError("recipe is a name or a Recipe; got {kind}.", kind=type(recipe).__name__)
-    chosen = recipe_for(model, recipe) if isinstance(recipe, str) else recipe
+    chosen = recipe_for(entry, recipe) if isinstance(recipe, str) else recipe
     chosen, options = apply(chosen, options, settings)
     process_group = distributed.join(options.rank_timeout_s)
-    listener = listener if listener and process_group.is_main else RunListener()
+    listener = shown(listener, process_group)
     arguments = {
-        "model": model,
+        "model": entry.full_name,
         "data": str(data),
         "recipe": chosen.to_dict(),
         "options": options.to_dict(),
@@ -119,7 +128,7 @@ def train(
     launch = Launch.of(Path(out), arguments)
     interrupted = launch.run_to_continue(process_group)
     if interrupted is not None:
-        run = resume(interrupted, listener=listener, loggers=loggers)
+        run = resume(interrupted, net=net, listener=listener, loggers=loggers)
         if process_group.is_main:
             launch.forget()
         return run
@@ -146,7 +155,7 @@ def train(
     name = ""
     with process_group.raise_on_all_ranks():
         if process_group.is_main:
-            folder = directory.make(Path(out), setup.entry.full_name, training_data.dataset.source)
+            folder = directory.make(Path(out), setup.entry.label, training_data.dataset.source)
             write_settings(folder, setup)
             launch.remember(folder)
             name = str(folder)
@@ -156,19 +165,29 @@ def train(
     return run
 
 
-def resume(folder: str | Path, *, listener: RunListener | None = None, loggers: Sequence[Logger] = ()) -> Run:
+def resume(
+    folder: str | Path,
+    *,
+    net: nn.Module | None = None,
+    listener: RunListener | None = None,
+    loggers: Sequence[Logger] = (),
+) -> Run:
     """Continue an interrupted run from its newest undamaged checkpoint. A finished run is returned unchanged.
 
     On the same machine with the same number of threads the final weights have the same bits as without the
     interruption.
 
+    Args:
+        net: the module that was trained, where it is one of your own that was not named as ``FILE.py:Class``.
+
     Raises:
+        UsageError: the run is of a module of your own, and none was given.
         CheckpointError: every checkpoint of the run is damaged.
         DataError: the data have changed since the run was started.
     """
-    run = Run(folder)
+    run = Run(folder, net=net)
     process_group = distributed.join(run.options.rank_timeout_s)
-    listener = listener if listener and process_group.is_main else RunListener()
+    listener = shown(listener, process_group)
     if run.finished and run.result is not None:
         listener.on_note(Message("{run} is finished already", run=run.path))
         return run
@@ -192,7 +211,7 @@ def resume(folder: str | Path, *, listener: RunListener | None = None, loggers: 
         if checkpoint.saved(run.path):
             setup = prepare_resumed(run, training_data)
         else:
-            setup = prepare(run.model, training_data, run.recipe, run.seed, options=run.options)
+            setup = prepare(run.subject, training_data, run.recipe, run.seed, options=run.options)
     check_ranks_agree(setup)
     for name, then, now in (
         ("processes", run.config["machine"].get("processes", 1), process_group.size),
@@ -241,6 +260,9 @@ def write_settings(folder: Path, setup: Setup) -> None:
     }
     if setup.start is not None:
         tables["start"] = setup.start
+    if setup.entry.own:
+        tables["own"] = own_record(setup.net, setup.entry)
+        directory.write_text(folder / OWN_SOURCE, tables["own"]["source"])
     directory.write_toml(folder / CONFIG, tables)
 
 
@@ -288,7 +310,7 @@ def run_training(folder: Path, setup: Setup, listener: RunListener, loggers: Seq
                 finish(folder, setup, state, training.describe_weights(learner.callbacks))
                 tracking.artifact(folder / WEIGHTS)
                 tracking.artifact(folder / REPORT)
-    return Run(folder)
+    return Run(folder, net=setup.net if setup.entry.own and not own.is_own(setup.entry.full_name) else None)
 
 
 def first_state(folder: Path, setup: Setup, learner: training.Learner, listener: RunListener) -> training.State:
@@ -348,7 +370,7 @@ def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> N
     images_trained = epochs * len(setup.training_data.split.train)
     training_result = {
         "run": str(folder),
-        "model": setup.entry.full_name,
+        "model": setup.entry.label,
         "epochs": epochs,
         "epochs_asked": setup.recipe.epochs,
         "train_s": round(state.train_s, 3),
@@ -366,7 +388,7 @@ def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> N
         lines.write("done", **result)
         lines.sync()
     identity = {
-        "model": setup.entry.full_name,
+        "model": setup.entry.label,
         "classes": list(setup.training_data.dataset.classes),
         "preprocessing": setup.preprocessing.to_dict(),
         "chosen_epoch": epoch,
