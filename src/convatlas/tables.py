@@ -198,7 +198,7 @@ def markdown(columns: Sequence[Column], rows: Iterable[Iterable[object]]) -> str
 def html(
     columns: Sequence[Column], rows: Iterable[Iterable[object]], last: Iterable[object] = (), title: str = ""
 ) -> str:
-    """The table as HTML for a notebook, every text escaped; the row ``last`` is its footer."""
+    """The table as HTML for a notebook, every text escaped; ``last`` is set off as the totals are."""
 
     def line(cells: Iterable[object], tag: str = "td") -> str:
         pairs = zip(columns, cells, strict=True)
@@ -217,7 +217,7 @@ def html(
 
 
 def latex(columns: Sequence[Column], rows: Iterable[Iterable[object]], last: Iterable[object], caption: str) -> str:
-    """The table for LaTeX with its caption: a tabular with booktabs rules, the row ``last`` below a separate rule."""
+    """A LaTeX table with a caption and booktabs rules, and the row ``last`` below a separate rule."""
     kinds = "".join("r" if column.number else "l" for column in columns)
     lines = ["% needs \\usepackage{booktabs}", r"\begin{table}", r"\centering", rf"\caption{{{_latex_text(caption)}}}"]
     lines += [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule"]

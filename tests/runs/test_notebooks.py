@@ -47,7 +47,7 @@ def test_an_object_is_a_table_in_a_notebook_and_a_line_in_a_terminal(shown, name
 
 def test_the_tables_hold_the_figures(shown):
     assert "60,000" in shown["summary"]._repr_html_()
-    assert "60,000" in repr(shown["summary"])
+    assert "params=60000" in repr(shown["summary"])
     assert "lenet5@modern" in str(shown["comparison"])
     assert "lenet5@modern" in shown["comparison"]._repr_html_()
     assert str(shown["evaluation"]).startswith("top-1 ")

@@ -115,7 +115,7 @@ def test_what_cannot_be_trained_is_said_before_anything_is_written(net, file, tm
         ca.train(type(net), data="digits", out=out)
     with pytest.raises(ShapeError, match="one logit for each of the 10 classes"):
         ca.train(own.build(f"{file}:Net(num_classes=3)"), data="digits", out=out)
-    with pytest.raises(ShapeError, match="it takes 3 channels, and got 1"):
+    with pytest.raises(ShapeError, match="it expects 3 channels and got 1"):
         ca.train(f"{file}:Net(in_channels=3)", data="digits", out=out)
     with pytest.raises(UsageError, match="has no class or function Nett"):
         ca.train(f"{file}:Nett", data="digits", out=out)

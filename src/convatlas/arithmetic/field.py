@@ -19,9 +19,8 @@ from convatlas.arithmetic import receptive_field as rf
 from convatlas.arithmetic.receptive_field import Axis, Reads
 
 # Tags of dimensions; an axis of the image has the tag 0, 1 or 2. The elements of a MIXED dimension (maps that were
-# flattened and then concatenated) have different fields, so a field is known only for an operator that reads all.
-# The elements of a PAIRED dimension are one position of the image with each other position, as the scores of attention
-# are; the same holds for it.
+# flattened and then concatenated) have different fields, so a field is known only for an operator that reads all. So
+# it is for a PAIRED dimension, whose elements pair one position of the image with each other one (attention scores).
 OTHER, CHANNEL, MIXED, PAIRED = "n", "c", "m", "p"
 OUTER, INNER = "c0", "c1"  # a channel dimension split in two, where the channels have different fields
 Tag = str | int

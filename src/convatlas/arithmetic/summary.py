@@ -167,7 +167,7 @@ class Summary:
 
     def __repr__(self) -> str:
         totals = self.totals
-        return f"Summary({self.model!r}, {len(self.rows)} rows, {totals.params:,} params, {totals.macs:,} macs)"
+        return f"Summary(model={self.model!r}, rows={len(self.rows)}, params={totals.params}, macs={totals.macs})"
 
     def _repr_html_(self) -> str:
         """The table, for a notebook."""

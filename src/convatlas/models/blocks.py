@@ -121,10 +121,14 @@ class Residual(nn.Module):
 
     def skips_branch(self) -> bool:
         """Whether this pass uses the shortcut only. Each call draws from torch's generator."""
+        if torch.jit.is_scripting():  # a scripted network is not trained
+            return False
         return self.training and self.survival < 1 and float(torch.rand(())) >= self.survival
 
     def rescaled(self, y: Tensor) -> Tensor:
         """The branch's output divided by ``survival``, so that its expected value is the output in evaluation."""
+        if torch.jit.is_scripting():
+            return y
         return y / self.survival if self.training and self.survival < 1 else y
 
 

@@ -74,7 +74,7 @@ class Card:
     unstated: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"Card({self.summary!r}, {self.paper.citation!r}, {len(self.figures)} figures)"
+        return f"Card(summary={self.summary!r}, paper={self.paper.citation!r}, figures={len(self.figures)})"
 
     def _repr_html_(self) -> str:
         """The card for a notebook: as it is read, the printed figures as a table."""

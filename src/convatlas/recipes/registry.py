@@ -76,7 +76,7 @@ def own_recipes(model: str | models.Entry) -> dict[str, Recipe]:
 
 
 def recipe_for(model: str | models.Entry, name: str = "modern") -> Recipe:
-    """Return the recipe called ``name`` for a network or its entry: one of `own_recipes`, or any by its own name.
+    """Return the recipe called ``name`` for a network or its entry: of `own_recipes`, or by its own name.
 
     Raises:
         UnknownNameError: there is no such recipe, or the network's paper prints no training.

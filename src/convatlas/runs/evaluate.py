@@ -50,7 +50,7 @@ def evaluate(
         part: "test", "val" or "train", of the run's own data.
         protocol: the evaluation protocol, a name of `evaluation.PROTOCOLS`: "centre", "ten-crop", "dense@256,384".
         classes: the class names of the network, if its weights do not name them.
-        preprocessing: that of the network's images, if its weights do not name it.
+        preprocessing: of the network's images, if its weights do not state it.
         on_bad, max_bad, reading: how ``data`` is read, as in `open_data`.
 
     Returns: the evaluation; its ``notes`` state how many images of ``data`` a run was trained on.

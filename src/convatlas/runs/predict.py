@@ -68,7 +68,7 @@ def predict(
         top: number of classes, the most probable first.
         batch_size: images per batch; by default a number that suits their size.
         classes: the class names of the network, if its weights do not name them.
-        preprocessing: that of the network's images, if its weights do not name it.
+        preprocessing: of the network's images, if its weights do not state it.
 
     Raises:
         UsageError: ``top`` or ``batch_size`` is below 1, something is not an image, or as in `evaluate`.
