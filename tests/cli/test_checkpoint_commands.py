@@ -176,7 +176,7 @@ def test_a_training_starts_from_a_checkpoint_and_keeps_its_preparation(state, ph
     assert any("encoder." in each for each in config["start"]["remarks"])
     assert ca.Run(folder).preprocessing.std == (0.2, 0.2, 0.2)
     code, out, _ = convatlas("evaluate", str(folder))
-    assert "bicubic; centre 32 x 32; RGB, mean and std 0.3 0.4 0.5  0.2 0.2 0.2 (as the run's own)" in out
+    assert "bicubic; centre 32 x 32; RGB, mean and std 0.3 0.4 0.5  0.2 0.2 0.2 (as stored in the run)" in out
 
 
 def test_names_of_ones_own_start_a_training(state, photos, tmp_path, convatlas):

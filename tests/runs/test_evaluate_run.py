@@ -13,6 +13,7 @@ from convatlas.errors import DataError, UsageError
 from convatlas.evaluation import PROTOCOLS, ImageRegion
 from convatlas.runs.evaluate import evaluate
 from convatlas.runs.evaluation_images import EvaluationImages
+from convatlas.runs.loaded_network import load_network
 from convatlas.runs.run import Run
 from convatlas.runs.train import train
 
@@ -46,6 +47,18 @@ def digits(tmp_path_factory) -> list[Run]:
     first = train("mlp", "digits", seed=0, epochs=1, threads=1, out=out)
     second = train("mlp", "digits", seed=1, epochs=1, threads=1, out=out, split=first.split_path)
     return [first, second, train("mlp", "digits", seed=2, epochs=1, threads=1, out=out)]
+
+
+# --- preprocessing ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fit", "words"),
+    [("crop", "shorter side to 32"), ("squash", "squashed to 32 x 32"), ("pad", "scaled to fit 32 x 32")],
+)
+def test_the_preprocessing_of_a_run_is_described_however_images_are_fitted(photos, tmp_path, fit, words):
+    run = train("lenet5@modern", photos, epochs=1, batch_size=8, threads=1, out=tmp_path, fit=fit, image_size=32)
+    assert words in load_network(run).prepared
 
 
 # --- protocols --------------------------------------------------------------------------------------------------------

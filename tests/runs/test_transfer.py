@@ -308,7 +308,7 @@ def test_a_folder_of_shards_starts_a_training_and_a_run_takes_no_preparation(par
     setup = prepared(parity, tmp_path, mean="0.25", std="64")
     own = setup.net.state_dict()
     assert all(torch.equal(own[name], theirs[name]) for name in own if not name.startswith("fc."))
-    assert setup.rule.std == (64 / 255,)
+    assert setup.preprocessing.std == (64 / 255,)
     assert "2 files joined" in header(setup)["weights"]
-    with pytest.raises(UsageError, match="was trained here and holds its names"):
+    with pytest.raises(UsageError, match="was written by convatlas and contains its names"):
         prepared(parity, source.path, mean="0.5", std="0.5")

@@ -43,7 +43,7 @@ class LoadedNetwork:
 
     @property
     def prepared(self) -> Message:
-        """How its images are prepared, with the numbers, and where that is from."""
+        """The preprocessing of the images with its numbers, and where it comes from, in words."""
         preprocessing, (height, width) = self.preprocessing, self.preprocessing.size
         stored_size = " x ".join(map(str, preprocessing.store_size))
         fitted = {
