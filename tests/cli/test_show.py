@@ -90,7 +90,7 @@ def test_layer_by_hand(convatlas):
     assert (document["params"], document["macs"], document["neurons"]) == (37_752_832, 37_748_736, 4096)
     code, _, err = convatlas("layer", "conv", "--input", "3x8x8", "--kernel", "11", "--out", "4")
     assert code == 2
-    assert "Pad by 3 more in all, enlarge the input, or take a smaller kernel." in err
+    assert "Increase the padding by 3 in total, enlarge the input, or use a smaller kernel." in err
 
 
 def test_the_comparisons(convatlas):
