@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the public names: executed by type checkers and editors, pa
     from convatlas.recipes.recipe import Recipe as Recipe
     from convatlas.runs.evaluate import evaluate as evaluate
     from convatlas.runs.options import RunOptions as RunOptions
+    from convatlas.runs.overview import list_runs as list_runs
     from convatlas.runs.predict import predict as predict
     from convatlas.runs.run import Run as Run
     from convatlas.runs.summarize import explain as explain
@@ -44,6 +45,7 @@ __all__ = [
     "Recipe",
     "RunOptions",
     "Run",
+    "list_runs",
     "train",
     "evaluate",
     "predict",

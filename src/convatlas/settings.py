@@ -39,6 +39,7 @@ class Setting:
         needs: another setting and the value it must have. With any other value this setting has no effect.
         off: the value without an effect; the default unless declared otherwise.
         formerly: an earlier name, which still works.
+        resumable: whether a run that is resumed may have another value than it was started with.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Setting:
     needs: tuple[str, str] | None = None
     off: Any = None
     formerly: str | None = None
+    resumable: bool = False
 
     @property
     def flag(self) -> str:
@@ -149,11 +151,13 @@ def setting(
     needs: tuple[str, str] | None = None,
     off: Any = dataclasses.MISSING,
     formerly: str | None = None,
+    resumable: bool = False,
     **limits: float,
 ) -> Any:
     """A dataclass field that is a setting; see `Setting` for the arguments."""
     declaration = {"help": help, "group": group, "choices": choices, "limits": limits, "needs": needs,
-                   "off": default if off is dataclasses.MISSING else off, "formerly": formerly}  # fmt: skip
+                   "off": default if off is dataclasses.MISSING else off, "formerly": formerly,
+                   "resumable": resumable}  # fmt: skip
     if isinstance(default, dict):
         return field(default_factory=default.copy, metadata={"setting": declaration})
     return field(default=default, metadata={"setting": declaration})

@@ -138,6 +138,7 @@ DATA = [
 ]
 
 TRAIN = [
+    case("runs-none", "runs --out nothing", widths=(80,)),
     case("train-mlp", f"train mlp --epochs 1 --min-updates 0 --out fresh {STEADY}", mask=masks.training),
     case("train-mlp-json", f"train mlp --epochs 1 --min-updates 0 --out fresh --json {STEADY}",
          mask=masks.json_measured, widths=(80,), languages=("en",)),

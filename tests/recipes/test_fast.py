@@ -43,7 +43,7 @@ def test_the_six_convolutions_begin_by_passing_their_inputs_through():
 
 
 def test_only_the_network_made_for_it_is_whitened(tmp_path):
-    with pytest.raises(RecipeError, match="written for speednet_cifar"):
+    with pytest.raises(RecipeError, match="available only for speednet_cifar"):
         train("resnet20_cifar", "digits", recipe_for("speednet_cifar", "fast"), out=tmp_path)
 
 

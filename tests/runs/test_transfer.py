@@ -270,9 +270,11 @@ def test_weights_that_do_not_fit_are_refused_with_what_does_not(digits, source, 
     refused("reads 1 channels, and these images have 3", source.path, training_data=colour)
 
 
-def test_intermediate_checkpoints_are_not_weights_to_start_from(digits, source):
+def test_intermediate_checkpoints_are_not_weights_to_start_from(digits, source, tmp_path):
+    tensors = {f"net.{name}": tensor for name, tensor in source.network().state_dict().items()}
+    checkpoint.save(checkpoint.best(tmp_path), tensors, {"epoch": 0, "val_top1": 0.5})
     with pytest.raises(CheckpointError, match="intermediate checkpoint"):
-        prepared(digits, checkpoint.best(source.path))
+        prepared(digits, checkpoint.best(tmp_path))
 
 
 def test_freeze_may_be_a_number_of_stages():

@@ -29,6 +29,7 @@ COMMANDS = {
     "predict": "Labels for images and folders of images.",
     "weights": "What a file of weights holds, and which network of the atlas it fits.",
     "compare": "Train and measure several networks, honestly; recommend one under a budget.",
+    "runs": "The runs of the past: list, show, rename, delete, compare two.",
     "bench": "Speed of this machine on these networks: training, inference, its peak.",
 }
 
@@ -47,7 +48,7 @@ class LazyGroup(click.Group):
         return with_translated_help(importlib.import_module(f"convatlas.cli.{cmd_name}").command)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        if args and args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
             raise UnknownNameError("command", args[0], COMMANDS)
         if args and args[0] in COMMANDS and args[0] != "train" and process_number() is not None:
             raise UsageError("{command} runs in one process; torchrun is for  convatlas train  alone.", command=args[0])

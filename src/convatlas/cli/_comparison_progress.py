@@ -41,6 +41,10 @@ class ComparisonProgress(ComparisonListener):
         said = _("{model} drops out", model=failure.model)
         self._console.print(f"[yellow]{said}[/yellow]: {translated(failure.why)}", soft_wrap=True)
 
+    def skipped(self, failure: Failure) -> None:
+        self._finish()
+        self._console.print(f"[yellow]{_('not trained')}[/yellow]  {translated(failure.why)}", soft_wrap=True)
+
     def _finish(self, well: bool = True) -> None:
         if self._watcher is not None:
             self._watcher.finish(well)
@@ -53,14 +57,15 @@ class Finishing(ProgressListener):
     def __init__(self, console: Console, model: str, seed: int, place: str) -> None:
         super().__init__(header=False, label=f"{place}{model}  ")
         self._lines, self._model, self._seed, self._place = console, model, seed, place
-        self._begin, self._best = time.monotonic(), 0.0
+        self._begin = time.monotonic()
+        self._best: float | None = None  # no epoch was trained yet
 
     def on_epoch(self, epoch: dict[str, Any]) -> None:
-        self._best = max(self._best, epoch["val_top1"] or 0.0)
+        self._best = max(self._best or 0.0, epoch["val_top1"] or 0.0)
 
     def finish(self, well: bool) -> None:
         self._stop()
-        if well:
+        if well and self._best is not None:
             self._lines.print(
                 f"[dim]{self._place}[/dim]"
                 + _(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from convatlas.cli._completion import run_or_network
 from convatlas.errors import DataError, UsageError
 from convatlas.i18n import _, translated
 from convatlas.message import Message
@@ -41,9 +42,9 @@ def subject_options(command: Command, several: bool = False) -> Command:
         click.option("--weights", metavar="FILE|SOURCE:NAME",
                      help="Other people's weights for a network: a file, or published ones such as "
                      "torchvision:IMAGENET1K_V2."),
-        click.argument("what", nargs=-1, required=True, metavar="RUN...|NETWORK")
+        click.argument("what", nargs=-1, required=True, metavar="RUN...|NETWORK", shell_complete=run_or_network)
         if several
-        else click.argument("what", metavar="RUN|NETWORK"),
+        else click.argument("what", metavar="RUN|NETWORK", shell_complete=run_or_network),
     ):  # fmt: skip
         command = decorate(command)
     return command

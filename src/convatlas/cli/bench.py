@@ -9,6 +9,7 @@ import click
 
 from convatlas import units
 from convatlas.cli._common import debug_option, json_option, print_json, print_table
+from convatlas.cli._completion import network_names
 from convatlas.cli._lang import lang_option
 from convatlas.cli.train import settings_options
 from convatlas.errors import UsageError
@@ -24,7 +25,7 @@ Choice = tuple[str, str, str]  # what was chosen, its value, why
 
 
 @click.command("bench", context_settings={"max_content_width": 110})
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=network_names)
 @click.option("--batch-size", type=click.IntRange(1),
               help="Images of a batch; by default 128 up to 64 pixels and 16 above, 8 times that on GPUs.")  # fmt: skip
 @click.option("--image-size", type=click.IntRange(1), help="Side of the images; each network's own by default.")

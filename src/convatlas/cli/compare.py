@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+from click.core import ParameterSource
 
 from convatlas.cli._common import data_option, debug_option, json_option, print_json, print_table, reading_options
+from convatlas.cli._completion import network_names, protocol_names, recipe_names
 from convatlas.cli._lang import lang_option
-from convatlas.cli.train import settings_options
+from convatlas.cli.train import refuse_beside_resume, settings_options
 from convatlas.errors import LimitError, UsageError
 from convatlas.i18n import _, translated
 from convatlas.tables import Column
@@ -20,14 +22,16 @@ if TYPE_CHECKING:
 
 
 @click.command("compare", context_settings={"max_content_width": 110})
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=network_names)
 @data_option()
 @click.option("--seeds", default=1, show_default=True, help="Trainings of each network: 1, or 3 and more.")
 @click.option("--seed", default=0, show_default=True, help="Of the split and the first training.")
 @click.option("--time", "minutes", type=float, help="Minutes of every training, instead of epochs.")
 @click.option("--budget", help="Limits, such as latency<=20ms,size<=20MB,memory<=200MB,params<=1M,macs<=300M.")
-@click.option("--recipe", default="modern", show_default=True, help="modern, paper, or a recipe's own name.")
-@click.option("--protocol", default="centre", show_default=True, help="How an image is looked at: centre, flip.")
+@click.option("--recipe", default="modern", show_default=True, shell_complete=recipe_names,
+              help="modern, paper, or a recipe's own name.")  # fmt: skip
+@click.option("--protocol", default="centre", show_default=True, shell_complete=protocol_names,
+              help="How an image is looked at: centre, flip.")  # fmt: skip
 @click.option("--split", type=click.Path(path_type=Path), help="A split file to reuse.")
 @click.option("--sort", default="named", show_default=True, type=click.Choice(
     ["named", "top1", "latency", "memory", "size", "params", "macs", "training"]),
@@ -35,11 +39,19 @@ if TYPE_CHECKING:
 @reading_options
 @click.option("--out", default="runs", show_default=True, type=click.Path(path_type=Path),
               help="Parent of the comparison's folder.")  # fmt: skip
+@click.option("--start-from", multiple=True, metavar="WEIGHTS",
+              help="Weights to start from: a run directory, a file, or published weights by name "
+              "(torchvision:IMAGENET1K_V1). May be repeated: each network takes the first that fits it.")  # fmt: skip
+@click.option("--download", is_flag=True, help="Allow the download of the published weights named by --start-from.")
+@click.option("--resume", "resume_from", type=click.Path(path_type=Path), metavar="DIR",
+              help="Folder of an interrupted comparison to continue; finished trainings are not repeated.")  # fmt: skip
 @settings_options("epochs", "batch_size", "lr", "image_size", "fit", "device", "threads", "precision")
 @json_option
 @lang_option
 @debug_option
+@click.pass_context
 def command(
+    ctx: click.Context,
     names: tuple[str, ...],
     data: str,
     seeds: int,
@@ -54,6 +66,9 @@ def command(
     max_bad: float,
     reading: ReadingOptions,
     out: Path,
+    start_from: tuple[str, ...],
+    download: bool,
+    resume_from: Path | None,
     epochs: int | None,
     as_json: bool,
     **settings: Any,
@@ -67,37 +82,46 @@ def command(
     convatlas compare
     convatlas compare lenet5@modern resnet20_cifar --data photos/ --seeds 3
     convatlas compare --data photos/ --budget "latency<=20ms,size<=20MB"
+    convatlas compare --resume runs/compare-photos-001
     """
     from convatlas.cli._comparison_progress import ComparisonProgress
-    from convatlas.comparison import compare
+    from convatlas.comparison import compare, resume_comparison
 
     if minutes is not None and not minutes > 0:
         raise UsageError("--time {minutes:g}: minutes above 0 are expected.", minutes=minutes)
+    if resume_from is not None:
+        refuse_beside_resume(ctx, {"resume_from", "data", "as_json", "lang", "debug"})
     with ComparisonProgress() as listener:
-        found = compare(
-            names,
-            data,
-            seeds=seeds,
-            seed=seed,
-            epochs=epochs,
-            time_s=None if minutes is None else 60 * minutes,
-            budget=budget,
-            recipe=recipe,
-            protocol=protocol,
-            split=split,
-            sort=sort,
-            on_bad=on_bad,
-            max_bad=max_bad,
-            reading=reading,
-            out=out,
-            listener=listener,
-            **{name: value for name, value in settings.items() if value is not None},
-        )
+        if resume_from is not None:
+            moved_to = data if ctx.get_parameter_source("data") is ParameterSource.COMMANDLINE else None
+            found = resume_comparison(resume_from, moved_to, listener=listener)
+        else:
+            found = compare(
+                names,
+                data,
+                seeds=seeds,
+                seed=seed,
+                epochs=epochs,
+                time_s=None if minutes is None else 60 * minutes,
+                budget=budget,
+                recipe=recipe,
+                protocol=protocol,
+                split=split,
+                sort=sort,
+                on_bad=on_bad,
+                max_bad=max_bad,
+                reading=reading,
+                out=out,
+                start_from=start_from,
+                download=download,
+                listener=listener,
+                **{name: value for name, value in settings.items() if value is not None},
+            )
     if as_json:
         print_json(found.to_dict())
     else:
         _print(found)
-    if found.recommendation.model is None:
+    if found.recommendation.model is None and found.nothing_fits:
         raise LimitError(found.recommendation.why)
 
 
@@ -129,10 +153,17 @@ def _print(found: Comparison) -> None:
             "n/a" if row.memory.peak_bytes is None else units.bytes_(row.memory.peak_bytes),
             units.bytes_(row.size_bytes),
             units.duration(row.train_s),
-            " ".join((_("front"),) * row.pareto + (_("over"),) * bool(row.over_budget)),
+            " ".join(
+                (_("front"),) * row.pareto + (_("over"),) * bool(row.over_budget) + (_("chance"),) * row.at_chance
+            ),
         )
         for row in found.rows
     ]
+    majority = found.majority
+    named = _("majority class ({label})", label=majority.label)
+    rows.append(
+        (f"  {named}", units.percent(majority.accuracy.top1), units.interval(*majority.accuracy.ci95), *("-",) * 7, "")
+    )
     print_table(columns, rows)
     click.echo()
     conditions = found.conditions
@@ -156,9 +187,13 @@ def _print(found: Comparison) -> None:
     marks = [_("→: recommended"), _("front: nothing here is both faster and more accurate")]
     if found.budget:
         marks.append(_("over: over the budget"))
+    if any(row.at_chance for row in found.rows):
+        marks.append(_("chance: not significantly more accurate than the majority class"))
     click.echo("; ".join(marks) + ".")
     for failure in found.failures:
         click.echo(_("{model} failed: {why}", model=failure.model, why=translated(failure.why)))
-    if found.recommendation.model is not None:
+    for skipped in found.skipped:
+        click.echo(_("not trained: {why}", why=translated(skipped.why)))
+    if not found.nothing_fits:
         click.echo(f"\n{translated(found.recommendation.why)}")
     click.echo(f"\n{_('report')}: {found.report}")

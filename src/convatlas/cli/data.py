@@ -13,6 +13,7 @@ import click
 from convatlas import units
 from convatlas.cli._benchmark import print_benchmark
 from convatlas.cli._common import debug_option, json_option, picture_format, print_json, print_table, reading_options
+from convatlas.cli._completion import network_names, recipe_names
 from convatlas.cli._lang import lang_option
 from convatlas.cli.train import print_notices, settings_options
 from convatlas.errors import DataError, UsageError
@@ -38,8 +39,12 @@ IMAGE_SETTINGS = tuple(name for name, each in SETTINGS.items() if each.group == 
 @click.option("--download", is_flag=True, help="Let hf:ID use the network; train then finds it in the cache.")
 @click.option("--show-batch", type=click.Path(path_type=Path), metavar="FILE.png",
               help="Write a picture of augmented training images.")  # fmt: skip
-@click.option("--model", help="For --show-batch: the network whose recipe and input size are taken.")
-@click.option("--recipe", help="For --show-batch: modern (default), paper, or a recipe's own name.")
+@click.option(
+    "--model", shell_complete=network_names, help="For --show-batch: the network whose recipe and input size are taken."
+)
+@click.option(
+    "--recipe", shell_complete=recipe_names, help="For --show-batch: modern (default), paper, or a recipe's own name."
+)
 @click.option("--config", type=click.Path(path_type=Path), help="For --show-batch: a TOML file of settings.")
 @settings_options(*IMAGE_SETTINGS)
 @json_option
@@ -237,7 +242,7 @@ def _show_batch(
     from convatlas.runs.training_data import TrainingData
 
     configuration = configure(recipe_for(model, recipe) if model else recipe_by_name(recipe), flags, config)
-    print_notices(configuration)
+    print_notices(configuration.notices)
     chosen = configuration.recipe
     nothing = np.array([], dtype=np.int64)
     with _bar(_("decoding")) as progress:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from convatlas.cli._common import data_option, debug_option, json_option, print_json, print_table, reading_options
+from convatlas.cli._completion import protocol_names
 from convatlas.cli._lang import lang_option
 from convatlas.cli._loaded_network import asked, subject_options
 from convatlas.errors import UsageError
@@ -56,9 +57,13 @@ def list_protocols(ctx: click.Context, parameter: click.Parameter, wanted: bool)
 @reading_options
 @click.option("--part", type=click.Choice(["test", "val", "train"]), default="test", show_default=True,
               help="Which part of the run's own data.")  # fmt: skip
-@click.option("--protocol", default="centre", show_default=True, help=f"How an image is looked at: {PROTOCOLS}.")
+@click.option("--protocol", default="centre", show_default=True, shell_complete=protocol_names,
+              help=f"How an image is looked at: {PROTOCOLS}.")  # fmt: skip
 @click.option("--list-protocols", is_flag=True, is_eager=True, expose_value=False, callback=list_protocols,
               help="Say what each protocol looks at, and stop.")  # fmt: skip
+@click.option("--mistakes", type=click.Path(path_type=Path), metavar="DIR|FILE.csv",
+              help="Write the misclassified images: a table of their paths, true and predicted classes "
+              "and probabilities, or a directory with copies of them by class.")  # fmt: skip
 @json_option
 @lang_option
 @debug_option
@@ -81,6 +86,7 @@ def command(
     reading: ReadingOptions,
     part: str,
     protocol: str,
+    mistakes: Path | None,
     as_json: bool,
 ) -> None:
     """Top-1 and top-5 with 95 % intervals, per class, and what is confused with what.
@@ -120,6 +126,7 @@ def command(
         on_bad=on_bad,
         max_bad=max_bad,
         reading=reading,
+        mistakes=mistakes,
     )
     if as_json:
         remarks = {"remarks": list(first.remarks)} if first.remarks else {}
@@ -128,6 +135,8 @@ def command(
         print_json(found.to_dict() | origin | remarks)
     else:
         _print(found, list(dict.fromkeys(translated(each.prepared) for each in subjects)))
+        if mistakes is not None:
+            click.echo(_("{n} mistakes: {place}", n=int((~found.hits).sum()), place=mistakes))
 
 
 def _print(found: Evaluation, preparations: list[str]) -> None:

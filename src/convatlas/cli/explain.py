@@ -10,6 +10,7 @@ import click
 from convatlas import tables, units
 from convatlas.arithmetic.comparisons import COMPARISONS
 from convatlas.cli._common import debug_option, json_option, picture_format, print_json, print_table
+from convatlas.cli._completion import run_or_network
 from convatlas.cli._lang import lang_option
 from convatlas.errors import UsageError
 from convatlas.i18n import _, translated
@@ -23,7 +24,7 @@ FIELD_IMAGES = 16  # whose gradients are averaged
 
 
 @click.command("explain", short_help="The figures of a layer with the formula and the values put in.")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=run_or_network)
 @click.argument("layer", required=False)
 @click.option(
     "--input",

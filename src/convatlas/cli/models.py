@@ -6,6 +6,7 @@ import click
 
 from convatlas import units
 from convatlas.cli._common import debug_option, json_option, print_json, print_table
+from convatlas.cli._completion import network_names
 from convatlas.cli._lang import lang_option
 from convatlas.errors import UnknownNameError
 from convatlas.figures import ERRORS, VERDICTS, FigureComparison, coverage, tally
@@ -20,7 +21,7 @@ JSON_VERDICTS = {"agrees": "agree", "differs": "unmet", "not_compared": "measure
 
 
 @click.command("models")
-@click.argument("pattern", default="*")
+@click.argument("pattern", default="*", shell_complete=network_names)
 @click.option("--no-variants", is_flag=True, help="Only the papers' own networks, not those others deploy.")
 @click.option("--ledger", "as_ledger", is_flag=True, help="Every printed figure beside the derived or measured one.")
 @json_option

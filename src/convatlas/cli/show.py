@@ -10,6 +10,7 @@ import click
 
 from convatlas import units
 from convatlas.cli._common import debug_option, json_option, picture_format, print_json
+from convatlas.cli._completion import network_names
 from convatlas.cli._figures import departure_lines, departure_record, figure_lines, figure_record
 from convatlas.cli._lang import lang_option
 from convatlas.cli._memory import print_largest_batch, print_step_memory
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @click.command("show", short_help="The layer table of a network.")
-@click.argument("name")
+@click.argument("name", shell_complete=network_names)
 @click.argument("module", required=False)
 @click.option("--input", "input_", metavar="CxHxW", help="Image size to count for; the paper's where not given.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV.")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+from click.core import ParameterSource
 
 from convatlas import units
 from convatlas.cli._common import (
@@ -19,10 +20,12 @@ from convatlas.cli._common import (
     process_number,
     reading_options,
 )
+from convatlas.cli._completion import network_names, recipe_names, run_names
 from convatlas.cli._grouped import GroupedCommand
 from convatlas.cli._lang import lang_option
 from convatlas.errors import UsageError
 from convatlas.i18n import _, translated
+from convatlas.message import Message
 from convatlas.tables import Column
 
 if TYPE_CHECKING:
@@ -65,9 +68,9 @@ def setting_option(setting: Setting, name: str, hidden: bool = False) -> Callabl
 
 
 @click.command("train", cls=GroupedCommand, context_settings={"max_content_width": 110})
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=network_names)
 @data_option()
-@click.option("--recipe", default="modern", show_default=True,
+@click.option("--recipe", default="modern", show_default=True, shell_complete=recipe_names,
               help="Recipe: modern, modern_long, finetune, paper, or the name of one.")  # fmt: skip
 @click.option("--list-recipes", is_flag=True, help="List all recipes, or those of MODEL, and exit.")
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file of settings.")
@@ -82,7 +85,9 @@ def setting_option(setting: Setting, name: str, hidden: bool = False) -> Callabl
 @click.option("--split", type=click.Path(path_type=Path), help="Split file to use instead of a new split.")
 @reading_options
 @click.option("--time", "minutes", type=float, help="Training time in minutes; sets the number of epochs.")
-@click.option("--resume", "resume_from", type=click.Path(path_type=Path), help="Run directory to continue.")
+@click.option("--name", help="Name of the run directory; by default the network, the data and a number.")
+@click.option("--resume", "resume_from", metavar="RUN", shell_complete=run_names,
+              help="Run to continue: its directory, its name in --out, or latest.")  # fmt: skip
 @click.option("--print-config", is_flag=True, help="Print all settings as TOML, with where each comes from, and exit.")
 @click.option("--dry-run", is_flag=True, help="Check everything and exit; nothing is trained or written.")
 @click.option(
@@ -96,7 +101,9 @@ def setting_option(setting: Setting, name: str, hidden: bool = False) -> Callabl
 @json_option
 @lang_option
 @debug_option
+@click.pass_context
 def command(
+    ctx: click.Context,
     model: str | None,
     data: str,
     recipe: str,
@@ -109,7 +116,8 @@ def command(
     max_bad: float,
     reading: ReadingOptions,
     minutes: float | None,
-    resume_from: Path | None,
+    name: str | None,
+    resume_from: str | None,
     print_config: bool,
     dry_run: bool,
     find_lr: bool,
@@ -126,14 +134,16 @@ def command(
     convatlas train lenet5 --data ../mnist
     convatlas train resnet20_cifar --data CIFAR --epochs 15
     convatlas train --resume runs/lenet5-mnist-001
+    convatlas train --resume latest
     convatlas train vgg16 --list-recipes
     convatlas train resnet18 --data PHOTOS --recipe finetune --start-from RUN
     convatlas train resnet18 --data PHOTOS --find-lr
     convatlas train net.py:Net --data PHOTOS
     """
     from convatlas.recipes.registry import recipe_for
-    from convatlas.runs.configuration import configure
+    from convatlas.runs.configuration import ALL_SETTINGS, configure, given_settings
     from convatlas.runs.header import header
+    from convatlas.runs.places import find
     from convatlas.runs.prepare import prepare
     from convatlas.runs.train import resume, train
     from convatlas.runs.training_data import TrainingData
@@ -144,12 +154,17 @@ def command(
     if (model is None) == (resume_from is None):
         raise UsageError("name a network, or pass --resume RUN: one of the two.  convatlas models  lists the networks.")
     if resume_from is not None:
-        with _watcher(as_json) as listener:
-            run = resume(resume_from, listener=listener)
+        former = {each.formerly for each in ALL_SETTINGS.values()}
+        refuse_beside_resume(ctx, WITH_RESUME | ALL_SETTINGS.keys() | former)
+        given = given_settings(flags, config)
+        print_notices(given.notices)
+        moved_to = data if ctx.get_parameter_source("data") is ParameterSource.COMMANDLINE else None
+        with _watcher(as_json) as listener, given.places_in_errors():
+            run = resume(find(resume_from, out), data=moved_to, listener=listener, **given.values)
     else:
         assert model is not None
         configuration = configure(recipe_for(model, recipe), flags, config)
-        print_notices(configuration)
+        print_notices(configuration.notices)
         chosen, options = configuration.recipe, configuration.options
         if print_config:
             click.echo(configuration.to_toml())
@@ -168,8 +183,8 @@ def command(
                 _find_lr(model, training_data, configuration, seed, out, download, as_json)
                 return
             setup = prepare(model, training_data, chosen, seed, options=options, download=download)
-            for name, value in header(setup).items():
-                click.echo(f"{units.rjust(translated(name), 12)}  {translated(value)}")
+            for title, value in header(setup).items():
+                click.echo(f"{units.rjust(translated(title), 12)}  {translated(value)}")
             return
         with _watcher(as_json) as listener:
             run = train(
@@ -179,6 +194,7 @@ def command(
                 options=options,
                 seed=seed,
                 out=out,
+                name=name,
                 split=split,
                 on_bad=on_bad,
                 max_bad=max_bad,
@@ -197,9 +213,29 @@ def command(
         _print_result(result, run.path)
 
 
-def print_notices(configuration: Configuration) -> None:
+# what --resume goes well with, besides the settings, which `resumption` checks one by one
+WITH_RESUME = {"resume_from", "out", "data", "config", "as_json", "lang", "debug"}
+
+
+def refuse_beside_resume(ctx: click.Context, accepted: Collection[str | None]) -> None:
+    """Raise UsageError for the options and arguments given beside --resume that are not ``accepted`` (by name)."""
+    refused = [
+        parameter.opts[0] if isinstance(parameter, click.Option) else parameter.make_metavar(ctx)
+        for parameter in ctx.command.params
+        if parameter.name not in accepted
+        and ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+    ]
+    if refused:
+        raise UsageError(
+            "{options} cannot be combined with --resume: what is resumed keeps the settings it was started with. Leave "
+            "this out, or start anew.",
+            options=", ".join(refused),
+        )
+
+
+def print_notices(notices: Iterable[Message]) -> None:
     """What there is to say about former names of settings, on stderr."""
-    for notice in configuration.notices:
+    for notice in notices:
         click.echo(translated(notice), err=True)
 
 

@@ -7,6 +7,7 @@ is named. No network is called the best if its difference from another is not si
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,11 +21,20 @@ import torch
 from convatlas import arithmetic, evaluation, models, training, units
 from convatlas.comparison import measure, pareto, statistics
 from convatlas.comparison.budget import Budget
+from convatlas.comparison.majority import majority_class, with_chance_level
 from convatlas.comparison.recommend import recommend
 from convatlas.comparison.report import Evidence, report
 from convatlas.comparison.result import SORTED_BY, Comparison, ComparisonRow, Conditions, Failure
-from convatlas.data import Dataset, ReadingOptions, write_split
-from convatlas.errors import DataError, TrainingError, UnknownNameError, UsageError
+from convatlas.data import Dataset, ImageStore, Preprocessing, ReadingOptions, write_split
+from convatlas.errors import (
+    ConvAtlasError,
+    DataError,
+    Interrupted,
+    LimitError,
+    TrainingError,
+    UnknownNameError,
+    UsageError,
+)
 from convatlas.evaluation import Evaluation
 from convatlas.message import Message, joined
 from convatlas.recipes.recipe import Recipe
@@ -32,11 +42,15 @@ from convatlas.recipes.registry import recipe_for
 from convatlas.runs.directory import make as make_folder
 from convatlas.runs.directory import write_json, write_text
 from convatlas.runs.evaluation_images import EvaluationImages
+from convatlas.runs.header import FEW_PHOTOS
 from convatlas.runs.options import RunOptions, split_settings
+from convatlas.runs.places import run_folders
 from convatlas.runs.reconstruction import refuse_classifying
+from convatlas.runs.resumption import reopened
 from convatlas.runs.run import Run
-from convatlas.runs.train import RunListener, train
+from convatlas.runs.train import RunListener, described_source, resume, train
 from convatlas.runs.training_data import TrainingData
+from convatlas.runs.transfer import load_initial_weights, read_source
 
 # compared if no network is named: from a baseline to the strongest network that trains in minutes on a laptop
 FOR_SMALL_IMAGES = ("mlp", "lenet5@modern", "resnet20_cifar")
@@ -47,6 +61,7 @@ PHOTO_TIME_S = 120.0
 
 LATENCY_LIMIT_S = 20.0
 SCHEMA = 1
+SETTINGS_FILE = "comparison-settings.json"  # in the folder of a comparison, from which it can be resumed
 
 
 class ComparisonListener:
@@ -62,6 +77,9 @@ class ComparisonListener:
     def failed(self, failure: Failure) -> None:
         """The training of a network failed; the comparison goes on with the others."""
 
+    def skipped(self, failure: Failure) -> None:
+        """A network is not trained, because it cannot fit the budget."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -71,6 +89,11 @@ class Candidate:
     recipe: Recipe
     params: int
     macs: int
+    tensor_bytes: int  # of the weights; the file has a short header besides
+
+    def costs(self) -> dict[str, float]:
+        """What is known of its costs before the training; of the size, a lower bound."""
+        return {"params": self.params, "macs": self.macs, "size": self.tensor_bytes}
 
 
 @dataclass(frozen=True)
@@ -98,6 +121,9 @@ def compare(
     max_bad: float = 0.05,
     reading: ReadingOptions = ReadingOptions(),  # noqa: B008
     out: str | Path = "runs",
+    start_from: str | Sequence[str] = (),
+    download: bool = False,
+    continue_in: str | Path | None = None,
     listener: ComparisonListener | None = None,
     **settings: Any,
 ) -> Comparison:
@@ -110,7 +136,12 @@ def compare(
             ``seed``.
         epochs: of every training; by default those of the recipe. Not together with ``time_s``.
         time_s: duration of every training instead of epochs; two minutes by default for photos if ``names`` is None.
-        budget: limits such as ``"latency<=20ms,size<=20MB"``; a network that exceeds one is not recommended.
+        budget: limits such as ``"latency<=20ms,size<=20MB"``; a network that exceeds one is not recommended, and
+            a network whose parameters, multiply-adds or size must exceed one is not trained.
+        start_from: weights to start from, as in `train`; each network takes the first that fits it.
+        download: whether published weights may be downloaded.
+        continue_in: folder of an interrupted comparison with the same arguments; trainings that are finished there are
+            not run again. See `resume_comparison`.
         sort: the order of the rows, one of `SORTED_BY`: as the networks were named, the most accurate first, or the
             least of a cost first.
         settings: settings of the recipes and of the options (`RunOptions`) to change for all networks.
@@ -121,6 +152,7 @@ def compare(
     Raises:
         UsageError: a name is unknown or repeated, the budget cannot be read, or the images are too small for a network;
             always before the first training.
+        LimitError: no network can fit the budget, whatever its training.
         DataError: the data cannot be used, or have no training, validation or test set.
         TrainingError: the training of every network failed. If only some failed, they are in ``failures``.
         Interrupted: Ctrl-C or SIGTERM during a training.
@@ -136,6 +168,12 @@ def compare(
         raise UsageError("seeds {seeds}: at least 1 is needed.", seeds=seeds)
     if epochs is not None and time_s is not None:
         raise UsageError("epochs and time both set the length of the trainings; give only one of them.")
+    plan = {
+        "seeds": seeds, "seed": seed, "epochs": epochs, "recipe": recipe,
+        "budget": budget if isinstance(budget, str) else str(limits),
+        "protocol": protocol, "on_bad": on_bad, "max_bad": max_bad, **settings,
+    }  # fmt: skip
+    weights = (start_from,) if isinstance(start_from, str) else tuple(start_from)
     if epochs is not None:
         settings = settings | {"epochs": epochs, "min_updates": 0}
     protocol = evaluation.get_protocol(protocol).name
@@ -155,10 +193,35 @@ def compare(
             time_s = PHOTO_TIME_S
     if time_s is None:
         _check_same_length(recipes)
-    candidates = [_candidate(model, chosen, training_data, protocol) for model, chosen in recipes.items()]
+    candidates = [
+        _candidate(model, chosen, training_data, protocol, weights, download) for model, chosen in recipes.items()
+    ]
+    skipped = _over_budget(candidates, limits)
+    for each in skipped:
+        listener.skipped(each)
+    candidates = [each for each in candidates if each.model not in {out.model for out in skipped}]
+    if not candidates:
+        told = joined((each.why for each in skipped), " ")
+        raise LimitError("no network can fit {budget}. {told}", budget=limits, told=told)
 
-    folder = make_folder(Path(out), "compare", training_data.dataset.source)
-    write_split(folder / "split.csv", training_data.dataset, training_data.split)
+    data, images = training_data.dataset, len(training_data.split.train)
+    if not weights and data.channels == 3 and images < FEW_PHOTOS * len(data.classes):
+        listener.stage(
+            Message(
+                "{per_class} training images per class are few: networks that start from trained weights are usually "
+                "more accurate. Name weights with --start-from",
+                per_class=f"{images / len(data.classes):.3g}",
+            )
+        )
+    if continue_in is None:
+        folder = make_folder(Path(out), "compare", training_data.dataset.source)
+        write_split(folder / "split.csv", training_data.dataset, training_data.split)
+        plan |= {"names": list(recipes), "data": described_source(training_data.dataset), "time_s": time_s,
+                 "start_from": [str(Path(each).resolve()) if Path(each).exists() else each for each in weights],
+                 "reading": reading.to_dict()}  # fmt: skip
+        write_json(folder / SETTINGS_FILE, {"schema": SCHEMA, **plan})
+    else:
+        folder = Path(continue_in)
     all_seeds = tuple(range(seed, seed + seeds))
     trained, failures = _train_all(candidates, training_data, options, all_seeds, folder, time_s, protocol, listener)
     rows = _measure_all(
@@ -178,10 +241,13 @@ def compare(
         "sort": (sort, "named"),
         "on-bad": (on_bad, "fail"),
         "max-bad": (max_bad, 0.05),
+        **{f"start-from{' ' * n}": (each, None) for n, each in enumerate(weights)},
         **{name.replace("_", "-"): (value, None) for name, value in reading.to_dict().items()},
     }
     evaluation.common_protocol([trained_run.evaluation for runs in trained.values() for trained_run in runs])
     hits = {model: np.stack([trained_run.evaluation.hits for trained_run in runs]) for model, runs in trained.items()}
+    majority = majority_class(training_data)
+    rows = with_chance_level(rows, hits, majority)
     comparison = Comparison(
         rows=tuple(rows),
         recommendation=recommend(rows, hits, limits),
@@ -191,10 +257,42 @@ def compare(
         ),
         failures=tuple(failures),
         folder=folder,
+        majority=majority.row,
+        skipped=tuple(skipped),
     )
     write_json(folder / "comparison.json", {"schema": SCHEMA, **comparison.to_dict()})
     write_text(comparison.report, report(comparison, _evidence(trained, training_data)))
     return comparison
+
+
+def resume_comparison(
+    folder: str | Path, data: str | Path | None = None, *, listener: ComparisonListener | None = None
+) -> Comparison:
+    """Continue a comparison that was interrupted, with the settings in its folder.
+
+    Trainings that are finished are not run again. One that was interrupted continues from its newest checkpoint.
+
+    Args:
+        data: where the data are now, if they have moved.
+
+    Raises:
+        DataError: the folder holds no comparison, or the data have changed since it was started.
+    """
+    folder = Path(folder)
+    try:
+        plan = json.loads((folder / SETTINGS_FILE).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            "{folder} holds no comparison that can be resumed: {file} is missing or cannot be read. Comparisons are "
+            "made by  convatlas compare.",
+            folder=folder,
+            file=SETTINGS_FILE,
+        ) from error
+    del plan["schema"]
+    reading = ReadingOptions(**plan.pop("reading"))
+    if data is not None:
+        plan["data"] = data
+    return compare(**plan, reading=reading, split=folder / "split.csv", continue_in=folder, listener=listener)
 
 
 # --- before the training ----------------------------------------------------------------------------------------------
@@ -258,15 +356,72 @@ def _check_same_length(recipes: Mapping[str, Recipe]) -> None:
         )
 
 
-def _candidate(model: str, recipe: Recipe, training_data: TrainingData, protocol: str) -> Candidate:
-    """Build the network once before any training, to refuse one that does not suit the images or the protocol."""
+def _candidate(
+    model: str,
+    recipe: Recipe,
+    training_data: TrainingData,
+    protocol: str,
+    weights: Sequence[str] = (),
+    download: bool = False,
+) -> Candidate:
+    """Build the network once before any training, to refuse one that the images, protocol or weights do not fit."""
     entry, data = models.entry(model), training_data.dataset
     side = training_data.side(entry, recipe)
+    if weights:
+        start_from, own_side = _weights_that_fit(model, recipe, training_data, weights, download)
+        recipe, side = recipe.change(start_from=start_from), own_side
     network = models.create_model(model, num_classes=len(data.classes), in_channels=data.channels, image_size=side)
     if evaluation.get_protocol(protocol).needs_larger_images:
         evaluation.check_network(protocol, network, (side, side), data.channels)
     totals = arithmetic.summarize(network, (data.channels, side, side)).totals
-    return Candidate(model, recipe, totals.params, totals.macs)
+    tensor_bytes = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+    return Candidate(model, recipe, totals.params, totals.macs, tensor_bytes)
+
+
+def _weights_that_fit(
+    model: str, recipe: Recipe, training_data: TrainingData, weights: Sequence[str], download: bool
+) -> tuple[str, int]:
+    """Return the first of ``weights`` that the network can start from, and the side of its input with them.
+
+    Raises:
+        UsageError: none of them fits; the message says why.
+    """
+    data, reasons = training_data.dataset, []
+    for each in weights:
+        try:
+            source = read_source(each, model, download, recipe.image_size)
+            side = recipe.image_size or (
+                source.preprocessing.size[0] if source.preprocessing else models.entry(model).input[1]
+            )
+            network = models.create_model(
+                model, num_classes=len(data.classes), in_channels=data.channels, image_size=side
+            )
+            load_initial_weights(network, model, source, data.classes, side)
+        except ConvAtlasError as error:
+            reasons.append(error.message)
+        else:
+            return each, side
+    raise UsageError(
+        "{model} cannot start from the weights named: {reasons} Leave this network out, or name weights of it with "
+        "another --start-from.",
+        model=model,
+        reasons=joined(reasons, " "),
+    )
+
+
+def _over_budget(candidates: Sequence[Candidate], budget: Budget) -> list[Failure]:
+    """The networks that exceed the budget by figures that need no training, with these figures."""
+    known = Budget(tuple(limit for limit in budget.limits if limit.quantity.name in ("params", "macs", "size")))
+    return [
+        Failure(
+            candidate.model,
+            Message(
+                "{model} cannot fit {budget}: {costs}.", model=candidate.model, budget=budget, costs=joined(broken)
+            ),
+        )
+        for candidate in candidates
+        if (broken := known.broken_by(candidate.costs()))
+    ]
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
@@ -286,25 +441,39 @@ def _train_all(
     trained: dict[str, list[Trained]] = {candidate.model: [] for candidate in candidates}
     failures: dict[str, Failure] = {}
     jobs = [(seed, candidate) for seed in seeds for candidate in candidates]
+    started = _started_runs(folder, training_data)
     for place, (seed, candidate) in enumerate(jobs, start=1):
         if candidate.model in failures:
             continue
         run_listener = listener.training(candidate.model, seed, place, len(jobs))
         try:
-            run = train(
-                candidate.model,
-                training_data,
-                candidate.recipe,
-                options=options,
-                seed=seed,
-                out=folder,
-                time_s=time_s,
-                listener=run_listener,
-            )
+            if (candidate.model, seed) in started:
+                run = resume(started[candidate.model, seed].path, data=training_data, listener=run_listener)
+            else:
+                run = train(
+                    candidate.model,
+                    training_data,
+                    candidate.recipe,
+                    options=options,
+                    seed=seed,
+                    out=folder,
+                    time_s=time_s,
+                    listener=run_listener,
+                )
             trained[candidate.model].append(Trained(run, _evaluate(run, training_data, protocol)))
         except TrainingError as error:
             failures[candidate.model] = Failure(candidate.model, error.message)
             listener.failed(failures[candidate.model])
+        except Interrupted as error:
+            raise Interrupted(
+                "stopped in the training of {model}, number {place} of {total}. Continue:  "
+                "convatlas compare --resume {folder}",
+                error.exit_code - 128,
+                model=candidate.model,
+                place=place,
+                total=len(jobs),
+                folder=folder,
+            ) from error
     for model in failures:
         del trained[model]
     if not trained:
@@ -313,9 +482,27 @@ def _train_all(
     return trained, list(failures.values())
 
 
+def _started_runs(folder: Path, training_data: TrainingData) -> dict[tuple[str, int], Run]:
+    """The trainings in the folder of a comparison, finished or not, by network and seed.
+
+    Raises:
+        DataError: the data have changed since.
+    """
+    runs = [Run(path) for path in run_folders(folder) if path.parent == folder]
+    for run in runs:
+        reopened(run, training_data)
+    return {(run.model, run.seed): run for run in sorted(runs, key=lambda run: run.finished)}
+
+
+def _prepared(run: Run, training_data: TrainingData) -> tuple[Preprocessing, ImageStore]:
+    """The images as the run prepared them."""
+    like = run.preprocessing if run.recipe.start_from is not None else None
+    return training_data.prepared(models.entry(run.model), run.recipe, like)
+
+
 def _evaluate(run: Run, training_data: TrainingData, protocol: str) -> Evaluation:
     """Evaluate the chosen weights on the test set; images that are decoded already are reused if possible."""
-    preprocessing, store = training_data.prepared(models.entry(run.model), run.recipe)
+    preprocessing, store = _prepared(run, training_data)
     images = EvaluationImages(training_data.dataset, training_data.split.test, decoded=store)
     return evaluation.evaluate(
         run.network(),
@@ -375,7 +562,7 @@ def _measure_all(
 
 def _example(run: Run, training_data: TrainingData) -> torch.Tensor:
     """Return the first test image as input of the network: (1, C, H, W)."""
-    preprocessing, store = training_data.prepared(models.entry(run.model), run.recipe)
+    preprocessing, store = _prepared(run, training_data)
     return (
         training_data.batches("test", preprocessing, store, "cpu")
         .batch(torch.as_tensor(training_data.split.test[:1]))
@@ -437,7 +624,7 @@ def _command(
     words = ["convatlas", "compare", *recipes, "--data", str(training_data.dataset.source)]
     for name, (value, default) in flags.items():
         if value != default:
-            words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+            words += [f"--{name}"] if value is True else [f"--{name.strip()}", str(value)]
     for name, value in settings.items():
         if name != "min_updates":  # it goes with --epochs
             words += [f"--{name.replace('_', '-')}", str(value)]

@@ -1,6 +1,6 @@
 """Recommend a network, and state how certain the recommendation is.
 
-1. Networks over the budget are excluded.
+1. Networks over the budget, and networks at chance level, are excluded.
 2. The most accurate of the others is the leader. It is tested against each of them on the same test images, with Holm's
    correction.
 3. Networks whose difference from the leader is not significant count as equally accurate. Of these and the leader, the
@@ -24,13 +24,18 @@ def recommend(rows: Sequence[ComparisonRow], hits: Mapping[str, Hits], budget: B
     fitting = [row for row in rows if not budget.broken_by(row.costs())]
     if not fitting:
         return Recommendation(None, *_nothing_fits(rows, budget))
+    at_chance = [row for row in fitting if row.at_chance]
+    fitting = [row for row in fitting if not row.at_chance]
+    if not fitting:
+        return Recommendation(None, *_nothing_learned(at_chance))
     leader = max(fitting, key=lambda row: (row.test_top1, -row.latency.p50_s))
     differences = _against(leader, fitting, hits)
     tied = [d.second for d in differences if not d.significant]
     equals = [row for row in fitting if row is leader or row.model in tied]
     chosen = min(equals, key=lambda row: (row.latency.p50_s, row.size_bytes))
-    answer, *reasons = _choice(chosen, leader, fitting, differences, budget)
-    reasons += _over_budget(rows, fitting, leader, budget)
+    answer, *reasons = _choice(chosen, leader, fitting, differences, budget, bool(at_chance))
+    reasons += _over_budget([row for row in rows if row not in at_chance], fitting, leader, budget)
+    reasons += _at_chance(at_chance)
     ties = tuple(row.model for row in equals if row is not chosen)
     return Recommendation(chosen.model, answer, tuple(reasons), ties, tuple(differences))
 
@@ -51,6 +56,7 @@ def _choice(
     fitting: Sequence[ComparisonRow],
     differences: Sequence[Difference],
     budget: Budget,
+    others_at_chance: bool,
 ) -> list[Message]:
     """The sentences for the recommendation, the answer first."""
     accuracy = Message(
@@ -61,6 +67,14 @@ def _choice(
         interval=units.interval(*chosen.accuracy.ci95),
     )
     if len(fitting) == 1:
+        if others_at_chance:
+            return [
+                Message(
+                    "{model} is the only network significantly more accurate than the majority class: {accuracy}.",
+                    model=chosen.model,
+                    accuracy=accuracy,
+                )
+            ]
         if budget:
             return [
                 Message(
@@ -239,6 +253,38 @@ def _nothing_fits(rows: Sequence[ComparisonRow], budget: Budget) -> tuple[Messag
             Message("Raise the limit, or name smaller networks."),
         ),
     )
+
+
+def _nothing_learned(rows: Sequence[ComparisonRow]) -> tuple[Message, tuple[Message, ...]]:
+    """The answer and the reasons if no network is more accurate than the majority class."""
+    best = max(rows, key=lambda row: row.test_top1)
+    return (
+        Message("nothing was learned: no network is significantly more accurate than the majority class."),
+        (
+            Message(
+                "{model} is the most accurate, with {share} of {n} test images.",
+                model=best.model,
+                share=units.percent(best.test_top1, 1),
+                n=units.exact(best.accuracy.n),
+            ),
+            Message(
+                "Train longer (--epochs), start from trained weights (--start-from), or give more images: few test "
+                "images do not show a small difference."
+            ),
+        ),
+    )
+
+
+def _at_chance(rows: Sequence[ComparisonRow]) -> list[Message]:
+    """The sentence that names the networks that are out because they have learned nothing, if there are any."""
+    if not rows:
+        return []
+    return [
+        Message(
+            "Not considered, because not significantly more accurate than the majority class: {names}.",
+            names=_list([row.model for row in rows]),
+        )
+    ]
 
 
 def _excess(row: ComparisonRow, limits: Sequence[Limit]) -> float:

@@ -109,6 +109,10 @@ def _table(comparison: Comparison, look_of: Mapping[str, SeriesStyle]) -> Html:
         )
         for row in comparison.rows
     ]
+    majority = comparison.majority
+    name = Html(html.text(_("majority class ({label})", label=majority.label)))
+    accuracy = _over(units.percent(majority.accuracy.top1), units.interval(*majority.accuracy.ci95))
+    rows.append((name, accuracy, "-", "-", Html("-"), "-", "-", "-"))
     chosen = comparison.recommendation.model
     marked = next((place for place, row in enumerate(comparison.rows) if row.model == chosen), None)
     covers = comparison.rows[0].accuracy.covers
@@ -143,16 +147,23 @@ def _over(value: str, below: str) -> Html:
 
 def _remarks(row: ComparisonRow) -> Html:
     remarks = [_("on the Pareto front")] if row.pareto else []
+    if row.at_chance:
+        remarks.append(_("at chance level"))
     if row.over_budget:
         remarks.append(_("over the budget: {limits}", limits=", ".join(row.over_budget)))
     return Html("".join(f'<span class="sub">{html.text(remark)}</span>' for remark in remarks))
 
 
 def _failures(comparison: Comparison) -> list[Html]:
-    if not comparison.failures:
-        return []
-    reasons = html.bullets(html.join(html.code(failure.model), ": ", failure.why) for failure in comparison.failures)
-    return [html.paragraph(_("Not in the table, because their training failed:")), reasons]
+    blocks: list[Html] = []
+    for failures, title in (
+        (comparison.failures, _("Not in the table, because their training failed:")),
+        (comparison.skipped, _("Not trained, because they cannot fit the budget:")),
+    ):
+        if failures:
+            reasons = (html.join(html.code(failure.model), ": ", translated(failure.why)) for failure in failures)
+            blocks += [html.paragraph(title), html.bullets(reasons)]
+    return blocks
 
 
 def _differences(comparison: Comparison, look_of: Mapping[str, SeriesStyle]) -> list[Html]:

@@ -31,6 +31,7 @@ class ComparisonRow:
         train_s: mean wall time of one training in seconds.
         pareto: whether no other network is at least as accurate and as fast, and better in one of the two.
         over_budget: the exceeded limits, in words.
+        at_chance: whether it is not significantly more accurate than the majority class.
     """
 
     model: str
@@ -47,6 +48,7 @@ class ComparisonRow:
     train_s: float
     pareto: bool = False
     over_budget: tuple[str, ...] = ()
+    at_chance: bool = False
 
     @property
     def test_top1(self) -> float:
@@ -83,6 +85,7 @@ class ComparisonRow:
             "train_s": self.train_s,
             "pareto": self.pareto,
             "over_budget": list(self.over_budget),
+            "at_chance": self.at_chance,
             "runs": [str(run) for run in self.runs],
         }
 
@@ -101,6 +104,21 @@ SORTED_BY: dict[str, Callable[[ComparisonRow], float]] = {
 
 
 @dataclass(frozen=True)
+class Majority:
+    """The answer that needs no network: the class with the most training images, for every image.
+
+    Args:
+        accuracy: on the test set. A network that has learned something is more accurate.
+    """
+
+    label: str
+    accuracy: Accuracy
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"class": self.label, "test_top1": self.accuracy.top1, "ci95": list(self.accuracy.ci95)}
+
+
+@dataclass(frozen=True)
 class Failure:
     """A network that could not be compared, and the reason."""
 
@@ -110,7 +128,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The recommended network; ``model`` is None if no network meets the budget.
+    """The recommended network; ``model`` is None if no network meets the budget, or none has learned anything.
 
     ``answer`` is a sentence, ``reasons`` are further sentences, and ``why`` is all of them.
 
@@ -173,7 +191,10 @@ class Conditions:
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """The result of `compare`. ``rows`` have the order of the networks' names; ``report`` is the HTML report."""
+    """The result of `compare`. ``rows`` have the order of the networks' names; ``report`` is the HTML report.
+
+    ``skipped`` are networks that were not trained, because they cannot fit the budget.
+    """
 
     rows: tuple[ComparisonRow, ...]
     recommendation: Recommendation
@@ -181,6 +202,13 @@ class Comparison:
     conditions: Conditions
     failures: tuple[Failure, ...]
     folder: Path
+    majority: Majority
+    skipped: tuple[Failure, ...] = ()
+
+    @property
+    def nothing_fits(self) -> bool:
+        """Whether every network exceeds the budget."""
+        return all(row.over_budget for row in self.rows)
 
     @property
     def report(self) -> Path:
@@ -197,7 +225,9 @@ class Comparison:
             "recommendation": self.recommendation.to_dict(),
             "budget": str(self.budget),
             "differences": [difference.to_dict() for difference in self.recommendation.differences],
+            "majority": self.majority.to_dict(),
             "failures": [{"model": failure.model, "why": failure.why} for failure in self.failures],
+            "skipped": [{"model": skipped.model, "why": skipped.why} for skipped in self.skipped],
             "conditions": self.conditions.to_dict(),
             "report": str(self.report),
         }

@@ -27,7 +27,7 @@ class Recipe:
     name: str = setting("", "Name of the recipe.", "recipe")
     source: str = setting("", "Paper or program that describes the recipe.", "recipe")
 
-    epochs: int = setting(15, "Passes over the training set.", "length", least=1)
+    epochs: int = setting(15, "Passes over the training set.", "length", least=1, resumable=True)
     min_updates: int = setting(
         0,
         "Smallest number of updates: a small training set gets more epochs until it is reached; 0 sets no minimum.",
@@ -43,7 +43,9 @@ class Recipe:
         "update",
         ("sgd", "adamw", "rmsprop", "muon", "sdlm"),
     )
-    lr: float = setting(0.1, "Learning rate, which the schedule multiplies by its factor.", "update", above=0)
+    lr: float = setting(
+        0.1, "Learning rate, which the schedule multiplies by its factor.", "update", above=0, resumable=True
+    )
     momentum: float = setting(0.9, "Momentum; beta1 of AdamW.", "update", least=0, most=0.9999)
     nesterov: bool = setting(False, "Use Nesterov momentum (sgd only).", "update")
     eps: float | None = setting(
@@ -266,6 +268,7 @@ class Recipe:
         None,
         "Stop after this many epochs without a better validation result; by default all epochs are trained.",
         "validation",
+        resumable=True,
         least=1,
     )
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,61 @@ def configure(
         name: "default" if values_of_recipe.get(name, defaults[name]) == defaults[name] else "recipe"
         for name in ALL_SETTINGS
     }
+    given = given_settings(flags, config, environment)
+    origins |= given.origins
+    with given.places_in_errors():
+        return Configuration(*apply(recipe, RunOptions(), given.values), origins, given.notices)
+
+
+@dataclass(frozen=True)
+class GivenSettings:
+    """The settings that the user gave, whatever the recipe.
+
+    Attributes:
+        origins: of each of them "flag", "environment" or "file".
+        config: the file.
+    """
+
+    values: Mapping[str, Any]
+    origins: Mapping[str, str]
+    notices: tuple[Message, ...]
+    config: Path | None
+
+    @contextlib.contextmanager
+    def places_in_errors(self) -> Iterator[None]:
+        """Add to a RecipeError where the settings it is about come from, unless all of them are flags."""
+        try:
+            yield
+        except RecipeError as error:
+            named = [name for name in self.values if name in error.settings]
+            if all(self.origins[name] == "flag" for name in named):
+                raise
+            places = joined(
+                Message(
+                    "{name} is set by {origin}",
+                    name=name,
+                    origin=written_origin(ALL_SETTINGS[name], self.origins[name], self.config),
+                )
+                for name in named
+            )
+            raise RecipeError(
+                "{problem} ({places})", settings=error.settings, problem=error.message, places=places
+            ) from error
+
+
+def given_settings(
+    flags: Mapping[str, Any] | None = None,
+    config: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> GivenSettings:
+    """The settings of the file, of the environment and of the flags; see `configure` for the arguments.
+
+    Raises:
+        RecipeError: a file or a variable that cannot be read.
+        UnknownNameError: a setting that does not exist.
+    """
     values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
     notices: tuple[Message, ...] = ()
     for origin, layer in (
         ("file", settings_of_file(config) if config else {}),
@@ -83,21 +138,7 @@ def configure(
         notices += renamed
         values |= layer
         origins |= dict.fromkeys(layer, origin)
-    try:
-        return Configuration(*apply(recipe, RunOptions(), values), origins, notices)
-    except RecipeError as error:
-        contradicting = [name for name in values if name in error.settings]
-        if all(origins[name] == "flag" for name in contradicting):
-            raise
-        places = joined(
-            Message(
-                "{name} is set by {origin}", name=name, origin=written_origin(ALL_SETTINGS[name], origins[name], config)
-            )
-            for name in contradicting
-        )
-        raise RecipeError(
-            "{problem} ({places})", settings=error.settings, problem=error.message, places=places
-        ) from error
+    return GivenSettings(values, origins, notices, config)
 
 
 def settings_of_environment(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:

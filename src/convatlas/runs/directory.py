@@ -15,22 +15,32 @@ from convatlas.atomic import atomic_file
 from convatlas.errors import ConvAtlasError, TrainingError, UsageError
 from convatlas.message import system_reason
 
+CONFIG = "config.toml"  # a directory that holds it is a run
 
-def make(out: Path, model: str, data: str) -> Path:
-    """Make the folder ``OUT/MODEL-DATA-NNN`` with the lowest free number.
+
+def make(out: Path, model: str, data: str, name: str | None = None) -> Path:
+    """Make the folder ``OUT/NAME``, or without a name ``OUT/MODEL-DATA-NNN`` with the lowest free number.
 
     Raises:
-        UsageError: ``out`` cannot be written.
+        UsageError: ``out`` cannot be written, or the name is taken.
     """
     stem = re.sub(r"[^\w.@+-]+", "_", f"{model}-{Path(data).name or 'data'}").strip("_")
     try:
         out.mkdir(parents=True, exist_ok=True)
+        if name is not None:
+            (out / name).mkdir()
+            return out / name
         for number in range(1, 100_000):
             folder = out / f"{stem}-{number:03d}"
             with contextlib.suppress(FileExistsError):
                 folder.mkdir()
                 return folder
     except OSError as error:
+        if name is not None and (out / name).exists():
+            raise UsageError(
+                "{path} exists already. Choose another --name, or continue that run:  convatlas train --resume {path}",
+                path=out / name,
+            ) from error
         raise UsageError(
             "the output folder {out} cannot be written: {reason}. Choose another with --out.",
             out=out,

@@ -19,6 +19,7 @@ from convatlas.evaluation import Evaluation
 from convatlas.message import Message
 from convatlas.runs.evaluation_images import EvaluationImages
 from convatlas.runs.loaded_network import LoadedNetwork, load_network
+from convatlas.runs.mistakes import refuse_directory_with_files, write_mistakes
 from convatlas.runs.run import Run
 
 SET_NAMES = {"train": Message("training"), "val": Message("validation"), "test": Message("test")}
@@ -37,6 +38,7 @@ def evaluate(
     on_bad: Literal["fail", "skip"] = "fail",
     max_bad: float = 0.05,
     reading: ReadingOptions = ReadingOptions(),  # noqa: B008
+    mistakes: str | Path | None = None,
 ) -> Evaluation:
     """Measure the accuracy of a finished run, of a network with loaded weights, or of an ensemble of several.
 
@@ -52,6 +54,8 @@ def evaluate(
         classes: the class names of the network, if its weights do not name them.
         preprocessing: of the network's images, if its weights do not state it.
         on_bad, max_bad, reading: how ``data`` is read, as in `open_data`.
+        mistakes: where to write the images that were classified wrongly: a file .csv, or a directory for copies of
+            them. See `mistakes.write_mistakes`.
 
     Returns: the evaluation; its ``notes`` state how many images of ``data`` a run was trained on.
 
@@ -78,6 +82,8 @@ def evaluate(
         )
     if not members:
         raise UsageError("there is no run to evaluate; give one or several.")
+    if mistakes is not None:
+        refuse_directory_with_files(Path(mistakes))
     if data is None:
         images, part_name = images_of_runs(members, part), part
     else:
@@ -98,6 +104,8 @@ def evaluate(
         for member in members
     ]
     result = evaluation.ensemble(evaluations) if several else evaluations[0]
+    if mistakes is not None:
+        write_mistakes(result, images.dataset, images.indices, Path(mistakes))
     return replace(result, notes=notes)
 
 

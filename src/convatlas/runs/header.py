@@ -6,12 +6,44 @@ from typing import TYPE_CHECKING
 
 from convatlas.data import Augmentation, Batches
 from convatlas.message import Message, joined
+from convatlas.models.weights.published import table
 from convatlas.recipes.recipe import Recipe
 from convatlas.runs.transfer import shortened
 from convatlas.settings import settings_of
 
 if TYPE_CHECKING:
     from convatlas.runs.prepare import Setup
+
+
+FEW_PHOTOS = 50  # training images per class; below, trained weights to start from help most
+
+
+def advice_for_few_photos(setup: Setup) -> Message | None:
+    """Advise to start from trained weights, where few colour images per class are trained on from random weights."""
+    images, classes = len(setup.training_data.split.train), len(setup.training_data.dataset.classes)
+    if (
+        setup.start is not None
+        or setup.entry.reconstructs
+        or setup.training_data.dataset.channels != 3
+        or images >= FEW_PHOTOS * classes
+    ):
+        return None
+    published = next((line for line in table() if line.network.partition("@")[0] == setup.entry.name), None)
+    per_class = f"{images / classes:.3g}"
+    if published is None:
+        return Message(
+            "{per_class} training images per class are few: a network that starts from trained weights is usually more "
+            "accurate. Pass --recipe finetune --start-from RUN, a run of {network} on similar images",
+            per_class=per_class,
+            network=setup.entry.full_name,
+        )
+    return Message(
+        "{per_class} training images per class are few: a network that starts from trained weights is usually more "
+        "accurate:  convatlas train {network} --recipe finetune --start-from {weights} --download",
+        per_class=per_class,
+        network=published.network,
+        weights=published.full_name,
+    )
 
 
 def header(setup: Setup) -> dict[str, str]:
@@ -51,6 +83,7 @@ def header(setup: Setup) -> dict[str, str]:
         **({} if len(split.val) else {Message("validation"): Message("none: the weights of the last epoch are used")}),
         **left_out,
         **({Message("initial weights"): setup.start["said"]} if setup.start else {}),
+        **({Message("advice"): few} if (few := advice_for_few_photos(setup)) else {}),
         **({Message("prepared"): setup.start["prepared"]} if setup.start and "prepared" in setup.start else {}),
         **(
             {Message("weights"): joined(setup.start["remarks"], "; ")}

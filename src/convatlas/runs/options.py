@@ -21,9 +21,11 @@ class RunOptions:
         RecipeError: a value out of range.
     """
 
-    device: str = setting("auto", "Device: cpu, cuda, cuda:N, or auto (the GPU if there is one).", "machine")
+    device: str = setting(
+        "auto", "Device: cpu, cuda, cuda:N, or auto (the GPU if there is one).", "machine", resumable=True
+    )
     threads: int | None = setting(
-        None, "Threads of the CPU; by default as many as there are physical cores.", "machine", least=1
+        None, "Threads of the CPU; by default as many as there are physical cores.", "machine", resumable=True, least=1
     )
     precision: str = setting(
         "auto",
@@ -50,7 +52,10 @@ class RunOptions:
         ("auto", "on", "off"),
     )
     allocator: bool = setting(
-        True, "Keep freed memory in the process instead of returning it to the system (glibc only).", "machine"
+        True,
+        "Keep freed memory in the process instead of returning it to the system (glibc only).",
+        "machine",
+        resumable=True,
     )
     sync_batchnorm: bool = setting(
         False,
@@ -58,7 +63,11 @@ class RunOptions:
         "machine",
     )
     rank_timeout_s: float = setting(
-        30.0, "With torchrun: seconds to wait for another process before the run fails.", "machine", above=0
+        30.0,
+        "With torchrun: seconds to wait for another process before the run fails.",
+        "machine",
+        resumable=True,
+        above=0,
     )
 
     log: str = setting(
@@ -66,12 +75,14 @@ class RunOptions:
         "Loggers to write to, besides the run directory: tensorboard, wandb, mlflow; several are separated by commas. "
         "All of them write to this machine only.",
         "files",
+        resumable=True,
     )
-    checkpoint_every_s: float = setting(60.0, "Seconds between two checkpoints.", "files", above=0)
+    checkpoint_every_s: float = setting(60.0, "Seconds between two checkpoints.", "files", resumable=True, above=0)
     checkpoint_every_steps: int | None = setting(
         None,
         "Updates between two checkpoints, in addition to checkpoint_every_s; by default only the time counts.",
         "files",
+        resumable=True,
         least=1,
     )
 

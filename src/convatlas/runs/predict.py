@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -13,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas import data as room
+from convatlas.atomic import written_atomically
 from convatlas.data import Preprocessing
 from convatlas.data.dataset import printable
 from convatlas.data.decode import is_image_name
@@ -153,6 +156,34 @@ def hidden_images(paths: Iterable[str | Path]) -> list[Path]:
     """Return the image files below these folders that `predict` ignores because they are hidden."""
     folders = [Path(path) for path in paths if Path(path).is_dir()]
     return [file for folder in folders for file in images_below(folder) if hidden_below(folder, file)]
+
+
+def other_files(paths: Iterable[str | Path]) -> list[Path]:
+    """The files below the folders named that `predict` leaves out because they are no images, hidden ones aside."""
+    folders = [Path(path) for path in paths if Path(path).is_dir()]
+    return [
+        file
+        for folder in folders
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and not is_image_name(file.name) and not hidden_below(folder, file)
+    ]
+
+
+def write_table(predictions: Sequence[Prediction], path: Path) -> None:
+    """Write a CSV file with a row for each image: file, error, and label_k, probability_k for the likeliest classes.
+
+    Raises:
+        ConvAtlasError: the file cannot be written.
+    """
+    most = max((len(each.top) for each in predictions), default=0)
+    text = io.StringIO(newline="")
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["file", "error", *(f"{what}_{k + 1}" for k in range(most) for what in ("label", "probability"))])
+    for each in predictions:
+        pairs = [cell for label, probability in each.top for cell in (label, f"{probability:.6f}")]
+        rows.writerow([printable(each.file), "" if each.error is None else each.error.reason, *pairs])
+    with written_atomically(path) as file:
+        file.write(text.getvalue().encode())
 
 
 def image_sources(images: ImageSource | Iterable[ImageSource]) -> Iterator[Source]:

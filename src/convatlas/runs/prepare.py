@@ -171,13 +171,12 @@ def prepare_from_weights(
     return conditions.setup(net, source.preprocessing, transfer.to_dict())
 
 
-def prepare_resumed(run: Run, training_data: TrainingData) -> Setup:
-    """Prepare the continuation of a run that has a checkpoint.
+def prepare_resumed(run: Run, training_data: TrainingData, recipe: Recipe, options: RunOptions) -> Setup:
+    """Prepare the continuation of a run that has a checkpoint, with its recipe and options or changed ones.
 
     The weights come from the checkpoint later, so the weights that the run started from are not needed any more.
     """
-    recipe = run.recipe
-    conditions = check_conditions(run.subject, training_data, recipe, run.options, run.seed)
+    conditions = check_conditions(run.subject, training_data, recipe, options, run.seed)
     reference = run.preprocessing if recipe.start_from is not None else None
     return conditions.setup(conditions.network(reference), reference, run.config.get("start"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime
 import functools
 import json
 import tomllib
@@ -17,12 +18,12 @@ from convatlas.errors import CheckpointError, DataError, UsageError
 from convatlas.i18n import _
 from convatlas.models import own
 from convatlas.recipes.recipe import Recipe
+from convatlas.runs.directory import CONFIG as CONFIG
 from convatlas.runs.options import OPTIONS, RunOptions
+from convatlas.runs.places import METRICS as METRICS
 from convatlas.training import checkpoint, journal
 
 WEIGHTS = "model.safetensors"
-CONFIG = "config.toml"
-METRICS = "metrics.jsonl"
 ENVIRONMENT = "env.json"
 SPLIT = "split.csv"
 REPORT = "report.html"
@@ -110,6 +111,14 @@ class Run:
     @property
     def preprocessing(self) -> Preprocessing:
         return Preprocessing.from_dict(self.config["preprocessing"])
+
+    @property
+    def started(self) -> datetime.datetime:
+        """When the run was started, in local time; of an earlier version, when its env.json was written."""
+        text = self.environment.get("started")
+        if text is not None:
+            return datetime.datetime.fromisoformat(text).astimezone()
+        return datetime.datetime.fromtimestamp((self.path / ENVIRONMENT).stat().st_mtime).astimezone()
 
     @property
     def split_path(self) -> Path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import datetime
+import types
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,7 @@ from torch import nn
 from convatlas import training
 from convatlas.data import Dataset, ReadingOptions, write_split
 from convatlas.data.dataset import printable
-from convatlas.errors import CheckpointError, DataError, UsageError
+from convatlas.errors import CheckpointError, UsageError
 from convatlas.evaluation import Evaluation, evaluate
 from convatlas.figures import ERRORS, FigureComparison, Measurement
 from convatlas.message import Message, joined
@@ -28,6 +30,7 @@ from convatlas.runs.launch import Launch, check_ranks_agree
 from convatlas.runs.listener import RunListener as RunListener
 from convatlas.runs.notebook import NotebookListener, in_notebook
 from convatlas.runs.options import RunOptions, apply
+from convatlas.runs.places import check_name
 from convatlas.runs.prepare import (
     Setup,
     build_schedule,
@@ -38,6 +41,7 @@ from convatlas.runs.prepare import (
     validator,
 )
 from convatlas.runs.reconstruction import reconstruct, report
+from convatlas.runs.resumption import changes_of, record, reopened, resumption
 from convatlas.runs.run import CONFIG, ENVIRONMENT, METRICS, OWN_SOURCE, REPORT, SPLIT, WEIGHTS, Run, own_record
 from convatlas.runs.training_data import TrainingData
 from convatlas.training import Plan, checkpoint, distributed, journal
@@ -60,6 +64,7 @@ def train(
     options: RunOptions | None = None,
     seed: int = 0,
     out: str | Path = "runs",
+    name: str | None = None,
     split: str | Path | None = None,
     on_bad: Literal["fail", "skip"] = "fail",
     max_bad: float = 0.05,
@@ -87,6 +92,7 @@ def train(
         recipe: ``"modern"``, ``"paper"``, a recipe's name, or a `Recipe`.
         options: device, threads, checkpoints and so on; None stands for the defaults.
         out: the parent of the run directory.
+        name: of the run directory; by default the network, the data and a number.
         split: a split file to use instead of making a split.
         on_bad: what to do with an image that cannot be read: "fail", or "skip" it and list it.
         max_bad: largest share of all images that may be skipped.
@@ -116,6 +122,8 @@ def train(
         raise UsageError("recipe is a name or a Recipe; got {kind}.", kind=type(recipe).__name__)
     chosen = recipe_for(entry, recipe) if isinstance(recipe, str) else recipe
     chosen, options = apply(chosen, options, settings)
+    if name is not None:
+        check_name(name)
     process_group = distributed.join(options.rank_timeout_s)
     listener = shown(listener, process_group)
     arguments = {
@@ -152,14 +160,14 @@ def train(
     if time_s is not None:
         setup = setup.with_epochs(int(process_group.broadcast_text(str(setup.recipe.epochs))))
     check_ranks_agree(setup)
-    name = ""
+    made = ""
     with process_group.raise_on_all_ranks():
         if process_group.is_main:
-            folder = directory.make(Path(out), setup.entry.label, training_data.dataset.source)
+            folder = directory.make(Path(out), setup.entry.label, training_data.dataset.source, name)
             write_settings(folder, setup)
             launch.remember(folder)
-            name = str(folder)
-    run = run_training(Path(process_group.broadcast_text(name)), setup, listener, loggers)
+            made = str(folder)
+    run = run_training(Path(process_group.broadcast_text(made)), setup, listener, loggers)
     if process_group.is_main:
         launch.forget()
     return run
@@ -168,9 +176,11 @@ def train(
 def resume(
     folder: str | Path,
     *,
+    data: str | Path | Dataset | TrainingData | None = None,
     net: nn.Module | None = None,
     listener: RunListener | None = None,
     loggers: Sequence[Logger] = (),
+    **settings: Any,
 ) -> Run:
     """Continue an interrupted run from its newest undamaged checkpoint. A finished run is returned unchanged.
 
@@ -178,47 +188,52 @@ def resume(
     interruption.
 
     Args:
+        data: where the data are now, if they have moved.
         net: the module that was trained, where it is one of your own that was not named as ``FILE.py:Class``.
+        settings: settings to change from here on: epochs, lr, patience, and those of the machine, of checkpoints and of
+            loggers. What changed is written to config.toml, to the journal and to the result.
 
     Raises:
         UsageError: the run is of a module of your own, and none was given.
         CheckpointError: every checkpoint of the run is damaged.
         DataError: the data have changed since the run was started.
+        RecipeError: a setting that cannot change in the middle of a run.
+        UsageError: settings to change in a finished run.
     """
     run = Run(folder, net=net)
-    process_group = distributed.join(run.options.rank_timeout_s)
+    resumed = resumption(run, settings)
+    changed = dict(resumed.changed)
+    process_group = distributed.join(resumed.options.rank_timeout_s)
     listener = shown(listener, process_group)
     if run.finished and run.result is not None:
+        if changed:
+            raise UsageError(
+                "{run} is finished, so {names} cannot change any more. Start a new run from its weights:  "
+                "convatlas train {model} --start-from {run}",
+                run=run.path,
+                names=", ".join(changed),
+                model=run.model,
+            )
         listener.on_note(Message("{run} is finished already", run=run.path))
         return run
-    data = run.config["data"]
     with process_group.raise_on_all_ranks(), process_group.main_process_first():
-        training_data = TrainingData(
-            data["source"],
-            split=run.split_path,
-            on_bad=data["on_bad"],
-            max_bad=data["max_bad"],
-            progress=listener.on_images,
-            reading=ReadingOptions(**data.get("reading", {})),
-        )
-        if training_data.dataset.fingerprint != data["fingerprint"]:
-            raise DataError(
-                "the data at {source} are no longer those of {run_path}: names, labels or files have changed. "
-                "Start a new run, or restore the old data.",
-                source=data["source"],
-                run_path=run.path,
-            )
+        training_data = reopened(run, data, progress=listener.on_images)
+        before, source = run.config["data"]["source"], described_source(training_data.dataset)
+        if data is not None and source != before:
+            changed["data"] = (before, source)
         if checkpoint.saved(run.path):
-            setup = prepare_resumed(run, training_data)
+            setup = prepare_resumed(run, training_data, resumed.recipe, resumed.options)
         else:
-            setup = prepare(run.subject, training_data, run.recipe, run.seed, options=run.options)
+            setup = prepare(run.subject, training_data, resumed.recipe, run.seed, options=resumed.options)
     check_ranks_agree(setup)
+    for name, (was, now) in changed.items():
+        listener.on_note(Message("{name} was {was} and is {now} from here on", name=name, was=was, now=now))
     for name, then, now in (
         ("processes", run.config["machine"].get("processes", 1), process_group.size),
         ("threads", run.config["machine"]["threads"], setup.hardware.threads),
         ("torch", run.environment["torch"], torch.__version__),
     ):
-        if then != now:
+        if then != now and name not in changed:
             listener.on_note(
                 Message(
                     "{name} was {then} and is {now}: the result may differ in its last bits",
@@ -227,14 +242,17 @@ def resume(
                     now=now,
                 )
             )
-    return run_training(run.path, setup, listener, loggers)
+    return run_training(run.path, setup, listener, loggers, changed)
 
 
 def write_settings(folder: Path, setup: Setup) -> None:
     """Write config.toml, env.json and split.csv, from which the run can be resumed or repeated."""
     data = setup.training_data.dataset
     write_split(folder / SPLIT, data, setup.training_data.split)
-    directory.write_json(folder / ENVIRONMENT, training.environment())
+    directory.write_json(
+        folder / ENVIRONMENT,
+        training.environment() | {"started": datetime.datetime.now().astimezone().isoformat(timespec="seconds")},
+    )
     tables: dict[str, dict[str, Any]] = {
         "run": {
             "model": setup.entry.full_name,
@@ -243,7 +261,7 @@ def write_settings(folder: Path, setup: Setup) -> None:
             "image_size": setup.preprocessing.size[0],
         },
         "data": {
-            "source": str(Path(data.source).resolve()) if Path(data.source).exists() else data.source,
+            "source": described_source(data),
             "layout": data.layout,
             "fingerprint": data.fingerprint,
             "on_bad": setup.training_data.on_bad,
@@ -266,6 +284,11 @@ def write_settings(folder: Path, setup: Setup) -> None:
     directory.write_toml(folder / CONFIG, tables)
 
 
+def described_source(data: Dataset) -> str:
+    """Where the data are, in a form that is valid in every working directory."""
+    return str(Path(data.source).resolve()) if Path(data.source).exists() else data.source
+
+
 def resolved(hardware: training.Hardware) -> dict[str, Any]:
     """Return the values chosen for the options that were left open, so that a resumed run uses them too."""
     return {
@@ -277,8 +300,18 @@ def resolved(hardware: training.Hardware) -> dict[str, Any]:
     }
 
 
-def run_training(folder: Path, setup: Setup, listener: RunListener, loggers: Sequence[Logger] = ()) -> Run:
-    """Train from the newest checkpoint, or from the start; then choose the weights and evaluate them once."""
+def run_training(
+    folder: Path,
+    setup: Setup,
+    listener: RunListener,
+    loggers: Sequence[Logger] = (),
+    changed: Mapping[str, tuple[Any, Any]] = types.MappingProxyType({}),
+) -> Run:
+    """Train from the newest checkpoint, or from the start; then choose the weights and evaluate them once.
+
+    Args:
+        changed: settings of a resumed run that differ from those it was started with; see `Resumption`.
+    """
     recipe, options, process_group = setup.recipe, setup.options, setup.process_group
     listener.on_start(header(setup), recipe.epochs, len(setup.batches))
     learner = setup.learner()
@@ -287,6 +320,7 @@ def run_training(folder: Path, setup: Setup, listener: RunListener, loggers: Seq
             if process_group.is_main:
                 stack.enter_context(directory.locked(folder))
             state = first_state(folder, setup, learner, listener)
+            record(folder, setup, learner, state, changed)
         check_same_step(process_group, folder, state.step)
         own_loggers = [*loggers, *by_names(options.log)] if process_group.is_main else []
         tracking = Tracking(own_loggers, listener, listener.on_note)
@@ -310,6 +344,7 @@ def run_training(folder: Path, setup: Setup, listener: RunListener, loggers: Seq
                 finish(folder, setup, state, training.describe_weights(learner.callbacks))
                 tracking.artifact(folder / WEIGHTS)
                 tracking.artifact(folder / REPORT)
+                checkpoint.remove_all(folder)  # the weights are in model.safetensors
     return Run(folder, net=setup.net if setup.entry.own and not own.is_own(setup.entry.full_name) else None)
 
 
@@ -368,7 +403,7 @@ def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> N
         epoch = epochs - 1
     assert epoch is not None  # with keep = "best" there is a validation set
     images_trained = epochs * len(setup.training_data.split.train)
-    training_result = {
+    training_result: dict[str, Any] = {
         "run": str(folder),
         "model": setup.entry.label,
         "epochs": epochs,
@@ -380,6 +415,8 @@ def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> N
         "weights": weights,
         "seed": setup.seed,
     }
+    if changes := changes_of(Run(folder)):
+        training_result["resumed"] = changes
     evaluate_net = evaluate_reconstruction if setup.entry.reconstructs else evaluate_classifier
     result, report = evaluate_net(
         setup, training_result, state.scores[epoch] if state.scores else None, Run(folder).epochs()

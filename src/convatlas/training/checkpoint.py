@@ -98,8 +98,14 @@ def saved(folder: Path) -> list[Path]:
 
 def prune(folder: Path, keep: int = 2) -> None:
     """Remove all but the newest ``keep`` numbered checkpoints, and the temporary files of killed processes."""
-    for path in [*saved(folder)[:-keep], *folder.glob(TEMPORARY)]:
+    for path in [*saved(folder)[: -keep or None], *folder.glob(TEMPORARY)]:
         path.unlink(missing_ok=True)
+
+
+def remove_all(folder: Path) -> None:
+    """Remove every checkpoint of a run that is finished: only a continuation would need them."""
+    prune(folder, keep=0)
+    best(folder).unlink(missing_ok=True)
 
 
 def newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any], list[Message]]:
