@@ -325,7 +325,9 @@ def _inputs(
 
 
 def _is_shape(value: Any) -> bool:
-    return isinstance(value, Sequence) and all(isinstance(side, int) and not isinstance(side, bool) for side in value)
+    """Whether numbers alone stand for one input: a shape, which `_meta_tensor` checks, as numbers are no images."""
+    sides = value if isinstance(value, Sequence) else (None,)
+    return all(isinstance(side, int | float) and not isinstance(side, bool) for side in sides)
 
 
 def _argument(value: Any, dtype: torch.dtype, batch: int) -> Any:
