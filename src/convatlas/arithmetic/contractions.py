@@ -141,14 +141,14 @@ def attention_field(named: dict[str, Any], known: dict[int, Field | None]) -> Fi
     query, key, value = (named[name] for name in ("query", "key", "value"))
     keys, turned = known.get(id(key)), (*key.shape[:-2], key.shape[-1], key.shape[-2])
     asked: Operand = (known.get(id(query)), tuple(query.shape))
-    seen = (known.get(id(value)), tuple(value.shape))
+    values = (known.get(id(value)), tuple(value.shape))
     if asked[0] is None and keys is None:
-        return contraction((None, (*query.shape[:-1], key.shape[-2])), seen)
+        return contraction((None, (*query.shape[:-1], key.shape[-2])), values)
     scores = contraction(asked, (_transposed(keys), turned))
     width = len(scores.layout) - 1
     every = summed_over(scores, [width])  # the softmax
     shares = Field((*every.layout[:-1], ((OTHER, key.shape[-2]),)), every.runs)
-    return contraction((shares, (*query.shape[:-1], key.shape[-2])), seen)
+    return contraction((shares, (*query.shape[:-1], key.shape[-2])), values)
 
 
 def _transposed(field: Field | None) -> Field | None:

@@ -49,8 +49,8 @@ class OwnName:
     @property
     def full_name(self) -> str:
         """The name by which a run finds it again, whatever the working directory."""
-        given = ", ".join(f"{name}={value!r}" for name, value in self.arguments)
-        return f"{self.file.resolve()}:{self.callable}" + (f"({given})" if given else "")
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.arguments)
+        return f"{self.file.resolve()}:{self.callable}" + (f"({arguments})" if arguments else "")
 
 
 def is_own(name: object) -> bool:
