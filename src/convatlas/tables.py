@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 
 from convatlas import units
 from convatlas.i18n import _, translated
@@ -22,6 +23,7 @@ from convatlas.i18n import _, translated
 WIDE = 180  # characters of a line in a file, a pipe or a notebook, which have no width of their own
 GAP = "  "
 UNITS = frozenset("% s ms µs min h B KiB MiB GiB TiB kB MB GB K M G T images/s GB/s GFLOP/s".split())  # noqa: SIM905
+_SIDES = {True: ' style="text-align: right"', False: ' style="text-align: left"'}
 PROSE = 24  # least width of a column of wrapped prose, unless its longest cell is shorter
 
 
@@ -193,18 +195,42 @@ def markdown(columns: Sequence[Column], rows: Iterable[Iterable[object]]) -> str
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def latex(columns: Sequence[Column], rows: Iterable[Iterable[object]], last: Iterable[object]) -> str:
-    """The table for LaTeX: a tabular with booktabs rules, and the row ``last`` below a separate rule."""
+def html(
+    columns: Sequence[Column], rows: Iterable[Iterable[object]], last: Iterable[object] = (), title: str = ""
+) -> str:
+    """The table as HTML for a notebook, every text escaped; ``last`` is set off as the totals are."""
+
+    def line(cells: Iterable[object], tag: str = "td") -> str:
+        pairs = zip(columns, cells, strict=True)
+        return (
+            "<tr>"
+            + "".join(f"<{tag}{_SIDES[c.number]}>{escape(translated(cell))}</{tag}>" for c, cell in pairs)
+            + "</tr>"
+        )
+
+    body = "\n".join(map(line, rows))
+    last = tuple(last)
+    foot = f"<tfoot>{line(last, 'th')}</tfoot>" if last else ""
+    caption = f"<caption>{escape(title)}</caption>" if title else ""
+    head = f"<thead>{line([column.heading for column in columns], 'th')}</thead>"
+    return f"<table>{caption}{head}\n<tbody>{body}</tbody>{foot}</table>"
+
+
+def latex(columns: Sequence[Column], rows: Iterable[Iterable[object]], last: Iterable[object], caption: str) -> str:
+    """A LaTeX table with a caption and booktabs rules, and the row ``last`` below a separate rule."""
     kinds = "".join("r" if column.number else "l" for column in columns)
-    lines = [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule"]
+    lines = ["% needs \\usepackage{booktabs}", r"\begin{table}", r"\centering", rf"\caption{{{_latex_text(caption)}}}"]
+    lines += [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule"]
     lines += [_latex_line(column.heading for column in columns), r"\midrule", *map(_latex_line, rows)]
-    lines += [r"\midrule", _latex_line(last), r"\bottomrule", r"\end{tabular}"]
+    lines += [r"\midrule", _latex_line(last), r"\bottomrule", r"\end{tabular}", r"\end{table}"]
     return "\n".join(lines) + "\n"
 
 
 def _latex_line(line: Iterable[object]) -> str:
-    def safe(cell: str) -> str:
-        escaped = cell.replace("_", r"\_").replace("%", r"\%").replace("&", r"\&")
-        return escaped.replace(" x ", r" $\times$ ")
+    return " & ".join(_latex_text(translated(cell)) for cell in line) + r" \\"
 
-    return " & ".join(safe(translated(cell)) for cell in line) + r" \\"
+
+def _latex_text(text: str) -> str:
+    for character in "_%&#$":
+        text = text.replace(character, f"\\{character}")
+    return text.replace(" x ", r" $\times$ ")

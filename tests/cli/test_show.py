@@ -111,7 +111,7 @@ def test_other_tools_totals_and_why(convatlas):
 
 def test_tables_and_diagram_for_lecture_notes(convatlas, tmp_path):
     assert convatlas("show", "lenet5", "--markdown")[1].startswith("| layer | kind | output |")
-    assert convatlas("show", "lenet5", "--latex")[1].startswith(r"\begin{tabular}")
+    assert convatlas("show", "lenet5", "--latex")[1].startswith("% needs \\usepackage{booktabs}\n\\begin{table}")
     code, out, err = convatlas("show", "lenet5", "--svg", str(tmp_path / "lenet5.svg"))
     assert (code, out) == (0, "")
     assert (tmp_path / "lenet5.svg").read_text().startswith("<svg")

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from convatlas.errors import UnknownNameError
+from convatlas.i18n import set_language
 from convatlas.models.layer_tables import table
 from convatlas.visualization.diagram import QUANTITIES, bars, block_diagram, boxes
 
@@ -52,3 +53,38 @@ def test_tables_for_lecture_notes():
     latex = summary.to_latex()
     assert r"C1 & conv & 6 $\times$ 28 $\times$ 28 & 5 & 1 & 156" in latex
     assert latex.count(r"\\") == len(summary.rows) + 2
+
+
+def test_the_latex_table_has_rules_caption_and_totals():
+    latex = table("lenet5").to_latex()
+    assert r"\caption{Layers of lenet5, counted for one input of 1 $\times$ 32 $\times$ 32.}" in latex
+    assert latex.index(r"\toprule") < latex.index(r"\midrule") < latex.index("total &") < latex.index(r"\bottomrule")
+    assert latex.rstrip().endswith(r"\end{table}")
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+@pytest.mark.parametrize("direction", ["down", "right"])
+def test_no_box_of_a_diagram_overlaps_another(direction, language):
+    set_language(language)
+    try:
+        root = ET.fromstring(block_diagram(table("googlenet"), 2, direction))
+    finally:
+        set_language(None)
+    frames = [[int(rect.get(side)) for side in ("x", "y", "width", "height")] for rect in root.findall(f"{SVG}rect")]
+    for place, (x, y, width, height) in enumerate(frames):
+        for other_x, other_y, *_ in frames[place + 1 :]:
+            assert other_x >= x + width or other_y >= y + height
+    right, bottom = (max(f[a] + f[a + 2] for f in frames) for a in (0, 1))
+    assert (right > bottom) == (direction == "right")
+    assert int(root.get("width")) >= right
+
+
+def test_a_part_of_a_network_is_drawn_from_its_own_input():
+    part = table("googlenet").part("inception_3a")
+    assert part.inputs == ((192, 28, 28),)
+    assert part.rows[0].inputs == ("input",)
+    assert part.rows[-1].output == (256, 28, 28)
+    assert part.totals.params == sum(r.params for r in table("googlenet").rows if r.name.startswith("inception_3a."))
+    assert "192 x 28 x 28" in block_diagram(part)
+    with pytest.raises(UnknownNameError, match="inception_3a"):
+        table("googlenet").part("inception_3")

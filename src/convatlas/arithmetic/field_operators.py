@@ -16,6 +16,7 @@ from convatlas.arithmetic.field import (
     MIXED,
     OTHER,
     OUTER,
+    PAIRED,
     Factor,
     Field,
     FieldUnknown,
@@ -74,7 +75,9 @@ def windowed(field: Field, work: Work, window: Window, old: tuple[int, ...], new
 def _mixed_channels(field: Field, window: Window, out_channels: int, dim: int) -> Field:
     """The field after a convolution over the channels: each output channel reads all channels of its group."""
     tags = [tag for tag, _ in field.layout[dim]]
-    if any(isinstance(tag, int) or tag in (OUTER, INNER) for tag in tags) or (MIXED in tags and window.groups > 1):
+    if any(isinstance(tag, int) or tag in (OUTER, INNER) for tag in tags) or (
+        {MIXED, PAIRED} & set(tags) and window.groups > 1
+    ):
         raise FieldUnknown
     if len(field.runs) == 1 or window.groups == 1:
         return Field(field.layout, ((out_channels, field.view),))
@@ -107,7 +110,7 @@ def regrouped_as(field: Field, shape: tuple[int, ...]) -> Field:
             if remaining % size == 0:
                 dims.append((tag, size))
                 remaining //= size
-            elif size % remaining == 0 and tag in (CHANNEL, OTHER, MIXED):
+            elif size % remaining == 0 and tag in (CHANNEL, OTHER, MIXED, PAIRED):
                 outer, inner = (OUTER, INNER) if tag == CHANNEL and len(field.runs) > 1 else (tag, tag)
                 dims.append((outer, remaining))
                 factors.insert(0, (inner, size // remaining))
@@ -159,7 +162,9 @@ def _softmax(field: Field, named: dict[str, Any], old: tuple[int, ...], outputs:
     """Every position along the dimension depends on all of them."""
     dim = named["dim"] % len(old)
     runs = summed_over(field, [dim]).runs
-    return [spread_like(Field(field.layout, runs), field.layout)]
+    alike = tuple((OTHER if tag in (MIXED, PAIRED) else tag, size) for tag, size in field.layout[dim])
+    layout = with_factors(field.layout, dim, alike)
+    return [spread_like(Field(layout, runs), layout)]
 
 
 def _permuted(field: Field, named: dict[str, Any], old: tuple[int, ...], outputs: tuple[Tensor, ...]) -> list[Field]:

@@ -11,13 +11,15 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from convatlas.arithmetic import receptive_field as rf
+from convatlas.arithmetic.contractions import attention_field, product_field
 from convatlas.arithmetic.field import (
     CHANNEL,
     MIXED,
     OTHER,
+    PAIRED,
     Field,
     FieldUnknown,
     Run,
@@ -28,11 +30,16 @@ from convatlas.arithmetic.field import (
     joined_fields,
     merged_runs,
     summed_over,
-    united,
     with_factors,
 )
 from convatlas.arithmetic.field_operators import FOLLOWERS, REGROUPS, regrouped_as, windowed
 from convatlas.arithmetic.operators import Work
+
+
+def tensors_in(named: dict[str, Any]) -> list[Tensor]:
+    """The tensors among the arguments of an operator."""
+    values = [v for value in named.values() for v in (value if isinstance(value, (list, tuple)) else [value])]
+    return [v for v in values if isinstance(v, Tensor)]
 
 
 class Fields:
@@ -55,8 +62,7 @@ class Fields:
 
     def follow(self, name: str, work: Work, named: dict[str, Any], outputs: tuple[Tensor, ...]) -> None:
         """Derive the fields of the outputs of an operator."""
-        tensors = [t for value in named.values() for t in (value if isinstance(value, (list, tuple)) else [value])]
-        read = [t for t in tensors if isinstance(t, Tensor) and id(t) in self.known]
+        read = [t for t in tensors_in(named) if id(t) in self.known]
         if not read or work.kind in ("fill", "random"):
             return
         results: Sequence[Field | None]
@@ -77,11 +83,12 @@ class Fields:
         shape = tuple(outputs[0].shape)
         if name in ("cat", "stack"):
             return [self._concatenated(name, named, shape)]
-        if work.kind == "fc":
-            return [self._product(named, shape)]
-        if work.kind in ("matmul", "attention"):
-            return [self._attention(read, shape)]
+        if work.kind in ("fc", "matmul"):
+            return [product_field(named, self.known, shape)]
+        if work.kind == "attention":
+            return [attention_field(named, self.known)]
         if work.pointwise or work.kind in ("layer_norm", "group_norm", "rms_norm"):
+            self._refuse_masks(tensors_in(named))
             return [self._elementwise(read, shape)] * len(outputs)
         if name == "copy":
             return [self._elementwise([t for t in read if t is named["src"]], shape)]
@@ -96,6 +103,13 @@ class Fields:
         if name in FOLLOWERS:
             return FOLLOWERS[name](field, named, old, outputs)
         raise FieldUnknown
+
+    def _refuse_masks(self, tensors: list[Tensor]) -> None:
+        """Constants of several values may hide some pairs of positions from the softmax; parameters cannot."""
+        constant = [t for t in tensors if id(t) not in self.known and not isinstance(t, nn.Parameter) and t.numel() > 1]
+        fields = [self.known[id(t)] for t in tensors if id(t) in self.known]
+        if constant and any(f is not None and f.has(PAIRED) for f in fields):
+            raise FieldUnknown
 
     def _elementwise(self, read: list[Tensor], shape: tuple[int, ...]) -> Field:
         fields = [broadcast_to(f, tuple(t.shape), shape) for t in read if (f := self.known[id(t)]) is not None]
@@ -136,22 +150,3 @@ class Fields:
             summed.append(summed_over(field, [dim]))
         whole = reduce(joined_fields, map(as_one_run, summed))
         return Field(with_factors(whole.layout, dim, ((MIXED, size),)), whole.runs)
-
-    def _product(self, named: dict[str, Any], shape: tuple[int, ...]) -> Field:
-        """A matrix product with a weight: reduces the last dimension, whose place the output channels take."""
-        left = next(named[key] for key in ("mat1", "input", "self") if key in named)
-        right = next((named[key] for key in ("mat2", "weight", "vec") if key in named), None)
-        if "mat1" not in named and "mat2" not in named and "weight" not in named:
-            raise FieldUnknown
-        if id(left) in self.known and (right is None or id(right) not in self.known):
-            field = self.known[id(left)]
-            assert field is not None
-            summed = summed_over(field, [len(field.layout) - 1])
-            return Field((*summed.layout[:-1], ((CHANNEL, shape[-1]),)), ((shape[-1], summed.view),))
-        raise FieldUnknown
-
-    def _attention(self, read: list[Tensor], shape: tuple[int, ...]) -> Field:
-        """A product of two activations: every position depends on all others."""
-        fields = [f for t in read if (f := self.known[id(t)]) is not None]
-        everything = reduce(united, (summed_over(f, range(len(f.layout))).view for f in fields))
-        return Field(tuple(((OTHER, side),) for side in shape), ((shape[-1], everything),))

@@ -73,9 +73,14 @@ def markdown_table(rows: Sequence[LayerRow], totals: Totals) -> str:
     return tables.markdown(columns(), [*map(cells, rows), _total_cells(totals)])
 
 
-def latex_table(rows: Sequence[LayerRow], totals: Totals) -> str:
-    """The table for LaTeX: a tabular with booktabs rules."""
-    return tables.latex(columns(), map(cells, rows), _total_cells(totals))
+def latex_table(rows: Sequence[LayerRow], totals: Totals, caption: str) -> str:
+    """The table for LaTeX: with booktabs rules, a caption and the totals."""
+    return tables.latex(columns(), map(cells, rows), _total_cells(totals), caption)
+
+
+def html_table(rows: Sequence[LayerRow], totals: Totals, title: str = "") -> str:
+    """The table for a notebook, totals below."""
+    return tables.html(columns(), map(cells, rows), _total_cells(totals), title)
 
 
 def csv_table(rows: Sequence[LayerRow]) -> str:

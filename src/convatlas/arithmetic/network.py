@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import inspect
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from convatlas.arithmetic.field import Field, image_field
 from convatlas.arithmetic.protocol import Shape
@@ -19,6 +21,7 @@ from convatlas.arithmetic.rows import last_operations, rows_from
 from convatlas.arithmetic.summary import Summary
 from convatlas.arithmetic.trace import Trace, trace, without_batch
 from convatlas.errors import ConvAtlasError, ShapeError, UnknownNameError, UsageError
+from convatlas.i18n import _
 from convatlas.message import Message, joined
 
 InputShape = Sequence[int] | Sequence[Sequence[int]] | Tensor | Sequence[Tensor]
@@ -36,6 +39,14 @@ class ForwardError(ShapeError):
     def __init__(self, message: str, layer: str, input_shapes: tuple[Shape, ...], summary: Summary) -> None:
         super().__init__(message)
         self.layer, self.input_shapes, self.summary = layer, input_shapes, summary
+        if summary.rows:
+            self.add_note(self.table)
+
+    @property
+    def table(self) -> str:
+        """The rows up to the layer that failed, and that layer marked."""
+        shapes = " + ".join(times(shape) for shape in self.input_shapes)
+        return f"{self.summary}\n\n>>> " + _("{layer} stopped here, given {shapes}", layer=self.layer, shapes=shapes)
 
 
 def summarize(
@@ -52,7 +63,8 @@ def summarize(
         net: any module on any device. It is neither copied nor changed.
         input_shape: ``(C, H, W)`` of one image, without the batch; a sequence of shapes for a network with several
             inputs; tensors with a batch dimension, whose values are not read; or a dict from argument names to any of
-            these, for a forward with keyword arguments.
+            these, for a forward with keyword arguments. A forward whose one argument is a dict receives the dict.
+            Flags, numbers, strings and None are passed unchanged.
         dtype: of the inputs given as shapes; that of the network's first floating-point parameter where None.
         training: trace the network in training mode (with auxiliary heads and dropout) instead of evaluation mode.
         model: name of the network in the summary.
@@ -62,18 +74,47 @@ def summarize(
         ForwardError: the forward pass failed. The error names the layer and what it expected, and has the rows before.
         UsageError: the inputs are not shapes, or the forward needs other arguments.
     """
+    if isinstance(net, type):
+        raise UsageError("{network} is a class; give an instance of it: {network}(...).", network=net.__name__)
     net = getattr(net, "_orig_mod", net)  # the original module of a compiled one
     if any(isinstance(module, torch.jit.ScriptModule) for module in net.modules()):
         raise UsageError("a TorchScript module cannot be traced. Give the Python module it was made from.")
+    quantized = next((path for path, m in net.named_modules() if _is_quantized(m)), None)
+    if quantized is not None:
+        raise UsageError(
+            "{layer} is quantized: its weights are packed, and a pass without values cannot read them. Summarize the "
+            "network before its conversion, which has the same layers.",
+            layer=quantized,
+        )
     batch = 2 if training else 1  # in training mode two images, as batch statistics may need more than one value
     args, kwargs = _inputs(net, input_shape, dtype, batch)
     _check_arguments(net, args, kwargs)
+    net, lazy = _with_sizes(net, args, kwargs)
     with _no_collection():
         traced = trace(net, args, kwargs, batch, training)
         summary = _summary(net, traced, model)
     if traced.failure is not None:
         raise _readable(traced, summary) from traced.failure
+    if lazy:
+        note = Message("the lazy layers got their sizes from this input, in a copy: {layers}", layers=", ".join(lazy))
+        summary = replace(summary, notes=(*summary.notes, note))
     return summary
+
+
+def _is_quantized(module: nn.Module) -> bool:
+    return type(module).__module__.startswith(("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized"))
+
+
+def _with_sizes(net: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[nn.Module, list[str]]:
+    """The network, or a copy of it in which the lazy layers have got their sizes; and the names of these."""
+    lazy = [path.rpartition(".")[0] for path, p in net.named_parameters() if isinstance(p, nn.UninitializedParameter)]
+    if not lazy:
+        return net, []
+    net = copy.deepcopy(net).eval()
+    zeros = tree_map_only(Tensor, lambda t: torch.zeros(t.shape, dtype=t.dtype), (args, kwargs))
+    with torch.no_grad(), torch.random.fork_rng(devices=()), suppress(Exception):  # the pass that follows explains it
+        net(*zeros[0], **zeros[1])
+    return net, list(dict.fromkeys(lazy))
 
 
 @contextmanager
@@ -271,15 +312,46 @@ def _notes(traced: Trace, rows: tuple[LayerRow, ...]) -> list[Message]:
 
 
 def _inputs(
-    net: nn.Module, shapes: InputShape | dict[str, Any], dtype: torch.dtype | None, batch: int
-) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
-    """The positional and keyword arguments of the forward, as meta tensors."""
+    net: nn.Module, given: InputShape | dict[str, Any], dtype: torch.dtype | None, batch: int
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The positional and keyword arguments of the forward, with meta tensors for the shapes."""
     kind = dtype or next((p.dtype for p in net.parameters() if p.is_floating_point()), torch.get_default_dtype())
-    if isinstance(shapes, dict):
-        return (), {name: _meta_tensor(shape, kind, batch) for name, shape in shapes.items()}
-    if not isinstance(shapes, Sequence) or isinstance(shapes, str) or all(isinstance(side, int) for side in shapes):
-        return (_meta_tensor(shapes, kind, batch),), {}
-    return tuple(_meta_tensor(shape, kind, batch) for shape in shapes), {}
+    if isinstance(given, dict):
+        made = {name: _argument(value, kind, batch) for name, value in given.items()}
+        return ((made,), {}) if _takes_one_dict(net, made) else ((), made)
+    if not isinstance(given, Sequence) or isinstance(given, str) or _is_shape(given):
+        return (_meta_tensor(given, kind, batch),), {}
+    return tuple(_argument(value, kind, batch) for value in given), {}
+
+
+def _is_shape(given: Any) -> bool:
+    return isinstance(given, Sequence) and all(isinstance(side, int) and not isinstance(side, bool) for side in given)
+
+
+def _argument(given: Any, dtype: torch.dtype, batch: int) -> Any:
+    """One of several arguments: a shape, or what contains shapes, as tensors; a flag or a number as it is."""
+    if given is None or isinstance(given, bool | int | float | str):
+        return given
+    if isinstance(given, dict):
+        return {name: _argument(value, dtype, batch) for name, value in given.items()}
+    if isinstance(given, list | tuple) and given and all(isinstance(each, list | tuple | Tensor) for each in given):
+        return [_argument(each, dtype, batch) for each in given]
+    return _meta_tensor(given, dtype, batch)
+
+
+def _takes_one_dict(net: nn.Module, given: dict[str, Any]) -> bool:
+    """Whether the forward has no arguments of these names, and its first one can be the dict itself."""
+    try:
+        signature = inspect.signature(net.forward)
+    except (TypeError, ValueError):
+        return False
+    for arguments, named, wanted in (((), given, False), ((given,), {}, True)):
+        try:
+            signature.bind(*arguments, **named)
+        except TypeError:
+            continue
+        return wanted
+    return False
 
 
 def _meta_tensor(shape: Any, dtype: torch.dtype, batch: int) -> Tensor:
@@ -297,7 +369,7 @@ def _meta_tensor(shape: Any, dtype: torch.dtype, batch: int) -> Tensor:
     return torch.empty((batch, *shape), dtype=dtype, device="meta")
 
 
-def _check_arguments(net: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
+def _check_arguments(net: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     try:
         signature = inspect.signature(net.forward)
     except (TypeError, ValueError):  # a compiled or scripted forward has none

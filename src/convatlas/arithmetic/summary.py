@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import prod
 from typing import Any
 
 from convatlas import tables, units
 from convatlas.arithmetic import layer_table
 from convatlas.arithmetic.protocol import Shape
-from convatlas.arithmetic.records import WEIGHTED, Block, LayerRow, Totals, plain_row, row_of
+from convatlas.arithmetic.records import INPUT, WEIGHTED, Block, LayerRow, Totals, plain_row, row_of
 from convatlas.errors import UnknownNameError
 from convatlas.i18n import _, translated
 
 CONVENTION = "macs"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Summary:
     """The layer table of a network, and its graph.
 
@@ -83,6 +83,30 @@ class Summary:
                 return row
         raise UnknownNameError("layer", name, [row.name for row in self.rows])
 
+    def part(self, module: str) -> Summary:
+        """The summary of one module: its rows by their names inside it, and what it is given as input.
+
+        Raises:
+            UnknownNameError: no row has this name or lies in this module.
+        """
+        inside = {row.name: row for row in self.rows if row.name == module or row.name.startswith(f"{module}.")}
+        if not inside:
+            known = {row.name for row in self.rows} | {row.name.rpartition(".")[0] for row in self.rows} - {""}
+            raise UnknownNameError("layer", module, sorted(known))
+        outputs = {row.name: row.output for row in self.rows}
+        short = {name: name.removeprefix(f"{module}.") for name in inside}
+        fed = dict.fromkeys(source for row in inside.values() for source in row.inputs if source not in inside)
+        shapes = dict.fromkeys(shape for name in fed for shape in ([outputs[name]] if name in outputs else self.inputs))
+        rows = [
+            replace(
+                row,
+                name=short[row.name],
+                inputs=tuple(dict.fromkeys(short.get(source, INPUT) for source in row.inputs)),
+            )
+            for row in inside.values()
+        ]
+        return Summary(tuple(shapes), tuple(rows), outputs=(rows[-1].name,), model=f"{self.model} {module}")
+
     def to_dict(self) -> dict[str, Any]:
         """The document of ``show --json``: plain values only."""
         return {
@@ -132,12 +156,22 @@ class Summary:
         return layer_table.markdown_table(self.rows, self.totals)
 
     def to_latex(self) -> str:
-        """The layer table for LaTeX: a tabular with booktabs rules."""
-        return layer_table.latex_table(self.rows, self.totals)
+        """The layer table for LaTeX: with booktabs rules, a caption and the totals."""
+        shapes = _(" and ").join(layer_table.times(shape) for shape in self.inputs)
+        caption = _("Layers of {model}, counted for one input of {shapes}.", model=self.model, shapes=shapes)
+        return layer_table.latex_table(self.rows, self.totals, caption)
 
     def __str__(self) -> str:
         """The table, as wide as the terminal (see `convatlas.tables`), with the totals below."""
         return f"{layer_table.text(self.rows)}\n\n{tables.labelled(self.footer())}"
+
+    def __repr__(self) -> str:
+        totals = self.totals
+        return f"Summary(model={self.model!r}, rows={len(self.rows)}, params={totals.params}, macs={totals.macs})"
+
+    def _repr_html_(self) -> str:
+        """The table, for a notebook."""
+        return layer_table.html_table(self.rows, self.totals, self.model)
 
     def footer(self) -> Iterator[tuple[str, str]]:
         """The totals, and what they do not include: pairs of a label and a value in the language in use."""

@@ -102,8 +102,8 @@ class DataDependentError(ConvAtlasError):
 
 def trace(
     net: nn.Module,
-    args: tuple[Tensor, ...],
-    kwargs: dict[str, Tensor],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
     batch: int,
     training: bool,
     *,
@@ -125,7 +125,7 @@ def trace(
                 "the lazy layer {layer!r} has no sizes yet. Run the network once on real input.",
                 layer=path.rpartition(".")[0],
             )
-    record = Trace(batch, tuple(tree_leaves((args, kwargs))))
+    record = Trace(batch, tuple(leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)))
     with restore_state(net):
         for module in net.modules():
             module.training = training

@@ -6,11 +6,14 @@ import functools
 import json
 import os
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
 
 from convatlas import tables
+from convatlas.errors import UsageError
+from convatlas.message import Message
 from convatlas.tables import Column
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -93,3 +96,20 @@ def print_json_line(document: dict[str, Any]) -> None:
 def print_table(columns: Iterable[Column], rows: Iterable[Iterable[object]], title: str = "") -> None:
     """A table on stdout, as wide as the terminal; messages in the language in use."""
     click.echo(tables.text(list(columns), rows, title))
+
+
+def picture_format(file: Path, known: tuple[str, ...]) -> str:
+    """The format that the ending of a picture's file decides.
+
+    Raises:
+        UsageError: the picture cannot be written in it.
+    """
+    ending = file.suffix.lower().removeprefix(".")
+    if ending not in known:
+        raise UsageError(
+            "the picture {file} has the ending {ending}; this one is written as {known}.",
+            file=file,
+            ending=f".{ending}" if ending else Message("none"),
+            known=" or ".join(f".{each}" for each in known),
+        )
+    return ending

@@ -33,5 +33,5 @@ def summary_of(name: str, shape: tuple[int, int, int] | None) -> Summary:
     except ShapeError as error:
         partial = getattr(error, "summary", None)  # of a ForwardError, whose module imports torch
         if partial is not None and partial.rows:
-            click.echo(f"{partial}\n", err=True)
+            click.echo(f"{error.table}\n", err=True)  # type: ignore[attr-defined]
         raise

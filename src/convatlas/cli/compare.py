@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 @click.option("--protocol", default="centre", show_default=True, shell_complete=protocol_names,
               help="How an image is looked at: centre, flip.")  # fmt: skip
 @click.option("--split", type=click.Path(path_type=Path), help="A split file to reuse.")
+@click.option("--sort", default="named", show_default=True, type=click.Choice(
+    ["named", "top1", "latency", "memory", "size", "params", "macs", "training"]),
+    help="Order of the rows: as named, the most accurate first, or the least of a cost first.")  # fmt: skip
 @reading_options
 @click.option("--out", default="runs", show_default=True, type=click.Path(path_type=Path),
               help="Parent of the comparison's folder.")  # fmt: skip
@@ -58,6 +61,7 @@ def command(
     recipe: str,
     protocol: str,
     split: Path | None,
+    sort: str,
     on_bad: Literal["fail", "skip"],
     max_bad: float,
     reading: ReadingOptions,
@@ -103,6 +107,7 @@ def command(
                 recipe=recipe,
                 protocol=protocol,
                 split=split,
+                sort=sort,
                 on_bad=on_bad,
                 max_bad=max_bad,
                 reading=reading,

@@ -12,7 +12,7 @@ import click
 
 from convatlas import units
 from convatlas.cli._benchmark import print_benchmark
-from convatlas.cli._common import debug_option, json_option, print_json, print_table, reading_options
+from convatlas.cli._common import debug_option, json_option, picture_format, print_json, print_table, reading_options
 from convatlas.cli._completion import network_names, recipe_names
 from convatlas.cli._lang import lang_option
 from convatlas.cli.train import print_notices, settings_options
@@ -87,6 +87,8 @@ def command(
     from convatlas.data.benchmarks import compare_with_benchmark
 
     given = [name for name, value in {"model": model, "recipe": recipe, "config": config, **flags}.items() if value]
+    if show_batch is not None:
+        picture_format(show_batch, ("png",))
     if given and show_batch is None:
         raise UsageError(
             "--{option} is for the picture of a batch: add --show-batch FILE.png.", option=given[0].replace("_", "-")

@@ -61,6 +61,9 @@ def list_protocols(ctx: click.Context, parameter: click.Parameter, wanted: bool)
               help=f"How an image is looked at: {PROTOCOLS}.")  # fmt: skip
 @click.option("--list-protocols", is_flag=True, is_eager=True, expose_value=False, callback=list_protocols,
               help="Say what each protocol looks at, and stop.")  # fmt: skip
+@click.option("--mistakes", type=click.Path(path_type=Path), metavar="DIR|FILE.csv",
+              help="Write the misclassified images: a table of their paths, true and predicted classes "
+              "and probabilities, or a directory with copies of them by class.")  # fmt: skip
 @json_option
 @lang_option
 @debug_option
@@ -83,6 +86,7 @@ def command(
     reading: ReadingOptions,
     part: str,
     protocol: str,
+    mistakes: Path | None,
     as_json: bool,
 ) -> None:
     """Top-1 and top-5 with 95 % intervals, per class, and what is confused with what.
@@ -122,6 +126,7 @@ def command(
         on_bad=on_bad,
         max_bad=max_bad,
         reading=reading,
+        mistakes=mistakes,
     )
     if as_json:
         remarks = {"remarks": list(first.remarks)} if first.remarks else {}
@@ -130,6 +135,8 @@ def command(
         print_json(found.to_dict() | origin | remarks)
     else:
         _print(found, list(dict.fromkeys(translated(each.prepared) for each in subjects)))
+        if mistakes is not None:
+            click.echo(_("{n} mistakes: {place}", n=int((~found.hits).sum()), place=mistakes))
 
 
 def _print(found: Evaluation, preparations: list[str]) -> None:

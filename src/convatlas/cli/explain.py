@@ -9,7 +9,7 @@ import click
 
 from convatlas import tables, units
 from convatlas.arithmetic.comparisons import COMPARISONS
-from convatlas.cli._common import debug_option, json_option, print_json, print_table
+from convatlas.cli._common import debug_option, json_option, picture_format, print_json, print_table
 from convatlas.cli._completion import run_or_network
 from convatlas.cli._lang import lang_option
 from convatlas.errors import UsageError
@@ -107,8 +107,9 @@ def command(
 def _measure_field(name: str, layer: str, input_: str | None, picture: Path, seed: int, as_json: bool) -> None:
     from convatlas.arithmetic.effective import effective_field
     from convatlas.atomic import written_atomically
-    from convatlas.visualization.field import effective_field_png
+    from convatlas.visualization.field import effective_field_file
 
+    file_format = picture_format(picture, ("png", "svg", "pdf"))
     if Path(name).is_dir():
         if input_ is not None:
             raise UsageError("--input is for a network; a run's images have the size it was trained with.")
@@ -119,7 +120,7 @@ def _measure_field(name: str, layer: str, input_: str | None, picture: Path, see
         how = _("{n} images of noise, first weights, seed {seed}", n=len(images), seed=seed)
     found = effective_field(net, images, layer)
     with written_atomically(picture) as file:
-        file.write(effective_field_png(found.mass, found.box.theoretical, f"{name}  {layer}"))
+        file.write(effective_field_file(found.mass, found.box.theoretical, f"{name}  {layer}", file_format))
     document = found.to_dict()
     if as_json:
         print_json({"model": name, "images": len(images), "seed": seed, **document, "picture": str(picture)})

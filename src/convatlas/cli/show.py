@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from convatlas import units
-from convatlas.cli._common import debug_option, json_option, print_json
+from convatlas.cli._common import debug_option, json_option, picture_format, print_json
 from convatlas.cli._completion import network_names
 from convatlas.cli._figures import departure_lines, departure_record, figure_lines, figure_record
 from convatlas.cli._lang import lang_option
@@ -18,6 +18,7 @@ from convatlas.cli._network_input import parse_input, summary_of
 from convatlas.errors import UsageError
 from convatlas.i18n import _, translated
 from convatlas.message import system_reason
+from convatlas.models import own
 
 if TYPE_CHECKING:
     from convatlas.arithmetic import Summary
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 @click.command("show", short_help="The layer table of a network.")
 @click.argument("name", shell_complete=network_names)
+@click.argument("module", required=False)
 @click.option("--input", "input_", metavar="CxHxW", help="Image size to count for; the paper's where not given.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the table for Markdown.")
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
               help="Draw the block diagram into this file, or the --bars.")  # fmt: skip
 @click.option("--bars", metavar="QUANTITY", help="params, macs, connections, activation_bytes or receptive_field.")
 @click.option("--depth", type=click.IntRange(1), default=1, show_default=True, help="Levels of modules --svg opens.")
+@click.option("--direction", type=click.Choice(["down", "right"]), default="down", show_default=True,
+              help="Which way the block diagram of --svg goes.")  # fmt: skip
 @click.option("--conventions", is_flag=True, help="What other tools would print, and why.")
 @click.option("--fits", is_flag=True, help="Memory of a training step: predicted, and measured in one real step here.")
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Images per step, for --fits.")
@@ -46,6 +50,7 @@ if TYPE_CHECKING:
 @debug_option
 def command(
     name: str,
+    module: str | None,
     input_: str | None,
     as_csv: bool,
     as_markdown: bool,
@@ -53,6 +58,7 @@ def command(
     svg: Path | None,
     bars: str | None,
     depth: int,
+    direction: str,
     conventions: bool,
     fits: bool,
     batch: int,
@@ -63,14 +69,21 @@ def command(
 ) -> None:
     """The layer table of NAME: shapes, parameters, MACs, connections, memory, receptive field.
 
+    NAME is a network of the atlas, or FILE.py:Class, a torch.nn.Module of your own, whose file is imported.
+
+    With MODULE, a name before a dot in the table, only that part of the network is shown, from its own input.
+
     Everything is for one image. A kind marked * states its own arithmetic, because the operators it runs do more than
     the layer means. In a narrow terminal the columns of least use are left out, and named below the table.
     """
     from convatlas.models import card, entry
     from convatlas.models.figures import compare_figures
 
-    usual = entry(name).input
+    network = entry(name)
+    usual = network.input
     shape = None if input_ is None else parse_input(input_)
+    if network.own and shape is None:
+        raise UsageError("the input of {network} is not known: pass it with --input, such as 3x224x224.", network=name)
     if bars and svg is None:
         raise UsageError("--bars draws a picture: say where with --svg FILE.")
     if limit is not None:
@@ -80,11 +93,13 @@ def command(
         print_step_memory(name, shape or usual, batch, optimizer, precision, as_json)
         return
     summary = summary_of(name, shape)
-    figures = compare_figures(name) if shape in (None, usual) else ()
+    figures = compare_figures(network) if shape in (None, usual) and module is None else ()
+    if module is not None:
+        summary = summary.part(module)
     if conventions:
         print_conventions(summary, figures, as_json)
     elif svg is not None:
-        write_drawing(summary, svg, bars, depth)
+        write_drawing(summary, svg, bars, depth, direction)
     elif as_csv:
         click.echo(summary.to_csv(), nl=False)
     elif as_markdown:
@@ -95,20 +110,20 @@ def command(
         print_document(name, summary, figures, card(name))
     else:
         click.echo(summary)
-        for line in figure_lines(figures) + departure_lines(card(name)):
+        for line in figure_lines(figures) + (departure_lines(card(name)) if module is None else []):
             click.echo(line)
 
 
 def print_document(name: str, summary: Summary, figures: Sequence[FigureComparison], card: Card) -> None:
     """The summary as JSON, with the paper's figures and what differs from the paper."""
     document = summary.to_dict()
-    document["model"], document["variant"] = name.partition("@")[::2]
+    document["model"], document["variant"] = (summary.model, "") if own.is_own(name) else name.partition("@")[::2]
     document["figures"] = [figure_record(figure) for figure in figures]
     document["departures"] = [departure_record(departure) for departure in card.departures]
     print_json(document)
 
 
-def write_drawing(summary: Summary, file: Path, quantity: str | None, depth: int) -> None:
+def write_drawing(summary: Summary, file: Path, quantity: str | None, depth: int, direction: str) -> None:
     """The block diagram as SVG, or a bar per layer for a quantity.
 
     Raises:
@@ -117,7 +132,8 @@ def write_drawing(summary: Summary, file: Path, quantity: str | None, depth: int
     """
     from convatlas.visualization.diagram import bars, block_diagram
 
-    picture = bars(summary, quantity) if quantity else block_diagram(summary, depth)
+    picture_format(file, ("svg",))
+    picture = bars(summary, quantity) if quantity else block_diagram(summary, depth, direction)
     try:
         file.write_text(picture, encoding="utf-8")
     except OSError as error:

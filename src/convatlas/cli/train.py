@@ -127,6 +127,9 @@ def command(
 ) -> None:
     """Train a network of the atlas with a recipe; writes a run directory.
 
+    MODEL is a name of the atlas, or FILE.py:Class, a torch.nn.Module of your own: its file is imported, and the class
+    is given num_classes, in_channels and image_size if it takes them. FILE.py:Class(width=32) gives it arguments.
+
     \b
     convatlas train lenet5 --data ../mnist
     convatlas train resnet20_cifar --data CIFAR --epochs 15
@@ -135,6 +138,7 @@ def command(
     convatlas train vgg16 --list-recipes
     convatlas train resnet18 --data PHOTOS --recipe finetune --start-from RUN
     convatlas train resnet18 --data PHOTOS --find-lr
+    convatlas train net.py:Net --data PHOTOS
     """
     from convatlas.recipes.registry import recipe_for
     from convatlas.runs.configuration import ALL_SETTINGS, configure, given_settings

@@ -24,9 +24,17 @@ from convatlas.comparison.budget import Budget
 from convatlas.comparison.majority import majority_class, with_chance_level
 from convatlas.comparison.recommend import recommend
 from convatlas.comparison.report import Evidence, report
-from convatlas.comparison.result import Comparison, ComparisonRow, Conditions, Failure
+from convatlas.comparison.result import SORTED_BY, Comparison, ComparisonRow, Conditions, Failure
 from convatlas.data import Dataset, ImageStore, Preprocessing, ReadingOptions, write_split
-from convatlas.errors import ConvAtlasError, DataError, Interrupted, LimitError, TrainingError, UsageError
+from convatlas.errors import (
+    ConvAtlasError,
+    DataError,
+    Interrupted,
+    LimitError,
+    TrainingError,
+    UnknownNameError,
+    UsageError,
+)
 from convatlas.evaluation import Evaluation
 from convatlas.message import Message, joined
 from convatlas.recipes.recipe import Recipe
@@ -108,6 +116,7 @@ def compare(
     recipe: str = "modern",
     protocol: str = "centre",
     split: str | Path | None = None,
+    sort: str = "named",
     on_bad: Literal["fail", "skip"] = "fail",
     max_bad: float = 0.05,
     reading: ReadingOptions = ReadingOptions(),  # noqa: B008
@@ -133,6 +142,8 @@ def compare(
         download: whether published weights may be downloaded.
         continue_in: folder of an interrupted comparison with the same arguments; trainings that are finished there are
             not run again. See `resume_comparison`.
+        sort: the order of the rows, one of `SORTED_BY`: as the networks were named, the most accurate first, or the
+            least of a cost first.
         settings: settings of the recipes and of the options (`RunOptions`) to change for all networks.
 
     Returns: the comparison. Its ``folder`` contains report.html, comparison.json, split.csv and the runs. If no network
@@ -150,6 +161,8 @@ def compare(
         names = (names,)
     if names is not None and not (isinstance(names, Sequence) and all(isinstance(name, str) for name in names)):
         raise UsageError("names must be names of networks, see list_models(); got {names!r}.", names=names)
+    if sort not in SORTED_BY:
+        raise UnknownNameError("order of the rows", sort, SORTED_BY)
     limits, listener = Budget.parse(budget), listener or ComparisonListener()
     if seeds < 1:
         raise UsageError("seeds {seeds}: at least 1 is needed.", seeds=seeds)
@@ -214,6 +227,7 @@ def compare(
     rows = _measure_all(
         [c for c in candidates if c.model in trained], trained, training_data, all_seeds, limits, listener
     )
+    rows = sorted(rows, key=SORTED_BY[sort])
 
     listener.stage(Message("writing the report"))
     flags = {
@@ -224,6 +238,7 @@ def compare(
         "recipe": (recipe, "modern"),
         "protocol": (protocol, "centre"),
         "split": (split, None),
+        "sort": (sort, "named"),
         "on-bad": (on_bad, "fail"),
         "max-bad": (max_bad, 0.05),
         **{f"start-from{' ' * n}": (each, None) for n, each in enumerate(weights)},
@@ -351,7 +366,7 @@ def _candidate(
 ) -> Candidate:
     """Build the network once before any training, to refuse one that the images, protocol or weights do not fit."""
     entry, data = models.entry(model), training_data.dataset
-    side = recipe.image_size or entry.input[1]
+    side = training_data.side(entry, recipe)
     if weights:
         start_from, own_side = _weights_that_fit(model, recipe, training_data, weights, download)
         recipe, side = recipe.change(start_from=start_from), own_side

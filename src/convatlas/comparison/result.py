@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convatlas import units
+from convatlas import tables, units
 from convatlas.comparison.budget import Budget
 from convatlas.comparison.measure import Latency, Memory
 from convatlas.comparison.statistics import Accuracy, Difference
+from convatlas.i18n import _, translated
 from convatlas.message import Message, joined
 
 
@@ -87,6 +88,19 @@ class ComparisonRow:
             "at_chance": self.at_chance,
             "runs": [str(run) for run in self.runs],
         }
+
+
+# how the rows of a comparison can be ordered; rows that are equal keep the order in which they were named
+SORTED_BY: dict[str, Callable[[ComparisonRow], float]] = {
+    "named": lambda row: 0,
+    "top1": lambda row: -row.test_top1,
+    "latency": lambda row: row.latency.p50_s,
+    "memory": lambda row: float("inf") if row.memory.peak_bytes is None else row.memory.peak_bytes,
+    "size": lambda row: row.size_bytes,
+    "params": lambda row: row.params,
+    "macs": lambda row: row.macs,
+    "training": lambda row: row.train_s,
+}
 
 
 @dataclass(frozen=True)
@@ -175,7 +189,7 @@ class Conditions:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """The result of `compare`. ``rows`` have the order of the networks' names; ``report`` is the HTML report.
 
@@ -219,9 +233,31 @@ class Comparison:
         }
 
     def __repr__(self) -> str:
-        lines = [
-            f"{row.model}: {units.percent(row.test_top1, 1)} ({units.interval(*row.accuracy.ci95)}), "
-            f"{units.duration(row.latency.p50_s)}"
-            for row in self.rows
-        ]
-        return "\n".join(("Comparison(", *(f"    {line}" for line in lines), f"    {self.recommendation.why}", ")"))
+        names = ", ".join(row.model for row in self.rows)
+        return f"Comparison({names}; data={self.conditions.data!r}, recommended={self.recommendation.model!r})"
+
+    def __str__(self) -> str:
+        table = tables.text(_columns(), map(_cells, self.rows))
+        return f"{table}\n\n{translated(self.recommendation.why)}"
+
+    def _repr_html_(self) -> str:
+        """The rows and the recommendation, for a notebook."""
+        return tables.html(_columns(), map(_cells, self.rows), title=translated(self.recommendation.why))
+
+
+def _columns() -> tuple[tables.Column, ...]:
+    numbers = (_("test top-1"), f"95 % {_('interval')}", _("params"), "MACs", "p50", _("size"), _("training"))
+    return (tables.Column(_("network")), *(tables.Column(heading, number=True) for heading in numbers))
+
+
+def _cells(row: ComparisonRow) -> tuple[str, ...]:
+    return (
+        row.model,
+        units.percent(row.test_top1),
+        units.interval(*row.accuracy.ci95),
+        units.exact(row.params),
+        units.short(row.macs),
+        units.duration(row.latency.p50_s),
+        units.bytes_(row.size_bytes),
+        units.duration(row.train_s),
+    )

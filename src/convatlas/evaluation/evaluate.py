@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from convatlas import tables, units
 from convatlas.errors import DataError, ShapeError, TrainingError, UsageError
 from convatlas.evaluation import metrics
 from convatlas.evaluation.metrics import ClassScore, Interval
@@ -23,6 +24,7 @@ from convatlas.evaluation.protocols import (
     get_protocol,
     log_mean_probability,
 )
+from convatlas.i18n import _
 from convatlas.message import Message
 from convatlas.modes import eval_mode
 
@@ -147,6 +149,37 @@ class Evaluation:
     def __repr__(self) -> str:
         return f"Evaluation(top1={self.top1:.4f}, n={self.n}, classes={len(self.classes)}, protocol={self.protocol!r})"
 
+    def headline(self) -> str:
+        """Accuracy, interval, images and protocol in a line, in the language in use."""
+        return _(
+            "top-1 {top1} (95 % interval {interval}, {n} images, protocol {protocol})",
+            top1=units.percent(self.top1),
+            interval=units.interval(*self.ci95),
+            n=self.n,
+            protocol=self.protocol,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.headline()}\n\n{tables.text(_class_columns(), self._class_rows())}"
+
+    def _repr_html_(self) -> str:
+        """The accuracies of the classes, for a notebook."""
+        return tables.html(_class_columns(), self._class_rows(), title=self.headline())
+
+    def _class_rows(self) -> list[tuple[str, ...]]:
+        def share(value: float | None) -> str:
+            return "n/a" if value is None else units.percent(value, 1)
+
+        return [
+            (each.name, units.exact(each.n), share(each.recall), share(each.precision), share(each.f1))
+            for each in self.per_class
+        ]
+
+
+def _class_columns() -> tuple[tables.Column, ...]:
+    numbers = (_("images"), _("recall"), _("precision"), "F1")
+    return (tables.Column(_("class")), *(tables.Column(heading, number=True) for heading in numbers))
+
 
 Batch = Sequence[Any]  # images (N, C, H, W), labels (N,), and anything else, which is ignored
 
@@ -233,7 +266,7 @@ def _run_pass(
     reader = None if size is None else one_pass.reader(network, size)
     all_logits: list[Tensor] = []
     all_labels: list[Tensor] = []
-    for images, labels, *_ in batches(one_pass.region) if callable(batches) else batches:
+    for images, labels, *_rest in batches(one_pass.region) if callable(batches) else batches:
         if reader is None:
             reader = one_pass.reader(network, (images.shape[-2], images.shape[-1]))
         logits = reader(images.to(device, non_blocking=True))

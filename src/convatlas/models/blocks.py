@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,14 +26,21 @@ class Classifier(nn.Module):
 
     network = "this network"
     num_classes = 0
-    loaded: Loaded | None = None
+    # no annotations that torch.jit.script cannot read
+    loaded = cast("Loaded | None", None)
     smallest_size = 1
     in_channels = 3
-    image_size: int | None = None  # the only possible size, where a layer reads a whole map; None where sizes may vary
+    image_size = cast(
+        "int | None", None
+    )  # the only possible size, where a layer reads a whole map; None where sizes may vary
     fixed_by = ""  # the layer that requires that size, for the message
 
     def check(self, images: Tensor) -> None:
-        """Raise ShapeError where the images do not fit. The message says which images do."""
+        """Raise ShapeError where the images do not fit. The message says which images do. Not part of scripts."""
+        if not torch.jit.is_scripting():
+            self._check(images)
+
+    def _check(self, images: Tensor) -> None:
         if images.dim() != 4 or images.shape[1] != self.in_channels:
             raise ShapeError(
                 "{network} needs images of the shape (N, {in_channels}, H, W); got {shape}. {advice}",
@@ -116,10 +123,14 @@ class Residual(nn.Module):
 
     def skips_branch(self) -> bool:
         """Whether this pass uses the shortcut only. Each call draws from torch's generator."""
+        if torch.jit.is_scripting():  # a scripted network is not trained
+            return False
         return self.training and self.survival < 1 and float(torch.rand(())) >= self.survival
 
     def rescaled(self, y: Tensor) -> Tensor:
         """The branch's output divided by ``survival``, so that its expected value is the output in evaluation."""
+        if torch.jit.is_scripting():
+            return y
         return y / self.survival if self.training and self.survival < 1 else y
 
 

@@ -12,9 +12,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
+from convatlas import tables
 from convatlas.figures import Figure, Measurement
+from convatlas.i18n import _, translated
 
 if TYPE_CHECKING:
     from convatlas.models.blocks import Classifier
@@ -52,7 +55,7 @@ class Departure:
     why: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Card:
     """Publication, printed figures, departures and assumptions of one network.
 
@@ -69,6 +72,18 @@ class Card:
     figures: tuple[Figure, ...] = ()
     departures: tuple[Departure, ...] = ()
     unstated: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Card(summary={self.summary!r}, paper={self.paper.citation!r}, figures={len(self.figures)})"
+
+    def _repr_html_(self) -> str:
+        """The card for a notebook: as it is read, the printed figures as a table."""
+        columns = (tables.Column(_("quantity")), tables.Column(_("printed"), number=True), tables.Column(_("source")))
+        rows = [(figure.quantity, figure.text, figure.where) for figure in self.figures]
+        lines = [f"<p>{escape(translated(self.summary))}</p>", f"<p>{escape(self.paper.citation)}</p>"]
+        lines += [tables.html(columns, rows)] if rows else []
+        lines += [f"<p>{escape(each.topic)}: {escape(each.here)}</p>" for each in self.departures]
+        return "\n".join(lines)
 
     def __str__(self) -> str:
         """The card as text: paper, printed figures with their sources, departures with their reasons."""

@@ -18,10 +18,7 @@ from torch import nn
 from convatlas.arithmetic import summarize
 from convatlas.models.cards import Modern, Network
 from convatlas.models.initialisation import SkipFills
-from convatlas.models.registry import CATALOGUE, declared
-
-# a network without batch norm and with at least this many layers with weights needs small learning rates; AlexNet has 8
-DEEP = 8
+from convatlas.models.registry import CATALOGUE, DEEP, declared
 
 
 def model_files() -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convatlas.errors import ShapeError, UsageError
+from convatlas.models import own
 from convatlas.models.registry import declared, entry
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def create_model(
     Weights are drawn from torch's global generator, so ``torch.manual_seed`` before the call makes them repeatable.
 
     Args:
-        name: ``resnet50``, ``resnet50@torchvision``; see ``list_models``.
+        name: ``resnet50``, ``resnet50@torchvision``; see ``list_models``. Or ``FILE.py:Class``, a class of your own,
+            which is given those of the three counts below that it takes.
         num_classes: outputs K; the paper's where None.
         in_channels: channels C of the images; the paper's where None.
         image_size: side of the square images; the paper's where None. Layers whose size depends on it (the first fully
@@ -45,6 +47,10 @@ def create_model(
         ShapeError: the images are too small for the network's depth.
         UsageError: a number that is not a positive integer; both ``weights`` and ``init``.
     """
+    if own.is_own(name):
+        if weights is not None or init != "printed":
+            raise UsageError("{name} is a network of your own: it draws its weights itself.", name=name)
+        return own.build(name, num_classes=num_classes, in_channels=in_channels, image_size=image_size)
     record = entry(name)
     if weights is not None and init != "printed":
         raise UsageError(

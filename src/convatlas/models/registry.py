@@ -11,13 +11,19 @@ import importlib
 import json
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convatlas.errors import UnknownNameError, UsageError
 from convatlas.message import Message
-from convatlas.models.cards import Card, Modern, Network, Task
+from convatlas.models import own
+from convatlas.models.cards import Card, Modern, Network, Paper, Task
+
+if TYPE_CHECKING:
+    from torch import nn
 
 CATALOGUE = "catalogue.json"
+# a network without batch norm and with so many layers that have weights trains only with small steps; AlexNet has 8
+DEEP = 8
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,7 @@ class Entry:
         weight_layers: number of convolutions and fully connected layers.
         modern: "normalised", "shallow" or "deep": the modern recipe for the network.
         starts_from: other networks whose trained layers can initialise it -> the names of these layers.
+        own: whether it is a network of the user's own: its input and its counts are not known beforehand.
     """
 
     full_name: str
@@ -49,6 +56,12 @@ class Entry:
     modern: Modern
     starts_from: dict[str, tuple[str, ...]]
     card: Card
+    own: bool = False
+
+    @property
+    def label(self) -> str:
+        """The name in texts and directories: the class of a network of the user's own."""
+        return self.full_name.rpartition(".py:")[2].partition("(")[0] if self.own else self.full_name
 
     @property
     def name(self) -> str:
@@ -98,6 +111,8 @@ def entry(name: str) -> Entry:
         )
     if name in entries:
         return entries[name]
+    if own.is_own(name):
+        return named_entry(name)
     base, at, _ = name.partition("@")
     hint = Message("")
     if at and base in entries:
@@ -106,6 +121,43 @@ def entry(name: str) -> Entry:
         if known:
             hint = Message("{network} has the variants {names}.", network=base, names=", ".join(known))
     raise UnknownNameError("network", name, entries, hint)
+
+
+def own_entry(net: nn.Module, full_name: str) -> Entry:
+    """What stands in the place of a catalogue's line for a network of the user's own.
+
+    ``input`` is not known before the data are; counts are those of the module as it is.
+    """
+    from torch import nn
+
+    layers = sum(isinstance(m, nn.Linear | nn.modules.conv._ConvNd) for m in net.modules())
+    batch_norm = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in net.modules())
+    normalised = batch_norm or any(isinstance(m, nn.GroupNorm | nn.LayerNorm | nn.RMSNorm) for m in net.modules())
+    paper = Paper(authors=("",), title="", venue="", year=0)
+    return Entry(
+        full_name=full_name,
+        family="own",
+        task="classify",
+        input=(3, 224, 224),
+        num_classes=0,
+        smallest_size=1,
+        fixed_size=False,
+        params=sum(p.numel() for p in net.parameters() if not isinstance(p, nn.UninitializedParameter)),
+        macs=0,
+        connections=0,
+        neurons=0,
+        batch_norm=batch_norm,
+        weight_layers=layers,
+        modern="normalised" if normalised else "deep" if layers >= DEEP else "shallow",
+        starts_from={},
+        card=Card(paper=paper, summary="a network of your own", initialisation="as its class draws them"),
+        own=True,
+    )
+
+
+def named_entry(name: str) -> Entry:
+    """The entry of ``FILE.py:Class``; the class is built once for it."""
+    return own_entry(own.build(name), own.parse(name).full_name)
 
 
 def card(name: str) -> Card:

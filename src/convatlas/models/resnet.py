@@ -66,6 +66,8 @@ def make_shortcut(kind: str, in_channels: int, out_channels: int, stride: int, b
 class BasicBlock(Residual):
     """Two 3x3 convolutions (Figure 5, left)."""
 
+    __jit_unused_properties__ = ("branch_end",)
+
     expansion = 1
 
     def __init__(self, in_channels: int, channels: int, stride: int, shortcut: str) -> None:
@@ -91,6 +93,8 @@ class BasicBlock(Residual):
 
 class Bottleneck(Residual):
     """1x1 to reduce, 3x3, 1x1 to restore four times the width (Figure 5, right)."""
+
+    __jit_unused_properties__ = ("branch_end",)
 
     expansion = 4
 

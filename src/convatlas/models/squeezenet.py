@@ -54,6 +54,11 @@ BYPASS = {
 class Fire(nn.Module):
     """A 1x1 convolution that squeezes, then parallel 1x1 and 3x3 convolutions that expand (Figure 1)."""
 
+    __jit_unused_properties__ = (
+        "linear_shortcut",
+        "rectified_ends",
+    )
+
     def __init__(self, in_channels: int, squeeze: int, expand1x1: int, expand3x3: int, bypass: str = "") -> None:
         super().__init__()
         out_channels = expand1x1 + expand3x3

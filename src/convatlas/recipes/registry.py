@@ -61,12 +61,12 @@ _MODERN = {
 }
 
 
-def own_recipes(model: str) -> dict[str, Recipe]:
+def own_recipes(model: str | models.Entry) -> dict[str, Recipe]:
     """Return the recipes whose settings depend on the network: ``modern``, ``modern_long``, ``finetune`` and ``paper``.
 
     A network whose paper prints no training has no ``paper``. A network that reconstructs images has only ``modern``.
     """
-    entry = models.entry(model)
+    entry = models.entry(model) if isinstance(model, str) else model
     if entry.reconstructs:
         return {"modern": modern.RECONSTRUCTION}
     of_today = _MODERN[entry.modern]
@@ -75,14 +75,15 @@ def own_recipes(model: str) -> dict[str, Recipe]:
     return of_today._asdict() | made_for | ({"paper": paper} if paper else {})
 
 
-def recipe_for(model: str, name: str = "modern") -> Recipe:
-    """Return the recipe called ``name`` for a network: one of `own_recipes`, or any recipe by its own name.
+def recipe_for(model: str | models.Entry, name: str = "modern") -> Recipe:
+    """Return the recipe called ``name`` for a network or its entry: of `own_recipes`, or by its own name.
 
     Raises:
         UnknownNameError: there is no such recipe, or the network's paper prints no training.
     """
     known = own_recipes(model) | PAPER_RECIPES
     if name not in known:
+        model = model if isinstance(model, str) else model.label
         hint = Message("(for {model})", model=model)
         if name == "paper":
             hint = Message("(for {model}) its paper prints no training.", model=model)

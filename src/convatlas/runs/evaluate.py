@@ -13,12 +13,13 @@ from torch import nn
 
 from convatlas import data as room
 from convatlas import evaluation
-from convatlas.data import Dataset, ReadingOptions
+from convatlas.data import Dataset, Preprocessing, ReadingOptions
 from convatlas.errors import DataError, MissingDependencyError, UsageError
 from convatlas.evaluation import Evaluation
 from convatlas.message import Message
 from convatlas.runs.evaluation_images import EvaluationImages
 from convatlas.runs.loaded_network import LoadedNetwork, load_network
+from convatlas.runs.mistakes import refuse_directory_with_files, write_mistakes
 from convatlas.runs.run import Run
 
 SET_NAMES = {"train": Message("training"), "val": Message("validation"), "test": Message("test")}
@@ -33,23 +34,28 @@ def evaluate(
     protocol: str = "centre",
     *,
     classes: Sequence[str] | None = None,
+    preprocessing: Preprocessing | None = None,
     on_bad: Literal["fail", "skip"] = "fail",
     max_bad: float = 0.05,
     reading: ReadingOptions = ReadingOptions(),  # noqa: B008
+    mistakes: str | Path | None = None,
 ) -> Evaluation:
     """Measure the accuracy of a finished run, of a network with loaded weights, or of an ensemble of several.
 
     Args:
         what: a run or its directory; or a network into which ``load_weights`` loaded a file, with the preprocessing
-            and the classes of these weights. A list of these is an ensemble, whose mean probability is evaluated; each
-            member has its own preprocessing.
+            and the classes of these weights; or a module of your own, with ``preprocessing`` and ``classes``. A list of
+            these is an ensemble, whose mean probability is evaluated; each member has its own preprocessing.
         data: None for the run's own data; else a data set, or what `open_data` opens, with class names that the network
             has: an ImageNet class may be called tench, n01440764 or Tinca tinca. The test set is used, or all images
             if there is none.
         part: "test", "val" or "train", of the run's own data.
         protocol: the evaluation protocol, a name of `evaluation.PROTOCOLS`: "centre", "ten-crop", "dense@256,384".
         classes: the class names of the network, if its weights do not name them.
+        preprocessing: of the network's images, if its weights do not state it.
         on_bad, max_bad, reading: how ``data`` is read, as in `open_data`.
+        mistakes: where to write the images that were classified wrongly: a file .csv, or a directory for copies of
+            them. See `mistakes.write_mistakes`.
 
     Returns: the evaluation; its ``notes`` state how many images of ``data`` a run was trained on.
 
@@ -64,16 +70,20 @@ def evaluate(
         raise UsageError("part {part!r} is not known. Known: {known}.", part=part, known=", ".join(SET_NAMES))
     several = not isinstance(what, Run | str | Path | nn.Module | LoadedNetwork)
     if isinstance(what, Run | str | Path | nn.Module | LoadedNetwork):
-        members = [load_network(what, classes)]
+        members = [load_network(what, classes, preprocessing)]
     elif isinstance(what, Sequence):
-        members = [load_network(member, classes) for member in what]
+        members = [load_network(member, classes, preprocessing) for member in what]
     else:
+        if isinstance(what, type):
+            load_network(what)  # raises: a class, not an instance
         raise UsageError(
             "expected a run, its directory, a network with weights, or a list of these; got {kind}.",
             kind=type(what).__name__,
         )
     if not members:
         raise UsageError("there is no run to evaluate; give one or several.")
+    if mistakes is not None:
+        refuse_directory_with_files(Path(mistakes))
     if data is None:
         images, part_name = images_of_runs(members, part), part
     else:
@@ -94,6 +104,8 @@ def evaluate(
         for member in members
     ]
     result = evaluation.ensemble(evaluations) if several else evaluations[0]
+    if mistakes is not None:
+        write_mistakes(result, images.dataset, images.indices, Path(mistakes))
     return replace(result, notes=notes)
 
 

@@ -67,7 +67,7 @@ def header(setup: Setup) -> dict[str, str]:
     return {
         Message("network"): Message(
             "{network}, {n:,} parameters",
-            network=setup.entry.full_name,
+            network=setup.entry.label,
             n=sum(p.numel() for p in setup.net.parameters()),
         ),
         Message("data"): Message(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from convatlas import models
@@ -69,13 +70,16 @@ class LoadedNetwork:
 
 
 def load_network(
-    network: LoadedNetwork | Run | str | Path | nn.Module, classes: Sequence[str] | None = None
+    network: LoadedNetwork | Run | str | Path | nn.Module,
+    classes: Sequence[str] | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> LoadedNetwork:
     """Load the network of a run, or prepare a module into which ``load_weights`` has loaded a file.
 
     Args:
         network: a run or its directory, or the module.
         classes: the class names of a module, if its weights do not name them, or to use other names.
+        preprocessing: of a module's images, if its weights do not state it, or to use another.
 
     Raises:
         DataError: the directory is not a run directory.
@@ -85,13 +89,17 @@ def load_network(
     if isinstance(network, LoadedNetwork):
         return network
     if isinstance(network, nn.Module):
-        return from_module(network, classes)
+        return from_module(network, classes, preprocessing)
+    if isinstance(network, type) and issubclass(network, nn.Module):
+        raise UsageError("{network} is a class; give an instance of it: {network}(...).", network=network.__name__)
     if not isinstance(network, Run | str | PathLike):
         raise UsageError(
             "expected a run, its directory or a network with weights; got {kind}.", kind=type(network).__name__
         )
     if classes is not None:
         raise UsageError("a run has its own class names; leave classes out.")
+    if preprocessing is not None:
+        raise UsageError("a run has its own preprocessing; leave preprocessing out.")
     if isinstance(network, str) and network in models.list_models() and not Path(network).exists():
         raise UsageError(
             "{network} is a network, not a run. Give the directory of a run, or build the network with weights: "
@@ -100,19 +108,32 @@ def load_network(
         )
     run = network if isinstance(network, Run) else Run(network)
     why = Message("it has no accuracy and no class names; see its report.html for its measurements")
-    refuse_classifying(str(run.path), models.entry(run.model), why)
+    if "own" not in run.config:
+        refuse_classifying(str(run.path), models.entry(run.model), why)
     return LoadedNetwork(
         str(run.path), run.network(), run.preprocessing, Labels(run.classes), Message("as stored in the run"), run
     )
 
 
-def from_module(net: nn.Module, classes: Sequence[str] | None) -> LoadedNetwork:
+def from_module(
+    net: nn.Module, classes: Sequence[str] | None, preprocessing: Preprocessing | None = None
+) -> LoadedNetwork:
     loaded: Loaded | None = getattr(net, "loaded", None)
-    if loaded is None:
+    if preprocessing is not None and not isinstance(preprocessing, Preprocessing):
+        raise UsageError(
+            "preprocessing is a convatlas.data.Preprocessing, such as Preprocessing(size=(224, 224), channels=3, "
+            "mean=(...), std=(...)); got {kind}.",
+            kind=type(preprocessing).__name__,
+        )
+    if loaded is None and preprocessing is None:
         raise UsageError(
             "the preprocessing of this network's images is not known: its weights are untrained, or were not loaded "
-            "by convatlas. Load weights with create_model(..., weights=...) or load_weights, or give a run."
+            "by convatlas. Give preprocessing=convatlas.data.Preprocessing(...) and classes=[...], or load weights "
+            "with create_model(..., weights=...) or load_weights, or give a run."
         )
+    if preprocessing is not None:
+        return with_preprocessing(net, loaded, classes, preprocessing)
+    assert loaded is not None
     name = Message("{network} with {weights}", network=net.network, weights=loaded.weights)
     if loaded.preparation is None:
         raise UsageError(
@@ -142,6 +163,29 @@ def from_module(net: nn.Module, classes: Sequence[str] | None) -> LoadedNetwork:
         )
     preprocessing = preprocessing_of(loaded.preparation)
     return LoadedNetwork(name, net.eval(), preprocessing, labels, loaded.preparation_from, remarks=loaded.remarks)
+
+
+def with_preprocessing(
+    net: nn.Module, loaded: Loaded | None, classes: Sequence[str] | None, preprocessing: Preprocessing
+) -> LoadedNetwork:
+    """Return a module with the preprocessing that the caller gives."""
+    name = str(getattr(net, "network", type(net).__name__))
+    labels = Labels(tuple(classes)) if classes is not None else loaded.labels if loaded is not None else None
+    if labels is None:
+        raise UsageError(
+            "{name}: what its outputs are called is unknown. Name them in their order: classes=[...].", name=name
+        )
+    with torch.inference_mode(), torch.random.fork_rng(devices=()):
+        device = next((p.device for p in net.parameters()), torch.device("cpu"))
+        outputs = net.eval()(torch.zeros(1, preprocessing.channels, *preprocessing.size, device=device)).shape[-1]
+    if len(labels) != outputs:
+        raise UsageError(
+            "{name} has {outputs} outputs, but {labels} class names were given.",
+            name=name,
+            outputs=outputs,
+            labels=len(labels),
+        )
+    return LoadedNetwork(name, net, preprocessing, labels, Message("as given by the caller"))
 
 
 def preprocessing_of(preparation: Preparation) -> Preprocessing:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -13,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from convatlas import data as room
+from convatlas.atomic import written_atomically
+from convatlas.data import Preprocessing
 from convatlas.data.dataset import printable
 from convatlas.data.decode import is_image_name
 from convatlas.data.in_memory import is_in_memory, pixels_in_memory
@@ -53,6 +57,7 @@ def predict(
     batch_size: int | None = None,
     *,
     classes: Sequence[str] | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> Iterator[Prediction]:
     """Predict the most probable classes of images, in their order.
 
@@ -66,6 +71,7 @@ def predict(
         top: number of classes, the most probable first.
         batch_size: images per batch; by default a number that suits their size.
         classes: the class names of the network, if its weights do not name them.
+        preprocessing: of the network's images, if its weights do not state it.
 
     Raises:
         UsageError: ``top`` or ``batch_size`` is below 1, something is not an image, or as in `evaluate`.
@@ -76,7 +82,7 @@ def predict(
         raise UsageError("--top {top}: at least 1 is needed.", top=top)
     if batch_size is not None and batch_size < 1:
         raise UsageError("a batch has at least one image; got {batch}.", batch=batch_size)
-    network = load_network(what, classes)
+    network = load_network(what, classes, preprocessing)
     sources = list(image_sources(images))
     size = batch_size or min(32, network.batch_size)
     return (
@@ -150,6 +156,34 @@ def hidden_images(paths: Iterable[str | Path]) -> list[Path]:
     """Return the image files below these folders that `predict` ignores because they are hidden."""
     folders = [Path(path) for path in paths if Path(path).is_dir()]
     return [file for folder in folders for file in images_below(folder) if hidden_below(folder, file)]
+
+
+def other_files(paths: Iterable[str | Path]) -> list[Path]:
+    """The files below the folders named that `predict` leaves out because they are no images, hidden ones aside."""
+    folders = [Path(path) for path in paths if Path(path).is_dir()]
+    return [
+        file
+        for folder in folders
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and not is_image_name(file.name) and not hidden_below(folder, file)
+    ]
+
+
+def write_table(predictions: Sequence[Prediction], path: Path) -> None:
+    """Write a CSV file with a row for each image: file, error, and label_k, probability_k for the likeliest classes.
+
+    Raises:
+        ConvAtlasError: the file cannot be written.
+    """
+    most = max((len(each.top) for each in predictions), default=0)
+    text = io.StringIO(newline="")
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["file", "error", *(f"{what}_{k + 1}" for k in range(most) for what in ("label", "probability"))])
+    for each in predictions:
+        pairs = [cell for label, probability in each.top for cell in (label, f"{probability:.6f}")]
+        rows.writerow([printable(each.file), "" if each.error is None else each.error.reason, *pairs])
+    with written_atomically(path) as file:
+        file.write(text.getvalue().encode())
 
 
 def image_sources(images: ImageSource | Iterable[ImageSource]) -> Iterator[Source]:

@@ -19,12 +19,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convatlas import models, training
+from convatlas import arithmetic, models, training
 from convatlas.batch import Batch, EpochBatches
 from convatlas.data import Batches, Preprocessing
 from convatlas.data.ranks import RankBatches
 from convatlas.data.store import default_cache_dir
-from convatlas.errors import DataError, UsageError
+from convatlas.errors import ConvAtlasError, DataError, RecipeError, ShapeError, UsageError
+from convatlas.models import registry
 from convatlas.models.lenet import widen_
 from convatlas.models.speednet import whiten_
 from convatlas.recipes.recipe import Recipe
@@ -101,7 +102,7 @@ class Setup:
 
 
 def prepare(
-    model: str,
+    model: str | nn.Module,
     training_data: TrainingData,
     recipe: Recipe,
     seed: int,
@@ -117,13 +118,19 @@ def prepare(
         options: the settings of the run besides its recipe; None stands for the defaults.
         download: whether published weights to start from may be downloaded.
     """
+    if recipe.start_from is not None and (isinstance(model, nn.Module) or models.entry(model).own):
+        raise UsageError(
+            "start_from is for networks of the atlas; load the weights into your own network in Python and pass the "
+            "module to train."
+        )
     if recipe.start_from is None:
         return prepare_new(model, training_data, recipe, seed, time_s, options=options)
+    assert isinstance(model, str)
     return prepare_from_weights(model, training_data, recipe, seed, time_s, options=options, download=download)
 
 
 def prepare_new(
-    model: str,
+    model: str | nn.Module,
     training_data: TrainingData,
     recipe: Recipe,
     seed: int,
@@ -169,7 +176,7 @@ def prepare_resumed(run: Run, training_data: TrainingData, recipe: Recipe, optio
 
     The weights come from the checkpoint later, so the weights that the run started from are not needed any more.
     """
-    conditions = check_conditions(run.model, training_data, recipe, options, run.seed)
+    conditions = check_conditions(run.subject, training_data, recipe, options, run.seed)
     reference = run.preprocessing if recipe.start_from is not None else None
     return conditions.setup(conditions.network(reference), reference, run.config.get("start"))
 
@@ -178,7 +185,7 @@ def prepare_resumed(run: Run, training_data: TrainingData, recipe: Recipe, optio
 
 
 def check_conditions(
-    model: str,
+    model: str | nn.Module,
     training_data: TrainingData,
     recipe: Recipe,
     options: RunOptions | None,
@@ -186,7 +193,8 @@ def check_conditions(
     time_s: float | None = None,
 ) -> Conditions:
     """Check the settings, join the process group, apply the settings of the machine, and seed torch's generator."""
-    entry = models.entry(model)
+    module = model if isinstance(model, nn.Module) else None
+    entry = entry_for(model)
     check_loss(entry, recipe)
     options = (options or RunOptions()).for_recipe(recipe)
     process_group = join(options.rank_timeout_s)
@@ -205,7 +213,7 @@ def check_conditions(
         )
     )
     torch.manual_seed(seed)
-    return Conditions(entry, training_data, recipe, options, hardware, process_group, seed, time_s)
+    return Conditions(entry, training_data, recipe, options, hardware, process_group, seed, time_s, module)
 
 
 @dataclass(frozen=True)
@@ -220,13 +228,22 @@ class Conditions:
     process_group: ProcessGroup
     seed: int
     time_s: float | None
+    module: nn.Module | None = None  # the user's own, which is trained as it is
 
     def image_size(self, reference: Preprocessing | None = None) -> int:
         """Return the side of the input; ``reference`` is the preprocessing of the initial weights."""
-        return self.recipe.image_size or (reference.size[0] if reference else self.entry.input[1])
+        return self.training_data.side(self.entry, self.recipe, reference)
 
     def network(self, reference: Preprocessing | None = None) -> nn.Module:
         dataset = self.training_data.dataset
+        if self.entry.own:
+            net = self.module
+            if net is None:
+                net = models.create_model(
+                    self.entry.full_name, len(dataset.classes), dataset.channels, self.image_size(reference)
+                )
+            side = self.image_size(reference)
+            return checked_own(net, self.entry, self.recipe, (dataset.channels, side, side), len(dataset.classes))
         return build_network(
             self.entry, self.recipe, len(dataset.classes), dataset.channels, self.image_size(reference)
         )
@@ -386,6 +403,50 @@ def checked_split(training_data: TrainingData, recipe: Recipe) -> Recipe:
             setting="schedule = plateau" if recipe.schedule == "plateau" else "patience",
         )
     return recipe.change(keep="last")
+
+
+def entry_for(model: str | nn.Module) -> models.Entry:
+    """The catalogue's line of a network by name, or what stands in its place for a module of the user's own."""
+    return registry.own_entry(model, type(model).__name__) if isinstance(model, nn.Module) else models.entry(model)
+
+
+def checked_own(
+    net: nn.Module, entry: models.Entry, recipe: Recipe, shape: tuple[int, int, int], classes: int
+) -> nn.Module:
+    """The user's own network with the regularisers of the recipe, after one pass of two images of ``shape``.
+
+    Raises:
+        ShapeError: it does not give one logit for each class.
+        RecipeError: a setting for networks of the atlas.
+    """
+    if recipe.initial == "whitened" or recipe.initial == "root-fan-in":
+        raise RecipeError("initial = {initial} is for networks of the atlas; leave it out.", initial=recipe.initial)
+    was_training, device = net.training, next((p.device for p in net.parameters()), torch.device("cpu"))
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=()):
+            result = net.eval()(torch.zeros(2, *shape, device=device))
+    except ConvAtlasError:
+        raise
+    except Exception as error:
+        summary = arithmetic.summarize(net, shape)  # names the layer, where it can
+        raise ShapeError("{network} stopped: {error}", network=summary.model, error=error) from error
+    finally:
+        net.train(was_training)
+    found = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
+    if found != (2, classes):
+        raise ShapeError(
+            "{network} must give one logit for each of the {classes} classes: (2, {classes}) for 2 images of {shape}; "
+            "it gave {found}. Change its last layer, or let its class take num_classes.",
+            network=entry.label,
+            classes=classes,
+            shape=" x ".join(map(str, shape)),
+            found=found,
+        )
+    if recipe.dropout is not None:
+        set_dropout(net, recipe.dropout)
+    if recipe.stochastic_depth:
+        set_stochastic_depth(net, recipe.stochastic_depth)
+    return net
 
 
 def build_network(entry: models.Entry, recipe: Recipe, classes: int, channels: int, image_size: int) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import functools
 import json
@@ -11,9 +12,11 @@ from typing import Any
 
 from torch import nn
 
-from convatlas import models
+from convatlas import models, tables, units
 from convatlas.data import Dataset, Preprocessing, Split, open_data, read_split
-from convatlas.errors import CheckpointError, DataError
+from convatlas.errors import CheckpointError, DataError, UsageError
+from convatlas.i18n import _
+from convatlas.models import own
 from convatlas.recipes.recipe import Recipe
 from convatlas.runs.directory import CONFIG as CONFIG
 from convatlas.runs.options import OPTIONS, RunOptions
@@ -24,17 +27,32 @@ WEIGHTS = "model.safetensors"
 ENVIRONMENT = "env.json"
 SPLIT = "split.csv"
 REPORT = "report.html"
+OWN_SOURCE = "own_network.py"  # the text of the class of a network of the user's own
+
+
+def own_record(net: nn.Module, entry: models.Entry) -> dict[str, str]:
+    """The table ``own`` of config.toml: the class of a network of the user's own, where it is from, and its text."""
+    kind = type(net)
+    return {
+        "class": entry.label,
+        "defined_in": f"{kind.__module__}.{kind.__qualname__}",
+        "source": own.source_text(net),
+    }
 
 
 class Run:
     """The directory of a finished or interrupted training.
 
+    Args:
+        net: the module that was trained, where it is one of the user's own that was not named as ``FILE.py:Class``;
+            its class makes the network, and its weights are not read.
+
     Raises:
         DataError: the directory does not exist, or is not a run directory.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, *, net: nn.Module | None = None) -> None:
+        self.path, self._net = Path(path), net
         if not (self.path / CONFIG).is_file():
             raise DataError(
                 "{path} is not a run directory: it contains no {config}. Run directories are written "
@@ -45,6 +63,20 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        """Network, data, recipe and result, for a notebook."""
+        result = self.result
+        columns = (tables.Column(_("quantity")), tables.Column(_("value")))
+        rows = [
+            (_("network"), self.label),
+            (_("data"), self.config["data"]["source"]),
+            (_("recipe"), self.recipe.name),
+        ]
+        if result is not None and result["test_top1"] is not None:
+            rows.append((_("test top-1"), units.percent(result["test_top1"])))
+            rows.append((f"95 % {_('interval')}", units.interval(*result["test_ci95"])))
+        return tables.html(columns, rows, title=str(self.path))
 
     @functools.cached_property
     def config(self) -> dict[str, Any]:
@@ -117,8 +149,57 @@ class Run:
     def environment(self) -> dict[str, Any]:
         return dict(json.loads((self.path / ENVIRONMENT).read_text("utf-8")))
 
+    @property
+    def label(self) -> str:
+        """The network's name in texts: the class of one of the user's own."""
+        return str(self.config["own"]["class"]) if "own" in self.config else self.model
+
+    @property
+    def subject(self) -> str | nn.Module:
+        """What was trained: the network's name, or the module of the user's own.
+
+        Raises:
+            UsageError: that module was not given, or its class has changed.
+        """
+        if "own" not in self.config:
+            return self.model
+        record = self.config["own"]
+        subject: str | nn.Module | None = self.model if own.is_own(self.model) else self._net
+        if subject is None:
+            raise UsageError(
+                "{path} is a run of your own module {network}, which convatlas cannot build. Give the module: "
+                "Run(folder, net=net) in Python. Its text is in {source}.",
+                path=self.path,
+                network=record["class"],
+                source=self.path / OWN_SOURCE,
+            )
+        net = subject if isinstance(subject, nn.Module) else models.create_model(subject, **self._counts())
+        now = own.source_text(net)
+        if now and record["source"] and not own.same_program(now, record["source"]):
+            raise UsageError(
+                "the class {network} has changed since {path} was trained. Put its text back, which is in {source}, "
+                "or train anew.",
+                network=record["class"],
+                path=self.path,
+                source=self.path / OWN_SOURCE,
+            )
+        return subject
+
+    def _counts(self) -> dict[str, Any]:
+        run = self.config["run"]
+        return {
+            "num_classes": len(self.classes),
+            "in_channels": run["in_channels"],
+            "image_size": run["image_size"],
+        }
+
     def untrained_network(self) -> nn.Module:
         run = self.config["run"]
+        if "own" in self.config:
+            subject = self.subject
+            if isinstance(subject, nn.Module):
+                return copy.deepcopy(subject).to("cpu")
+            return models.create_model(subject, **self._counts())
         head: dict[str, Any] = {} if models.entry(self.model).reconstructs else {"num_classes": len(self.classes)}
         return models.create_model(
             self.model,
@@ -139,7 +220,7 @@ class Run:
                 path=self.path,
                 weights=WEIGHTS,
             )
-        tensors, _ = checkpoint.load(self.path / WEIGHTS)
+        tensors, _identity = checkpoint.load(self.path / WEIGHTS)
         net = self.untrained_network()
         checkpoint.load_network(tensors, net, prefix="")
         return net.eval()

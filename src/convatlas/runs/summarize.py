@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from convatlas import arithmetic, models
 from convatlas.errors import UsageError
+from convatlas.models import own
 
 if TYPE_CHECKING:
     import torch
@@ -31,8 +32,8 @@ def summarize(
     """Count every layer of a network: shapes, parameters, MACs, connections, memory, receptive field. For one image.
 
     Args:
-        what: a name of `list_models`; a run or its directory; or any ``torch.nn.Module``, ours or not, which is neither
-            copied nor changed.
+        what: a name of `list_models`; ``FILE.py:Class``, a class of your own; a run or its directory; or any
+            ``torch.nn.Module``, ours or not, which is neither copied nor changed.
         input_shape: ``(C, H, W)`` of one image, without the batch; by default that of the paper or of the
             run. A module that is not of the atlas needs it, and may have several inputs: see
             `convatlas.arithmetic.summarize`.
@@ -54,6 +55,19 @@ def summarize(
                 return stored
             net, built_shape = _network(name, input_shape)
             return arithmetic.summarize(net, built_shape, dtype=dtype, training=training, model=model or name)
+        if own.is_own(name):
+            shape = input_shape
+            if shape is None:
+                raise UsageError(
+                    "the input shape of {network} is not known: pass it, --input 3x224x224 or (3, 224, 224).",
+                    network=name,
+                )
+            sides = [side for side in shape if isinstance(side, int)] if isinstance(shape, tuple | list) else []
+            channels, side = sides[:2] if len(sides) == 3 else (None, None)
+            net = models.create_model(name, in_channels=channels, image_size=side)
+            return arithmetic.summarize(
+                net, shape, dtype=dtype, training=training, model=model or models.entry(name).label
+            )
         if not Path(what).is_dir():
             models.entry(name)  # raises, and lists the near names
         from convatlas.runs.run import Run
@@ -67,7 +81,9 @@ def summarize(
         run = what.config["run"]
         shape = (run["in_channels"], run["image_size"], run["image_size"]) if input_shape is None else input_shape
         net = what.untrained_network()
-        return arithmetic.summarize(net, shape, dtype=dtype, training=training, model=model or what.model)
+        return arithmetic.summarize(net, shape, dtype=dtype, training=training, model=model or what.label)
+    if isinstance(what, type) and issubclass(what, nn.Module):
+        raise UsageError("{network} is a class; give an instance of it: {network}(...).", network=what.__name__)
     if not isinstance(what, nn.Module):
         raise UsageError("expected a network's name, a run or a torch.nn.Module; got {what}.", what=_shortened(what))
     if input_shape is None:

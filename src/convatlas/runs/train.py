@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from convatlas import training
 from convatlas.data import Dataset, ReadingOptions, write_split
@@ -19,46 +20,44 @@ from convatlas.errors import CheckpointError, UsageError
 from convatlas.evaluation import Evaluation, evaluate
 from convatlas.figures import ERRORS, FigureComparison, Measurement
 from convatlas.message import Message, joined
+from convatlas.models import own
 from convatlas.models.figures import compare_figures
 from convatlas.recipes.recipe import Recipe
 from convatlas.recipes.registry import PAPER_RECIPES, recipe_for
 from convatlas.runs import directory
 from convatlas.runs.header import header
 from convatlas.runs.launch import Launch, check_ranks_agree
+from convatlas.runs.listener import RunListener as RunListener
+from convatlas.runs.notebook import NotebookListener, in_notebook
 from convatlas.runs.options import RunOptions, apply
 from convatlas.runs.places import check_name
 from convatlas.runs.prepare import (
     Setup,
     build_schedule,
     compile_for_updates,
+    entry_for,
     prepare,
     prepare_resumed,
     validator,
 )
 from convatlas.runs.reconstruction import reconstruct, report
 from convatlas.runs.resumption import changes_of, record, reopened, resumption
-from convatlas.runs.run import CONFIG, ENVIRONMENT, METRICS, REPORT, SPLIT, WEIGHTS, Run
+from convatlas.runs.run import CONFIG, ENVIRONMENT, METRICS, OWN_SOURCE, REPORT, SPLIT, WEIGHTS, Run, own_record
 from convatlas.runs.training_data import TrainingData
 from convatlas.training import Plan, checkpoint, distributed, journal
 from convatlas.training.loggers import Logger, Tracking, by_names
 from convatlas.visualization.run_report import run_report
 
 
-class RunListener(training.TrainingListener):
-    """Is called as a run goes on, from its start. The command line overrides the methods to show progress."""
-
-    def on_start(self, header: Mapping[str, str], epochs: int, updates_per_epoch: int) -> None:
-        """The first update comes next."""
-
-    def on_note(self, text: str) -> None:
-        """Something that the user should know, but that does not stop the run."""
-
-    def on_images(self, done: int, total: int) -> None:
-        """Images are being opened or decoded, before the start."""
+def shown(listener: RunListener | None, process_group: distributed.ProcessGroup) -> RunListener:
+    """The listener of this process; in a notebook that named none, one that shows the progress."""
+    if not process_group.is_main:
+        return RunListener()
+    return listener or (NotebookListener() if in_notebook() else RunListener())
 
 
 def train(
-    model: str,
+    model: str | nn.Module,
     data: str | Path | Dataset | TrainingData = "digits",
     recipe: str | Recipe = "modern",
     *,
@@ -76,7 +75,7 @@ def train(
     loggers: Sequence[Logger] = (),
     **settings: Any,
 ) -> Run:
-    """Train a network of the atlas and write a run directory.
+    """Train a network of the atlas, or one of your own, and write a run directory.
 
     The validation set chooses the weights. The test set is evaluated once, at the end.
 
@@ -85,7 +84,10 @@ def train(
     run is finished. A launch that torchrun restarts continues from its newest checkpoint.
 
     Args:
-        model: a name of `list_models`.
+        model: a name of `list_models`; ``FILE.py:Class``, a class of your own; or a module of your own, which is
+            trained itself and holds the chosen weights afterwards. The run records its class and the class's text; to
+            resume, evaluate or predict with the run later, give the module again: ``resume(folder, net=net)``,
+            ``Run(folder, net=net)``.
         data: what `open_data` opens, or a `TrainingData` shared with other trainings.
         recipe: ``"modern"``, ``"paper"``, a recipe's name, or a `Recipe`.
         options: device, threads, checkpoints and so on; None stands for the defaults.
@@ -107,18 +109,25 @@ def train(
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was written.
         LostRankError: of several processes, another one ended or failed.
     """
-    if not isinstance(model, str):
-        raise UsageError("model is the name of a network, see list_models(); got {kind}.", kind=type(model).__name__)
+    if not isinstance(model, str | nn.Module):
+        raise UsageError(
+            "model is the name of a network, see list_models(), FILE.py:Class, or a torch.nn.Module; got {kind}.",
+            kind=Message("the class {network}: give an instance", network=model.__name__)
+            if isinstance(model, type)
+            else type(model).__name__,
+        )
+    net = model if isinstance(model, nn.Module) else None
+    entry = entry_for(model)
     if not isinstance(recipe, str | Recipe):
         raise UsageError("recipe is a name or a Recipe; got {kind}.", kind=type(recipe).__name__)
-    chosen = recipe_for(model, recipe) if isinstance(recipe, str) else recipe
+    chosen = recipe_for(entry, recipe) if isinstance(recipe, str) else recipe
     chosen, options = apply(chosen, options, settings)
     if name is not None:
         check_name(name)
     process_group = distributed.join(options.rank_timeout_s)
-    listener = listener if listener and process_group.is_main else RunListener()
+    listener = shown(listener, process_group)
     arguments = {
-        "model": model,
+        "model": entry.full_name,
         "data": str(data),
         "recipe": chosen.to_dict(),
         "options": options.to_dict(),
@@ -127,7 +136,7 @@ def train(
     launch = Launch.of(Path(out), arguments)
     interrupted = launch.run_to_continue(process_group)
     if interrupted is not None:
-        run = resume(interrupted, listener=listener, loggers=loggers)
+        run = resume(interrupted, net=net, listener=listener, loggers=loggers)
         if process_group.is_main:
             launch.forget()
         return run
@@ -154,7 +163,7 @@ def train(
     made = ""
     with process_group.raise_on_all_ranks():
         if process_group.is_main:
-            folder = directory.make(Path(out), setup.entry.full_name, training_data.dataset.source, name)
+            folder = directory.make(Path(out), setup.entry.label, training_data.dataset.source, name)
             write_settings(folder, setup)
             launch.remember(folder)
             made = str(folder)
@@ -168,6 +177,7 @@ def resume(
     folder: str | Path,
     *,
     data: str | Path | Dataset | TrainingData | None = None,
+    net: nn.Module | None = None,
     listener: RunListener | None = None,
     loggers: Sequence[Logger] = (),
     **settings: Any,
@@ -179,20 +189,22 @@ def resume(
 
     Args:
         data: where the data are now, if they have moved.
+        net: the module that was trained, where it is one of your own that was not named as ``FILE.py:Class``.
         settings: settings to change from here on: epochs, lr, patience, and those of the machine, of checkpoints and of
             loggers. What changed is written to config.toml, to the journal and to the result.
 
     Raises:
+        UsageError: the run is of a module of your own, and none was given.
         CheckpointError: every checkpoint of the run is damaged.
         DataError: the data have changed since the run was started.
         RecipeError: a setting that cannot change in the middle of a run.
         UsageError: settings to change in a finished run.
     """
-    run = Run(folder)
+    run = Run(folder, net=net)
     resumed = resumption(run, settings)
     changed = dict(resumed.changed)
     process_group = distributed.join(resumed.options.rank_timeout_s)
-    listener = listener if listener and process_group.is_main else RunListener()
+    listener = shown(listener, process_group)
     if run.finished and run.result is not None:
         if changed:
             raise UsageError(
@@ -212,7 +224,7 @@ def resume(
         if checkpoint.saved(run.path):
             setup = prepare_resumed(run, training_data, resumed.recipe, resumed.options)
         else:
-            setup = prepare(run.model, training_data, resumed.recipe, run.seed, options=resumed.options)
+            setup = prepare(run.subject, training_data, resumed.recipe, run.seed, options=resumed.options)
     check_ranks_agree(setup)
     for name, (was, now) in changed.items():
         listener.on_note(Message("{name} was {was} and is {now} from here on", name=name, was=was, now=now))
@@ -266,6 +278,9 @@ def write_settings(folder: Path, setup: Setup) -> None:
     }
     if setup.start is not None:
         tables["start"] = setup.start
+    if setup.entry.own:
+        tables["own"] = own_record(setup.net, setup.entry)
+        directory.write_text(folder / OWN_SOURCE, tables["own"]["source"])
     directory.write_toml(folder / CONFIG, tables)
 
 
@@ -330,7 +345,7 @@ def run_training(
                 tracking.artifact(folder / WEIGHTS)
                 tracking.artifact(folder / REPORT)
                 checkpoint.remove_all(folder)  # the weights are in model.safetensors
-    return Run(folder)
+    return Run(folder, net=setup.net if setup.entry.own and not own.is_own(setup.entry.full_name) else None)
 
 
 def first_state(folder: Path, setup: Setup, learner: training.Learner, listener: RunListener) -> training.State:
@@ -390,7 +405,7 @@ def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> N
     images_trained = epochs * len(setup.training_data.split.train)
     training_result: dict[str, Any] = {
         "run": str(folder),
-        "model": setup.entry.full_name,
+        "model": setup.entry.label,
         "epochs": epochs,
         "epochs_asked": setup.recipe.epochs,
         "train_s": round(state.train_s, 3),
@@ -410,7 +425,7 @@ def finish(folder: Path, setup: Setup, state: training.State, weights: str) -> N
         lines.write("done", **result)
         lines.sync()
     identity = {
-        "model": setup.entry.full_name,
+        "model": setup.entry.label,
         "classes": list(setup.training_data.dataset.classes),
         "preprocessing": setup.preprocessing.to_dict(),
         "chosen_epoch": epoch,

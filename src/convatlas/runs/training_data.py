@@ -57,16 +57,13 @@ class TrainingData:
     ) -> tuple[Preprocessing, ImageStore]:
         """Return the preprocessing of the images for a network and a recipe, and the decoded images.
 
-        Without a network the side of the input is that of the recipe, or the side that all images have, or 224.
+        Without a network of the atlas the side of the input is that of the recipe, or that of all images, or 224.
 
         Args:
             reference: the preprocessing of the initial weights. Its side, mean, standard deviation and interpolation
                 are used, unless the recipe says otherwise.
         """
-        if reference is not None:
-            size = recipe.image_size or reference.size[0]
-        else:
-            size = recipe.image_size or (entry.input[1] if entry else (self.dataset.uniform_size or (224,))[0])
+        size = self.side(entry, recipe, reference)
         channels = self.dataset.channels
         preprocessing = room.preprocessing_for(self.dataset, size, channels, keep=stored_side(recipe), fit=recipe.fit)
         if reference is not None:
@@ -86,6 +83,13 @@ class TrainingData:
             )
             return replace(preprocessing, mean=reference.mean, std=reference.std, why=why), store
         return preprocessing.with_stats(*room.channel_stats(store, self.split.train)), store
+
+    def side(self, entry: Entry | None, recipe: Recipe, reference: Preprocessing | None = None) -> int:
+        """The side of a network's input, pixels: the recipe's, that of earlier weights, the network's, the images'."""
+        if recipe.image_size or reference is not None:
+            return recipe.image_size or reference.size[0]  # type: ignore[union-attr]
+        known = entry is not None and not entry.own
+        return entry.input[1] if known else (self.dataset.uniform_size or (224,))[0]  # type: ignore[union-attr]
 
     def training_batches(
         self, preprocessing: Preprocessing, store: ImageStore, recipe: Recipe, seed: int, device: str

@@ -50,6 +50,10 @@ class Box:
         return self.rows[0].kind if len(self.rows) == 1 else "block"
 
     @property
+    def fill(self) -> str:
+        return COLOURS.get(self.kind, "#e8eef2" if self.kind == "block" else "#ffffff")
+
+    @property
     def label(self) -> str:
         params = sum(row.params for row in self.rows)
         parts = [
@@ -88,22 +92,24 @@ def boxes(summary: Summary, depth: int = 1) -> tuple[list[Box], list[tuple[int, 
     return grouped, list(edges)
 
 
-def block_diagram(summary: Summary, depth: int = 1) -> str:
-    """The network from top to bottom as SVG: a box per layer or module, with skip connections at the side.
+def block_diagram(summary: Summary, depth: int = 1, direction: str = "down") -> str:
+    """The network as SVG: a box per layer or per module, with skip connections at the side.
 
     Args:
-        depth: how many levels of modules are shown; with 1 the stages of a ResNet are boxes.
+        depth: how many levels of modules are opened; 1 shows the stages of a ResNet as boxes.
+        direction: "down", from top to bottom, or "right".
     """
     grouped, edges = boxes(summary, depth)
+    title = _("{model}: block diagram", model=summary.model)
+    if direction == "right":
+        return _to_the_right(grouped, edges, _given(summary), title)
     step = HEIGHT + GAP
-    left = 16 + LETTER * max((len(box.name) for box in grouped), default=0)  # room for the names
+    left = 16 + LETTER * max((units.width(box.name) for box in grouped), default=0)  # room for the names
     edge, middle = left + WIDTH, left + WIDTH // 2
     lanes = _lanes([skip for skip in edges if skip[1] - skip[0] > 1])
-    input_label = _("input {shapes}", shapes=joined(map(times, summary.inputs), Message(" and ")))
-    parts = [_rectangle(left, 0, "#f2f2f2", input_label, "")]
+    parts = [_rectangle(left, 0, "#f2f2f2", _given(summary), "")]
     for number, box in enumerate(grouped):
-        fill = COLOURS.get(box.kind, "#e8eef2" if box.kind == "block" else "#ffffff")
-        parts.append(_rectangle(left, step * (number + 1), fill, box.label, box.name))
+        parts.append(_rectangle(left, step * (number + 1), box.fill, box.label, box.name))
     for start, end in edges:
         top, bottom = step * (start + 1) + HEIGHT, step * (end + 1)
         if end - start == 1:
@@ -112,7 +118,39 @@ def block_diagram(summary: Summary, depth: int = 1) -> str:
             lane = edge + LANE * (1 + lanes[(start, end)])
             parts.append(f'<path d="M{edge} {top - 12} H{lane} V{bottom + 12} H{edge + 3}" {_ARROW}/>')
     width = edge + LANE * (2 + max(lanes.values(), default=0)) + 10
-    return _svg(width, step * (len(grouped) + 1), parts, _("{model}: block diagram", model=summary.model))
+    return _svg(width, step * (len(grouped) + 1), parts, title)
+
+
+def _given(summary: Summary) -> str:
+    return _("input {shapes}", shapes=joined(map(times, summary.inputs), Message(" and ")))
+
+
+def _to_the_right(found: Sequence[Box], edges: Sequence[tuple[int, int]], given: str, title: str) -> str:
+    """The boxes beside each other, each label on lines of its own, names below; skips are drawn above."""
+    lanes = _lanes([skip for skip in edges if skip[1] - skip[0] > 1])
+    texts = [given.split(" ", 1), *(list(dict.fromkeys([box.name, *box.label.split(", ")])) for box in found)]
+    fills = ["#f2f2f2", *(box.fill for box in found)]
+    top = LANE * (1 + max(lanes.values(), default=-1) + 1)
+    high = 16 + 14 * max(map(len, texts))
+    wide = [16 + LETTER * max(units.width(line) for line in lines) for lines in texts]
+    lefts = [sum(wide[:place]) + (GAP + 8) * place + 8 for place in range(len(wide))]
+    parts = []
+    for left, width, fill, lines in zip(lefts, wide, fills, texts, strict=True):
+        parts.append(f'<rect x="{left}" y="{top}" width="{width}" height="{high}" rx="4" fill="{fill}" stroke="#555"/>')
+        first = top + high // 2 - 7 * len(lines) + 11
+        parts += [
+            f'<text x="{left + width // 2}" y="{first + 14 * place}" text-anchor="middle">{escape(line)}</text>'
+            for place, line in enumerate(lines)
+        ]
+    for start, end in edges:
+        here, there = start + 1, end + 1
+        right, left = lefts[here] + wide[here], lefts[there]
+        if end - start == 1:
+            parts.append(f'<path d="M{right} {top + high // 2} H{left}" {_ARROW}/>')
+        else:
+            lane = top - LANE * (1 + lanes[(start, end)])
+            parts.append(f'<path d="M{right - 12} {top} V{lane} H{left + 12} V{top - 3}" {_ARROW}/>')
+    return _svg(lefts[-1] + wide[-1] + 10, top + high, parts, title)
 
 
 _ARROW = 'fill="none" stroke="#555" marker-end="url(#arrow)"'

@@ -38,11 +38,14 @@ def effective_field(ax: Axes, mass: np.ndarray, box: Sequence[tuple[int, int]], 
     return ax
 
 
-def effective_field_png(mass: np.ndarray, box: Sequence[tuple[int, int]], title: str) -> bytes:
-    """`effective_field` as a PNG file."""
+def effective_field_file(
+    mass: np.ndarray, box: Sequence[tuple[int, int]], title: str, file_format: str = "png"
+) -> bytes:
+    """`effective_field` as a PNG, SVG or PDF file."""
+    metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[file_format]
     data = BytesIO()
     with plot_style():
         figure = effective_field(new_axes(4.2, 4.2), mass, box, title).get_figure(root=True)
         assert figure is not None
-        figure.savefig(data, format="png", dpi=150, facecolor=PAPER, metadata={"Software": None})
+        figure.savefig(data, format=file_format, dpi=150, facecolor=PAPER, metadata=metadata)
     return data.getvalue()

@@ -125,7 +125,8 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[object]], caption: 
     for place, row in enumerate(rows):
         first, *rest = row
         cells = "".join(
-            f"<td{_number(column)}>{text(cell)}</td>" for column, cell in zip(columns[1:], rest, strict=True)
+            f'<td{_number(column)} data-label="{text(column.heading)}">{text(cell)}</td>'
+            for column, cell in zip(columns[1:], rest, strict=True)
         )
         mark = ' class="marked"' if place == marked else ""
         body.append(f'<tr{mark}><th scope="row">{text(first)}</th>{cells}</tr>')
