@@ -30,9 +30,8 @@ class Classifier(nn.Module):
     loaded = cast("Loaded | None", None)
     smallest_size = 1
     in_channels = 3
-    image_size = cast(
-        "int | None", None
-    )  # the only possible size, where a layer reads a whole map; None where sizes may vary
+    # the only possible size, where a layer reads a whole map; None where sizes may vary
+    image_size = cast("int | None", None)
     fixed_by = ""  # the layer that requires that size, for the message
 
     def check(self, images: Tensor) -> None:
