@@ -23,7 +23,8 @@ and exits with ``exit_code``. ``str(error)`` is always English. The command line
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import types
+from collections.abc import Iterable, Mapping, Sequence
 
 from convatlas.message import Message, joined
 
@@ -58,12 +59,21 @@ class UnknownNameError(UsageError, LookupError):
         name: the unknown name.
         known: all known names.
         hint: a sentence to append to the message.
+        aliases: names that other tools use, each with the known name for it.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "", **values: object) -> None:
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        known: Iterable[str],
+        hint: str = "",
+        aliases: Mapping[str, str] = types.MappingProxyType({}),
+        **values: object,
+    ) -> None:
         known = list(known)
         self.name = name
-        self.near = difflib.get_close_matches(name.lower(), known, n=4, cutoff=0.5)
+        self.near = near_names(name, known, aliases)
         if self.near:
             advice = Message("Did you mean {near}?", near=joined(self.near, Message(" or ")))
         elif len(known) <= 12:
@@ -72,6 +82,30 @@ class UnknownNameError(UsageError, LookupError):
             advice = Message("There are {count}, {first} to {last}.", count=len(known), first=known[0], last=known[-1])
         message = Message("unknown {kind} {name!r}.", kind=Message(kind, **values), name=name)
         super().__init__(joined((message, advice, hint) if hint else (message, advice), " "))
+
+
+def near_names(
+    name: str, known: Sequence[str], aliases: Mapping[str, str] = types.MappingProxyType({}), limit: int = 4
+) -> list[str]:
+    """Return the known names that ``name`` may stand for, the likeliest first.
+
+    Case, ``-``, ``_``, ``.`` and spaces make no difference. First come the name itself written otherwise and what an
+    alias stands for, then names that begin with it, then names with most letters in common.
+    """
+    wanted = _letters(name)
+    if not wanted:
+        return []
+    same = [each for each in known if _letters(each) == wanted]
+    same += [meant for alias, meant in aliases.items() if _letters(alias) == wanted and meant in known]
+    if same:
+        return list(dict.fromkeys(same))[:limit]
+    longer = [each for each in known if len(wanted) > 1 and _letters(each).startswith(wanted)]
+    similar = difflib.get_close_matches(name.lower(), list(known), n=limit, cutoff=0.5)
+    return list(dict.fromkeys((*longer[: limit - 1], *similar)))[:limit]
+
+
+def _letters(name: str) -> str:
+    return "".join(character for character in name.lower() if character not in "-_. ")
 
 
 class ShapeError(UsageError):

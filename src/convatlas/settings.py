@@ -24,6 +24,25 @@ from typing import Any, TypeVar
 from convatlas.errors import RecipeError
 from convatlas.message import Message
 
+# what other tools call these settings, for "did you mean"; case and punctuation aside
+ALIASES = {
+    "learning_rate": "lr", "lr0": "lr", "base_lr": "lr", "batch": "batch_size", "bs": "batch_size",
+    "train_batch_size": "batch_size", "epoch": "epochs", "num_epochs": "epochs", "max_epochs": "epochs",
+    "wd": "weight_decay", "l2": "weight_decay", "opt": "optimizer", "optim": "optimizer", "scheduler": "schedule",
+    "lr_scheduler": "schedule", "sched": "schedule", "warmup": "warmup_epochs", "imgsz": "image_size",
+    "img_size": "image_size", "input_size": "image_size", "resolution": "image_size", "smoothing": "label_smoothing",
+    "pretrained": "start_from", "finetune": "start_from", "amp": "precision", "fp16": "precision",
+    "mixed_precision": "precision", "dtype": "precision", "early_stopping": "patience", "gpu": "device",
+    "gpus": "device", "cuda": "device", "accelerator": "device", "num_threads": "threads",
+    "gradient_accumulation_steps": "accumulate", "grad_accum_steps": "accumulate", "clip_grad": "max_grad_norm",
+    "clip_grad_norm": "max_grad_norm", "gradient_clip_val": "max_grad_norm", "drop": "dropout",
+    "dropout_rate": "dropout", "drop_path": "stochastic_depth", "drop_path_rate": "stochastic_depth",
+    "model_ema": "ema", "init": "initial", "initialization": "initial", "random_erasing": "erasing",
+    "auto_augment": "policy", "aa": "policy", "torch_compile": "compile", "logger": "log", "loggers": "log",
+    "criterion": "loss", "loss_fn": "loss",
+}  # fmt: skip
+
+
 R = TypeVar("R")  # a frozen dataclass of settings
 
 

@@ -63,8 +63,8 @@ def summarize(
         net: any module on any device. It is neither copied nor changed.
         input_shape: ``(C, H, W)`` of one image, without the batch; a sequence of shapes for a network with several
             inputs; tensors with a batch dimension, whose values are not read; or a dict from argument names to any of
-            these, for a forward with keyword arguments. A forward whose one argument is a dict receives the dict.
-            Flags, numbers, strings and None are passed unchanged.
+            these, for a forward with keyword arguments. A forward whose one argument is itself a dict gets the dict.
+            Flags, numbers, texts and None among the arguments are passed as they are.
         dtype: of the inputs given as shapes; that of the network's first floating-point parameter where None.
         training: trace the network in training mode (with auxiliary heads and dropout) instead of evaluation mode.
         model: name of the network in the summary.
@@ -312,45 +312,47 @@ def _notes(traced: Trace, rows: tuple[LayerRow, ...]) -> list[Message]:
 
 
 def _inputs(
-    net: nn.Module, given: InputShape | dict[str, Any], dtype: torch.dtype | None, batch: int
+    net: nn.Module, shapes: InputShape | dict[str, Any], dtype: torch.dtype | None, batch: int
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The positional and keyword arguments of the forward, with meta tensors for the shapes."""
+    """The positional and keyword arguments of the forward, its tensors as meta tensors."""
     kind = dtype or next((p.dtype for p in net.parameters() if p.is_floating_point()), torch.get_default_dtype())
-    if isinstance(given, dict):
-        made = {name: _argument(value, kind, batch) for name, value in given.items()}
-        return ((made,), {}) if _takes_one_dict(net, made) else ((), made)
-    if not isinstance(given, Sequence) or isinstance(given, str) or _is_shape(given):
-        return (_meta_tensor(given, kind, batch),), {}
-    return tuple(_argument(value, kind, batch) for value in given), {}
+    if isinstance(shapes, dict):
+        arguments = {name: _argument(value, kind, batch) for name, value in shapes.items()}
+        return ((arguments,), {}) if _takes_one_dict(net, arguments) else ((), arguments)
+    if not isinstance(shapes, Sequence) or isinstance(shapes, str) or _is_shape(shapes):
+        return (_meta_tensor(shapes, kind, batch),), {}
+    return tuple(_argument(value, kind, batch) for value in shapes), {}
 
 
-def _is_shape(given: Any) -> bool:
-    return isinstance(given, Sequence) and all(isinstance(side, int) and not isinstance(side, bool) for side in given)
+def _is_shape(value: Any) -> bool:
+    """Whether numbers alone stand for one input: a shape, which `_meta_tensor` checks, as numbers are no images."""
+    sides = value if isinstance(value, Sequence) else (None,)
+    return all(isinstance(side, int | float) and not isinstance(side, bool) for side in sides)
 
 
-def _argument(given: Any, dtype: torch.dtype, batch: int) -> Any:
-    """One of several arguments: a shape, or what contains shapes, as tensors; a flag or a number as it is."""
-    if given is None or isinstance(given, bool | int | float | str):
-        return given
-    if isinstance(given, dict):
-        return {name: _argument(value, dtype, batch) for name, value in given.items()}
-    if isinstance(given, list | tuple) and given and all(isinstance(each, list | tuple | Tensor) for each in given):
-        return [_argument(each, dtype, batch) for each in given]
-    return _meta_tensor(given, dtype, batch)
+def _argument(value: Any, dtype: torch.dtype, batch: int) -> Any:
+    """One of several arguments: shapes, alone or nested, become meta tensors; flags and numbers stay as they are."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, dict):
+        return {name: _argument(each, dtype, batch) for name, each in value.items()}
+    if isinstance(value, list | tuple) and value and all(isinstance(each, list | tuple | Tensor) for each in value):
+        return [_argument(each, dtype, batch) for each in value]
+    return _meta_tensor(value, dtype, batch)
 
 
-def _takes_one_dict(net: nn.Module, given: dict[str, Any]) -> bool:
+def _takes_one_dict(net: nn.Module, arguments: dict[str, Any]) -> bool:
     """Whether the forward has no arguments of these names, and its first one can be the dict itself."""
     try:
         signature = inspect.signature(net.forward)
     except (TypeError, ValueError):
         return False
-    for arguments, named, wanted in (((), given, False), ((given,), {}, True)):
+    for positional, keywords, as_dict in (((), arguments, False), ((arguments,), {}, True)):
         try:
-            signature.bind(*arguments, **named)
+            signature.bind(*positional, **keywords)
         except TypeError:
             continue
-        return wanted
+        return as_dict
     return False
 
 

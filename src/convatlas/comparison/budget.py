@@ -65,6 +65,16 @@ QUANTITIES = {
     )
 }
 
+# what other tools call these quantities, for "did you mean"
+ALIASES = {
+    "flops": "macs",
+    "mac": "macs",
+    "parameters": "params",
+    "weights": "size",
+    "time": "latency",
+    "ram": "memory",
+}
+
 _LIMIT = re.compile(
     r"^(?P<name>\w+)\s*(?P<sign><=|≤|<|>=|≥|>|=+)\s*(?P<number>[\d._]+(?:e[+-]?\d+)?)\s*(?P<unit>[^\W\d]*)$"
 )
@@ -135,7 +145,7 @@ def _parse_limit(text: str) -> Limit:
         )
     name, sign, number, unit = match["name"].lower(), match["sign"], match["number"], match["unit"]
     if name not in QUANTITIES:
-        raise UnknownNameError("budget quantity", name, QUANTITIES)
+        raise UnknownNameError("budget quantity", name, QUANTITIES, aliases=ALIASES)
     quantity = QUANTITIES[name]
     if sign not in ("<=", "<", "≤"):
         raise UsageError(

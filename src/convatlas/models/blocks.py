@@ -30,12 +30,11 @@ class Classifier(nn.Module):
     loaded = cast("Loaded | None", None)
     smallest_size = 1
     in_channels = 3
-    # the only possible size, where a layer reads a whole map; None where sizes may vary
-    image_size = cast("int | None", None)
+    image_size = cast("int | None", None)  # the only possible size, if a layer reads a whole map
     fixed_by = ""  # the layer that requires that size, for the message
 
     def check(self, images: Tensor) -> None:
-        """Raise ShapeError where the images do not fit. The message says which images do. Not part of scripts."""
+        """Raise ShapeError where the images do not fit. The message says which images do. Omitted when scripted."""
         if not torch.jit.is_scripting():
             self._check(images)
 

@@ -49,7 +49,7 @@ def create_model(
     """
     if own.is_own(name):
         if weights is not None or init != "printed":
-            raise UsageError("{name} is a network of your own: it draws its weights itself.", name=name)
+            raise UsageError("{name} is a network of your own: its constructor initialises its weights.", name=name)
         return own.build(name, num_classes=num_classes, in_channels=in_channels, image_size=image_size)
     record = entry(name)
     if weights is not None and init != "printed":

@@ -22,6 +22,17 @@ if TYPE_CHECKING:
     from torch import nn
 
 CATALOGUE = "catalogue.json"
+# names of torchvision, Keras, timm and of the papers' readers, for "did you mean"; case and punctuation aside
+ALIASES = {
+    **{f"vgg{depth}_bn": f"vgg{depth}@torchvision_bn" for depth in (11, 13, 16, 19)},
+    **{f"cifar{classes}_resnet{depth}": f"resnet{depth}_cifar" for classes in (10, 100) for depth in (20, 32, 44, 56)},
+    "inception_v1": "googlenet",
+    "inception_v2": "bn_inception",
+    "inceptionv1": "googlenet",
+    "lenet": "lenet5",
+    "network_in_network": "nin_cifar",
+    "perceptron": "mlp",
+}
 # a network without batch norm and with so many layers that have weights trains only with small steps; AlexNet has 8
 DEEP = 8
 
@@ -120,7 +131,7 @@ def entry(name: str) -> Entry:
         hint = Message("{network} has no variants.", network=base)
         if known:
             hint = Message("{network} has the variants {names}.", network=base, names=", ".join(known))
-    raise UnknownNameError("network", name, entries, hint)
+    raise UnknownNameError("network", name, entries, hint, ALIASES)
 
 
 def own_entry(net: nn.Module, full_name: str) -> Entry:

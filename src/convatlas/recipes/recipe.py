@@ -10,7 +10,7 @@ from typing import Any
 
 from convatlas.data.augmentation import Augmentation
 from convatlas.errors import RecipeError, UnknownNameError
-from convatlas.settings import Setting, changed, check, setting, settings_of, values_of, with_current_names
+from convatlas.settings import ALIASES, Setting, changed, check, setting, settings_of, values_of, with_current_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -378,7 +378,7 @@ class Recipe:
             warnings.warn(notice, FutureWarning, stacklevel=2)
         for name in changes:
             if name not in FIELDS and name != "augment":
-                raise UnknownNameError("setting", name, FIELDS)
+                raise UnknownNameError("setting", name, FIELDS, aliases=ALIASES)
         if changes.get("epochs") is not None:
             changes.setdefault("min_updates", 0)  # epochs that are set explicitly are not raised
         return changed(self, changes)

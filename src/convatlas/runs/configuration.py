@@ -16,7 +16,7 @@ from convatlas.message import Message, joined
 from convatlas.recipes.recipe import FIELDS, SETTINGS, Recipe
 from convatlas.runs.directory import toml_value
 from convatlas.runs.options import OPTIONS, RunOptions, apply
-from convatlas.settings import Setting, with_current_names
+from convatlas.settings import ALIASES, Setting, with_current_names
 
 ALL_SETTINGS: dict[str, Setting] = SETTINGS | OPTIONS
 
@@ -156,8 +156,10 @@ def settings_of_environment(environment: Mapping[str, str] = os.environ) -> dict
     for variable in environment:
         name = variable.removeprefix("CONVATLAS_").lower()
         known = variable in variables or name == variable.lower()
-        if not known and difflib.get_close_matches(name, ALL_SETTINGS, 1, 0.75):
-            raise UnknownNameError("setting", name, ALL_SETTINGS, hint=Message("({variable})", variable=variable))
+        if not known and (name in ALIASES or difflib.get_close_matches(name, ALL_SETTINGS, 1, 0.75)):
+            raise UnknownNameError(
+                "setting", name, ALL_SETTINGS, aliases=ALIASES, hint=Message("({variable})", variable=variable)
+            )
     return {
         name: each.from_text(environment[variable])
         for variable, (name, each) in variables.items()
@@ -183,7 +185,9 @@ def settings_of_file(path: Path) -> dict[str, Any]:
     known = FIELDS.keys() | OPTIONS.keys() | {each.formerly for each in ALL_SETTINGS.values()}
     for name in values:
         if name not in known:
-            raise UnknownNameError("setting", name, ALL_SETTINGS, hint=Message("(in {path})", path=path))
+            raise UnknownNameError(
+                "setting", name, ALL_SETTINGS, aliases=ALIASES, hint=Message("(in {path})", path=path)
+            )
     return {name: value for name, value in values.items() if name not in FIELDS or name in SETTINGS}
 
 

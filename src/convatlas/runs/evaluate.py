@@ -132,7 +132,8 @@ def images_of_runs(members: Sequence[LoadedNetwork], part: str) -> EvaluationIma
         if not np.array_equal(getattr(run.split(dataset), part), indices):
             raise DataError(
                 "the {name} sets of {first} and {run_path} differ, so one run may have been trained on {name} images "
-                "of the other. Train all with one split (--split {split_path}), or name other data with --data.",
+                "of the other. Train all with one split (convatlas train NAME --split {split_path}), or name other "
+                "data with --data.",
                 name=SET_NAMES[part],
                 first=first.path,
                 run_path=run.path,

@@ -79,7 +79,7 @@ def load_network(
     Args:
         network: a run or its directory, or the module.
         classes: the class names of a module, if its weights do not name them, or to use other names.
-        preprocessing: of a module's images, if its weights do not state it, or to use another.
+        preprocessing: that of a module's images, if its weights do not name it, or to use another one.
 
     Raises:
         DataError: the directory is not a run directory.
@@ -128,8 +128,8 @@ def from_module(
     if loaded is None and preprocessing is None:
         raise UsageError(
             "the preprocessing of this network's images is not known: its weights are untrained, or were not loaded "
-            "by convatlas. Give preprocessing=convatlas.data.Preprocessing(...) and classes=[...], or load weights "
-            "with create_model(..., weights=...) or load_weights, or give a run."
+            "by convatlas. Pass preprocessing=convatlas.data.Preprocessing(...) and classes=[...]; or load weights "
+            "with create_model(..., weights=...) or load_weights; or give a run."
         )
     if preprocessing is not None:
         return with_preprocessing(net, loaded, classes, preprocessing)
@@ -168,12 +168,12 @@ def from_module(
 def with_preprocessing(
     net: nn.Module, loaded: Loaded | None, classes: Sequence[str] | None, preprocessing: Preprocessing
 ) -> LoadedNetwork:
-    """Return a module with the preprocessing that the caller gives."""
+    """A module whose preprocessing the caller passes."""
     name = str(getattr(net, "network", type(net).__name__))
     labels = Labels(tuple(classes)) if classes is not None else loaded.labels if loaded is not None else None
     if labels is None:
         raise UsageError(
-            "{name}: what its outputs are called is unknown. Name them in their order: classes=[...].", name=name
+            "the class names of {name} are not known. Pass them in the order of its outputs: classes=[...].", name=name
         )
     with torch.inference_mode(), torch.random.fork_rng(devices=()):
         device = next((p.device for p in net.parameters()), torch.device("cpu"))
@@ -185,7 +185,7 @@ def with_preprocessing(
             outputs=outputs,
             labels=len(labels),
         )
-    return LoadedNetwork(name, net, preprocessing, labels, Message("as given by the caller"))
+    return LoadedNetwork(name, net, preprocessing, labels, Message("as passed by the caller"))
 
 
 def preprocessing_of(preparation: Preparation) -> Preprocessing:

@@ -44,12 +44,12 @@ class NotebookListener(RunListener):
     """
 
     def __init__(self, show: Callable[[str], None] | None = None) -> None:
-        self._given, self._last, self._validation = show, 0.0, ""
+        self._write, self._last, self._validation = show, 0.0, ""
 
     def _show(self, text: str) -> None:
-        if self._given is None:
-            self._given = updating_line()
-        self._given(text)
+        if self._write is None:
+            self._write = updating_line()
+        self._write(text)
 
     def on_start(self, header: Mapping[str, str], epochs: int, updates_per_epoch: int) -> None:
         self._epochs, self._steps = epochs, updates_per_epoch

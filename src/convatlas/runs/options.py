@@ -10,7 +10,7 @@ from typing import Any
 from convatlas.errors import UnknownNameError
 from convatlas.recipes.recipe import FIELDS as RECIPE_FIELDS
 from convatlas.recipes.recipe import Recipe
-from convatlas.settings import Setting, check, setting, settings_of, values_of, with_current_names
+from convatlas.settings import ALIASES, Setting, check, setting, settings_of, values_of, with_current_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class RunOptions:
         """
         for name in changes:
             if name not in OPTIONS:
-                raise UnknownNameError("setting", name, OPTIONS)
+                raise UnknownNameError("setting", name, OPTIONS, aliases=ALIASES)
         return replace(self, **changes)
 
     def for_recipe(self, recipe: Recipe) -> RunOptions:
@@ -123,7 +123,7 @@ def split_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
         warnings.warn(notice, FutureWarning, stacklevel=4)
     for name in settings:
         if name not in known and name != "augment":
-            raise UnknownNameError("setting", name, known)
+            raise UnknownNameError("setting", name, known, aliases=ALIASES)
     of_options = {name: value for name, value in settings.items() if name in OPTIONS}
     return {name: value for name, value in settings.items() if name not in OPTIONS}, of_options
 

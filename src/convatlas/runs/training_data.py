@@ -57,7 +57,8 @@ class TrainingData:
     ) -> tuple[Preprocessing, ImageStore]:
         """Return the preprocessing of the images for a network and a recipe, and the decoded images.
 
-        Without a network of the atlas the side of the input is that of the recipe, or that of all images, or 224.
+        Without a network, or with one of the user's own, the side of the input is that of the recipe, or the side
+        that all images have, or 224.
 
         Args:
             reference: the preprocessing of the initial weights. Its side, mean, standard deviation and interpolation

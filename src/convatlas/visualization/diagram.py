@@ -93,21 +93,21 @@ def boxes(summary: Summary, depth: int = 1) -> tuple[list[Box], list[tuple[int, 
 
 
 def block_diagram(summary: Summary, depth: int = 1, direction: str = "down") -> str:
-    """The network as SVG: a box per layer or per module, with skip connections at the side.
+    """The network as SVG: a box per layer or module, with skip connections at the side.
 
     Args:
-        depth: how many levels of modules are opened; 1 shows the stages of a ResNet as boxes.
+        depth: how many levels of modules are shown; with 1 the stages of a ResNet are boxes.
         direction: "down", from top to bottom, or "right".
     """
     grouped, edges = boxes(summary, depth)
     title = _("{model}: block diagram", model=summary.model)
     if direction == "right":
-        return _to_the_right(grouped, edges, _given(summary), title)
+        return _to_the_right(grouped, edges, _input_label(summary), title)
     step = HEIGHT + GAP
     left = 16 + LETTER * max((units.width(box.name) for box in grouped), default=0)  # room for the names
     edge, middle = left + WIDTH, left + WIDTH // 2
     lanes = _lanes([skip for skip in edges if skip[1] - skip[0] > 1])
-    parts = [_rectangle(left, 0, "#f2f2f2", _given(summary), "")]
+    parts = [_rectangle(left, 0, "#f2f2f2", _input_label(summary), "")]
     for number, box in enumerate(grouped):
         parts.append(_rectangle(left, step * (number + 1), box.fill, box.label, box.name))
     for start, end in edges:
@@ -121,15 +121,15 @@ def block_diagram(summary: Summary, depth: int = 1, direction: str = "down") -> 
     return _svg(width, step * (len(grouped) + 1), parts, title)
 
 
-def _given(summary: Summary) -> str:
+def _input_label(summary: Summary) -> str:
     return _("input {shapes}", shapes=joined(map(times, summary.inputs), Message(" and ")))
 
 
-def _to_the_right(found: Sequence[Box], edges: Sequence[tuple[int, int]], given: str, title: str) -> str:
+def _to_the_right(grouped: Sequence[Box], edges: Sequence[tuple[int, int]], input_label: str, title: str) -> str:
     """The boxes beside each other, each label on lines of its own, names below; skips are drawn above."""
     lanes = _lanes([skip for skip in edges if skip[1] - skip[0] > 1])
-    texts = [given.split(" ", 1), *(list(dict.fromkeys([box.name, *box.label.split(", ")])) for box in found)]
-    fills = ["#f2f2f2", *(box.fill for box in found)]
+    texts = [input_label.split(" ", 1), *(list(dict.fromkeys([box.name, *box.label.split(", ")])) for box in grouped)]
+    fills = ["#f2f2f2", *(box.fill for box in grouped)]
     top = LANE * (1 + max(lanes.values(), default=-1) + 1)
     high = 16 + 14 * max(map(len, texts))
     wide = [16 + LETTER * max(units.width(line) for line in lines) for lines in texts]
