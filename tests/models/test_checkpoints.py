@@ -17,7 +17,7 @@ from torch import nn
 import convatlas as ca
 from convatlas.errors import CheckpointError, UsageError
 from convatlas.models import list_models
-from convatlas.models.weight_shapes import line_of, outputs_differ
+from convatlas.models.weight_shapes import outputs_differ, shapes_and_digest
 from convatlas.models.weights import GivenPreparation, fitted, load_weights, published, read_file
 from convatlas.models.weights.names import paired, skeleton
 from convatlas.models.weights.shapes import nearest, shapes_of, table, twins
@@ -461,7 +461,7 @@ def test_the_order_of_the_kernels_counts():
 
 @pytest.mark.parametrize("name", ["resnet50", "googlenet@torchvision", "xception@timm", "lenet5"])
 def test_the_table_of_shapes_is_fresh(name):
-    assert table()[name].shapes == line_of(name)[0], "stale: run  make catalogue"
+    assert table()[name].shapes == shapes_and_digest(name)[0], "stale: run  make catalogue"
 
 
 def test_the_table_has_every_network_and_its_twins_are_mutual():
@@ -469,7 +469,7 @@ def test_the_table_has_every_network_and_its_twins_are_mutual():
     for name in table():
         for other in twins(name):
             assert name in twins(other)
-            assert line_of(name)[1] == line_of(other)[1]
+            assert shapes_and_digest(name)[1] == shapes_and_digest(other)[1]
 
 
 def test_networks_are_twins_where_equal_weights_give_other_outputs():

@@ -1,8 +1,8 @@
-"""Receptive fields through products that sum over a dimension: mm, bmm, linear, and what einsum and matmul become.
+"""Receptive fields of products that sum over a dimension: mm, bmm and linear, into which einsum and matmul decompose.
 
-A position of a product reads the whole dimension that is summed over, and of all other dimensions its own place. A
-product with a weight is therefore what a 1x1 convolution is when channels are summed over; a product of two activations
-sees what both operands see at its place.
+A position of a product depends on the whole summed dimension, and on its own position in all other dimensions. A
+product with a weight that sums over channels is therefore like a 1x1 convolution. The field of a product of two
+activations is the union of the fields of both operands.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ def product_field(named: dict[str, Any], known: dict[int, Field | None], shape: 
         shape: of the result.
 
     Raises:
-        FieldUnknown: the operands see the image in a way that no Field can hold.
+        FieldUnknown: the fields of the operands cannot be combined into a Field.
     """
     first, second, added = _operands(named)
     left, right = (known.get(id(first)), tuple(first.shape)), (known.get(id(second)), tuple(second.shape))
-    if "weight" in named:  # a linear layer holds (out, in)
+    if "weight" in named:  # the weight of a linear layer is (out, in)
         right = (_transposed(right[0]), (*right[1][:-2], *reversed(right[1][-2:])))
     parts = [] if left[0] is None and right[0] is None else [contraction(left, right)]
     if added is not None and (field := known.get(id(added))) is not None:
@@ -90,7 +90,7 @@ def contraction(left: Operand, right: Operand) -> Field:
 
 
 def _of_one(field: Field, dim: int, new: tuple[int, ...]) -> Field:
-    """``field`` summed over ``dim``, which is removed; the weight's own dimension ``new`` comes last."""
+    """``field`` summed over ``dim``, which is removed; the remaining dimension ``new`` of the weight comes last."""
     read = {tag for tag, _ in field.layout[dim]} & CHANNELS
     summed = summed_over(field, [dim])
     layout = (*summed.layout[:dim], *summed.layout[dim + 1 :])
@@ -110,7 +110,7 @@ def _of_two(left: Field, right: Field, *, rows: bool, columns: bool, width: int)
     m = left.layout[-2] if rows else None
     n = right.layout[-1] if columns else None
     if m is not None and n is not None and _axes(m) & _axes(n):
-        # every pair of two positions of the image: for one row, all columns together see what their sum sees
+        # every pair of two positions of the image: for one row, the field of all columns together is that of their sum
         b, n = summed_over(right, range(len(right.layout) - 2, len(right.layout))), ((PAIRED, width),)
     if m is not None and n is not None and _has(m, CHANNELS) and _has(n, CHANNELS):
         a, b = as_one_run(a), as_one_run(b)
@@ -120,10 +120,10 @@ def _of_two(left: Field, right: Field, *, rows: bool, columns: bool, width: int)
     b_layout = (*outside, *(empty if m is not None else ()), *((n,) if n is not None else ()))
     field = joined_fields(_counted(Field(a_layout, a.runs)), _counted(Field(b_layout, b.runs)))
     if m is not None and _has(m, {MIXED}) and united(a.view, b.view).axes == b.view.axes:
-        # every row sees all that the columns' operand sees, so the rows see alike
-        place = len(field.layout) - (2 if n is not None else 1)
-        alike = tuple((OTHER if tag == MIXED else tag, size) for tag, size in field.layout[place])
-        field = replace(field, layout=(*field.layout[:place], alike, *field.layout[place + 1 :]))
+        # the field of every row is that of the columns' operand, so all rows have the same field
+        dim = len(field.layout) - (2 if n is not None else 1)
+        factors = tuple((OTHER if tag == MIXED else tag, size) for tag, size in field.layout[dim])
+        field = replace(field, layout=(*field.layout[:dim], factors, *field.layout[dim + 1 :]))
     if len(field.runs) == 1:
         return Field(field.layout, ((_channel_count(field.layout), field.view),))
     return field
@@ -139,16 +139,16 @@ def attention_field(named: dict[str, Any], known: dict[int, Field | None]) -> Fi
     if named.get("is_causal") or any(named.get(mask) is not None for mask in masks):
         raise FieldUnknown
     query, key, value = (named[name] for name in ("query", "key", "value"))
-    keys, turned = known.get(id(key)), (*key.shape[:-2], key.shape[-1], key.shape[-2])
-    asked: Operand = (known.get(id(query)), tuple(query.shape))
+    keys, transposed_shape = known.get(id(key)), (*key.shape[:-2], key.shape[-1], key.shape[-2])
+    queries: Operand = (known.get(id(query)), tuple(query.shape))
     values = (known.get(id(value)), tuple(value.shape))
-    if asked[0] is None and keys is None:
+    if queries[0] is None and keys is None:
         return contraction((None, (*query.shape[:-1], key.shape[-2])), values)
-    scores = contraction(asked, (_transposed(keys), turned))
+    scores = contraction(queries, (_transposed(keys), transposed_shape))
     width = len(scores.layout) - 1
-    every = summed_over(scores, [width])  # the softmax
-    shares = Field((*every.layout[:-1], ((OTHER, key.shape[-2]),)), every.runs)
-    return contraction((shares, (*query.shape[:-1], key.shape[-2])), values)
+    summed = summed_over(scores, [width])  # the softmax
+    weights = Field((*summed.layout[:-1], ((OTHER, key.shape[-2]),)), summed.runs)
+    return contraction((weights, (*query.shape[:-1], key.shape[-2])), values)
 
 
 def _transposed(field: Field | None) -> Field | None:
@@ -170,5 +170,5 @@ def _channel_count(layout: tuple[tuple[Factor, ...], ...]) -> int:
 
 
 def _counted(field: Field) -> Field:
-    """One run counts as many channels as the dimensions have: a field whose channels were summed over has one."""
+    """Set the channel count of a single run to that of the layout, which is 1 after a sum over the channels."""
     return Field(field.layout, ((_channel_count(field.layout), field.view),)) if len(field.runs) == 1 else field

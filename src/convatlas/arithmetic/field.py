@@ -19,8 +19,8 @@ from convatlas.arithmetic import receptive_field as rf
 from convatlas.arithmetic.receptive_field import Axis, Reads
 
 # Tags of dimensions; an axis of the image has the tag 0, 1 or 2. The elements of a MIXED dimension (maps that were
-# flattened and then concatenated) have different fields, so a field is known only for an operator that reads all. So
-# it is for a PAIRED dimension, whose elements pair one position of the image with each other one (attention scores).
+# flattened and then concatenated) have different fields, so a field is known only for an operator that reads all. The
+# same holds for a PAIRED dimension, whose elements belong to pairs of positions of the image (attention scores).
 OTHER, CHANNEL, MIXED, PAIRED = "n", "c", "m", "p"
 OUTER, INNER = "c0", "c1"  # a channel dimension split in two, where the channels have different fields
 Tag = str | int
@@ -69,8 +69,8 @@ class Field:
         """The union over all channels."""
         return reduce(united, (view for _, view in self.runs))
 
-    def has(self, wanted: Tag) -> bool:
-        return any(tag == wanted for factors in self.layout for tag, _ in factors)
+    def has(self, tag: Tag) -> bool:
+        return any(factor_tag == tag for factors in self.layout for factor_tag, _ in factors)
 
     @property
     def is_mixed(self) -> bool:
@@ -183,13 +183,13 @@ def joined_fields(first: Field, second: Field) -> Field:
             layout.append(b)
         else:
             raise FieldUnknown
-    places = [tag for factors in layout for tag in {tag for tag, _ in factors} if isinstance(tag, int)]
-    if len(places) != len(set(places)):
-        raise FieldUnknown  # every pair of two positions of one axis, which no layout holds
+    axes = [tag for factors in layout for tag in {tag for tag, _ in factors} if isinstance(tag, int)]
+    if len(axes) != len(set(axes)):
+        raise FieldUnknown  # all pairs of positions of one axis, which a layout cannot describe
     if len(first.runs) > 1 or len(second.runs) > 1:
         dims = [_channel_dims(field) for field in (first, second)]
         if all(dims) and dims[0] != dims[1]:
-            raise FieldUnknown  # every pair of two channels
+            raise FieldUnknown  # all pairs of channels
     first, second = spread_like(first, layout), spread_like(second, layout)
     if len(first.runs) == len(second.runs) == 1:
         return Field(tuple(layout), ((first.runs[0][0], united(first.runs[0][1], second.runs[0][1])),))

@@ -105,7 +105,7 @@ class Fields:
         raise FieldUnknown
 
     def _refuse_masks(self, tensors: list[Tensor]) -> None:
-        """Constants of several values may hide some pairs of positions from the softmax; parameters cannot."""
+        """Refuse constants with several values, which may mask pairs of positions in the softmax; parameters do not."""
         constant = [t for t in tensors if id(t) not in self.known and not isinstance(t, nn.Parameter) and t.numel() > 1]
         fields = [self.known[id(t)] for t in tensors if id(t) in self.known]
         if constant and any(f is not None and f.has(PAIRED) for f in fields):

@@ -213,7 +213,7 @@ CARD = Card(
             "stem",
             paper="3x3-80, 3x3-192 with stride 2, 3x3-288 (Table 1)",
             here="1x1-80, 3x3-192, max pooling",
-            why="the definition the authors released and everyone deploys; the paper's model.txt was not found",
+            why="the definition that the authors released and libraries deploy; the paper's model.txt was not found",
         ),
         Departure(
             "35 x 35 modules",

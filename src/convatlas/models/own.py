@@ -1,11 +1,11 @@
-"""Networks of the user's own: ``FILE.py:Class`` by name, or a module that exists already.
+"""The user's own networks, named as ``FILE.py:Class``.
 
-A name of this form imports the file, because the user names it, and calls the class:
+The file is imported and the class is called:
 
-    nets/mine.py:Net                     Net(), and num_classes, in_channels, image_size where it takes them
-    nets/mine.py:Net(width=32)           with arguments, plain Python values
+    nets/mine.py:Net                     Net(), with num_classes, in_channels, image_size where it accepts them
+    nets/mine.py:Net(width=32)           with arguments, which are plain Python values
 
-Any callable that returns a module will do, and so does a module that the file holds.
+Instead of a class the name may be that of any callable that returns a module, or of a module in the file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 _FORM = re.compile(r"(?P<file>.+\.py):(?P<callable>[A-Za-z_]\w*)(?P<call>\(.*\))?", re.DOTALL)
-# what a constructor may call the three values that the data decide
+# possible names, in a constructor, of the three values that depend on the data
 _ALIASES = {
     "num_classes": ("num_classes", "n_classes", "nclasses", "classes", "num_labels"),
     "in_channels": ("in_channels", "in_chans", "input_channels", "num_channels"),
@@ -40,7 +40,7 @@ _ALIASES = {
 
 @dataclass(frozen=True)
 class OwnName:
-    """``FILE.py:Class(arguments)`` taken apart."""
+    """The parts of ``FILE.py:Class(arguments)``."""
 
     file: Path
     callable: str
@@ -48,7 +48,7 @@ class OwnName:
 
     @property
     def full_name(self) -> str:
-        """The name by which a run finds it again, whatever the working directory."""
+        """The name with an absolute path, which a run stores."""
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.arguments)
         return f"{self.file.resolve()}:{self.callable}" + (f"({arguments})" if arguments else "")
 
@@ -59,20 +59,20 @@ def is_own(name: object) -> bool:
 
 
 def parse(name: str) -> OwnName:
-    """Take a name of the form ``FILE.py:Class(arguments)`` apart.
+    """Parse a name of the form ``FILE.py:Class(arguments)``.
 
     Raises:
-        UsageError: no such file, or arguments that are not plain values with names.
+        UsageError: no such file, or arguments that are not named plain values.
     """
-    found = _FORM.fullmatch(name)
-    assert found is not None, name
-    file = Path(found["file"]).expanduser()
+    match = _FORM.fullmatch(name)
+    assert match is not None, name
+    file = Path(match["file"]).expanduser()
     if not file.is_file():
         raise UsageError("there is no file {file}; FILE.py:Class names a network of your own.", file=file)
-    if not found["call"]:
-        return OwnName(file, found["callable"])
+    if not match["call"]:
+        return OwnName(file, match["callable"])
     try:
-        call = ast.parse(f"f{found['call']}", mode="eval").body
+        call = ast.parse(f"f{match['call']}", mode="eval").body
         assert isinstance(call, ast.Call)
         if call.args or any(keyword.arg is None for keyword in call.keywords):
             raise ValueError
@@ -80,20 +80,20 @@ def parse(name: str) -> OwnName:
     except (SyntaxError, ValueError, AssertionError):
         raise UsageError(
             "the arguments {call} are not plain values with names; write them as in  FILE.py:Class(width=32).",
-            call=found["call"],
+            call=match["call"],
         ) from None
-    return OwnName(file, found["callable"], arguments)
+    return OwnName(file, match["callable"], arguments)
 
 
 def build(name: str, **decided: int | None) -> nn.Module:
     """Import the file and call the class.
 
     Args:
-        decided: num_classes, in_channels, image_size; given to a constructor that takes them, unless None or unless
-            the name gives them.
+        decided: num_classes, in_channels, image_size; passed to a constructor that accepts them, unless None, or unless
+            the name contains them.
 
     Raises:
-        UsageError: the file cannot be imported, holds no such name, or it makes no module.
+        UsageError: the file cannot be imported, does not define the name, or the result is not a module.
     """
     from torch import nn
 
@@ -103,7 +103,7 @@ def build(name: str, **decided: int | None) -> nn.Module:
         return maker
     if not callable(maker):
         raise UsageError("{file} has no class or function {callable}.", file=own.file, callable=own.callable)
-    arguments = {**_taken(maker, decided), **dict(own.arguments)}
+    arguments = {**_accepted_values(maker, decided), **dict(own.arguments)}
     try:
         net = maker(**arguments)
     except Exception as error:
@@ -124,7 +124,7 @@ def build(name: str, **decided: int | None) -> nn.Module:
 
 
 def source_text(net: nn.Module) -> str:
-    """The text of the module's class, where Python has it; "" for one that was typed into a terminal."""
+    """The source of the module's class; "" where Python does not have it, as for a class defined in a terminal."""
     try:
         return textwrap.dedent(inspect.getsource(type(net)))
     except (OSError, TypeError):
@@ -132,25 +132,25 @@ def source_text(net: nn.Module) -> str:
 
 
 def same_program(first: str, second: str) -> bool:
-    """Whether two texts are the same program, whatever their comments and layout."""
+    """Whether two sources are the same program, apart from comments and formatting."""
     try:
         return first == second or ast.dump(ast.parse(first)) == ast.dump(ast.parse(second))
     except SyntaxError:
         return False
 
 
-def _taken(maker: Any, decided: Mapping[str, int | None]) -> dict[str, int]:
-    """Those of the values that the data decide which the constructor takes, under its own names."""
+def _accepted_values(maker: Any, decided: Mapping[str, int | None]) -> dict[str, int]:
+    """The values that the constructor accepts, by the constructor's own names for them."""
     try:
         parameters = inspect.signature(maker).parameters
     except (TypeError, ValueError):
         return {}
-    taken = {}
+    accepted = {}
     for name, value in decided.items():
         alias = next((alias for alias in _ALIASES[name] if alias in parameters), None)
         if value is not None and alias is not None:
-            taken[alias] = value
-    return taken
+            accepted[alias] = value
+    return accepted
 
 
 @functools.lru_cache(maxsize=16)

@@ -279,7 +279,7 @@ CONV1_BIAS = Departure(
 )
 CAFFE_POOL = Departure(
     "pool1",
-    paper="3x3, stride 2, to 56 x 56; the padding is not said",
+    paper="3x3, stride 2, to 56 x 56; the padding is not stated",
     here="unpadded, the size rounded up",
     why="Caffe's rule, with which the released weights were trained; elsewhere it is padded by 1 and rounded down",
 )

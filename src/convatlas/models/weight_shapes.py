@@ -1,7 +1,7 @@
-"""Write ``weights/shapes.json`` anew:  make catalogue  (python -m convatlas.models.weight_shapes).
+"""Generates ``weights/shapes.json``:  make catalogue  (python -m convatlas.models.weight_shapes).
 
-It holds the shapes of every network's tensors in order, and the networks that the same weights fit though they compute
-other outputs, which is found by computing them.
+The file has the shapes of every network's tensors in order. It also names, for each network, the networks that the same
+weights fit but whose outputs differ; for this the outputs are computed.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from convatlas.models.weights.shapes import TABLE, Shape, built, table
 from convatlas.models.weights.source import spare
 
 
-def line_of(name: str) -> tuple[tuple[Shape, ...], str]:
-    """The shapes of a network in order, and a digest of names and shapes together."""
+def shapes_and_digest(name: str) -> tuple[tuple[Shape, ...], str]:
+    """The shapes of a network's tensors in order, and a digest of their names and shapes."""
     with torch.device("meta"):
         state = built(name).state_dict()
     shapes = {key: tuple(value.shape) for key, value in state.items() if not spare(key)}
@@ -29,42 +29,43 @@ def line_of(name: str) -> tuple[tuple[Shape, ...], str]:
 
 
 def outputs_differ(first: str, second: str) -> bool:
-    """Whether two networks with the same weights answer the same images differently, at the larger paper's size."""
+    """Whether two networks with the same weights have different outputs, on images of the larger input size."""
     torch.manual_seed(0)
     one, other = built(first).eval(), built(second).eval()
     other.load_state_dict(one.state_dict(), strict=False)  # auxiliary heads may differ
     sizes = [entry(name).input for name in (first, second)]
     size = max(sizes) if not any(entry(name).fixed_size for name in (first, second)) else min(sizes)
-    images = 1000 * torch.randn(1, *size)  # so that response normalisation has an effect
+    images = 1000 * torch.randn(1, *size)  # large values, for which response normalisation has an effect
     with torch.inference_mode():
         try:
             first_outputs, outputs = one(images), other(images)
         except ShapeError:
-            return True  # one of them does not take the other's images
+            return True  # one network does not accept images of this size
     return not torch.allclose(first_outputs, outputs, rtol=1e-3, atol=1e-4 * float(outputs.abs().max()))
 
 
 def generated() -> str:
     """The text of the file: one network per line."""
-    lines = {name: line_of(name) for name in list_models()}
+    networks = {name: shapes_and_digest(name) for name in list_models()}
     groups: dict[str, list[str]] = {}
-    for name, (_, digest) in lines.items():
+    for name, (_, digest) in networks.items():
         groups.setdefault(digest, []).append(name)
     differ = {
         (first, second)
         for group in groups.values()
-        for place, first in enumerate(group)
-        for second in group[place + 1 :]
+        for index, first in enumerate(group)
+        for second in group[index + 1 :]
         if outputs_differ(first, second)
     }
-    places: dict[Shape, int] = {}
-    texts = []
-    for name, (shapes, digest) in lines.items():
+    indices: dict[Shape, int] = {}  # each shape is stored once, and named by its index
+    lines = []
+    for name, (shapes, digest) in networks.items():
         others = [other for other in groups[digest] if {(name, other), (other, name)} & differ]
-        record = {"shapes": [places.setdefault(shape, len(places)) for shape in shapes], "twins": others}
-        texts.append(f"{json.dumps(name)}: {json.dumps(record, separators=(',', ':'))}")
-    body = ",\n".join(texts)
-    return f'{{"schema": 1, "shapes": {json.dumps(list(places), separators=(",", ":"))}, "networks": {{\n{body}\n}}}}\n'
+        record = {"shapes": [indices.setdefault(shape, len(indices)) for shape in shapes], "twins": others}
+        lines.append(f"{json.dumps(name)}: {json.dumps(record, separators=(',', ':'))}")
+    body = ",\n".join(lines)
+    all_shapes = json.dumps(list(indices), separators=(",", ":"))
+    return f'{{"schema": 1, "shapes": {all_shapes}, "networks": {{\n{body}\n}}}}\n'
 
 
 if __name__ == "__main__":
