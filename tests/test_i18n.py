@@ -107,7 +107,7 @@ def test_an_error_is_english_to_python_and_korean_to_the_reader():
     assert str(error) == "unknown network 'resnet51'. Did you mean resnet50?"
     i18n.set_language("ko")
     assert str(error) == "unknown network 'resnet51'. Did you mean resnet50?"
-    assert translated(error) == "알 수 없는 신경망: 'resnet51'. 비슷한 이름: resnet50."
+    assert translated(error) == "신경망 'resnet51': 없는 이름입니다. 혹시 이것을 찾으셨습니까? resnet50"
     assert "cat.jpg(번호 3)" in translated(BadImageError("cat.jpg", Message("Permission denied"), 3))
     assert "권한이 없습니다" in translated(BadImageError("cat.jpg", Message("Permission denied"), 3))
     assert "pip install 'convatlas[hf]'" in translated(MissingDependencyError("datasets", "hf", "x"))
@@ -119,7 +119,7 @@ def test_the_numbers_are_the_same_in_both_languages():
     i18n.set_language("ko")
     steps = convolution((3, 227, 227), 96, 11, 4).steps
     assert [(step.substitution, step.result) for step in steps] == english
-    assert i18n.translated(steps[1].quantity) == "매개변수"
+    assert i18n.translated(steps[1].quantity) == "파라미터"
 
 
 def test_which_language(monkeypatch):

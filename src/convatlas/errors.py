@@ -76,6 +76,8 @@ class UnknownNameError(UsageError, LookupError):
         self.near = near_names(name, known, aliases)
         if self.near:
             advice = Message("Did you mean {near}?", near=joined(self.near, Message(" or ")))
+        elif not known:
+            advice = Message("There is none yet.")
         elif len(known) <= 12:
             advice = Message("Known: {names}.", names=", ".join(known))
         else:

@@ -86,7 +86,7 @@ def test_evaluate_takes_the_advice_of_its_errors(convatlas, tmp_path, monkeypatc
     assert "--max-bad" in err
     code, out, _ = convatlas("evaluate", run, "--data", str(root), "--on-bad", "skip", "--max-bad", "0.1")
     assert code == 0
-    assert "note: whether" in out  # its own data cannot be opened as they were
+    assert "note: it is not known whether" in out  # its own data cannot be opened as they were
 
 
 def test_predict_leaves_out_the_hidden_files_that_data_leaves_out(convatlas, tmp_path, monkeypatch):

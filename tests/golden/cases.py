@@ -229,7 +229,6 @@ ERRORS = [
     case("error-no-data", "train mlp --data nowhere"),
     case("error-too-small", "train alexnet --data photos --image-size 16 --dry-run"),
     case("error-which-run", "train mlp --resume trained/mlp-digits-001"),
-    case("error-resume", "train --resume photos"),
     case("error-start-from", "train lenet5 --start-from nowhere.pth --dry-run"),
     case("error-start-from-other", f"train lenet5 --start-from {RUN} --dry-run"),
     case("error-compare-twice", "compare mlp mlp"),

@@ -20,7 +20,8 @@ from torch.nn import functional as F
 import convatlas as ca
 from convatlas.models import entry
 from convatlas.models.weights import detect, load_weights
-from convatlas.models.weights.load import converted
+from convatlas.models.weights.source import Target
+from convatlas.models.weights.sources import SOURCES
 from convatlas.models.weights.read import read_tensors
 
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]
@@ -174,7 +175,7 @@ def compare(library: str, pair: Pair, peer: nn.Module, tmp_path, parity: Callabl
     assert loaded.labels.names[0] == "tench"
     images, labels = draw(pair)
     theirs = compared(peer, images, labels)
-    renamed = converted(ours, theirs.gradients, library)
+    renamed = SOURCES[library].convert(theirs.gradients, Target.of(ours))
     agree(library, pair, compared(ours, images, labels), theirs._replace(gradients=renamed), parity)
 
 
@@ -231,7 +232,7 @@ def test_keras(pair, keras, tmp_path, parity):
     images, labels = draw(pair)
     reads_bgr = pair.ours.startswith(("resnet", "vgg"))
     theirs = compared_in_keras(net, images.flip(1) if reads_bgr else images, labels)
-    theirs = theirs._replace(gradients=converted(ours, theirs.gradients, "keras"))
+    theirs = theirs._replace(gradients=SOURCES["keras"].convert(theirs.gradients, Target.of(ours)))
     mine = compared(ours, images, labels, batch_statistics=False)
     agree("keras", pair, mine, theirs, parity, KERAS_TRAIN_TOLERANCE, KERAS_GRADIENT_TOLERANCE)
 

@@ -63,6 +63,7 @@ class Context(click.Context):
 def with_translated_help(command: click.Command) -> click.Command:
     """The command; its help, and that of the commands below it, is told in the language in use."""
     command.context_class = Context
+    command.context_settings.setdefault("help_option_names", ["-h", "--help"])  # also where it is called by itself
     for below in getattr(command, "commands", {}).values():
         with_translated_help(below)
     return command
