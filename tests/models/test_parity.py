@@ -20,9 +20,9 @@ from torch.nn import functional as F
 import convatlas as ca
 from convatlas.models import entry
 from convatlas.models.weights import detect, load_weights
+from convatlas.models.weights.read import read_tensors
 from convatlas.models.weights.source import Target
 from convatlas.models.weights.sources import SOURCES
-from convatlas.models.weights.read import read_tensors
 
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]
 
