@@ -19,6 +19,7 @@ import convatlas.comparison
 import convatlas.comparison.speed
 from convatlas import i18n
 from convatlas.cli import main
+from convatlas.cli._app import COMMANDS
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -108,6 +109,7 @@ def rendered(case: Case, language: str, width: int | None, recorder: Recorder) -
         patch.setattr(sys, "stdout", out)
         patch.setattr(sys, "stderr", err)
         with pytest.raises(SystemExit) as left:
+            _forget_help_options()
             main(list(case.arguments))
     i18n.set_language(None)
     parts = [f"$ convatlas {' '.join(case.arguments)}\n", case.mask(without_trailing_blanks(out.text()))]
@@ -116,6 +118,14 @@ def rendered(case: Case, language: str, width: int | None, recorder: Recorder) -
     if left.value.code:
         parts.append(f"-- exit code {left.value.code} --\n")
     return "".join(part if part.endswith("\n") or not part else part + "\n" for part in parts)
+
+
+def _forget_help_options() -> None:
+    """click keeps the help option of a command's first call, and a test may have called the command without its group."""
+    for name in COMMANDS:
+        module = sys.modules.get(f"convatlas.cli.{name}")
+        if module is not None:
+            module.command._help_option = None
 
 
 def without_trailing_blanks(text: str) -> str:
