@@ -108,8 +108,8 @@ def rendered(case: Case, language: str, width: int | None, recorder: Recorder) -
             patch.setenv(variable, value)
         patch.setattr(sys, "stdout", out)
         patch.setattr(sys, "stderr", err)
+        _forget_help_options()
         with pytest.raises(SystemExit) as left:
-            _forget_help_options()
             main(list(case.arguments))
     i18n.set_language(None)
     parts = [f"$ convatlas {' '.join(case.arguments)}\n", case.mask(without_trailing_blanks(out.text()))]
@@ -121,7 +121,7 @@ def rendered(case: Case, language: str, width: int | None, recorder: Recorder) -
 
 
 def _forget_help_options() -> None:
-    """click keeps the help option of a command's first call, and a test may have called the command without its group."""
+    """Let click make the help options again: it keeps those of a command's first call, which may lack its group."""
     for name in COMMANDS:
         module = sys.modules.get(f"convatlas.cli.{name}")
         if module is not None:
