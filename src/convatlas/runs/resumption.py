@@ -121,7 +121,7 @@ def record(
     """Write what changed to the journal, to a checkpoint that keeps this line, and to config.toml.
 
     Raises:
-        UsageError: the run has made more epochs than it shall have now.
+        UsageError: the run has already made more epochs than were asked for.
     """
     if state.step > setup.recipe.epochs * len(setup.batches):
         raise UsageError(
