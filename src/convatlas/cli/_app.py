@@ -28,6 +28,7 @@ COMMANDS = {
     "train": "Train a network with a recipe; writes a run directory.",
     "evaluate": "Top-1 and top-5 of a run, with intervals, per class and confusion.",
     "predict": "Labels for images and folders of images.",
+    "inspect": "What a network looks at: attribution, feature maps, filters, patterns.",
     "weights": "What a file of weights holds, and which network of the atlas it fits.",
     "compare": "Train and measure several networks, honestly; recommend one under a budget.",
     "runs": "The runs of the past: list, show, rename, delete, compare two.",
@@ -39,7 +40,7 @@ COMMANDS = {
 COMMAND_ALIASES = {
     "fit": "train", "test": "evaluate", "eval": "evaluate", "val": "evaluate", "validate": "evaluate",
     "infer": "predict", "classify": "predict", "summary": "show", "info": "show", "list": "models",
-    "benchmark": "bench", "dataset": "data", "history": "runs",
+    "benchmark": "bench", "dataset": "data", "history": "runs", "visualize": "inspect", "gradcam": "inspect",
 }  # fmt: skip
 # several commands may have another option for the same thing
 OPTION_ALIASES = (
