@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convatlas.errors import UnknownNameError, UsageError
-from convatlas.inspection.forward import ForwardPass, first_tensor, logits_of
+from convatlas.inspection.forward import ForwardPass, errors_that_name_the_layer, first_tensor, logits_of
 from convatlas.inspection.relus import ReLUsWith
 from convatlas.message import Message
 from convatlas.modes import eval_mode
@@ -258,7 +258,7 @@ def rise(
 def _input_gradient(net: nn.Module, images: Tensor, classes: Sequence[int] | None) -> tuple[tuple[int, ...], Tensor]:
     """The classes, and the gradient (N, C, H, W) of their scores on the CPU."""
     pixels = images.detach().clone().requires_grad_()
-    with eval_mode(net), torch.enable_grad():
+    with eval_mode(net), torch.enable_grad(), errors_that_name_the_layer(net, images):
         logits = first_tensor(net(pixels.clone()))  # a network may write into its input
         chosen = _chosen(logits, classes)
         (values,) = torch.autograd.grad(_scores(logits, chosen).sum(), pixels)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -43,9 +45,8 @@ class ForwardPass:
                 images = images.detach().clone().requires_grad_()
             traced = trace(net, (images,), {}, batch, training=False, values=True)
         if traced.failure is not None:
-            if not isinstance(traced.failure, ConvAtlasError):
-                summarize(net, tuple(images.shape[1:]))  # raises, and names the layer, where the images do not fit
-            raise traced.failure
+            with errors_that_name_the_layer(net, images):
+                raise traced.failure
         self.images = images
         self.logits = traced.outputs[0]
         last = last_operations(traced)
@@ -118,8 +119,21 @@ class ForwardPass:
 
 def logits_of(net: nn.Module, images: Tensor) -> Tensor:
     """The logits (N, K), or the first tensor that the network returns, in evaluation mode and without gradients."""
-    with eval_mode(net), torch.no_grad():
+    with eval_mode(net), torch.no_grad(), errors_that_name_the_layer(net, images):
         return first_tensor(net(images))
+
+
+@contextmanager
+def errors_that_name_the_layer(net: nn.Module, images: Tensor) -> Iterator[None]:
+    """Raise ForwardError, which names the layer, in the place of torch's error for images that do not fit."""
+    try:
+        yield
+    except ConvAtlasError:
+        raise
+    except Exception:
+        if images.dim() == 4:
+            summarize(net, tuple(images.shape[1:]))
+        raise
 
 
 def first_tensor(result: Any) -> Tensor:
