@@ -27,7 +27,7 @@ from convatlas.inspection.attribution import METHODS, grad_cam
 from convatlas.inspection.faithfulness import faithfulness
 from convatlas.models import entry, list_models
 
-SMALL = {"lenet5": 32, "lenet5@modern": 32, "resnet20_cifar": 32, "squeezenet1_1": 64, "bn_inception": 64, "nin_cifar": 32}
+SMALL = {"lenet5": 32, "nin_cifar": 32, "resnet20_cifar": 32, "squeezenet1_1": 64, "bn_inception": 64}
 LARGEST_MACS = 5e9  # a network with more is built of the same blocks, more of them
 FEW = {
     "smoothgrad": {"samples": 2},
