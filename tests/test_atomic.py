@@ -54,8 +54,13 @@ def test_of_a_checkpoint_the_new_name_is_flushed_too(tmp_path, calls):
 def test_an_error_leaves_the_old_content_and_no_temporary_file(tmp_path):
     path = tmp_path / "report.html"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), atomic_file(path) as file:
-        file.write(b"new")
-        raise ZeroDivisionError
+
+    def interrupted() -> None:
+        with atomic_file(path) as file:
+            file.write(b"new")
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        interrupted()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
