@@ -118,9 +118,8 @@ def run_one(
         def on_job(self, job: Job, outcome: Outcome) -> None:
             self.done += 1
             shown = ", ".join(f"{metric.key} {outcome.metrics[metric.key]:.4g}" for metric in experiment.metrics)
-            place = f"{self.done}/{self.total}"
-            click.echo(f"  {place}  {job.arm}  lr {job.lr:g}  seed {job.seed}  {shown}  "
-                       f"{units.duration(outcome.seconds)}", err=True)  # fmt: skip
+            parts = (f"{self.done}/{self.total}", job.arm, f"lr={job.lr:g}", f"seed={job.seed}", shown)
+            click.echo("  " + "  ".join((*parts, units.duration(outcome.seconds))), err=True)
 
     record = run_experiment(
         name, scale, seeds=seeds, data=data, jobs=jobs, backend=backend, scheduler=scheduler, out=out,

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convatlas.data import Dataset, Split, make_split
-from convatlas.experiments.form import Outcome, Trial
+from convatlas.data.augmentation import Augmentation
+from convatlas.experiments.form import Outcome, Scale, ScaleName, Trial
 from convatlas.recipes.recipe import Recipe
 from convatlas.runs.options import RunOptions
 from convatlas.runs.training_data import TrainingData
@@ -71,6 +72,33 @@ def train(
         **further,
     }
     return Outcome(metrics, curves, time.perf_counter() - began)
+
+
+def scales(
+    *, quick: Mapping[str, Any], standard: Mapping[str, Any], minutes: float, quick_minutes: float = 2
+) -> dict[ScaleName, Scale]:
+    """The usual scales: digits with three seeds; a part of CIFAR-10 with five seeds and a sweep; all of CIFAR-10.
+
+    Args:
+        quick, standard: settings of the arms; the full scale has four times the epochs of the standard one.
+        minutes: of the standard scale, on two cores.
+    """
+    pilots = (1000, 1001)
+    everything = {key: value for key, value in standard.items() if key != "train_images"}
+    full = {**everything, "epochs": 4 * int(standard["epochs"])}
+    return {
+        "quick": Scale(quick_minutes, (0, 1, 2), settings=quick),
+        "standard": Scale(minutes, (0, 1, 2, 3, 4), "cifar-10", pilots, standard),
+        "full": Scale(20 * minutes, (0, 1, 2, 3, 4), "cifar-10", pilots, full),
+    }
+
+
+def plain(epochs: int, **settings: Any) -> Recipe:
+    """SGD with momentum and nothing else: what a claim does not speak of is off."""
+    return Recipe(**{
+        "epochs": epochs, "min_updates": 0, "batch_size": 64, "momentum": 0.9, "weight_decay": 0.0,
+        "augment": Augmentation(pad=0, flip="off"), **settings,
+    })  # fmt: skip
 
 
 def split_of(data: Dataset, trial: Trial) -> Split:

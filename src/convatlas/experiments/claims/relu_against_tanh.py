@@ -43,8 +43,10 @@ EXPERIMENT = Experiment(
     source="Krizhevsky, Sutskever and Hinton, NIPS 2012, section 3.1 and Figure 1",
     printed=(
         Printed(
-            Text("six times fewer passes to 25 % training error on CIFAR-10",
-                 "CIFAR-10에서 학습 오류율 25 %까지 6배 적은 에포크"),
+            Text(
+                "six times fewer passes to 25 % training error on CIFAR-10",
+                "CIFAR-10에서 학습 오류율 25 %까지 6배 적은 에포크",
+            ),
             "Krizhevsky et al. 2012, Figure 1",
         ),
     ),
@@ -53,9 +55,11 @@ EXPERIMENT = Experiment(
         Arm("tanh", Text("tanh", "tanh"), partial(run, nonlinearity=nn.Tanh), lrs=(0.03, 0.01, 0.1)),
     ),
     constant=Text(
-        "Layers, parameters, data, batch size, number of updates and seeds. Each arm has its own learning rate, chosen "
+        "Layers, parameters, data, batch size, number of updates and seeds. Each arm has its own learning rate, "
+        "chosen "
         "on the validation set by the same sweep, as in the paper. No regularisation.",
-        "층 구성, 파라미터 수, 데이터, 배치 크기, 갱신 횟수, 시드가 같습니다. 학습률은 논문처럼 조건마다 같은 방법으로 "
+        "층 구성, 파라미터 수, 데이터, 배치 크기, 갱신 횟수, 시드가 같습니다. 학습률은 논문처럼 조건마다 같은 "
+        "방법으로 "
         "검증 세트에서 골랐습니다. 규제는 쓰지 않습니다.",
     ),
     metrics=(
@@ -74,15 +78,21 @@ EXPERIMENT = Experiment(
         "신뢰 구간이 0.5 에포크보다 작으면, tanh가 같거나 더 빠르다는 뜻이므로 반증됩니다.",
     ),
     limits=Text(
-        "A small network and few passes; the factor of six depends on the level of error, the network and the learning "
+        "A small network and few passes; the factor of six depends on the level of error, the network and the "
+        "learning "
         "rates, and is not tested, only the direction.",
         "네트워크가 작고 에포크가 적습니다. 6배라는 비율은 오류율 기준, 네트워크, 학습률에 따라 달라지므로 "
         "검정하지 않고 방향만 검정합니다.",
     ),
     scales={
         "quick": Scale(1, seeds=(0, 1, 2), settings={"epochs": 8}),
-        "standard": Scale(60, seeds=(0, 1, 2, 3, 4), data="cifar-10", pilot_seeds=(1000, 1001),
-                          settings={"epochs": 12, "train_images": 10_000}),
+        "standard": Scale(
+            60,
+            seeds=(0, 1, 2, 3, 4),
+            data="cifar-10",
+            pilot_seeds=(1000, 1001),
+            settings={"epochs": 12, "train_images": 10_000},
+        ),
         "full": Scale(600, seeds=(0, 1, 2, 3, 4), data="cifar-10", pilot_seeds=(1000, 1001), settings={"epochs": 40}),
     },
-)  # fmt: skip
+)
