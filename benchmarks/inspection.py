@@ -40,7 +40,11 @@ from convatlas.inspection.sanity import randomised, rank_correlations
 from convatlas.runs.loaded_network import load_network
 
 STEPS = 16  # groups of pixels in a deletion or insertion
-SETTINGS: dict[str, dict[str, Any]] = {"rise": {"masks": 128}, "integrated_gradients": {"steps": 16}, "occlusion": {"stride": 20}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "rise": {"masks": 128},
+    "integrated_gradients": {"steps": 16},
+    "occlusion": {"stride": 20},
+}
 FORWARD_ONLY = ("occlusion", "rise")  # thousands of forward passes, computed in bf16 like those of the scores
 SEEDS = (1, 2)  # of the two randomised networks
 

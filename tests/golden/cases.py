@@ -159,6 +159,12 @@ TRAIN = [
     case("train-resume-finished", "train --resume trained/mlp-digits-001", mask=masks.training),
 ]  # fmt: skip
 
+EXPERIMENT = [
+    case("experiment-exact", "experiment residual-unrolled --out fresh", stderr=False),
+    case("experiment-no-data", "experiment relu-against-tanh --scale standard --out fresh", widths=(80,)),
+    case("experiment-unknown", "experiment relu-vs-tanh", widths=(80,)),
+]
+
 RUN = "trained/mlp-digits-001"
 EVALUATE = [
     case("evaluate-run", f"evaluate {RUN}", mask=masks.shares),
@@ -184,6 +190,7 @@ INSPECT = [
          mask=masks.json_inspected, languages=("en",), widths=(80,)),
     case("inspect-attribution", "inspect net.py:Net photos/b/0.png photos/b/1.png --sanity", mask=masks.inspected),
     case("inspect-statistics", "inspect net.py:Net photos/b --what statistics --layer 1", mask=masks.inspected),
+    case("inspect-gradients", "inspect lenet5 --what gradients --data digits", mask=masks.inspected),
     case("inspect-no-images", "inspect net.py:Net"),
     case("inspect-unused", "inspect net.py:Net photos --what filters"),
     case("inspect-no-weights", "inspect lenet5 photos"),
@@ -265,6 +272,6 @@ HELP = [
 ]
 
 CASES = [
-    *MODELS, *SHOW, *EXPLAIN, *LAYER, *DATA, *TRAIN, *EVALUATE, *PREDICT, *INSPECT, *WEIGHTS, *COMPARE, *BENCH,
-    *ERRORS, *HELP,
+    *MODELS, *SHOW, *EXPLAIN, *LAYER, *DATA, *TRAIN, *EXPERIMENT, *EVALUATE, *PREDICT, *INSPECT, *WEIGHTS, *COMPARE,
+    *BENCH, *ERRORS, *HELP,
 ]  # fmt: skip

@@ -29,6 +29,9 @@ def print_found(document: dict[str, Any]) -> None:
         print_table(*image_table(document["images"]))
     elif "shape" in document:
         click.echo(tables.labelled([(_("shape"), shape_text(document)), (_("range"), range_text(document))]))
+    elif "layers" in document or "epochs" in document:
+        click.echo()
+        print_gradients(document)
     elif "zeros" in document:
         click.echo()
         print_statistics(document)
@@ -103,6 +106,31 @@ def print_statistics(document: dict[str, Any]) -> None:
             images=units.exact(document["images"]),
         )
     )
+
+
+def print_gradients(document: dict[str, Any]) -> None:
+    """The norm of each layer: of one batch, or of the first and the last recorded epoch."""
+    if "epochs" not in document:
+        click.echo(_("{n} images, loss {loss}", n=units.exact(document["images"]), loss=f"{document['loss']:.4g}"))
+        columns = [
+            Column(_("layer")),
+            Column(_("norm"), number=True),
+            Column(_("per weight"), number=True, drop=1),
+            Column(_("weights"), number=True, drop=2),
+        ]
+        print_table(columns, [
+            (each["layer"], f"{each['norm']:.3g}", f"{each['per_weight']:.3g}", units.exact(each["weights"]))
+            for each in document["layers"]
+        ])  # fmt: skip
+        return
+    first, last = document["epochs"][0], document["epochs"][-1]
+    columns = [Column(_("layer")), *(
+        Column(_("epoch {epoch}", epoch=each["epoch"] + 1), number=True) for each in (first, last)
+    )]  # fmt: skip
+    print_table(columns, [
+        (a["layer"], *("n/a" if each["norm"] is None else f"{each['norm']:.3g}" for each in (a, b)))
+        for a, b in zip(first["layers"], last["layers"], strict=True)
+    ])  # fmt: skip
 
 
 def shape_text(record: dict[str, Any]) -> str:

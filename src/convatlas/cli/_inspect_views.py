@@ -23,6 +23,7 @@ class ViewOptions:
     takes_images: bool = True
     takes_layer: bool = False
     takes_channels: bool = False
+    takes_data: bool = False
     allows_first_weights: bool = False
 
 
@@ -84,6 +85,13 @@ VIEWS = {
         takes_layer=True,
         takes_channels=True,
     ),
+    "gradient-norms": ViewOptions(
+        Message("the norm of the loss's gradient per layer: at the start of a training on --data, or of a run"),
+        "Glorot and Bengio, AISTATS 2010, section 4.2",
+        takes_images=False,
+        takes_data=True,
+        allows_first_weights=True,
+    ),
 }
 ALIASES = {
     "cam": "grad-cam",
@@ -92,6 +100,7 @@ ALIASES = {
     "saliency": "gradient",
     "ig": "integrated-gradients",
     "guided-backprop": "guided-backpropagation",
+    "gradients": "gradient-norms",
     "feature-maps": "maps",
     "activations": "maps",
     "weights": "filters",

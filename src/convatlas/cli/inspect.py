@@ -54,6 +54,7 @@ class Request:
     target: str | None
     channels: tuple[int, ...]
     sanity: bool
+    data: str | None
     seed: int
 
 
@@ -102,6 +103,11 @@ class Request:
     "same does not depend on what the network has learned.",
 )
 @click.option(
+    "--data",
+    help="Data set of the views that use one: a folder, archive or file whose layout is detected, or 'digits'; by "
+    "default that of the run.",
+)
+@click.option(
     "--seed",
     default=0,
     show_default=True,
@@ -125,6 +131,7 @@ def command(
     target: str | None,
     numbers: tuple[int, ...],
     sanity: bool,
+    data: str | None,
     seed: int,
     out: Path | None,
     as_json: bool,
@@ -146,15 +153,21 @@ def command(
     convatlas inspect runs/resnet18-photos-001 new_photos/ --what grad-cam++ --out explained/
     convatlas inspect runs/resnet18-photos-001 cat.jpg --what maps --layer conv1 --out maps.png
     convatlas inspect runs/resnet18-photos-001 --what filters --out filters.png
+    convatlas inspect resnet20_cifar --what gradient-norms --data photos/ --out start.png
     convatlas inspect resnet20_cifar cat.jpg --what maps --layer stage2 --out first-weights.png
     convatlas inspect resnet20_cifar cat.jpg --weights own.pth --mean 0.5 --std 0.25 --classes names.txt
     """
     name = view_name(view)
-    refuse_unused(name, images, layer, target, numbers, sanity)
+    refuse_unused(name, images, layer, target, numbers, sanity, data)
     if out is not None and out.suffix:
         picture_format(out, FORMATS)
-    network = inspected_network(what, name, seed, subject)
-    found = COMPUTED.get(name, attributed)(Request(network, images, name, layer, target, numbers, sanity, seed))
+    if name == "gradient-norms":
+        found = gradient_norms(what, data, seed, subject)
+    else:
+        network = inspected_network(what, name, seed, subject)
+        found = COMPUTED.get(name, attributed)(
+            Request(network, images, name, layer, target, numbers, sanity, data, seed)
+        )
     written = [] if out is None else write_pictures(found, out, name, images_of(found))
     if as_json:
         print_json({**found.to_dict(), "pictures": [str(path) for path in written]})
@@ -171,6 +184,7 @@ def refuse_unused(
     target: str | None,
     numbers: Sequence[int],
     sanity: bool,
+    data: str | None,
 ) -> None:
     """Raise UsageError for an option that this view does not use, or for missing images."""
     view = VIEWS[name]
@@ -184,6 +198,7 @@ def refuse_unused(
             ("--class", target is not None, name in METHODS),
             ("--channel", bool(numbers), view.takes_channels),
             ("--sanity", sanity, name in METHODS),
+            ("--data", data is not None, view.takes_data),
         )
         if given and not used
     ]
@@ -249,6 +264,29 @@ def deconvnet(request: Request) -> View:
     from convatlas.runs.inspect_layers import patterns
 
     return patterns(request.network, list(listed(request.images)), request.layer, request.channels or None)
+
+
+def gradient_norms(what: str, data: str | None, seed: int, subject: dict[str, Any]) -> View:
+    """Of a run; or of a network at the start of a training on ``data``."""
+    from convatlas.runs.inspect_gradients import gradients_at_start, gradients_of_run
+    from convatlas.runs.run import Run
+
+    given = [name for name, value in subject.items() if value]
+    if given:
+        raise UsageError(
+            "--what {what} does not use {options}; leave it out.",
+            what="gradient-norms",
+            options=", ".join(f"--{name}" for name in given),
+        )
+    if Path(what).is_dir():
+        if data is not None:
+            raise UsageError("{run} is a run, which has its own data; leave --data out.", run=what)
+        return gradients_of_run(Run(what))
+    if data is None:
+        raise UsageError(
+            "--what {what} needs --data: a data set to train {network} on.", what="gradient-norms", network=what
+        )
+    return gradients_at_start(what, data, seed=seed)
 
 
 COMPUTED: dict[str, Callable[[Request], View]] = {

@@ -24,6 +24,8 @@ from convatlas.visualization.style import INK, MUTED, PALETTE, PAPER, plot_style
 FORMATS = ("png", "svg", "pdf")
 HEAT = "inferno"  # dark to light, also in greyscale
 HANGUL = ("NanumGothic", "NanumSquareRound", "Noto Sans CJK KR", "Noto Sans KR", "Malgun Gothic", "Apple SD Gothic Neo")
+LAYER_NAMES_UP_TO = 40  # layers; the names of more do not fit below the axis
+RULE_LIGHT = "#c3c7cc"
 CLIPPED = 99.5  # percentile of a map that is drawn as its maximum: single pixels of a gradient are far above the rest
 
 
@@ -183,7 +185,28 @@ def channel_means(ax: Axes, mean: np.ndarray, deviation: np.ndarray, title: str 
     return ax
 
 
-RULE_LIGHT = "#c3c7cc"
+def gradient_norms(
+    ax: Axes, layers: Sequence[str], series: Sequence[tuple[str, Sequence[float | None]]], title: str = ""
+) -> Axes:
+    """Plot the norm of the gradient of each layer, from the first layer to the last, on a logarithmic axis.
+
+    Args:
+        series: (label, the norm of each layer), such as one for each epoch; drawn from light to dark.
+    """
+    places = np.arange(len(layers))
+    shades = mpl.colormaps["Blues"](np.linspace(0.35, 0.95, len(series))) if len(series) > 1 else [PALETTE[0]]
+    labelled = {0, len(series) - 1, *np.linspace(0, len(series) - 1, 4).astype(int).tolist()}
+    for number, ((label, norms), colour) in enumerate(zip(series, shades, strict=True)):
+        values = [np.nan if norm is None or norm <= 0 else norm for norm in norms]  # 0 has no logarithm
+        ax.plot(places, values, "o-", color=colour, markersize=3, linewidth=1.2,
+                label=label if number in labelled else None)  # fmt: skip
+    ax.set_yscale("log")
+    ax.set(xlabel=_("layer, from the image to the classes"), ylabel=_("L2 norm of the gradient"), title=title)
+    if len(layers) <= LAYER_NAMES_UP_TO:
+        ax.set_xticks(places, layers, rotation=90, fontsize=6)
+    if len(series) > 1:
+        ax.legend(fontsize=7)
+    return ax
 
 
 def _rgb(pixels: np.ndarray) -> np.ndarray:
