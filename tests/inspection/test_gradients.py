@@ -58,7 +58,7 @@ def test_the_network_is_left_as_it_was_and_dropout_repeats():
 def test_auxiliary_heads_are_left_out():
     net = ca.create_model("googlenet", num_classes=4, image_size=79)
     found = gradient_norms(net, torch.randn(2, 3, 79, 79), torch.tensor([0, 1]))
-    assert "inception_5b.branch1" in " ".join(found.layers)
+    assert any(layer.startswith("inception_5b") for layer in found.layers)
     assert not any(layer.startswith("aux") for layer in found.layers)
 
 

@@ -77,7 +77,8 @@ class GradientsThroughDepth:
             (_("epoch {epoch}", epoch=line["epoch"] + 1), list(line["gradient_norms"].values()))
             for line in self.recorded
         ]
-        title = _("{network}: mean over the updates of each epoch", network=self.network)
+        name = Path(self.network).name
+        title = _("{network}: mean over the updates of each epoch", network=name)
         return pictures.gradient_norms(ax, self.layers, series, title)
 
 

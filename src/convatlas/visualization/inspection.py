@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from convatlas.i18n import _
 from convatlas.visualization.style import INK, MUTED, PALETTE, PAPER, plot_style
@@ -201,6 +201,9 @@ def gradient_norms(
         ax.plot(places, values, "o-", color=colour, markersize=3, linewidth=1.2,
                 label=label if number in labelled else None)  # fmt: skip
     ax.set_yscale("log")
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.grid(axis="x", visible=False)
     ax.set(xlabel=_("layer, from the image to the classes"), ylabel=_("L2 norm of the gradient"), title=title)
     if len(layers) <= LAYER_NAMES_UP_TO:
         ax.set_xticks(places, layers, rotation=90, fontsize=6)
