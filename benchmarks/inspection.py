@@ -46,10 +46,6 @@ SETTINGS: dict[str, dict[str, Any]] = {  # where the defaults would take hours o
     "smoothgrad": {"samples": 10},
     "occlusion": {"stride": 20},
 }
-    "rise": {"masks": 128},
-    "integrated_gradients": {"steps": 16},
-    "occlusion": {"stride": 20},
-}
 FORWARD_ONLY = ("occlusion", "rise")  # thousands of forward passes, computed in bf16 like those of the scores
 SEEDS = (1, 2)  # of the two randomised networks
 
