@@ -63,7 +63,7 @@ def test_the_maximised_image_has_the_pattern_of_the_kernel_and_repeats():
 def test_modules_rows_and_logits_are_maximised(layer):
     torch.manual_seed(0)
     net = ca.create_model("resnet20_cifar").train()
-    found = maximise(net, (3, 32, 32), layer, 3, steps=4)
+    found = maximise(net, (3, 32, 32), layer, 3, steps=8, step_size=0.02, jitter=0, blur=0)
     assert found.activations[-1] > found.activations[0]
     assert net.training
     assert not any(module._forward_hooks for module in net.modules())

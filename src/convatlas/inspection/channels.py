@@ -145,6 +145,7 @@ def maximise(
     *,
     steps: int = 128,
     step_size: float = 0.1,
+    noise: float = 0.3,
     decay: float = 0.01,
     blur: float = 0.5,
     blur_every: int = 4,
@@ -162,7 +163,8 @@ def maximise(
         layer: a row of ``convatlas show`` or a block; for a vector such as the logits, ``channel`` is an element.
         channel: its mean over the positions is maximised.
         step_size: change of the image in each step, root mean square, in units of the network's input; about a tenth
-            of the deviation of its images. It is also the deviation of the noise.
+            of the deviation of its images.
+        noise: standard deviation of the first image, in the same units.
         decay: share of the image that each step takes away.
         blur: standard deviation in pixels of the Gaussian that is applied every ``blur_every`` steps; 0 for none.
         jitter: largest shift of the image before each step, in pixels; the shift is undone afterwards.
@@ -173,7 +175,7 @@ def maximise(
         ShapeError: no such channel.
     """
     generator = torch.Generator().manual_seed(seed)
-    image = step_size * torch.randn(1, *shape, generator=generator)
+    image = noise * torch.randn(1, *shape, generator=generator)
     excite, row = _excitation(net, image, layer, channel)
     activations = []
     for step in range(steps):

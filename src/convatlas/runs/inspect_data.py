@@ -190,7 +190,9 @@ def maximise(
         layer = ForwardPass(network.net, torch.zeros(1, *shape)).rows[-1]
     step_size = STEP / float(np.mean(preprocessing.std))
     found = tuple(
-        room.maximise(network.net, shape, layer, channel, steps=steps, step_size=step_size, seed=seed)
+        room.maximise(
+            network.net, shape, layer, channel, steps=steps, step_size=step_size, noise=3 * step_size, seed=seed
+        )
         for channel in channels
     )
     pixels = pixels_of(torch.from_numpy(np.stack([each.image for each in found])), preprocessing)
