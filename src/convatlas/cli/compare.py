@@ -147,7 +147,7 @@ def _print(found: Comparison) -> None:
             units.percent(row.test_top1),
             units.interval(*row.accuracy.ci95),
             units.exact(row.params),
-            units.short(row.macs),
+            "-" if row.macs is None else units.short(row.macs),
             units.duration(row.latency.p50_s),
             units.duration(row.latency.p95_s),
             "n/a" if row.memory.peak_bytes is None else units.bytes_(row.memory.peak_bytes),

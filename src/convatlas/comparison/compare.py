@@ -19,8 +19,12 @@ import numpy as np
 import torch
 
 from convatlas import arithmetic, evaluation, models, training, units
+from convatlas.baselines.features import need_skimage
+from convatlas.baselines.names import is_baseline
 from convatlas.comparison import measure, pareto, statistics
 from convatlas.comparison.budget import Budget
+from convatlas.comparison.hand_made import HandMade
+from convatlas.comparison.hand_made import fit as fit_hand_made
 from convatlas.comparison.majority import majority_class, with_chance_level
 from convatlas.comparison.recommend import recommend
 from convatlas.comparison.report import Evidence, report
@@ -130,7 +134,8 @@ def compare(
     """Train and measure several networks on the same data; recommend one.
 
     Args:
-        names: networks of the atlas; by default a few that suit the size of the images.
+        names: networks of the atlas; by default a few that suit the size of the images. Beside at least one network
+            also hand-made features with a linear classifier: hog, lbp, sift.
         data: what `open_data` opens, or a data set.
         seeds: number of trainings of each network, with the seeds ``seed``, ``seed + 1`` ...; the split is that of
             ``seed``.
@@ -180,7 +185,13 @@ def compare(
     # every name and setting is checked before anything is read or trained
     of_recipe, of_options = split_settings(settings)
     options = RunOptions(**of_options)
-    recipes = {model: recipe_for(model, recipe).change(**of_recipe) for model in _distinct(names or ())}
+    hand_made = [name for name in names or () if is_baseline(name)]
+    networks = [name for name in names or () if not is_baseline(name)]
+    if hand_made:
+        need_skimage()
+    if hand_made and not networks:
+        raise UsageError("compare needs at least one network beside {features}.", features=", ".join(hand_made))
+    recipes = {model: recipe_for(model, recipe).change(**of_recipe) for model in _distinct(networks)}
 
     for model in recipes:
         refuse_classifying(model, models.entry(model), Message("compare needs classifiers"))
@@ -216,7 +227,7 @@ def compare(
     if continue_in is None:
         folder = make_folder(Path(out), "compare", training_data.dataset.source)
         write_split(folder / "split.csv", training_data.dataset, training_data.split)
-        plan |= {"names": list(recipes), "data": described_source(training_data.dataset), "time_s": time_s,
+        plan |= {"names": list(names or recipes), "data": described_source(training_data.dataset), "time_s": time_s,
                  "start_from": [str(Path(each).resolve()) if Path(each).exists() else each for each in weights],
                  "reading": reading.to_dict()}  # fmt: skip
         write_json(folder / SETTINGS_FILE, {"schema": SCHEMA, **plan})
@@ -224,8 +235,12 @@ def compare(
         folder = Path(continue_in)
     all_seeds = tuple(range(seed, seed + seeds))
     trained, failures = _train_all(candidates, training_data, options, all_seeds, folder, time_s, protocol, listener)
+    features = []
+    for name in dict.fromkeys(hand_made):
+        listener.stage(Message("fitting {name}", name=name))
+        features.append(fit_hand_made(name, training_data, folder))
     rows = _measure_all(
-        [c for c in candidates if c.model in trained], trained, training_data, all_seeds, limits, listener
+        [c for c in candidates if c.model in trained], trained, features, training_data, all_seeds, limits, listener
     )
     rows = sorted(rows, key=SORTED_BY[sort])
 
@@ -246,6 +261,7 @@ def compare(
     }
     evaluation.common_protocol([trained_run.evaluation for runs in trained.values() for trained_run in runs])
     hits = {model: np.stack([trained_run.evaluation.hits for trained_run in runs]) for model, runs in trained.items()}
+    hits |= {each.fitted.name: each.evaluation.hits[None] for each in features}
     majority = majority_class(training_data)
     rows = with_chance_level(rows, hits, majority)
     comparison = Comparison(
@@ -253,7 +269,13 @@ def compare(
         recommendation=recommend(rows, hits, limits),
         budget=limits,
         conditions=_conditions(
-            rows, trained, training_data, all_seeds, protocol, time_s, _command(training_data, recipes, flags, settings)
+            rows,
+            trained,
+            training_data,
+            all_seeds,
+            protocol,
+            time_s,
+            _command(training_data, [*recipes, *hand_made], flags, settings),
         ),
         failures=tuple(failures),
         folder=folder,
@@ -261,7 +283,7 @@ def compare(
         skipped=tuple(skipped),
     )
     write_json(folder / "comparison.json", {"schema": SCHEMA, **comparison.to_dict()})
-    write_text(comparison.report, report(comparison, _evidence(trained, training_data)))
+    write_text(comparison.report, report(comparison, _evidence(trained, features, training_data)))
     return comparison
 
 
@@ -523,16 +545,20 @@ def _evaluate(run: Run, training_data: TrainingData, protocol: str) -> Evaluatio
 def _measure_all(
     candidates: Sequence[Candidate],
     trained: Mapping[str, Sequence[Trained]],
+    features: Sequence[HandMade],
     training_data: TrainingData,
     seeds: Sequence[int],
     budget: Budget,
     listener: ComparisonListener,
 ) -> list[ComparisonRow]:
     listener.stage(Message("measuring the latency of all networks in turn"))
-    first = {model: runs[0].run for model, runs in trained.items()}
-    latencies = measure.latencies(
-        {model: (run.network(), _example(run, training_data)) for model, run in first.items()}, limit_s=LATENCY_LIMIT_S
-    )
+    measured: dict[str, tuple[torch.nn.Module, torch.Tensor]] = {}
+    for model, of_model in trained.items():
+        measured[model] = of_model[0].run.network(), _example(of_model[0].run, training_data)
+    image = training_data.dataset.read(int(training_data.split.test[0]))
+    for each in features:
+        measured[each.fitted.name] = each.module(image), torch.empty(0)
+    latencies = measure.latencies(measured, limit_s=LATENCY_LIMIT_S)
     rows = []
     for candidate in candidates:
         listener.stage(Message("measuring the memory of {model}", model=candidate.model))
@@ -555,7 +581,9 @@ def _measure_all(
             epochs=tuple(result["epochs"] for result in results),
             train_s=float(np.mean([result["train_s"] for result in results])),
         )
-        rows.append(replace(row, over_budget=tuple(budget.broken_by(row.costs()))))
+        rows.append(row)
+    rows += [each.row(latencies[each.fitted.name]) for each in features]
+    rows = [replace(row, over_budget=tuple(budget.broken_by(row.costs()))) for row in rows]
     on_front = pareto.front([row.test_top1 for row in rows], [row.latency.p50_s for row in rows])
     return [replace(row, pareto=on) for row, on in zip(rows, on_front, strict=True)]
 
@@ -583,10 +611,11 @@ def _conditions(
     command: str,
 ) -> Conditions:
     data, split = training_data.dataset, training_data.split
-    environment, run = training.environment(), trained[rows[0].model][0].run
+    network = next(row for row in rows if row.model in trained)
+    environment, run = training.environment(), trained[network.model][0].run
     machine, recipe = run.config["machine"], run.recipe
     if time_s is None:
-        length = Message("{epochs} epochs each", epochs=f"{rows[0].epochs[0]:g}")
+        length = Message("{epochs} epochs each", epochs=f"{network.epochs[0]:g}")
     else:
         length = Message(
             "about {time} each; the time of a few updates determined the epochs", time=units.duration(time_s)
@@ -603,10 +632,10 @@ def _conditions(
         protocol=protocol,
         machine={
             "processor": Message(
-                "{cpu}, {threads} threads used", cpu=environment["cpu"], threads=rows[0].latency.threads
+                "{cpu}, {threads} threads used", cpu=environment["cpu"], threads=network.latency.threads
             ),
             "training": f"{machine['device']}, {machine['precision']} ({machine['why']})",
-            "inference": f"{rows[0].latency.device}, fp32, PyTorch eager, batch 1",
+            "inference": f"{network.latency.device}, fp32, PyTorch eager, batch 1",
             "software": f"convatlas {environment['convatlas']}, torch {environment['torch']}, "
             f"Python {environment['python']}, {environment['platform']}",
         },
@@ -616,12 +645,12 @@ def _conditions(
 
 def _command(
     training_data: TrainingData,
-    recipes: Mapping[str, Recipe],
+    names: Sequence[str],
     flags: Mapping[str, tuple[object, object]],
     settings: Mapping[str, object],
 ) -> str:
     """Return the command that repeats the comparison; ``flags`` are (value, default), and defaults are left out."""
-    words = ["convatlas", "compare", *recipes, "--data", str(training_data.dataset.source)]
+    words = ["convatlas", "compare", *names, "--data", str(training_data.dataset.source)]
     for name, (value, default) in flags.items():
         if value != default:
             words += [f"--{name}"] if value is True else [f"--{name.strip()}", str(value)]
@@ -631,12 +660,15 @@ def _command(
     return shlex.join(words)
 
 
-def _evidence(trained: Mapping[str, Sequence[Trained]], training_data: TrainingData) -> Evidence:
+def _evidence(
+    trained: Mapping[str, Sequence[Trained]], features: Sequence[HandMade], training_data: TrainingData
+) -> Evidence:
     def image(index: int) -> np.ndarray:
         return training_data.dataset.read(int(training_data.split.test[index]))
 
     return Evidence(
-        evaluations={model: [trained_run.evaluation for trained_run in runs] for model, runs in trained.items()},
+        evaluations={model: [trained_run.evaluation for trained_run in runs] for model, runs in trained.items()}
+        | {each.fitted.name: [each.evaluation] for each in features},
         epochs={model: [trained_run.run.epochs() for trained_run in runs] for model, runs in trained.items()},
         chosen={
             model: [(trained_run.run.result or {})["chosen_epoch"] for trained_run in runs]
