@@ -30,8 +30,8 @@ COMMANDS = {
     "predict": "Labels for images and folders of images.",
     "weights": "What a file of weights holds, and which network of the atlas it fits.",
     "compare": "Train and measure several networks, honestly; recommend one under a budget.",
-    "runs": "The runs of the past: list, show, rename, delete, compare two.",
-    "bench": "Speed of this machine on these networks: training, inference, its peak.",
+    "runs": "Past runs: list, show, rename, delete, compare two.",
+    "bench": "Speed of networks on this machine: training, inference, and the machine's peak.",
 }
 
 
