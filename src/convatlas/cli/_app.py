@@ -20,16 +20,17 @@ from convatlas.i18n import _, translated
 
 # name -> the line --help shows; the file is cli/NAME.py and its command is `command`
 COMMANDS = {
-    "models": "What is in the atlas: paper, year, parameters, MACs, printed errors.",
+    "models": "The networks of the atlas: paper, year, parameters, MACs, printed errors.",
     "show": "The layer table of a network: shapes, parameters, MACs, memory.",
     "explain": "The same figures with the formula and the values put in.",
     "layer": "The arithmetic of one layer, by hand: the lecture's exercises.",
-    "data": "What was found in a data set: layout, classes, sizes, problems, split.",
+    "data": "Report on a data set: layout, classes, sizes, problems, split.",
     "train": "Train a network with a recipe; writes a run directory.",
-    "evaluate": "Top-1 and top-5 of a run, with intervals, per class and confusion.",
+    "evaluate": "Top-1 and top-5 accuracy of a run, with intervals, results per class and confusion.",
     "predict": "Labels for images and folders of images.",
-    "weights": "What a file of weights holds, and which network of the atlas it fits.",
-    "compare": "Train and measure several networks, honestly; recommend one under a budget.",
+    "weights": "Contents of a weights file, and the nearest networks of the atlas.",
+    "compare": "Train and measure several networks on the same images; recommend one under a budget.",
+    "experiment": "A claim of the literature, tested with controls; ends in a verdict.",
     "runs": "Past runs: list, show, rename, delete, compare two.",
     "bench": "Speed of networks on this machine: training, inference, and the machine's peak.",
 }

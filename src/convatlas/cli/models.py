@@ -28,7 +28,7 @@ JSON_VERDICTS = {"agrees": "agree", "differs": "unmet", "not_compared": "measure
 @lang_option
 @debug_option
 def command(pattern: str, no_variants: bool, as_ledger: bool, as_json: bool) -> None:
-    """What is in the atlas: paper, year, parameters, MACs, printed errors.
+    """The networks of the atlas: paper, year, parameters, MACs, printed errors.
 
     PATTERN has shell wildcards: 'resnet*', '*_cifar', '*@torchvision'.
     """
