@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePosixPath
 
 from convatlas.data.dataset import nfc, printable
@@ -424,6 +425,7 @@ class Finder:
         self.tree, self.folder = tree, str(PurePosixPath(table).parent)
         stated = split_of(PurePosixPath(table).stem)
         self.split = stated[0] if stated else ""
+        self.root = nfc(tree.root.resolve().as_posix()) + "/"
         self.elsewhere = 0
         self.by_path: dict[str, list[str]] = {}
         self.by_name: dict[str, list[str]] = {}
@@ -443,8 +445,7 @@ class Finder:
             DataError: the cell leads outside of the tree, or fits several images.
         """
         wanted = nfc(cell.replace("\\", "/"))
-        root = nfc(self.tree.root.resolve().as_posix()) + "/"
-        wanted = wanted.removeprefix(root)
+        wanted = wanted.removeprefix(self.root)
         path = PurePosixPath(wanted)
         if path.is_absolute() or ".." in path.parts or wanted[1:2] == ":":
             name = self._by_end(path, cell, where)
@@ -471,20 +472,23 @@ class Finder:
     def _by_end(self, path: PurePosixPath, cell: str, where: str) -> str | None:
         """The image whose path ends as the given path does, by as many folders as possible."""
         parts = [part for part in path.parts if part not in ("..", "/") and not part.endswith(":")]
-        for index, last in ((self.by_name, path.name), (self.by_stem, path.name)):
-            candidates = index.get(last, [])
+        for index in self._ends:
             for count in range(len(parts), 0, -1):
-                end = [*parts[-count:-1], last]
-                names = [name for name in candidates if self._ends(name, end, index is self.by_stem)]
+                names = index.get("/".join(parts[-count:]), [])
                 if names and (count > 1 or not self._of_another_split(names, parts)):
                     return self._only(self._of_the_split(names), cell, where)
         return None
 
-    @staticmethod
-    def _ends(name: str, end: list[str], stem: bool) -> bool:
-        path = PurePosixPath(nfc(name))
-        parts = (path.with_suffix("") if stem else path).parts
-        return list(parts[-len(end) :]) == end
+    @cached_property
+    def _ends(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+        """The images by every end of their paths, such as a/0.png and 0.png; with and without the extension."""
+        indices: tuple[dict[str, list[str]], dict[str, list[str]]] = {}, {}
+        for by_path, index in zip((self.by_path, self.by_stem_path), indices, strict=True):
+            for path, names in by_path.items():
+                parts = path.split("/")
+                for count in range(1, len(parts) + 1):
+                    index.setdefault("/".join(parts[-count:]), []).extend(names)
+        return indices
 
     @staticmethod
     def _of_another_split(names: list[str], parts: list[str]) -> bool:
