@@ -41,6 +41,7 @@ from convatlas.errors import (
 )
 from convatlas.evaluation import Evaluation
 from convatlas.message import Message, joined
+from convatlas.models import own
 from convatlas.recipes.recipe import Recipe
 from convatlas.recipes.registry import recipe_for
 from convatlas.runs.directory import make as make_folder
@@ -87,9 +88,10 @@ class ComparisonListener:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network before its training: its recipe, parameters and MACs."""
+    """A network before its training: its recipe, parameters and MACs. ``label`` is its name in tables and texts."""
 
     model: str
+    label: str
     recipe: Recipe
     params: int
     macs: int
@@ -148,7 +150,7 @@ def compare(
         continue_in: folder of an interrupted comparison with the same arguments; trainings that are finished there are
             not run again. See `resume_comparison`.
         sort: the order of the rows, one of `SORTED_BY`: as the networks were named, the most accurate first, or the
-            least of a cost first.
+            smallest cost first.
         settings: settings of the recipes and of the options (`RunOptions`) to change for all networks.
 
     Returns: the comparison. Its ``folder`` contains report.html, comparison.json, split.csv and the runs. If no network
@@ -204,13 +206,15 @@ def compare(
             time_s = PHOTO_TIME_S
     if time_s is None:
         _check_same_length(recipes)
+    labels = own.short_names(list(recipes))
     candidates = [
-        _candidate(model, chosen, training_data, protocol, weights, download) for model, chosen in recipes.items()
+        _candidate(model, labels[model], chosen, training_data, protocol, weights, download)
+        for model, chosen in recipes.items()
     ]
     skipped = _over_budget(candidates, limits)
     for each in skipped:
         listener.skipped(each)
-    candidates = [each for each in candidates if each.model not in {out.model for out in skipped}]
+    candidates = [each for each in candidates if each.label not in {out.model for out in skipped}]
     if not candidates:
         told = joined((each.why for each in skipped), " ")
         raise LimitError("no network can fit {budget}. {told}", budget=limits, told=told)
@@ -243,6 +247,7 @@ def compare(
         [c for c in candidates if c.model in trained], trained, features, training_data, all_seeds, limits, listener
     )
     rows = sorted(rows, key=SORTED_BY[sort])
+    trained = {labels[model]: runs for model, runs in trained.items()}
 
     listener.stage(Message("writing the report"))
     flags = {
@@ -380,6 +385,7 @@ def _check_same_length(recipes: Mapping[str, Recipe]) -> None:
 
 def _candidate(
     model: str,
+    label: str,
     recipe: Recipe,
     training_data: TrainingData,
     protocol: str,
@@ -397,7 +403,7 @@ def _candidate(
         evaluation.check_network(protocol, network, (side, side), data.channels)
     totals = arithmetic.summarize(network, (data.channels, side, side)).totals
     tensor_bytes = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
-    return Candidate(model, recipe, totals.params, totals.macs, tensor_bytes)
+    return Candidate(model, label, recipe, totals.params, totals.macs, tensor_bytes)
 
 
 def _weights_that_fit(
@@ -436,9 +442,9 @@ def _over_budget(candidates: Sequence[Candidate], budget: Budget) -> list[Failur
     known = Budget(tuple(limit for limit in budget.limits if limit.quantity.name in ("params", "macs", "size")))
     return [
         Failure(
-            candidate.model,
+            candidate.label,
             Message(
-                "{model} cannot fit {budget}: {costs}.", model=candidate.model, budget=budget, costs=joined(broken)
+                "{model} cannot fit {budget}: {costs}.", model=candidate.label, budget=budget, costs=joined(broken)
             ),
         )
         for candidate in candidates
@@ -467,7 +473,7 @@ def _train_all(
     for place, (seed, candidate) in enumerate(jobs, start=1):
         if candidate.model in failures:
             continue
-        run_listener = listener.training(candidate.model, seed, place, len(jobs))
+        run_listener = listener.training(candidate.label, seed, place, len(jobs))
         try:
             if (candidate.model, seed) in started:
                 run = resume(started[candidate.model, seed].path, data=training_data, listener=run_listener)
@@ -484,14 +490,14 @@ def _train_all(
                 )
             trained[candidate.model].append(Trained(run, _evaluate(run, training_data, protocol)))
         except TrainingError as error:
-            failures[candidate.model] = Failure(candidate.model, error.message)
+            failures[candidate.model] = Failure(candidate.label, error.message)
             listener.failed(failures[candidate.model])
         except Interrupted as error:
             raise Interrupted(
                 "stopped in the training of {model}, number {place} of {total}. Continue:  "
                 "convatlas compare --resume {folder}",
                 error.exit_code - 128,
-                model=candidate.model,
+                model=candidate.label,
                 place=place,
                 total=len(jobs),
                 folder=folder,
@@ -561,12 +567,12 @@ def _measure_all(
     latencies = measure.latencies(measured, limit_s=LATENCY_LIMIT_S)
     rows = []
     for candidate in candidates:
-        listener.stage(Message("measuring the memory of {model}", model=candidate.model))
+        listener.stage(Message("measuring the memory of {model}", model=candidate.label))
         runs = [trained_run.run for trained_run in trained[candidate.model]]
         results = [run.result or {} for run in runs]
         channels, height, width = _example(runs[0], training_data).shape[1:]
         row = ComparisonRow(
-            model=candidate.model,
+            model=candidate.label,
             seeds=tuple(seeds),
             runs=tuple(run.path for run in runs),
             accuracy=statistics.accuracy(
