@@ -37,6 +37,7 @@ from convatlas.errors import (
 )
 from convatlas.evaluation import Evaluation
 from convatlas.message import Message, joined
+from convatlas.models import own
 from convatlas.recipes.recipe import Recipe
 from convatlas.recipes.registry import recipe_for
 from convatlas.runs.directory import make as make_folder
@@ -216,7 +217,8 @@ def compare(
     if continue_in is None:
         folder = make_folder(Path(out), "compare", training_data.dataset.source)
         write_split(folder / "split.csv", training_data.dataset, training_data.split)
-        plan |= {"names": list(recipes), "data": described_source(training_data.dataset), "time_s": time_s,
+        plan |= {"names": [own.stored_name(name) for name in recipes],
+                 "data": described_source(training_data.dataset), "time_s": time_s,
                  "start_from": [str(Path(each).resolve()) if Path(each).exists() else each for each in weights],
                  "reading": reading.to_dict()}  # fmt: skip
         write_json(folder / SETTINGS_FILE, {"schema": SCHEMA, **plan})
@@ -304,7 +306,7 @@ def default_networks(data: Dataset) -> tuple[str, ...]:
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    full_names = [models.entry(name).full_name for name in names]
+    full_names = [own.short_name(models.entry(name).full_name) for name in names]
     for name in full_names:
         if full_names.count(name) > 1:
             raise UsageError(
@@ -491,7 +493,7 @@ def _started_runs(folder: Path, training_data: TrainingData) -> dict[tuple[str, 
     runs = [Run(path) for path in run_folders(folder) if path.parent == folder]
     for run in runs:
         reopened(run, training_data)
-    return {(run.model, run.seed): run for run in sorted(runs, key=lambda run: run.finished)}
+    return {(own.short_name(run.model), run.seed): run for run in sorted(runs, key=lambda run: run.finished)}
 
 
 def _prepared(run: Run, training_data: TrainingData) -> tuple[Preprocessing, ImageStore]:

@@ -489,6 +489,12 @@ class _Reader:
             table = Table(tree, name, self.options)
             if table.encoding != "utf-8":
                 self.notes.append(Message("{name} is encoded in {encoding}", name=name, encoding=table.encoding))
+            image, label = table.header[table.columns.image], table.header[table.columns.label]
+            if (image, label) != ("file", "label"):
+                self.notes.append(
+                    Message("{table}: images from the column {image}, classes from {label}",
+                            table=name, image=image, label=label)
+                )  # fmt: skip
             missing, rows = table.listing()
             if missing and self.on_bad == "fail":
                 row, cell = missing[0]
