@@ -1,5 +1,5 @@
 # The same words here, in the README and in CI.
-.PHONY: check format test test-slow test-peers parity catalogue messages
+.PHONY: check page format test test-slow test-peers parity catalogue messages
 
 # the virtual environment of the libraries ours are compared with; never the one convatlas is used in
 PEERS ?= build/peers
@@ -10,6 +10,9 @@ check:                ## format, lint, types, imports, texts that cannot be tran
 	mypy
 	lint-imports
 	python .ci/lint_texts.py
+
+page:                 ## build the page of `convatlas explore` from web/ (needs Node; the build is committed)
+	cd web && npm ci --silent && npm run check && npm test && npm run build
 
 format:               ## put the format and the fixable lint right
 	ruff format .

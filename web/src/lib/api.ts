@@ -1,0 +1,301 @@
+// The server's answers, and the one way to ask for them.
+//
+// Every address is relative, so that the page works behind a token and behind a notebook's proxy. A page saved to one
+// file carries recorded answers in <script id="recorded">; they are used before the network.
+// All numbers are computed by Python: the browser formats them and draws.
+
+import { language } from "./i18n.svelte";
+
+export type Size = [number, number]; // height, width
+export type Kind = "printed" | "derived" | "measured";
+
+// ------------------------------------------------------------ GET api/session
+
+export interface Session {
+  schema: 1;
+  version: string;
+  subjects: Subject[]; // given on the command line, in order; may be empty
+  runs: boolean; // a folder of runs is open
+  data: string | null; // the name of the data set given with --data
+  images: Picture[]; // of --data or built in, and uploaded in this session
+  limits: { bytes: number; pixels: number; formats: string[] };
+}
+
+export interface Subject {
+  id: string; // an atlas name, "run:NAME", or "own:N" (a module of the user; the path itself stays on the server)
+  title: string;
+  kind: "atlas" | "run" | "own";
+  runnable: boolean; // weights are known, or random weights may be used
+  weights: string; // what the weights are: "random (untrained)", "run resnet18-001", a file's name
+  classes: string[]; // of the output; empty when unknown
+}
+
+export interface Picture {
+  id: string; // content hash, 16 hex digits
+  name: string;
+  width: number;
+  height: number;
+  thumbnail: string; // data URL, at most 128 px
+}
+
+// ------------------------------------------------------------ GET api/models      (history, search, opening a network)
+
+export interface Model {
+  name: string; // may be a subject id
+  title: string; // of the paper
+  paper: string;
+  year: number;
+  summary: string;
+  input: [number, number, number];
+  params: number;
+  macs: number;
+  errors: { quantity: string; printed: string; protocol: string; source: string; verified: boolean }[];
+}
+export interface Models { schema: 1; models: Model[] }
+
+// ------------------------------------------------------------ GET api/network?subject=ID[&input=CxHxW]
+
+export interface Row {
+  name: string; // as `convatlas show` prints it
+  path: string;
+  kind: string;
+  inputs: string[]; // names of rows, or "input"
+  output: number[]; // [C,H,W] or [K]
+  kernel: Size | null;
+  stride: Size | null;
+  padding: Size | null;
+  dilation: Size | null;
+  groups: number | null;
+  params: number;
+  macs: number | null;
+  connections: number | null;
+  activation_bytes: number;
+  receptive_field: Size | null; // null: unknown
+  jump: Size | null;
+  start: Size | null;
+  module: string;
+}
+
+export interface Block { // a module with rows in it; blocks nest by path ("layer1", "layer1.0")
+  path: string;
+  type: string; // class name
+  parent: string; // "" for the network
+  rows: [number, number]; // first row, last row + 1: its rows are neighbours
+  params: number;
+  macs: number;
+  activation_bytes: number;
+}
+
+export interface Figure {
+  quantity: string;
+  printed: string;
+  derived: number | null;
+  measured: number | null;
+  agrees: boolean | null;
+  verdict: string;
+  source: string;
+  protocol: string;
+  explanation: string;
+}
+
+export interface Network {
+  schema: 1;
+  subject: string;
+  model: string;
+  variant: string;
+  title: string; // of the paper, or the class name
+  input: number[];
+  rows: Row[]; // exactly the rows of `show --json`
+  blocks: Block[];
+  totals: { params: number; macs: number; connections: number; activation_bytes: number };
+  figures: Figure[];
+  departures: { topic: string; paper: string; here: string; why: string }[];
+  notes: string[];
+  failure: { layer: string; inputs: number[][]; message: string } | null; // a broken module: rows until the failing layer
+}
+
+// ------------------------------------------------------------ GET api/layer?subject=ID&layer=ROW
+
+export interface Step { quantity: string; formula: string; substitution: string; result: string; note: string }
+
+export interface Layer {
+  schema: 1;
+  row: Row;
+  heading: string;
+  steps: Step[]; // the lines of `convatlas explain`
+  // the receptive field of output position (y, x) on the network's input: top = origin + y * jump, height = size;
+  // parts of it may lie outside the image. null where it is unknown or the whole input
+  field: { origin: Size; jump: Size; size: Size } | null;
+  whole: boolean; // the field is the whole input
+  filters: boolean; // api/filters answers for this layer
+  maps: boolean; // the output has spatial axes
+}
+
+// ------------------------------------------------------------ PUT api/image?name=FILE  body: the file's bytes -> Picture
+
+// ------------------------------------------------------------ GET api/prepared?subject=ID&image=ID
+
+export interface Prepared {
+  schema: 1;
+  description: string; // the preparation in words, with its numbers
+  steps: { title: string; detail: string; width: number; height: number; picture: string }[]; // data URLs; the last is what the network sees
+}
+
+// ------------------------------------------------------------ GET api/predict?subject=ID&image=ID
+
+export interface Prediction {
+  schema: 1;
+  top: { label: string; index: number; probability: number; logit: number }[]; // at most 10
+  weights: string;
+  trained: boolean; // false: random weights, the labels mean nothing
+  milliseconds: number; // measured: one forward pass, batch 1
+}
+
+// ------------------------------------------------------------ GET api/maps?subject=ID&image=ID&layer=ROW
+
+export interface Maps {
+  schema: 1;
+  layer: string;
+  shape: number[]; // [C,H,W] or [K]
+  sprite: string; // data URL of a grey PNG: `columns` maps side by side, each `tile` px; "" for a vector
+  columns: number;
+  tile: Size;
+  channels: { minimum: number; maximum: number; mean: number; zeros: number }[]; // per channel; zeros: share of exact 0
+  dead: number[];
+  values: number[]; // of a vector; empty for maps
+}
+
+// ------------------------------------------------------------ GET api/filters?subject=ID&layer=ROW
+
+export interface Filters { schema: 1; layer: string; shape: number[]; sprite: string; columns: number; tile: Size; colour: boolean }
+
+// ------------------------------------------------------------ GET api/window?subject&image&layer&channel&y&x    one output value
+
+export interface Window {
+  schema: 1;
+  operator: "conv" | "pool" | "fc" | "other";
+  output: number; // the value in the network
+  bias: number | null;
+  inputs: { // the input channels with the largest share of the sum, at most 8 (1x1: at most 64)
+    channel: number;
+    values: number[][]; // kernel-sized window of real input values; null positions are padding
+    weights: number[][] | null;
+    sum: number;
+    top: number; left: number; // of the window on the input map, may be negative
+  }[];
+  rest: number; // sum over the channels not listed
+  lines: string[]; // the working, as `convatlas layer` prints it
+}
+
+// ------------------------------------------------------------ GET api/attribution?subject&image&method&layer&class
+// layer and class may be left out: the program chooses
+
+export interface Attribution {
+  schema: 1;
+  method: string;
+  layer: string;
+  class: { index: number; label: string; probability: number };
+  heat: string; // data URL: grey PNG of the input's size, 255 = largest
+  minimum: number; maximum: number;
+  signed: boolean;
+  notes: { name: string; value: number }[];
+  sanity: boolean; // whether the method's maps change when weights are randomised
+}
+// GET api/effective?subject&layer -> EffectiveField
+export interface EffectiveField { schema: 1; layer: string; heat: string; size: Size; pixels: number; share: number }
+
+// GET api/methods -> Methods
+export interface Methods { schema: 1; methods: { name: string; title: string; source: string; sanity: boolean; needs_layer: boolean }[] }
+
+// ------------------------------------------------------------ POST api/playground/layer   body: PlaygroundLayer
+
+export interface PlaygroundLayer {
+  kind: "conv" | "pool" | "fc";
+  input: number[];
+  channels?: number; kernel?: Size; stride?: Size; padding?: Size; dilation?: Size; groups?: number;
+  bias?: boolean; pooling?: "max" | "average"; ceil_mode?: boolean; features?: number;
+}
+export interface LayerAnswer { // the document of `convatlas layer --json`; a layer that does not fit is an ApiError with its reason
+  schema: 1; output: number[]; params: number; macs: number; connections: number; neurons: number; steps: string[];
+}
+// POST api/playground/network  body: {input, layers: PlaygroundNetworkLayer[]} -> Network (failure names the first that does not fit)
+export type PlaygroundNetworkLayer =
+  | ({ kind: "conv" | "pool" | "fc" } & Omit<PlaygroundLayer, "input" | "kind">)
+  | { kind: "relu" | "batch_norm" | "dropout" | "flatten" | "global_avgpool" };
+
+// ------------------------------------------------------------ GET api/runs
+
+export interface RunOverview {
+  id: string; name: string; model: string; data: string; started: string; epochs: number; epochs_asked: number;
+  val_top1: number | null; test_top1: number | null; size_bytes: number; finished: boolean; problem: string | null;
+}
+export interface Runs { schema: 1; runs: RunOverview[]; comparisons: { id: string; title: string }[] }
+
+// GET api/run?id= -> Run; GET api/run/events?id= -> SSE: event "epoch" {Epoch}, event "done" {…}; Last-Event-ID resumes
+export interface Epoch { epoch: number; train_loss: number | null; val_loss: number | null; train_top1: number | null; val_top1: number | null; lr: number | null; seconds: number | null }
+export interface Run { schema: 1; overview: RunOverview; classes: string[]; recipe: Record<string, unknown>; epochs: Epoch[]; result: Record<string, unknown> | null }
+
+// GET api/evaluation?id=  (measured once per run and kept) -> Evaluation
+export interface Evaluation {
+  schema: 1; run: string; n: number; top1: number; ci95: [number, number]; classes: string[];
+  confusion: number[][]; // [actual][predicted]
+  reliability: { low: number; high: number; n: number; confidence: number; accuracy: number }[];
+  calibration_error: number;
+}
+// GET api/mistakes?id=&actual=I&predicted=J  or  &surest=20 -> Mistakes
+export interface Mistakes {
+  schema: 1;
+  images: { index: number; file: string; actual: number; predicted: number; probability: number; thumbnail: string; picture: string }[];
+}
+// GET api/comparison?id= -> the document of `convatlas compare --json`
+// POST api/recommend  body: {id, budget: "latency<=20ms,size<=20MB"} -> {recommendation, rows: [{model, fits: boolean, pareto: boolean}]}
+
+// ------------------------------------------------------------ errors
+
+export class ApiError extends Error {
+  constructor(message: string, readonly status: number) { super(message); }
+}
+
+const recorded: Record<string, unknown> = JSON.parse(document.getElementById("recorded")?.textContent ?? "{}");
+export const saved = Object.keys(recorded).length > 0; // this page is one file without a server
+
+/** The address of a request, with its parameters in alphabetical order: also the key of a recorded answer. */
+export function address(path: string, parameters: Record<string, string | number | undefined> = {}): string {
+  const all: Record<string, string | number | undefined> = { ...parameters, lang: language() };
+  const query = Object.entries(all)
+    .filter((entry): entry is [string, string | number] => entry[1] !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, value]) => `${key}=${encodeURIComponent(value)}`)
+    .join("&");
+  return `api/${path}?${query}`;
+}
+
+const kept = new Map<string, Promise<unknown>>(); // answers do not change while the page is open, except runs
+
+export function get<T>(path: string, parameters: Record<string, string | number | undefined> = {}): Promise<T> {
+  const where = address(path, parameters);
+  if (where in recorded) return Promise.resolve(recorded[where] as T);
+  const fresh = path === "runs" || path === "run" || path === "session";
+  const known = kept.get(where);
+  if (known && !fresh) return known as Promise<T>;
+  const answer = ask<T>(where, { method: "GET" });
+  kept.set(where, answer);
+  answer.catch(() => kept.delete(where));
+  return answer;
+}
+
+export function post<T>(path: string, body: unknown): Promise<T> {
+  return ask<T>(address(path), { method: "POST", body: JSON.stringify(body), headers: { "content-type": "application/json" } });
+}
+
+export function putImage(file: Blob, name: string): Promise<Picture> {
+  return ask<Picture>(address("image", { name }), { method: "PUT", body: file });
+}
+
+async function ask<T>(where: string, init: RequestInit): Promise<T> {
+  if (saved) throw new ApiError("not in this file", 404);
+  const answer = await fetch(where, { ...init, cache: "no-store" });
+  const document = await answer.json();
+  if (!answer.ok) throw new ApiError(document.error, answer.status);
+  return document as T;
+}
