@@ -231,7 +231,7 @@ def compare(
     if continue_in is None:
         folder = make_folder(Path(out), "compare", training_data.dataset.source)
         write_split(folder / "split.csv", training_data.dataset, training_data.split)
-        plan |= {"names": list(names or recipes), "data": described_source(training_data.dataset), "time_s": time_s,
+        plan |= {"names": [*recipes, *hand_made], "data": described_source(training_data.dataset), "time_s": time_s,
                  "start_from": [str(Path(each).resolve()) if Path(each).exists() else each for each in weights],
                  "reading": reading.to_dict()}  # fmt: skip
         write_json(folder / SETTINGS_FILE, {"schema": SCHEMA, **plan})
@@ -280,7 +280,7 @@ def compare(
             all_seeds,
             protocol,
             time_s,
-            _command(training_data, [*recipes, *hand_made], flags, settings),
+            _command(training_data, [*map(own.short_name, recipes), *hand_made], flags, settings),
         ),
         failures=tuple(failures),
         folder=folder,
@@ -331,7 +331,7 @@ def default_networks(data: Dataset) -> tuple[str, ...]:
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    full_names = [models.entry(name).full_name for name in names]
+    full_names = [own.full_name(models.entry(name).full_name) for name in names]
     for name in full_names:
         if full_names.count(name) > 1:
             raise UsageError(

@@ -515,6 +515,12 @@ class _Reader:
             table = Table(tree, name, self.options)
             if table.encoding != "utf-8":
                 self.notes.append(Message("{name} is encoded in {encoding}", name=name, encoding=table.encoding))
+            named = [table.header[place] for place in (table.columns.image, *table.columns.labels)]
+            if len(named) == 2 and named != ["file", "label"]:
+                self.notes.append(
+                    Message("{table}: images from the column {image}, classes from {label}",
+                            table=name, image=named[0], label=named[1])
+                )  # fmt: skip
             faults, rows = table.listing()
             self.notes += table.notes
             if faults and self.on_bad == "fail":

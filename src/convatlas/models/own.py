@@ -101,6 +101,20 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
     return {name: label if taken[label] == 1 else name for name, label in short.items()}
 
 
+def short_name(name: str) -> str:
+    """The name with its file's path from the working directory, for a command; other names as they are."""
+    if not is_own(name):
+        return name
+    path, _, rest = name.rpartition(".py:")
+    file = Path(f"{path}.py").resolve()
+    return f"{file.relative_to(Path.cwd())}:{rest}" if file.is_relative_to(Path.cwd()) else name
+
+
+def full_name(name: str) -> str:
+    """The name that holds in every working directory; names of the atlas as they are."""
+    return parse(name).full_name if is_own(name) else name
+
+
 def build(name: str, **decided: int | None) -> nn.Module:
     """Import the file and call the class.
 
