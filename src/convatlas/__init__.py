@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # the public names: executed by type checkers and editors, pa
     from convatlas.models.weights.load import load_weights as load_weights
     from convatlas.recipes.recipe import Recipe as Recipe
     from convatlas.runs.evaluate import evaluate as evaluate
+    from convatlas.runs.inspect import attribute as attribute
+    from convatlas.runs.inspect_layers import feature_maps as feature_maps
     from convatlas.runs.options import RunOptions as RunOptions
     from convatlas.runs.overview import list_runs as list_runs
     from convatlas.runs.predict import predict as predict
@@ -49,6 +51,8 @@ __all__ = [
     "train",
     "evaluate",
     "predict",
+    "attribute",
+    "feature_maps",
     "compare",
 ]
 

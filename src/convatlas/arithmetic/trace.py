@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,7 +21,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
@@ -81,9 +80,6 @@ class Trace:
     Attributes:
         failure: the exception that stopped the pass, else None.
         open_calls: the module calls that had not returned at the failure.
-        functions: ``functions[n]`` is the number of operators that had run after the n-th call of a torch function that
-            returned a tensor. A pass with values makes the same calls, so its n-th result is the output of these
-            operators.
     """
 
     batch: int
@@ -92,7 +88,6 @@ class Trace:
     operations: list[Operation] = field(default_factory=list)
     outputs: tuple[Tensor, ...] = ()
     output_sources: tuple[int, ...] = ()
-    functions: list[int] = field(default_factory=list)
     failure: Exception | None = None
     open_calls: tuple[int, ...] = ()
 
@@ -136,9 +131,8 @@ def trace(
                 module.__dict__["inplace"] = False  # the gradient at the input of the module must not be overwritten
         recorder = (_ValueRecorder if values else _Recorder)(net, record)
         handles = recorder.hook(net)
-        counting = FunctionResults(lambda result: record.functions.append(len(record.operations)))
         try:
-            with nullcontext() if values else torch.no_grad(), _unchecked_distributions(), counting, recorder:
+            with nullcontext() if values else torch.no_grad(), _unchecked_distributions(), recorder:
                 result = net(*args, **kwargs)
         except Exception as error:
             record.failure, record.open_calls = error, tuple(recorder.stack)
@@ -164,27 +158,6 @@ def _unchecked_distributions() -> Iterator[None]:
         yield
     finally:
         Distribution.set_default_validate_args(checks)
-
-
-class FunctionResults(TorchFunctionMode):
-    """Calls ``receive`` with the result of each call of a torch function that returns tensors, in order.
-
-    A function that calls other functions (``F.relu`` calls ``torch.relu``) counts as one call.
-    """
-
-    def __init__(self, receive: Callable[[Any], None]) -> None:
-        super().__init__()
-        self.receive = receive
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if isinstance(result, Tensor) or any(isinstance(leaf, Tensor) for leaf in _leaves_of(result)):
-            self.receive(result)
-        return result
-
-
-def _leaves_of(result: Any) -> list[Any]:
-    return tree_leaves(result) if isinstance(result, list | tuple) else []
 
 
 @contextmanager

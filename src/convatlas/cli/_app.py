@@ -28,6 +28,7 @@ COMMANDS = {
     "train": "Train a network with a recipe; writes a run directory.",
     "evaluate": "Top-1 and top-5 accuracy of a run, with intervals, results per class and confusion.",
     "predict": "Labels for images and folders of images.",
+    "inspect": "What a network looks at: attribution, feature maps, filters, patterns.",
     "weights": "Contents of a weights file, and the nearest networks of the atlas.",
     "compare": "Train and measure several networks on the same images; recommend one under a budget.",
     "experiment": "A claim of the literature, tested with controls; ends in a verdict.",
@@ -40,7 +41,7 @@ COMMANDS = {
 COMMAND_ALIASES = {
     "fit": "train", "test": "evaluate", "eval": "evaluate", "val": "evaluate", "validate": "evaluate",
     "infer": "predict", "classify": "predict", "summary": "show", "info": "show", "list": "models",
-    "benchmark": "bench", "dataset": "data", "history": "runs",
+    "benchmark": "bench", "dataset": "data", "history": "runs", "visualize": "inspect", "gradcam": "inspect",
 }  # fmt: skip
 
 

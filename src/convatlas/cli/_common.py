@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -113,3 +114,12 @@ def picture_format(file: Path, known: tuple[str, ...]) -> str:
             known=" or ".join(f".{each}" for each in known),
         )
     return ending
+
+
+def listed(names: Iterable[str]) -> Iterator[str]:
+    """The names; in the place of - those that stdin lists, one to a line."""
+    for name in names:
+        if name == "-":
+            yield from (line for line in (line.rstrip("\r\n") for line in sys.stdin) if line)
+        else:
+            yield name

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from convatlas.cli._common import debug_option, print_json_line
+from convatlas.cli._common import debug_option, listed, print_json_line
 from convatlas.cli._lang import lang_option
 from convatlas.cli._loaded_network import asked, subject_options
 from convatlas.errors import DataError, UsageError
@@ -74,7 +72,7 @@ def command(
         crop=crop,
         interpolation=interpolation,
     )
-    paths = list(_listed(images))
+    paths = list(listed(images))
     hidden = hidden_images(paths)
     if hidden:
         text = _("{n} hidden files were skipped, such as {file}", n=len(hidden), file=printable(str(hidden[0])))
@@ -109,11 +107,3 @@ def command(
             else "{n} images could not be read; the labels of the others are above.",
             n=bad,
         )
-
-
-def _listed(images: tuple[str, ...]) -> Iterator[str]:
-    for image in images:
-        if image == "-":
-            yield from (path for path in (line.rstrip("\r\n") for line in sys.stdin) if path)
-        else:
-            yield image
