@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from convatlas import arithmetic, evaluation, models, training, units
-from convatlas.comparison import measure, pareto, statistics
+from convatlas.comparison import measure, pareto
 from convatlas.comparison.budget import Budget
 from convatlas.comparison.majority import majority_class, with_chance_level
 from convatlas.comparison.recommend import recommend
@@ -35,7 +35,7 @@ from convatlas.errors import (
     UnknownNameError,
     UsageError,
 )
-from convatlas.evaluation import Evaluation
+from convatlas.evaluation import Evaluation, statistics
 from convatlas.message import Message, joined
 from convatlas.recipes.recipe import Recipe
 from convatlas.recipes.registry import recipe_for
