@@ -6,7 +6,6 @@ counts. What would use the network is parsed, every option and file of it checke
 
 from __future__ import annotations
 
-import importlib
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from convatlas.cli import main
-from convatlas.cli._app import COMMANDS
+from convatlas.cli._app import COMMANDS, imported
 from convatlas.i18n import set_language
 from convatlas.models import create_model
 
@@ -49,7 +48,7 @@ def examples_of(command: click.Command) -> Iterator[str]:
 
 
 def examples() -> list[str]:
-    commands = [importlib.import_module(f"convatlas.cli.{name}").command for name in COMMANDS]
+    commands = [imported(name) for name in COMMANDS]
     return list(dict.fromkeys(line for command in commands for line in examples_of(command)))
 
 
@@ -152,7 +151,7 @@ def test_an_example_of_a_help_runs(line, folder, monkeypatch, capsys):
     arguments = shlex.split(line)[1:]
     name = arguments[0]
     if any(word in line for word in NETWORK):
-        command = importlib.import_module(f"convatlas.cli.{name}").command
+        command = imported(name)
         with command.make_context(name, arguments[1:]) as context:
             assert context.params["download"]
         return

@@ -18,7 +18,7 @@ from convatlas.errors import ConvAtlasError, UnknownNameError, UsageError, near_
 from convatlas.i18n import _, translated
 from convatlas.settings import ALIASES as SETTING_ALIASES
 
-# name -> the line --help shows; the file is cli/NAME.py and its command is `command`
+# name -> the line --help shows; the file is cli/NAME.py, with _ for -, and its command is `command`
 COMMANDS = {
     "models": "What is in the atlas: paper, year, parameters, MACs, printed errors.",
     "show": "The layer table of a network: shapes, parameters, MACs, memory.",
@@ -30,6 +30,8 @@ COMMANDS = {
     "predict": "Labels for images and folders of images.",
     "weights": "What a file of weights holds, and which network of the atlas it fits.",
     "compare": "Train and measure several networks, honestly; recommend one under a budget.",
+    "export": "Write a network as ONNX, OpenVINO or torch.export, with a contract that is checked.",
+    "check-export": "Check an exported file again, on another machine or in another engine.",
     "runs": "The runs of the past: list, show, rename, delete, compare two.",
     "bench": "Speed of this machine on these networks: training, inference, its peak.",
 }
@@ -49,6 +51,13 @@ OPTION_ALIASES = (
 )  # fmt: skip
 
 
+def imported(name: str) -> click.Command:
+    """The command of that name, from its file."""
+    module = importlib.import_module(f"convatlas.cli.{name.replace('-', '_')}")
+    command: click.Command = module.command
+    return command
+
+
 class LazyGroup(click.Group):
     """A group that knows its commands' names and imports a command's file when it is called."""
 
@@ -60,7 +69,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        return with_translated_help(importlib.import_module(f"convatlas.cli.{cmd_name}").command)
+        return with_translated_help(imported(cmd_name))
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
