@@ -42,8 +42,8 @@ def command(
     checked. The exit code is 5 if the contract is broken.
 
     \b
-    convatlas check-export model.onnx --data photos/
-    convatlas check-export model.onnx --data photos/ --engine openvino
+    convatlas check-export exported/model.onnx --data photos/
+    convatlas check-export exported/model.onnx --data photos/ --engine openvino
     """
     from convatlas.exports.check import check_export
 

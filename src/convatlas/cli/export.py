@@ -12,7 +12,7 @@ from convatlas.cli._contract import Stages, print_contract
 from convatlas.cli._lang import lang_option
 from convatlas.cli._loaded_network import asked, subject_options
 from convatlas.errors import LimitError
-from convatlas.i18n import _, translated
+from convatlas.i18n import _
 
 if TYPE_CHECKING:
     from convatlas.data import ReadingOptions
@@ -76,8 +76,7 @@ def command(
     convatlas export runs/resnet18-photos-001
     convatlas export runs/resnet18-photos-001 --precision int8
     convatlas export runs/resnet18-photos-001 --input photo
-    convatlas export resnet50@torchvision --weights resnet50.pth --check imagenet/val/
-    convatlas check-export runs/resnet18-photos-001/export/onnx-fp32/model.onnx --data photos/
+    convatlas export resnet20_cifar --weights resnet20.th --check cifar-10-batches-bin/
     """
     from convatlas.exports.export import export, refuse
 
@@ -113,8 +112,6 @@ def command(
         print_json(written.to_dict())
     else:
         print_contract(written.contract)
-        for note in written.notes:
-            click.echo(_("note: {text}", text=translated(note)))
         click.echo(_("file: {file}", file=written.file))
     if written.contract.state == "broken":
         raise LimitError(

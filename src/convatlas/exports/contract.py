@@ -16,6 +16,7 @@ broken if any check is.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -558,7 +559,9 @@ def _in_a_new_process(
         named: dict[str, Any] = {f"image_{number:02d}": image for number, image in enumerate(images)}
         np.savez(given, **named)
         command = [sys.executable, "-c", _FRESH, str(file), str(given), str(out), engine or ""]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        places = os.pathsep.join(str(Path(place or ".").absolute()) for place in sys.path)  # relative ones too
+        environment = {**os.environ, "PYTHONPATH": places}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if done.returncode or not out.is_file():
             last = (done.stderr.strip().splitlines() or [""])[-1][:160]
             return Message("a new process cannot run the file: {reason}", reason=last)

@@ -40,7 +40,7 @@ from convatlas.exports.reference import MOST_IMAGES, Reference, chosen, dataset_
 from convatlas.exports.reference_results import compute_reference, weights_digest
 from convatlas.message import Message, system_reason
 from convatlas.models.weights.published import table
-from convatlas.runs.evaluate import images_of_data, labels_for
+from convatlas.runs.evaluate import images_of_data, labels_for, notes_on_overlap
 from convatlas.runs.evaluation_images import EvaluationImages
 from convatlas.runs.loaded_network import LoadedNetwork, load_network
 from convatlas.runs.run import Run
@@ -59,16 +59,12 @@ Exportable = Run | str | Path | nn.Module | LoadedNetwork
 
 @dataclass(frozen=True)
 class Export:
-    """What was written: the file, what it is, and its contract.
-
-    ``seconds`` are those of conversion and of the check.
-    """
+    """What was written: the file, what it is, and its contract."""
 
     file: Path
     description: Description
     contract: Contract
     size_bytes: int
-    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -81,7 +77,6 @@ class Export:
             "input": self.description.input,
             "float_layers": list(self.description.float_layers),
             "contract": self.contract.to_dict(),
-            "notes": [str(note) for note in self.notes],
         }
 
 
@@ -178,7 +173,7 @@ def export(
         else:
             file, description = _written(network, described, workplace)
             contract = checked(file, description)
-        return _moved(file, folder, description, contract, reference, notes)
+        return _moved(file, folder, description, contract, reference)
 
 
 def refuse(format: str, precision: str, input: str) -> None:
@@ -297,7 +292,6 @@ def _moved(
     description: Description,
     contract: Contract,
     reference: Reference,
-    notes: tuple[str, ...],
 ) -> Export:
     """Move a checked file to its directory, with its sidecar, contract and reference; one that is broken is marked."""
     stem = BROKEN if contract.state == "broken" else STEM
@@ -321,7 +315,7 @@ def _moved(
     reference.write(folder / REFERENCE)
     write_contract(contract, folder)
     size = sum(part.stat().st_size for part in parts(target))
-    return Export(target, description, contract, size, notes)
+    return Export(target, description, contract, size)
 
 
 def _folder(network: LoadedNetwork, format: str, precision: str, input: str) -> Path:
@@ -348,15 +342,23 @@ def _images_to_check(
         return own, dataset.labels, "val", ()
     images, part = images_of_data(check, reading=reading)
     labels = np.asarray(labels_for(network, images, check), dtype=np.int64)
-    notes: list[str] = []
-    if run is not None and images.dataset.fingerprint == run.config["data"]["fingerprint"]:
-        notes.append(
-            Message(
-                "These are the test images of the run, which a test accuracy has been reported on before. An export "
-                "that is chosen by them no longer has an independent test."
-            )
+    return images, labels, part, tuple((*notes_on_overlap(network, images), *_note_on_test_images(run, images)))
+
+
+def _note_on_test_images(run: Run | None, images: EvaluationImages) -> list[str]:
+    """A note where the images are also those that the run's test accuracy was measured on."""
+    if run is None or images.dataset.fingerprint != run.config["data"]["fingerprint"]:
+        return []
+    shared = int(np.isin(run.split(images.dataset).test, images.indices).sum())
+    if not shared:
+        return []
+    return [
+        Message(
+            "{count} of these images are test images of the run, whose test accuracy was reported before. An export "
+            "that is chosen by them has no independent test any more.",
+            count=shared,
         )
-    return images, labels, part, tuple(notes)
+    ]
 
 
 def _calibration_images(
