@@ -2,6 +2,7 @@
 
     python benchmarks/export_atlas.py sweep [--names "resnet*"] [--seconds 600]   # every network, random weights
     python benchmarks/export_atlas.py squeezenet     # real weights on the 50 photos: precisions, formats, the resize
+    python benchmarks/export_atlas.py resizing       # the resize beside Pillow's, on photos and odd images
     python benchmarks/export_atlas.py resnet18       # seconds of export, int8 and contract on 1,000 images
     python benchmarks/export_atlas.py resnet20       # trained on CIFAR-10 for a few epochs: int8 beside fp32
 
@@ -22,7 +23,7 @@ import numpy as np
 import torch
 
 import convatlas as ca
-from convatlas.data import Preprocessing
+from convatlas.data import Preprocessing, open_data
 from convatlas.errors import BadImageError, ConvAtlasError
 from convatlas.exports import onnx_format
 from convatlas.exports.contract import Contract
@@ -31,7 +32,7 @@ from convatlas.exports.description import LOGITS, Description
 from convatlas.exports.engines import instruction_set, load_engine
 from convatlas.exports.export import export
 from convatlas.exports.reference import prepared, probe
-from convatlas.exports.reference_results import _logits, _noise, weights_digest
+from convatlas.exports.reference_results import logits_of, noise_of, weights_digest
 from convatlas.models import entry
 from convatlas.models.weights import load_weights
 from convatlas.runs.reconstruction import refuse_classifying
@@ -86,8 +87,8 @@ def swept(name: str) -> dict[str, Any]:
         trained=False,
     )
     images = [probe(number, height, width, channels) for number in range(IMAGES)]
-    reference = _logits(net, images, preprocessing)
-    noise, scale = _noise(net, images[:1], preprocessing), float(reference.std())
+    reference = logits_of(net, images, preprocessing)
+    noise, scale = noise_of(net, images[:1], preprocessing), float(reference.std())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.onnx")
         onnx_format.write(complete(core, preprocessing, "13.0.0", False, description), path)
@@ -216,10 +217,13 @@ def resizing() -> None:
     save("resize.json", {"pillow": pillow, "size": 224, "margin": "256/224", "rows": rows})
 
 
-def resnet18() -> None:
-    """Seconds of export to int8 with a contract on 1,000 images, random weights after one update."""
+def resnet18(cifar: Path) -> None:
+    """Seconds of export to int8 with a contract on 1,000 CIFAR-10 images at 224 pixels. The weights are random."""
+    torch.manual_seed(0)
+    net = ca.create_model("resnet18", 10).eval()
+    preprocessing = Preprocessing((224, 224), 3, (0.49, 0.48, 0.45), (0.25, 0.24, 0.26), resize="squash")
+    classes = open_data(str(cifar)).classes
     with tempfile.TemporaryDirectory() as folder:
-        run = trained(folder, "resnet18", image_size=224, epochs=1, most_updates=1)
         stages: dict[str, float] = {}
         last = ["", time.perf_counter()]
 
@@ -229,19 +233,28 @@ def resnet18() -> None:
                 last[0] = stage
 
         started = time.perf_counter()
-        written = export(run, precision="int8", check=cifar(1000), progress=progress)
+        written = export(
+            net,
+            precision="int8",
+            calibration=cifar,
+            check=cifar,
+            classes=classes,
+            preprocessing=preprocessing,
+            out=Path(folder),
+            progress=progress,
+        )
         seconds = time.perf_counter() - started
     begun = {stage: round(at - started, 1) for stage, at in stages.items()}
     save("resnet18.json", {"seconds": round(seconds, 1), "stages_begin_s": begun, **summary(written.contract)})
 
 
-def resnet20(epochs: int) -> None:
+def resnet20(cifar: Path, epochs: int) -> None:
     """A ResNet-20 of a few epochs on CIFAR-10: int8 beside fp32 on the 10,000 test images."""
     with tempfile.TemporaryDirectory() as folder:
-        run = trained(folder, "resnet20_cifar", epochs=epochs)
+        run = ca.train("resnet20_cifar", cifar, out=folder, epochs=epochs)
         rows = []
         for precision in ("fp32", "int8"):
-            written = export(run, precision=precision, check=cifar(), most_images=10_000)
+            written = export(run, precision=precision, check=cifar, most_images=10_000)
             rows.append({**summary(written.contract), "bytes": written.size_bytes})
             print(rows[-1], flush=True)
     save("resnet20_cifar.json", {"epochs": epochs, "ratio_of_sizes": rows[1]["bytes"] / rows[0]["bytes"], "rows": rows})
@@ -259,14 +272,17 @@ def main() -> None:
     parser.add_argument("--names", default="*")
     parser.add_argument("--seconds", type=float, default=1e9)
     parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--cifar", type=Path, help="CIFAR-10's binary batches, for resnet18 and resnet20")
     asked = parser.parse_args()
     RESULTS.mkdir(parents=True, exist_ok=True)
     if asked.what == "sweep":
         sweep(asked.names, asked.seconds)
-    elif asked.what == "resnet20":
-        resnet20(asked.epochs)
+    elif asked.what in ("resnet18", "resnet20"):
+        if asked.cifar is None:
+            parser.error("--cifar names the folder of CIFAR-10's binary batches")
+        resnet18(asked.cifar) if asked.what == "resnet18" else resnet20(asked.cifar, asked.epochs)
     else:
-        {"squeezenet": squeezenet, "resizing": resizing, "resnet18": resnet18}[asked.what]()
+        {"squeezenet": squeezenet, "resizing": resizing}[asked.what]()
 
 
 if __name__ == "__main__":

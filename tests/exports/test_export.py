@@ -220,7 +220,7 @@ class Branching(nn.Module):
 
 def test_a_network_that_torch_cannot_export_is_refused_with_the_reason(trained: Trained, tmp_path: Path) -> None:
     preprocessing = trained.run.preprocessing
-    with pytest.raises(ConvAtlasError, match="Branching cannot be exported: .+"):
+    with pytest.raises(ConvAtlasError, match=r"Branching cannot be exported: .+"):
         export(Branching(), classes=CLASSES, preprocessing=preprocessing, out=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -248,7 +248,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_a_file_cut_short(copied: Path) -> None:
     copied.write_bytes(copied.read_bytes()[:-1000])
-    with pytest.raises(CheckpointError, match="is cut short: it has .* bytes"):
+    with pytest.raises(CheckpointError, match=r"is cut short: it has .* bytes"):
         open_exported(copied)
 
 

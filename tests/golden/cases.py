@@ -158,6 +158,12 @@ TRAIN = [
     case("train-resume-finished", "train --resume trained/mlp-digits-001", mask=masks.training),
 ]  # fmt: skip
 
+EXPERIMENT = [
+    case("experiment-exact", "experiment residual-unrolled --out fresh", stderr=False),
+    case("experiment-no-data", "experiment relu-against-tanh --scale standard --out fresh", widths=(80,)),
+    case("experiment-unknown", "experiment relu-vs-tanh", widths=(80,)),
+]
+
 RUN = "trained/mlp-digits-001"
 EVALUATE = [
     case("evaluate-run", f"evaluate {RUN}", mask=masks.shares),
@@ -250,6 +256,14 @@ HELP = [
     *(case(f"help-layer-{name}", f"layer {name} --help") for name in LAYERS),
 ]
 
+# what an export prints is in tests/exports: it needs packages that a plain installation lacks
+EXPORT = [
+    case("export-precision-not-written", "export trained --precision bf16"),
+    case("export-photo-in-openvino", "export trained --format openvino --input photo"),
+    case("check-export-no-file", "check-export exported/model.onnx"),
+]
+
 CASES = [
-    *MODELS, *SHOW, *EXPLAIN, *LAYER, *DATA, *TRAIN, *EVALUATE, *PREDICT, *WEIGHTS, *COMPARE, *BENCH, *ERRORS, *HELP,
+    *MODELS, *SHOW, *EXPLAIN, *LAYER, *DATA, *TRAIN, *EXPERIMENT, *EVALUATE, *PREDICT, *WEIGHTS, *COMPARE, *EXPORT,
+    *BENCH, *ERRORS, *HELP,
 ]  # fmt: skip

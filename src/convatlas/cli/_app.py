@@ -32,6 +32,7 @@ COMMANDS = {
     "compare": "Train and measure several networks, honestly; recommend one under a budget.",
     "export": "Write a network as ONNX, OpenVINO or torch.export, with a contract that is checked.",
     "check-export": "Check an exported file again, on another machine or in another engine.",
+    "experiment": "A claim of the literature, tested with controls; ends in a verdict.",
     "runs": "The runs of the past: list, show, rename, delete, compare two.",
     "bench": "Speed of this machine on these networks: training, inference, its peak.",
 }
@@ -41,7 +42,7 @@ COMMANDS = {
 COMMAND_ALIASES = {
     "fit": "train", "test": "evaluate", "eval": "evaluate", "val": "evaluate", "validate": "evaluate",
     "infer": "predict", "classify": "predict", "summary": "show", "info": "show", "list": "models",
-    "benchmark": "bench", "dataset": "data", "history": "runs",
+    "benchmark": "bench", "convert": "export", "deploy": "export", "dataset": "data", "history": "runs",
 }  # fmt: skip
 # several commands may have another option for the same thing
 OPTION_ALIASES = (

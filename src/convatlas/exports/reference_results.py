@@ -45,7 +45,7 @@ def compute_reference(
     """
     indices = np.empty(0, dtype=np.int64) if indices is None else indices
     made = [prepared(each, preprocessing) for each in probes(preprocessing, any_size)]
-    probe_logits = _logits(net, made, preprocessing)
+    probe_logits = logits_of(net, made, preprocessing)
     files, pixels, logits = [], [], [np.empty((0, probe_logits.shape[1]))]
     sample = made[:NOISE_IMAGES]
     for start in range(0, len(indices), BATCH):
@@ -55,7 +55,7 @@ def compute_reference(
             files.append(content_digest(dataset, index))
             batch.append(prepared(dataset.read(index, preprocessing.at_least), preprocessing))
             pixels.append(digest(batch[-1].tobytes()))
-        logits.append(_logits(net, batch, preprocessing))
+        logits.append(logits_of(net, batch, preprocessing))
         sample = [*sample, *batch][-2 * NOISE_IMAGES :]
     none = np.empty((0, 32), dtype=np.uint8)
     return Reference(
@@ -70,7 +70,7 @@ def compute_reference(
         labels=np.full(len(indices), -1) if labels is None else labels[indices].astype(np.int64),
         logits=np.concatenate(logits).astype(np.float32),
         probe_logits=probe_logits.astype(np.float32),
-        noise=_noise(net, sample, preprocessing),
+        noise=noise_of(net, sample, preprocessing),
         notes=notes,
     )
 
@@ -84,13 +84,13 @@ def weights_digest(net: nn.Module) -> str:
     return total.hexdigest()
 
 
-def _noise(net: nn.Module, images: Sequence[NDArray[np.uint8]], preprocessing: Preprocessing) -> float:
+def noise_of(net: nn.Module, images: Sequence[NDArray[np.uint8]], preprocessing: Preprocessing) -> float:
     """The largest difference that rounding to float32 makes to a logit of the network itself."""
-    exact = _logits(copy.deepcopy(net).double(), images, preprocessing, torch.float64)
-    return float(np.abs(_logits(net, images, preprocessing) - exact).max())
+    exact = logits_of(copy.deepcopy(net).double(), images, preprocessing, torch.float64)
+    return float(np.abs(logits_of(net, images, preprocessing) - exact).max())
 
 
-def _logits(
+def logits_of(
     net: nn.Module,
     images: Sequence[NDArray[np.uint8]],
     preprocessing: Preprocessing,
