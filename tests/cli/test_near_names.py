@@ -5,8 +5,13 @@ from __future__ import annotations
 import pytest
 
 import convatlas as ca
+<<<<<<< HEAD
 from convatlas.cli._app import COMMAND_ALIASES, COMMANDS
 from convatlas.cli._other_spellings import OPTION_ALIASES
+=======
+from convatlas.cli import _app
+from convatlas.cli._app import COMMAND_ALIASES, COMMANDS, imported
+>>>>>>> export
 from convatlas.comparison import budget
 from convatlas.errors import UnknownNameError, near_names
 from convatlas.models import registry
@@ -124,9 +129,8 @@ def test_every_alias_stands_for_a_name_that_exists_and_is_none_itself():
 
 
 def long_options(name):
-    import importlib
 
-    return [each for p in importlib.import_module(f"convatlas.cli.{name}").command.params for each in p.opts]
+    return [each for p in imported(name).params for each in p.opts]
 
 
 def test_near_names_of_nothing_and_of_anything():

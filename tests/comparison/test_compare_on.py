@@ -14,8 +14,8 @@ from convatlas.comparison.budget import Budget
 from convatlas.comparison.majority import MajorityHits, with_chance_level
 from convatlas.comparison.recommend import recommend
 from convatlas.comparison.result import Majority
-from convatlas.comparison.statistics import accuracy
 from convatlas.errors import DataError, Interrupted, LimitError, UsageError
+from convatlas.evaluation.statistics import accuracy
 from convatlas.runs.run import Run
 from convatlas.runs.train import RunListener, train
 

@@ -18,7 +18,7 @@ from convatlas.cli._other_spellings import refuse_assignments, with_near_options
 from convatlas.errors import ConvAtlasError, UnknownNameError, UsageError
 from convatlas.i18n import _, translated
 
-# name -> the line --help shows; the file is cli/NAME.py and its command is `command`
+# name -> the line --help shows; the file is cli/NAME.py, with _ for -, and its command is `command`
 COMMANDS = {
     "models": "The networks of the atlas: paper, year, parameters, MACs, printed errors.",
     "show": "The layer table of a network: shapes, parameters, MACs, memory.",
@@ -28,9 +28,16 @@ COMMANDS = {
     "train": "Train a network with a recipe; writes a run directory.",
     "evaluate": "Top-1 and top-5 accuracy of a run, with intervals, results per class and confusion.",
     "predict": "Labels for images and folders of images.",
+<<<<<<< HEAD
     "inspect": "What a network looks at: attribution, feature maps, filters, patterns.",
     "weights": "Contents of a weights file, and the nearest networks of the atlas.",
     "compare": "Train and measure several networks on the same images; recommend one under a budget.",
+=======
+    "weights": "What a file of weights holds, and which network of the atlas it fits.",
+    "compare": "Train and measure several networks, honestly; recommend one under a budget.",
+    "export": "Write a network as ONNX, OpenVINO or torch.export, with a contract that is checked.",
+    "check-export": "Check an exported file again, on another machine or in another engine.",
+>>>>>>> export
     "experiment": "A claim of the literature, tested with controls; ends in a verdict.",
     "runs": "Past runs: list, show, rename, delete, compare two.",
     "bench": "Speed of networks on this machine: training, inference, and the machine's peak.",
@@ -41,8 +48,19 @@ COMMANDS = {
 COMMAND_ALIASES = {
     "fit": "train", "test": "evaluate", "eval": "evaluate", "val": "evaluate", "validate": "evaluate",
     "infer": "predict", "classify": "predict", "summary": "show", "info": "show", "list": "models",
+<<<<<<< HEAD
     "benchmark": "bench", "dataset": "data", "history": "runs", "visualize": "inspect", "gradcam": "inspect",
+=======
+    "benchmark": "bench", "convert": "export", "deploy": "export", "dataset": "data", "history": "runs",
+>>>>>>> export
 }  # fmt: skip
+
+
+def imported(name: str) -> click.Command:
+    """The command of that name, from its file."""
+    module = importlib.import_module(f"convatlas.cli.{name.replace('-', '_')}")
+    command: click.Command = module.command
+    return command
 
 
 class LazyGroup(click.Group):
@@ -56,7 +74,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        return with_translated_help(importlib.import_module(f"convatlas.cli.{cmd_name}").command)
+        return with_translated_help(imported(cmd_name))
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:

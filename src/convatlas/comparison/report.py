@@ -12,8 +12,8 @@ import numpy as np
 from convatlas import units
 from convatlas.baselines.names import is_baseline
 from convatlas.comparison.result import Comparison, ComparisonRow
-from convatlas.comparison.statistics import Difference
 from convatlas.evaluation import Evaluation
+from convatlas.evaluation.statistics import Difference
 from convatlas.figures import ERRORS
 from convatlas.i18n import _, language, translated
 from convatlas.message import joined

@@ -10,7 +10,7 @@ from typing import Any
 from convatlas import tables, units
 from convatlas.comparison.budget import Budget
 from convatlas.comparison.measure import Latency, Memory
-from convatlas.comparison.statistics import Accuracy, Difference
+from convatlas.evaluation.statistics import Accuracy, Difference
 from convatlas.i18n import _, translated
 from convatlas.message import Message, joined
 
