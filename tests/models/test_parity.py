@@ -72,6 +72,7 @@ TIMM = (
     Pair("inception_resnet_v2", "inception_resnet_v2@timm", 139),
     Pair("legacy_xception", "xception@timm", 96),
     *(Pair(f"densenet{depth}", f"densenet{depth}", 64, depth > 121) for depth in (121, 161, 169, 201)),
+    Pair("mobilenetv1_100", "mobilenet_v1@timm", 64),
 )
 KERAS = (
     Pair("VGG16", "vgg16", 64),
@@ -81,6 +82,7 @@ KERAS = (
     Pair("InceptionV3", "inception_v3@keras", 96),
     Pair("Xception", "xception", 96),
     Pair("InceptionResNetV2", "inception_resnet_v2@keras", 96, slow=True),
+    Pair("MobileNet", "mobilenet_v1@keras", 96),
 )
 
 
@@ -191,11 +193,18 @@ def test_timm(pair, timm, tmp_path, parity):
     compare("timm", pair, timm.create_model(pair.peer, pretrained=False), tmp_path, parity)
 
 
+# what switches off the dropout and the preprocessing that networks of keras.applications contain
+KERAS_OPTIONS = {
+    "MobileNet": {"dropout": 0.0},
+}
+
+
 def built(keras, pair: Pair):
     """A network of keras.applications whose statistics and scales are as a trained network has them."""
     keras.utils.set_random_seed(0)
+    options = KERAS_OPTIONS.get(pair.peer, {})
     net = getattr(keras.applications, pair.peer)(
-        weights=None, classifier_activation=None, input_shape=(pair.side, pair.side, 3)
+        weights=None, classifier_activation=None, input_shape=(pair.side, pair.side, 3), **options
     )
     generator = np.random.default_rng(0)
     for weight in net.weights:

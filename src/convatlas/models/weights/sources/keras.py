@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 from torch import Tensor, nn
 
 from convatlas.models.branches import ConvNorm
+from convatlas.models.weights import mobile_names
 from convatlas.models.weights.claims import Tensors
 from convatlas.models.weights.labels import imagenet
 from convatlas.models.weights.source import Rules, Source, Target
@@ -64,7 +66,9 @@ LAYERS: dict[str, Rules] = {
         (r"^conv_7b_bn$", "Conv2d_7b_1x1.bn"),
         (r"^predictions$", "Logits"),
     ),
+    "mobilenet_v1": mobile_names.KERAS_V1,
 }
+DEPTHWISE = ".depthwise.conv.weight"  # our depthwise layers of the mobile networks
 NUMBERED = re.compile(r"^(conv2d|batch_normalization)(?:_(\d+))?$")
 BGR = ("resnet", "vgg")  # families whose published Keras weights were ported from Caffe
 
@@ -110,7 +114,14 @@ def from_keras(tensors: Tensors, target: Target) -> Tensors:
     for path, tensor in tensors.items():
         layer, parameter = split(path)
         name = f"{places.get(layer) or our_layer(layer, family)}.{PARAMETERS.get(parameter, parameter)}"
+        if parameter == "depthwise_kernel" and name not in target.shapes:  # a depthwise layer, not a separable one
+            name = name.removesuffix("depthwise.weight") + "weight"
+        elif parameter == "kernel" and name.endswith(DEPTHWISE):  # as Keras 3 names the kernel while it runs
+            parameter = "depthwise_kernel"
         ours_by_name[name] = turned(tensor, parameter)
+    for name, tensor in ours_by_name.items():  # MobileNet runs its fully connected layer as a convolution
+        if tensor.dim() == 4 and len(target.shapes.get(name, ())) == 2:
+            ours_by_name[name] = tensor.flatten(start_dim=1)
     if family == "vgg" and "fc6.weight" in ours_by_name:
         ours_by_name["fc6.weight"] = channels_first(ours_by_name["fc6.weight"])
     if family in BGR and stem in ours_by_name and ours_by_name[stem].shape[1] == 3:
@@ -157,6 +168,7 @@ SOURCE = Source(
         "inception_v3": INCEPTION,
         "inception_resnet_v2": INCEPTION,
         "xception": INCEPTION,
+        "mobilenet_v1": replace(INCEPTION, resize=256, crop=224),
     },
     labels={1000: imagenet},
 )

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from torch import nn
 
+from convatlas.models.weights import mobile_names
 from convatlas.models.weights.labels import imagenet
 from convatlas.models.weights.source import Rename, Rules, Source, by_rules, converter
 from convatlas.models.weights.sources.torchvision import (
@@ -90,6 +91,7 @@ FAMILIES = {
     "resnet": by_rules(RESNET),
     "densenet": by_rules(DENSENET),
     "xception": by_rules(XCEPTION),
+    "mobilenet_v1": mobile_names.timm,
 }
 
 # timm resizes to floor(crop / crop_pct); crop_pct of the weights it loads by default (1.0.31) is 0.875, 0.8975 or 0.95
