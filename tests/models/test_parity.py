@@ -58,6 +58,10 @@ TORCHVISION = (
     Pair("squeezenet1_0", "squeezenet1_0@torchvision", 64),
     Pair("squeezenet1_1", "squeezenet1_1@torchvision", 64),
     *(Pair(f"densenet{depth}", f"densenet{depth}", 64, depth > 169) for depth in (121, 161, 169, 201)),
+    Pair("mobilenet_v2", "mobilenet_v2@torchvision", 64),
+    Pair("mobilenet_v3_small", "mobilenet_v3_small@torchvision", 64),
+    Pair("mobilenet_v3_large", "mobilenet_v3_large@torchvision", 64),
+    *(Pair(f"efficientnet_{b}", f"efficientnet_{b}@torchvision", 64, b != "b0") for b in ("b0", "b1", "b2", "b3")),
 )
 TIMM = (
     Pair("vgg11", "vgg11@torchvision", 48, slow=True),
@@ -73,6 +77,11 @@ TIMM = (
     Pair("legacy_xception", "xception@timm", 96),
     *(Pair(f"densenet{depth}", f"densenet{depth}", 64, depth > 121) for depth in (121, 161, 169, 201)),
     Pair("mobilenetv1_100", "mobilenet_v1@timm", 64),
+    Pair("mobilenetv2_100", "mobilenet_v2@torchvision", 64),
+    *(Pair(f"mobilenetv3_{size}_100", f"mobilenet_v3_{size}@timm", 64) for size in ("small", "large")),
+    *(Pair(f"tf_mobilenetv3_{size}_100", f"mobilenet_v3_{size}", 64) for size in ("small", "large")),
+    Pair("efficientnet_b0", "efficientnet_b0@torchvision", 64),
+    *(Pair(f"tf_efficientnet_{b}", f"efficientnet_{b}", 64, b != "b0") for b in ("b0", "b1", "b2", "b3")),
 )
 KERAS = (
     Pair("VGG16", "vgg16", 64),
@@ -83,6 +92,11 @@ KERAS = (
     Pair("Xception", "xception", 96),
     Pair("InceptionResNetV2", "inception_resnet_v2@keras", 96, slow=True),
     Pair("MobileNet", "mobilenet_v1@keras", 96),
+    Pair("MobileNetV2", "mobilenet_v2", 96),
+    Pair("MobileNetV3Small", "mobilenet_v3_small", 96),
+    Pair("MobileNetV3Large", "mobilenet_v3_large", 96),
+    Pair("EfficientNetB0", "efficientnet_b0", 96),
+    *(Pair(f"EfficientNetB{b}", f"efficientnet_b{b}", 96, slow=True) for b in (1, 2, 3)),
 )
 
 
@@ -101,7 +115,7 @@ class Compared(NamedTuple):
 def compared(net: nn.Module, images: Tensor, labels: Tensor, batch_statistics: bool = True) -> Compared:
     """One step's worth, with dropout off; the gradient is taken in training mode, or with the running statistics."""
     for module in net.modules():
-        if isinstance(module, nn.Dropout):
+        if isinstance(module, nn.Dropout) or type(module).__name__ == "StochasticDepth":  # torchvision's
             module.p = 0.0
     evaluated = net.eval()(images)
     if not batch_statistics:
@@ -193,10 +207,9 @@ def test_timm(pair, timm, tmp_path, parity):
     compare("timm", pair, timm.create_model(pair.peer, pretrained=False), tmp_path, parity)
 
 
-# what switches off the dropout and the preprocessing that networks of keras.applications contain
-KERAS_OPTIONS = {
-    "MobileNet": {"dropout": 0.0},
-}
+# networks of keras.applications that prepare the images themselves: what switches it off, or what undoes it
+KERAS_OPTIONS = {f"MobileNetV3{size}": {"include_preprocessing": False} for size in ("Small", "Large")}
+KERAS_PIXELS = {"EfficientNetB": 255.0}  # divides by 255
 
 
 def built(keras, pair: Pair):
@@ -206,6 +219,9 @@ def built(keras, pair: Pair):
     net = getattr(keras.applications, pair.peer)(
         weights=None, classifier_activation=None, input_shape=(pair.side, pair.side, 3), **options
     )
+    for layer in net.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0
     generator = np.random.default_rng(0)
     for weight in net.weights:
         if weight.name in ("gamma", "moving_variance"):
@@ -240,7 +256,8 @@ def test_keras(pair, keras, tmp_path, parity):
 
     images, labels = draw(pair)
     reads_bgr = pair.ours.startswith(("resnet", "vgg"))
-    theirs = compared_in_keras(net, images.flip(1) if reads_bgr else images, labels)
+    pixels = next((factor for name, factor in KERAS_PIXELS.items() if pair.peer.startswith(name)), 1.0)
+    theirs = compared_in_keras(net, pixels * (images.flip(1) if reads_bgr else images), labels)
     theirs = theirs._replace(gradients=SOURCES["keras"].convert(theirs.gradients, Target.of(ours)))
     mine = compared(ours, images, labels, batch_statistics=False)
     agree("keras", pair, mine, theirs, parity, KERAS_TRAIN_TOLERANCE, KERAS_GRADIENT_TOLERANCE)

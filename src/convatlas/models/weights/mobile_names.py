@@ -72,6 +72,12 @@ TIMM_ENDS: Rules = (
     (r"^conv_head\.", "head.conv."), (r"^bn2\.", "head.bn."),
     (r"^classifier\.", "fc."),
 )  # fmt: skip
+# the last 1x1 of MobileNetV3 is a stage of its own, and its hidden layer a convolution
+TIMM_V3_ENDS: Rules = (
+    (r"^conv_head\.", "hidden."),
+    (r"^blocks\.\d+\.0\.conv\.", "head.conv."), (r"^blocks\.\d+\.0\.bn1\.", "head.bn."),
+    *TIMM_ENDS,
+)  # fmt: skip
 TIMM_INVERTED: Rules = (
     (r"^conv_pw\.", "expand.conv."), (r"^bn1\.", "expand.bn."),
     (r"^conv_dw\.", "depthwise.conv."), (r"^bn2\.", "depthwise.bn."),
@@ -89,29 +95,34 @@ TIMM_SEPARABLE: Rules = (
 def timm(net: nn.Module) -> Rename:
     """``blocks.2.0.conv_pw`` is the expansion of the first block of our third stage."""
     by_path = dict(blocks_of(net))
-    stages = timm_stages(net)
+    if any(isinstance(each, DepthwiseSeparable) for each in by_path.values()):
+        return timm_v1(by_path)
+    ends = TIMM_V3_ENDS if hasattr(net, "hidden") else TIMM_ENDS
 
     def rename(name: str) -> str:
         match = re.match(r"^blocks\.(\d+)\.(\d+)\.(.*)$", name)
-        if match is None:
-            return renamed(name, TIMM_ENDS).replace("stem.", "Conv2d_0.") if stages else renamed(name, TIMM_ENDS)
-        stage, number, rest = int(match[1]), int(match[2]), match[3]
-        path = f"stage{stage + 1}.{number}" if not stages else f"Conv2d_{stages[stage] + number}"
-        if path not in by_path:
-            return name
-        if stages:
-            return f"{path}.{renamed(rest, TIMM_SEPARABLE).replace('project.', 'pointwise.')}"
+        path = f"stage{int(match[1]) + 1}.{match[2]}" if match else ""
+        if match is None or path not in by_path:
+            return renamed(name, ends)
         expands = "expand" in parts_of(by_path[path])
-        return f"{path}.{renamed(rest, TIMM_INVERTED if expands else TIMM_SEPARABLE)}"
+        return f"{path}.{renamed(match[3], TIMM_INVERTED if expands else TIMM_SEPARABLE)}"
 
     return rename
 
 
-def timm_stages(net: nn.Module) -> list[int]:
-    """For MobileNetV1: the number of the first layer of each of timm's stages, which begin with a stride of 2."""
-    layers = [each for _, each in blocks_of(net) if isinstance(each, DepthwiseSeparable)]
-    starts = [number for number, layer in enumerate(layers, start=1) if max(layer.depthwise.conv.stride) > 1]
-    return [1, *starts] if layers else []
+def timm_v1(layers: dict[str, nn.Module]) -> Rename:
+    """MobileNetV1, whose stages in timm begin with a stride of 2; ours are numbered through."""
+    strides = [max(layer.depthwise.conv.stride) for layer in layers.values() if isinstance(layer, DepthwiseSeparable)]
+    starts = [1, *(number for number, stride in enumerate(strides, start=1) if stride > 1)]
+
+    def rename(name: str) -> str:
+        match = re.match(r"^blocks\.(\d+)\.(\d+)\.(.*)$", name)
+        if match is None or int(match[1]) >= len(starts):
+            return renamed(name, TIMM_ENDS).replace("stem.", "Conv2d_0.")
+        number = starts[int(match[1])] + int(match[2])
+        return f"Conv2d_{number}.{renamed(match[3], TIMM_SEPARABLE).replace('project.', 'pointwise.')}"
+
+    return rename
 
 
 # --- Keras ------------------------------------------------------------------------------------------------------------
@@ -122,3 +133,44 @@ KERAS_V1: Rules = (
     (r"^conv_pw_(\d+)$", r"Conv2d_\1.pointwise.conv"), (r"^conv_pw_(\d+)_bn$", r"Conv2d_\1.pointwise.bn"),
     (r"^conv_preds$", "fc"),
 )  # fmt: skip
+KERAS_V2: Rules = (
+    (r"^Conv1$", "stem.conv"), (r"^bn_Conv1$", "stem.bn"),
+    (r"^Conv_1$", "head.conv"), (r"^Conv_1_bn$", "head.bn"),
+    (r"^expanded_conv_", "block_0_"),
+    (r"^block_(\d+)_(expand|depthwise|project)$", r"block_\1.\2.conv"),
+    (r"^block_(\d+)_(expand|depthwise|project)_BN$", r"block_\1.\2.bn"),
+    (r"^predictions$", "fc"),
+)  # fmt: skip
+KERAS_V3: Rules = (
+    (r"^conv$", "stem.conv"), (r"^conv_bn$", "stem.bn"),
+    (r"^conv_1$", "head.conv"), (r"^conv_1_bn$", "head.bn"),
+    (r"^conv_2$", "hidden"), (r"^logits$", "fc"),
+    (r"^expanded_conv_(?!\d)", "expanded_conv_0_"),
+    (r"^expanded_conv_(\d+)_(expand|depthwise|project)$", r"block_\1.\2.conv"),
+    (r"^expanded_conv_(\d+)_(expand|depthwise|project)_bn$", r"block_\1.\2.bn"),
+    (r"^expanded_conv_(\d+)_squeeze_excite_conv$", r"block_\1.se.fc1"),
+    (r"^expanded_conv_(\d+)_squeeze_excite_conv_1$", r"block_\1.se.fc2"),
+)  # fmt: skip
+KERAS_EFFICIENTNET: Rules = (
+    (r"^stem_conv$", "stem.conv"), (r"^stem_bn$", "stem.bn"),
+    (r"^top_conv$", "head.conv"), (r"^top_bn$", "head.bn"),
+    (r"^block(\d)([a-z])_", lambda m: f"stage{m[1]}.{ord(m[2]) - ord('a')}."),
+    (r"\.(expand|project)_conv$", r".\1.conv"), (r"\.(expand|project)_bn$", r".\1.bn"),
+    (r"\.dwconv$", ".depthwise.conv"), (r"^(stage\d\.\d+)\.bn$", r"\1.depthwise.bn"),
+    (r"\.se_reduce$", ".se.fc1"), (r"\.se_expand$", ".se.fc2"),
+    (r"^predictions$", "fc"),
+)  # fmt: skip
+KERAS = {
+    "mobilenet_v1": KERAS_V1,
+    "mobilenet_v2": KERAS_V2,
+    "mobilenet_v3": KERAS_V3,
+    "efficientnet": KERAS_EFFICIENTNET,
+}
+
+
+def keras(layer: str, net: nn.Module, family: str) -> str:
+    """Keras's layer name -> our module; MobileNetV2 and V3 count their blocks through."""
+    name = renamed(layer, KERAS[family])
+    match = re.match(r"^block_(\d+)\.(.*)$", name)
+    blocks = blocks_of(net)
+    return f"{blocks[int(match[1])][0]}.{match[2]}" if match and int(match[1]) < len(blocks) else name

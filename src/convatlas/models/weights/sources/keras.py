@@ -66,7 +66,6 @@ LAYERS: dict[str, Rules] = {
         (r"^conv_7b_bn$", "Conv2d_7b_1x1.bn"),
         (r"^predictions$", "Logits"),
     ),
-    "mobilenet_v1": mobile_names.KERAS_V1,
 }
 DEPTHWISE = ".depthwise.conv.weight"  # our depthwise layers of the mobile networks
 NUMBERED = re.compile(r"^(conv2d|batch_normalization)(?:_(\d+))?$")
@@ -113,7 +112,10 @@ def from_keras(tensors: Tensors, target: Target) -> Tensors:
     ours_by_name: Tensors = {}
     for path, tensor in tensors.items():
         layer, parameter = split(path)
-        name = f"{places.get(layer) or our_layer(layer, family)}.{PARAMETERS.get(parameter, parameter)}"
+        if layer.startswith("normalization"):  # of pixels, inside EfficientNet
+            continue
+        place = mobile_names.keras(layer, net, family) if family in mobile_names.KERAS else our_layer(layer, family)
+        name = f"{places.get(layer) or place}.{PARAMETERS.get(parameter, parameter)}"
         if parameter == "depthwise_kernel" and name not in target.shapes:  # a depthwise layer, not a separable one
             name = name.removesuffix("depthwise.weight") + "weight"
         elif parameter == "kernel" and name.endswith(DEPTHWISE):  # as Keras 3 names the kernel while it runs
@@ -153,11 +155,14 @@ def channels_first(weight: Tensor, channels: int = 512) -> Tensor:
     return weight.reshape(outputs, side, side, channels).permute(0, 3, 1, 2).reshape(outputs, -1)
 
 
+MOBILE = replace(INCEPTION, resize=256, crop=224)
+EFFICIENTNETS = {"b0": 224, "b1": 240, "b2": 260, "b3": 300}  # sides of their images
+
 SOURCE = Source(
     name="keras",
     order=4,
     convert=from_keras,
-    families=frozenset(LAYERS),
+    families=frozenset(LAYERS) | frozenset(mobile_names.KERAS),
     bgr=frozenset(BGR),
     # Keras documents mean and std only (the modes of its preprocess_input): the sizes are ours
     preparation=CAFFE,
@@ -168,7 +173,11 @@ SOURCE = Source(
         "inception_v3": INCEPTION,
         "inception_resnet_v2": INCEPTION,
         "xception": INCEPTION,
-        "mobilenet_v1": replace(INCEPTION, resize=256, crop=224),
+        **dict.fromkeys(("mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large"), MOBILE),
+        **{
+            f"efficientnet_{scale}": replace(TORCHVISION, resize=round(side * 256 / 224), crop=side)
+            for scale, side in EFFICIENTNETS.items()
+        },
     },
     labels={1000: imagenet},
 )

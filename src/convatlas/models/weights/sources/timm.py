@@ -91,7 +91,7 @@ FAMILIES = {
     "resnet": by_rules(RESNET),
     "densenet": by_rules(DENSENET),
     "xception": by_rules(XCEPTION),
-    "mobilenet_v1": mobile_names.timm,
+    **dict.fromkeys(("mobilenet_v1", "mobilenet_v2", "mobilenet_v3", "efficientnet"), mobile_names.timm),
 }
 
 # timm resizes to floor(crop / crop_pct); crop_pct of the weights it loads by default (1.0.31) is 0.875, 0.8975 or 0.95

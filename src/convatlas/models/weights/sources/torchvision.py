@@ -8,6 +8,7 @@ from dataclasses import replace
 from torch import nn
 
 from convatlas.models.loaded import Preparation
+from convatlas.models.weights import mobile_names
 from convatlas.models.weights.labels import imagenet
 from convatlas.models.weights.source import Published, Rules, Source, by_rules, converter
 
@@ -107,6 +108,7 @@ FAMILIES = {
     "resnet": by_rules(RESNET),
     "squeezenet": by_rules(SQUEEZENET, by_position),
     "densenet": by_rules(DENSENET),
+    **dict.fromkeys(("mobilenet_v2", "mobilenet_v3", "efficientnet"), mobile_names.torchvision),
 }
 
 # --- preparation ------------------------------------------------------------------------------------------------------
@@ -116,6 +118,12 @@ TORCHVISION = Preparation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), resize=2
 GOOGLENET_PREPARATION = Preparation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), resize=256, crop=224)
 INCEPTION = replace(GOOGLENET_PREPARATION, resize=342, crop=299)
 RESIZED_TO_232 = replace(TORCHVISION, resize=232)
+
+
+def efficient(resize: int, crop: int, interpolation: str = "bicubic") -> Preparation:
+    """Of EfficientNet, each of whose sizes has its own images."""
+    return replace(TORCHVISION, resize=resize, crop=crop, interpolation=interpolation)
+
 
 # --- published weights, from torchvision 0.29's get_model_weights -----------------------------------------------------
 
@@ -148,6 +156,22 @@ WEIGHTS = (
     ("densenet161", "IMAGENET1K_V1", "densenet161-8d451a50.pth", 22.862, 6.44, TORCHVISION),
     ("densenet169", "IMAGENET1K_V1", "densenet169-b2777c0a.pth", 24.4, 7.194, TORCHVISION),
     ("densenet201", "IMAGENET1K_V1", "densenet201-c1103571.pth", 23.104, 6.63, TORCHVISION),
+    ("mobilenet_v2@torchvision", "IMAGENET1K_V1", "mobilenet_v2-b0353104.pth", 28.122, 9.714, TORCHVISION),
+    ("mobilenet_v2@torchvision", "IMAGENET1K_V2", "mobilenet_v2-7ebf99e0.pth", 27.846, 9.178, RESIZED_TO_232),
+    ("mobilenet_v3_small@torchvision", "IMAGENET1K_V1", "mobilenet_v3_small-047dcff4.pth", 32.332, 12.598, TORCHVISION),
+    ("mobilenet_v3_large@torchvision", "IMAGENET1K_V1", "mobilenet_v3_large-8738ca79.pth", 25.958, 8.66, TORCHVISION),
+    ("mobilenet_v3_large@torchvision", "IMAGENET1K_V2", "mobilenet_v3_large-5c1a4163.pth", 24.726, 7.434,
+     RESIZED_TO_232),
+    ("efficientnet_b0@torchvision", "IMAGENET1K_V1", "efficientnet_b0_rwightman-7f5810bc.pth", 22.308, 6.468,
+     efficient(256, 224)),
+    ("efficientnet_b1@torchvision", "IMAGENET1K_V1", "efficientnet_b1_rwightman-bac287d4.pth", 21.358, 5.814,
+     efficient(256, 240)),
+    ("efficientnet_b1@torchvision", "IMAGENET1K_V2", "efficientnet_b1-c27df63c.pth", 20.162, 5.066,
+     efficient(255, 240, "bilinear")),
+    ("efficientnet_b2@torchvision", "IMAGENET1K_V1", "efficientnet_b2_rwightman-c35c1473.pth", 19.392, 4.69,
+     efficient(288, 288)),
+    ("efficientnet_b3@torchvision", "IMAGENET1K_V1", "efficientnet_b3_rwightman-b3899882.pth", 17.992, 3.946,
+     efficient(320, 300)),
 )  # fmt: skip
 
 SOURCE = Source(
@@ -156,7 +180,14 @@ SOURCE = Source(
     convert=converter(FAMILIES),
     families=frozenset(FAMILIES),
     preparation=TORCHVISION,
-    preparations={"googlenet": GOOGLENET_PREPARATION, "inception_v3": INCEPTION},
+    preparations={
+        "googlenet": GOOGLENET_PREPARATION,
+        "inception_v3": INCEPTION,
+        "efficientnet_b0": efficient(256, 224),
+        "efficientnet_b1": efficient(256, 240),
+        "efficientnet_b2": efficient(288, 288),
+        "efficientnet_b3": efficient(320, 300),
+    },
     labels={1000: imagenet},
     published=tuple(
         Published(
