@@ -62,6 +62,21 @@ TORCHVISION = (
     Pair("mobilenet_v3_small", "mobilenet_v3_small@torchvision", 64),
     Pair("mobilenet_v3_large", "mobilenet_v3_large@torchvision", 64),
     *(Pair(f"efficientnet_{b}", f"efficientnet_{b}@torchvision", 64, b != "b0") for b in ("b0", "b1", "b2", "b3")),
+    *(
+        Pair(f"shufflenet_v2_x{width}", f"shufflenet_v2_x{width}", 64, width > "1_0")
+        for width in ("0_5", "1_0", "1_5", "2_0")
+    ),
+    Pair("resnext50_32x4d", "resnext50_32x4d", 64),
+    *(Pair(f"resnext101_{width}", f"resnext101_{width}", 64, slow=True) for width in ("32x8d", "64x4d")),
+    *(Pair(f"wide_resnet{depth}_2", f"wide_resnet{depth}_2", 64, slow=True) for depth in (50, 101)),
+    Pair("regnet_x_400mf", "regnet_x_400mf@torchvision", 64),
+    Pair("regnet_y_400mf", "regnet_y_400mf", 64),
+    Pair("regnet_y_800mf", "regnet_y_800mf@torchvision", 64, slow=True),
+    *(
+        Pair(f"regnet_{net}", f"regnet_{net}", 64, slow=True)
+        for net in ("x_800mf", "x_1_6gf", "x_3_2gf", "y_1_6gf", "y_3_2gf")
+    ),
+    *(Pair(f"convnext_{net}", f"convnext_{net}", 64, net != "tiny") for net in ("tiny", "small", "base")),
 )
 TIMM = (
     Pair("vgg11", "vgg11@torchvision", 48, slow=True),
@@ -81,6 +96,30 @@ TIMM = (
     *(Pair(f"mobilenetv3_{size}_100", f"mobilenet_v3_{size}@timm", 64) for size in ("small", "large")),
     *(Pair(f"tf_mobilenetv3_{size}_100", f"mobilenet_v3_{size}", 64) for size in ("small", "large")),
     Pair("efficientnet_b0", "efficientnet_b0@torchvision", 64),
+    Pair("seresnet50", "se_resnet50@timm", 64),
+    Pair("legacy_seresnet50", "se_resnet50@caffe", 64),
+    *(
+        Pair(f"regnet{net}", f"regnet_{ours}", 64, net not in ("x_002", "y_004"))
+        for net, ours in (
+            ("x_002", "x_200mf"),
+            ("x_004", "x_400mf"),
+            ("x_006", "x_600mf"),
+            ("x_008", "x_800mf"),
+            ("x_016", "x_1_6gf"),
+            ("x_032", "x_3_2gf"),
+            ("x_040", "x_4_0gf"),
+            ("y_002", "y_200mf"),
+            ("y_004", "y_400mf"),
+            ("y_006", "y_600mf"),
+            ("y_008", "y_800mf"),
+            ("y_016", "y_1_6gf"),
+            ("y_032", "y_3_2gf"),
+            ("y_040", "y_4_0gf"),
+        )
+    ),
+    Pair("resnext50_32x4d", "resnext50_32x4d", 64, slow=True),
+    Pair("wide_resnet50_2", "wide_resnet50_2", 64, slow=True),
+    Pair("convnext_tiny", "convnext_tiny", 64),
     *(Pair(f"tf_efficientnet_{b}", f"efficientnet_{b}", 64, b != "b0") for b in ("b0", "b1", "b2", "b3")),
 )
 KERAS = (

@@ -147,7 +147,14 @@ def test_the_papers_before_2018_decay_every_parameter_but_prelu_net_its_slopes()
     spared = {name for name, recipe in PAPER_RECIPES.items() if recipe.weight_decay and not recipe.decay_all}
     # NIN's biases have no decay in the authors' parameter file, Inception-v3's neither in the released code
     # and MobileNet's trainings are Inception-v3's
-    released = {"mobilenet_v1_2017", "mobilenet_v2_2018", "mobilenet_v3_2019", "efficientnet_2019"}
+    released = {
+        "mobilenet_v1_2017",
+        "mobilenet_v2_2018",
+        "mobilenet_v3_2019",
+        "efficientnet_2019",
+        "shufflenet_v2_2018",
+        "convnext_2022",
+    }
     assert spared - released == {"prelu_net_2015", "nin_cifar_2013", "inception_v3_2015", "inception_v4_2016"}
 
 
