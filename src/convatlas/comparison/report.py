@@ -17,6 +17,7 @@ from convatlas.figures import ERRORS
 from convatlas.i18n import _, language, translated
 from convatlas.message import joined
 from convatlas.models.figures import compare_figures
+from convatlas.models.own import is_own
 from convatlas.visualization import Curve, Point, SeriesStyle, html, new_axes, plot_style, plots, styles, svg
 from convatlas.visualization.html import Column, Html
 from convatlas.visualization.run_report import confusion_figure, error_name, surest_mistakes_section
@@ -236,6 +237,7 @@ def _printed(comparison: Comparison) -> list[Html]:
             figure.source + ("" if figure.printed.verified else doubt),
         )
         for row in comparison.rows
+        if not is_own(row.model)
         for figure in compare_figures(row.model)
         if figure.quantity in ERRORS
     ]
