@@ -5,13 +5,9 @@ from __future__ import annotations
 import pytest
 
 import convatlas as ca
-<<<<<<< HEAD
-from convatlas.cli._app import COMMAND_ALIASES, COMMANDS
-from convatlas.cli._other_spellings import OPTION_ALIASES
-=======
 from convatlas.cli import _app
 from convatlas.cli._app import COMMAND_ALIASES, COMMANDS, imported
->>>>>>> export
+from convatlas.cli._other_spellings import OPTION_ALIASES
 from convatlas.comparison import budget
 from convatlas.errors import UnknownNameError, near_names
 from convatlas.models import registry

@@ -144,15 +144,16 @@ def test_short_names_of_files_stay_distinct(names, called):
     assert list(short_names(names).values()) == called
 
 
-def test_compare_calls_a_file_by_its_name_and_can_repeat_itself(convatlas, file):
-    line = ("compare", "net.py:Net", "net.py:Net(width=2)", "--sort", "params", *QUICK)
+def test_compare_calls_a_file_by_its_name_and_can_repeat_itself(convatlas, file, monkeypatch, tmp_path_factory):
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    line = ("compare", f"{file}:Net", f"{file}:Net(width=2)", "--sort", "params", "--out", str(file.parent), *QUICK)
     code, out, err = convatlas(*line)
     assert code == 0, err
     rows = [line for line in out.splitlines() if "net.py" in line and "%" in line]
     assert "net.py:Net(width=2)" in rows[0]  # fewer parameters
     assert "net.py:Net " in rows[1]
-    assert str(file.parent) not in out.split("report:")[0].replace(str(file.parent / "runs"), "")
-    (folder,) = (file.parent / "runs").iterdir()
+    assert str(file) not in out
+    (folder,) = file.parent.glob("compare-*")
     document = json.loads((folder / "comparison.json").read_text())
     assert [row["model"] for row in document["rows"]] == ["net.py:Net(width=2)", "net.py:Net"]
     assert f"{file}:Net" in document["conditions"]["command"]

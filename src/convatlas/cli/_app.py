@@ -28,16 +28,11 @@ COMMANDS = {
     "train": "Train a network with a recipe; writes a run directory.",
     "evaluate": "Top-1 and top-5 accuracy of a run, with intervals, results per class and confusion.",
     "predict": "Labels for images and folders of images.",
-<<<<<<< HEAD
     "inspect": "What a network looks at: attribution, feature maps, filters, patterns.",
     "weights": "Contents of a weights file, and the nearest networks of the atlas.",
     "compare": "Train and measure several networks on the same images; recommend one under a budget.",
-=======
-    "weights": "What a file of weights holds, and which network of the atlas it fits.",
-    "compare": "Train and measure several networks, honestly; recommend one under a budget.",
     "export": "Write a network as ONNX, OpenVINO or torch.export, with a contract that is checked.",
     "check-export": "Check an exported file again, on another machine or in another engine.",
->>>>>>> export
     "experiment": "A claim of the literature, tested with controls; ends in a verdict.",
     "runs": "Past runs: list, show, rename, delete, compare two.",
     "bench": "Speed of networks on this machine: training, inference, and the machine's peak.",
@@ -48,11 +43,8 @@ COMMANDS = {
 COMMAND_ALIASES = {
     "fit": "train", "test": "evaluate", "eval": "evaluate", "val": "evaluate", "validate": "evaluate",
     "infer": "predict", "classify": "predict", "summary": "show", "info": "show", "list": "models",
-<<<<<<< HEAD
-    "benchmark": "bench", "dataset": "data", "history": "runs", "visualize": "inspect", "gradcam": "inspect",
-=======
     "benchmark": "bench", "convert": "export", "deploy": "export", "dataset": "data", "history": "runs",
->>>>>>> export
+    "visualize": "inspect", "gradcam": "inspect",
 }  # fmt: skip
 
 

@@ -19,13 +19,9 @@ import numpy as np
 import torch
 
 from convatlas import arithmetic, evaluation, models, training, units
-<<<<<<< HEAD
 from convatlas.baselines.features import need_skimage
 from convatlas.baselines.names import is_baseline
-from convatlas.comparison import measure, pareto, statistics
-=======
 from convatlas.comparison import measure, pareto
->>>>>>> export
 from convatlas.comparison.budget import Budget
 from convatlas.comparison.hand_made import HandMade
 from convatlas.comparison.hand_made import fit as fit_hand_made

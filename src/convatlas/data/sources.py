@@ -64,6 +64,7 @@ def open_data(
         progress: called with (done, total) while the images are read.
         collect_faults: list every fault of the data in ``Dataset.faults`` instead of raising the first.
         image_column, label_column, split_column: columns of a table of labels; by default those with usual headings.
+            ``label_column`` may be several names with commas between them, of columns of 0 and 1.
         class_from: what states the class of an image: "folder", the folder it lies in; "top-folder", the topmost
             folder; "file-name", the text before the first number of its name; "auto", what the layout suggests.
         follow_links: read what symbolic links outside of the folder lead to.
