@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 import convatlas as ca
-from convatlas.cli import _app
 from convatlas.cli._app import COMMAND_ALIASES, COMMANDS, imported
 from convatlas.cli._other_spellings import OPTION_ALIASES
 from convatlas.comparison import budget

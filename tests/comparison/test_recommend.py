@@ -7,9 +7,9 @@ import importlib
 
 import numpy as np
 import pytest
-from convatlas.comparison.statistics import difference
 
 from convatlas.comparison import Budget, recommend
+from convatlas.evaluation.statistics import difference
 
 N = 400
 

@@ -15,11 +15,10 @@ from torch import Tensor, nn
 
 from convatlas.atomic import written_atomically
 from convatlas.baselines import FittedBaseline, baseline
-from convatlas.comparison import statistics
 from convatlas.comparison.measure import Latency, Memory
 from convatlas.comparison.result import ComparisonRow
 from convatlas.data import Dataset
-from convatlas.evaluation import Evaluation
+from convatlas.evaluation import Evaluation, statistics
 from convatlas.message import Message
 from convatlas.runs.training_data import TrainingData
 
