@@ -12,7 +12,7 @@ print(json.dumps(network_document(AtlasNetwork(sys.argv[1]))))
 `;
 
 export function networkDocument(name: string): Network {
-  const source = "/work/w-server/src";
+  const source = resolve(import.meta.dirname, "../../../src");
   const text = execFileSync(process.env["PYTHON"] ?? "python3", ["-c", PROGRAM, name], {
     encoding: "utf8", maxBuffer: 1 << 28, env: { ...process.env, PYTHONPATH: source },
   });

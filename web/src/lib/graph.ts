@@ -143,7 +143,7 @@ export function initial(root: Part): string[] {
 /** Open a block. Blocks opened earlier are closed until the drawing has room; those around it stay open. */
 export function expand(root: Part, open: readonly string[], id: string): string[] {
   const around = new Set<string>();
-  for (let part = find(root, id); part; part = part.parent) around.add(part.id);
+  for (let part: Part | null | undefined = find(root, id); part; part = part.parent) around.add(part.id);
   const wanted = [...around].filter((each) => each !== "" && canOpenId(root, each));
   let next = [...open.filter((each) => !wanted.includes(each)), ...wanted.reverse()];
   while (visible(root, next).length > LIMIT) {
@@ -159,7 +159,7 @@ export function collapse(root: Part, open: readonly string[], id: string): strin
   const part = find(root, id);
   if (!part) return open.filter((each) => each !== id);
   return open.filter((each) => {
-    for (let inner = find(root, each); inner; inner = inner.parent) if (inner === part) return false;
+    for (let inner: Part | null | undefined = find(root, each); inner; inner = inner.parent) if (inner === part) return false;
     return true;
   });
 }

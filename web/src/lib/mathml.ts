@@ -8,7 +8,7 @@ type Tree =
   | { kind: "binary"; operator: string; left: Tree; right: Tree }
   | { kind: "minus"; inner: Tree };
 
-const TOKEN = /\s*(?:(\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)|([\p{L}_][\p{L}\p{N}_]*(?:[ ](?!per\b|x\b)?[\p{L}_][\p{L}\p{N}_]*)*)|([-+*/(),=]))/uy;
+const TOKEN = /\s*(?:(\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)|([\p{L}_][\p{L}\p{N}_]*(?: [\p{L}_][\p{L}\p{N}_]*)*)|([-+*/(),=]))/uy;
 
 interface Token { kind: "number" | "word" | "sign"; text: string }
 
