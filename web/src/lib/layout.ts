@@ -4,7 +4,7 @@ import { Graph, layout } from "@dagrejs/dagre";
 import { edges, frames, type Edge, type Part } from "./graph";
 import type { Network } from "./api";
 
-export const NODE = { width: 190, height: 44 };
+export const NODE = { width: 200, height: 44 };
 const INPUT = { width: 110, height: 30 };
 const PAD = { side: 10, top: 24, bottom: 10 }; // of a frame around its nodes
 
