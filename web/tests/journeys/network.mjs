@@ -69,7 +69,7 @@ journey("network view: 1202 layers and Inception-ResNet open without a hang, nev
     await open(`network/${name}`);
     await page.locator("g.node").first().waitFor();
     for (let step = 0; step < 6; step++) {
-      await page.locator("g.node.block, g.node.group").nth(step % 3).click();
+      await page.locator("g.node.block, g.node.group").nth(step % 3).press("Enter");
       const count = await nodes(page);
       assert.ok(count <= 61, `${name}: ${count} nodes`); // with the input
     }
@@ -117,18 +117,18 @@ journey("network view: branches are reached with left and right", async ({ page,
 
 journey("network view: wheel and buttons move and zoom the drawing", async ({ page, open, assert }) => {
   await open("network/vgg16");
-  const start = await box(node(page, "conv2_1"));
+  const start = await node(page, "conv2_1").boundingBox();
   const pane = await box(page.locator(".pane"));
   await page.mouse.move(pane.x + 60, pane.y + 200);
   await page.mouse.wheel(0, 150);
   await page.waitForTimeout(100);
-  const moved = await box(node(page, "conv2_1"));
+  const moved = await node(page, "conv2_1").boundingBox();
   assert.ok(Math.abs(start.y - moved.y - 150) < 30, `moved by ${start.y - moved.y}`);
   await page.getByRole("button", { name: /Zoom out|축소/ }).click();
-  const smaller = await box(node(page, "conv2_1"));
+  const smaller = await node(page, "conv2_1").boundingBox();
   assert.ok(smaller.width < moved.width * 0.9);
   await page.getByRole("button", { name: /^(Fit|전체 보기)$/ }).click();
-  const last = await box(node(page, "fc8"));
+  const last = await node(page, "fc8").boundingBox();
   const inside = await box(page.locator(".pane"));
   assert.ok(last.y + last.height <= inside.y + inside.height + 1);
 });
