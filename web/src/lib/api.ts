@@ -214,14 +214,34 @@ export interface PlaygroundLayer {
   input: number[];
   channels?: number; kernel?: Size; stride?: Size; padding?: Size; dilation?: Size; groups?: number;
   bias?: boolean; pooling?: "max" | "average"; ceil_mode?: boolean; features?: number;
+  before?: { field: Size; jump: Size }; // receptive field and jump of the input, in pixels of the image; 1 where left out
 }
-export interface LayerAnswer { // the document of `convatlas layer --json`; a layer that does not fit is an ApiError with its reason
-  schema: 1; output: number[]; params: number; macs: number; connections: number; neurons: number; steps: string[];
+export interface LayerAnswer { // a layer that does not fit is an ApiError with its reason
+  schema: 1; kind: string; input: number[]; output: number[];
+  params: number; macs: number; connections: number; neurons: number; activation_bytes: number;
+  steps: Step[];
+  window: Record<"size" | "kernel" | "stride" | "padding" | "dilation" | "reach" | "positions", Size> | null; // null: fc
+  field: { receptive_field: Size; jump: Size; steps: Step[] } | null; // after the layer, given `before`
+  remarks: string[];
 }
-// POST api/playground/network  body: {input, layers: PlaygroundNetworkLayer[]} -> Network (failure names the first that does not fit)
+// POST api/playground/network  body: {input, layers: PlaygroundNetworkLayer[]}
 export type PlaygroundNetworkLayer =
-  | ({ kind: "conv" | "pool" | "fc" } & Omit<PlaygroundLayer, "input" | "kind">)
+  | ({ kind: "conv" | "pool" | "fc" } & Omit<PlaygroundLayer, "input" | "kind" | "before">)
   | { kind: "relu" | "batch_norm" | "dropout" | "flatten" | "global_avgpool" };
+export interface Composition {
+  schema: 1; input: number[];
+  names: string[]; // one for each layer that was sent
+  rows: Row[]; // one for each layer that fits, in order
+  totals: Network["totals"];
+  failure: { index: number; layer: string; inputs: number[][]; message: string } | null; // the first that does not fit
+  code: string; // PyTorch; "" for a net that does not fit
+}
+// GET api/playground/presets
+export interface Preset { id: string; title: string; input: number[]; layers: PlaygroundNetworkLayer[] }
+export interface Presets { schema: 1; layers: Preset[]; networks: Preset[] }
+// GET api/playground/exercises?seed=N
+export interface Exercise { id: string; title: string; question: string; answer: number; steps: Step[] }
+export interface Exercises { schema: 1; seed: number; exercises: Exercise[] }
 
 // ------------------------------------------------------------ GET api/runs
 
