@@ -284,11 +284,8 @@ def code(built: Sequence[tuple[str, Mapping[str, Any], Shape]], shape: Shape) ->
     lines = [line for _, settings, given in built for line in _calls(settings, given)]
     body = "\n".join(f"    {line}," for line in lines)
     sides = ", ".join(map(str, shape))
-    return (
-        "import torch\nfrom torch import nn\n\n"
-        f"net = nn.Sequential(\n{body}\n)\n"
-        f"print(net(torch.zeros(2, {sides})).shape)  # two images\n"
-    )
+    head, tail = "import torch\nfrom torch import nn\n\nnet = nn.Sequential(\n", "\n)\n"
+    return f"{head}{body}{tail}print(net(torch.zeros(2, {sides})).shape)\n"  # two images, for the batch norms
 
 
 def _calls(settings: Mapping[str, Any], shape: Shape) -> list[str]:
