@@ -134,7 +134,7 @@ def _side_step(
     note = ""
     if exact.denominator != 1:
         direction = Message("rounded up") if ceil_mode and result == exact.__ceil__() else Message("rounded down")
-        note = f"{_decimal(exact)} {direction}"
+        note = joined((_decimal(exact), direction), " ")
     elif ceil_mode and result != exact:
         note = Message("a further window would begin in the padding and is left out")
     if before == after:
