@@ -31,6 +31,7 @@ COMMANDS = {
     "weights": "What a file of weights holds, and which network of the atlas it fits.",
     "compare": "Train and measure several networks, honestly; recommend one under a budget.",
     "runs": "The runs of the past: list, show, rename, delete, compare two.",
+    "explore": "The local page: every layer of a network on your own image.",
     "bench": "Speed of this machine on these networks: training, inference, its peak.",
 }
 
