@@ -173,3 +173,32 @@ def test_an_exercise_agrees_with_pytorch():
         conv = nn.Conv2d(channels, filters, kernel, stride, padding, device="meta")
         assert conv(torch.zeros(1, channels, side, side, device="meta")).shape[2] == exercise["answer"]
         assert convolution((channels, side, side), filters, kernel, stride, padding).output[1] == exercise["answer"]
+
+
+# ------------------------------------------------------------------ over the server
+
+
+def test_the_page_posts_a_layer_and_reads_presets(page):
+    answer = page.client.post("api/playground/layer", json=ALEXNET, params={"lang": "ko"})
+    assert answer.status_code == 200
+    assert answer.json()["params"] == 34_944
+    assert "파라미터" in [step["quantity"] for step in answer.json()["steps"]]
+    assert len(page.get("playground/presets")["networks"]) == 4
+    assert page.get("playground/exercises", seed=7) == exercises(7)
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "part"),
+    [
+        (b"", 400, "not JSON"),
+        (b"{", 400, "not JSON"),
+        (b"[" * 60_000, 400, "not JSON"),
+        (b"9" * 60_000, 400, "not JSON"),
+        (b'"' + b"a" * 60_000 + b'"', 400, "must be a JSON object"),
+        (b" " * 70_000, 413, "more than 64 KiB"),
+    ],
+)
+def test_what_is_posted_is_checked(page, content, status, part):
+    answer = page.client.post("api/playground/network", content=content)
+    assert answer.status_code == status
+    assert part in answer.json()["error"]

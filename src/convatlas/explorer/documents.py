@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from convatlas.errors import UnknownNameError
-from convatlas.explorer import networks
+from convatlas.explorer import exercises, networks, playground
 from convatlas.explorer.query import Query
 from convatlas.explorer.session import Session
 
@@ -33,11 +33,27 @@ def _layer(session: Session, query: Query) -> Document:
     return networks.layer_document(subject, query.text("layer"), query.shape("input"))
 
 
+def _presets(session: Session, query: Query) -> Document:
+    return exercises.presets()
+
+
+def _exercises(session: Session, query: Query) -> Document:
+    return exercises.exercises(query.integer("seed", 0, 999_999))
+
+
 DOCUMENTS: dict[str, Callable[[Session, Query], Document]] = {
     "session": _session,
     "models": _models,
     "network": _network,
     "layer": _layer,
+    "playground/presets": _presets,
+    "playground/exercises": _exercises,
+}
+
+# answers to POST api/NAME: functions of (session, the JSON that was sent)
+POSTED: dict[str, Callable[[Session, object], Document]] = {
+    "playground/layer": lambda session, body: playground.layer(body),
+    "playground/network": lambda session, body: playground.network(body),
 }
 
 RUN_A_NETWORK: frozenset[str] = frozenset()  # documents that need a forward pass or weights; one of them at a time
@@ -53,3 +69,15 @@ def document(session: Session, name: str, query: Query) -> Document:
     if name not in DOCUMENTS:
         raise UnknownNameError("address", name[:40], list(DOCUMENTS))
     return DOCUMENTS[name](session, query)
+
+
+def posted(session: Session, name: str, body: object) -> Document:
+    """The answer to ``POST api/NAME`` with a JSON body.
+
+    Raises:
+        UnknownNameError: no such document.
+        ConvAtlasError: what the document says of the body.
+    """
+    if name not in POSTED:
+        raise UnknownNameError("address", name[:40], list(POSTED))
+    return POSTED[name](session, body)

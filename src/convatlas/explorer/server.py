@@ -72,6 +72,7 @@ class Application:
                 Route("/", self.page, methods=["GET"]),
                 Route("/api/image", self.image, methods=["PUT"]),
                 Route("/api/{name:path}", self.get, methods=["GET"]),
+                Route("/api/{name:path}", self.post, methods=["POST"]),
                 Route("/{name}", self.page, methods=["GET"]),
             ],
             exception_handlers={HTTPException: self.refusal},
@@ -88,6 +89,17 @@ class Application:
         limiter = self.running if name in documents.RUN_A_NETWORK else self.counting
         query = Query(dict(request.query_params))
         return await self.answered(query, lambda: documents.document(self.session, name, query), limiter)
+
+    async def post(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        query = Query(dict(request.query_params))
+        too_long = DataError("the request has more than {most} KiB.", most=JSON_BYTES >> 10)
+        try:
+            body = json_of(await read_body(request, JSON_BYTES, too_long))
+        except ConvAtlasError as error:
+            return self.failure(error, query)
+        limiter = self.running if name in documents.RUN_A_NETWORK else self.counting
+        return await self.answered(query, lambda: documents.posted(self.session, name, body), limiter)
 
     async def image(self, request: Request) -> Response:
         query = Query(dict(request.query_params))
@@ -171,6 +183,18 @@ async def read_body(request: Request, most: int, refusal: DataError) -> bytes:
     if too_long:
         raise TooLarge(refusal.message)
     return b"".join(parts)
+
+
+def json_of(content: bytes) -> object:
+    """The JSON of a body.
+
+    Raises:
+        UsageError: it is not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise UsageError("the request is not JSON.") from error
 
 
 def json_response(document: Mapping[str, Any], status: int = 200) -> Response:
