@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from convatlas.errors import UnknownNameError
-from convatlas.explorer import exercises, networks, playground
+from convatlas.explorer import exercises, history, networks, playground, run_documents
 from convatlas.explorer.query import Query
 from convatlas.explorer.session import Session
 
@@ -41,11 +41,43 @@ def _exercises(session: Session, query: Query) -> Document:
     return exercises.exercises(query.integer("seed", 0, 999_999))
 
 
+def _history(session: Session, query: Query) -> Document:
+    return history.history_document()
+
+
+def _runs(session: Session, query: Query) -> Document:
+    return run_documents.runs_document(session)
+
+
+def _run(session: Session, query: Query) -> Document:
+    return run_documents.run_document(session, query.text("id"))
+
+
+def _evaluation(session: Session, query: Query) -> Document:
+    return run_documents.evaluation_document(session, query.text("id"))
+
+
+def _mistakes(session: Session, query: Query) -> Document:
+    actual, predicted = (query.optional_integer(name, 0, 10**6) for name in ("actual", "predicted"))
+    surest = query.optional_integer("surest", 1, run_documents.MOST_IMAGES) or 20
+    return run_documents.mistakes_document(session, query.text("id"), actual, predicted, surest)
+
+
+def _comparison(session: Session, query: Query) -> Document:
+    return run_documents.comparison_document(session, query.text("id"))
+
+
 DOCUMENTS: dict[str, Callable[[Session, Query], Document]] = {
     "session": _session,
     "models": _models,
     "network": _network,
     "layer": _layer,
+    "history": _history,
+    "runs": _runs,
+    "run": _run,
+    "evaluation": _evaluation,
+    "mistakes": _mistakes,
+    "comparison": _comparison,
     "playground/presets": _presets,
     "playground/exercises": _exercises,
 }
@@ -54,9 +86,12 @@ DOCUMENTS: dict[str, Callable[[Session, Query], Document]] = {
 POSTED: dict[str, Callable[[Session, object], Document]] = {
     "playground/layer": lambda session, body: playground.layer(body),
     "playground/network": lambda session, body: playground.network(body),
+    "recommend": run_documents.recommend_document,
 }
 
-RUN_A_NETWORK: frozenset[str] = frozenset()  # documents that need a forward pass or weights; one of them at a time
+RUN_A_NETWORK = frozenset(
+    {"evaluation", "mistakes", "recommend"}
+)  # documents that need a forward pass or weights; one of them at a time
 
 
 def document(session: Session, name: str, query: Query) -> Document:

@@ -23,12 +23,12 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from convatlas.errors import ConvAtlasError, DataError, MissingDependencyError, UnknownNameError, UsageError
-from convatlas.explorer import documents, safety
+from convatlas.explorer import documents, run_events, safety
 from convatlas.explorer.images import MAX_BYTES, too_large
 from convatlas.explorer.query import Query
 from convatlas.explorer.session import Session
@@ -71,6 +71,7 @@ class Application:
             routes=[
                 Route("/", self.page, methods=["GET"]),
                 Route("/api/image", self.image, methods=["PUT"]),
+                Route("/api/run/events", self.events, methods=["GET"]),
                 Route("/api/{name:path}", self.get, methods=["GET"]),
                 Route("/api/{name:path}", self.post, methods=["POST"]),
                 Route("/{name}", self.page, methods=["GET"]),
@@ -100,6 +101,17 @@ class Application:
             return self.failure(error, query)
         limiter = self.running if name in documents.RUN_A_NETWORK else self.counting
         return await self.answered(query, lambda: documents.posted(self.session, name, body), limiter)
+
+    async def events(self, request: Request) -> Response:
+        """A training that goes on: the epochs after the last one that the browser has."""
+        query = Query(dict(request.query_params))
+        seen = request.headers.get("last-event-id") or query.values.get("after", "0")
+        try:
+            run = self.session.subjects.run(query.text("id")).run
+        except ConvAtlasError as error:
+            return self.failure(error, query)
+        after = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 8 else 0
+        return StreamingResponse(run_events.events(run, after), media_type="text/event-stream")
 
     async def image(self, request: Request) -> Response:
         query = Query(dict(request.query_params))

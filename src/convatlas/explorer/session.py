@@ -9,6 +9,7 @@ from typing import Any
 
 from convatlas import __version__
 from convatlas.explorer.images import Pictures, limits
+from convatlas.explorer.measurements import Measurements
 from convatlas.explorer.networks import SCHEMA
 from convatlas.explorer.subjects import Subjects
 
@@ -21,6 +22,7 @@ class Session:
         data: the name of the data set given with --data, without its path.
         out: the folder of runs.
         folders: that are left out of the paths in error messages.
+        measurements: the evaluations of runs.
         torch_lock: one forward pass at a time.
     """
 
@@ -29,6 +31,7 @@ class Session:
     data: str | None = None
     out: Path | None = None
     folders: tuple[Path, ...] = ()
+    measurements: Measurements = field(default_factory=Measurements)
     torch_lock: threading.RLock = field(default_factory=threading.RLock)
 
     def to_dict(self) -> dict[str, Any]:
