@@ -4,7 +4,7 @@
 // file carries recorded answers in <script id="recorded">; they are used before the network.
 // All numbers are computed by Python: the browser formats them and draws.
 
-import { language } from "./i18n.svelte";
+import { language, t } from "./i18n.svelte";
 
 export type Size = [number, number]; // height, width
 export type Kind = "printed" | "derived" | "measured";
@@ -332,6 +332,8 @@ const kept = new Map<string, Promise<unknown>>(); // answers do not change while
 export function get<T>(path: string, parameters: Record<string, string | number | undefined> = {}): Promise<T> {
   const where = address(path, parameters);
   if (where in recorded) return Promise.resolve(recorded[where] as T);
+  const other = where.replace(/lang=(en|ko)/, (_, lang: string) => `lang=${lang === "ko" ? "en" : "ko"}`);
+  if (other in recorded) return Promise.resolve(recorded[other] as T); // a page may be recorded in one language
   const fresh = path === "runs" || path === "run" || path === "session";
   const known = kept.get(where);
   if (known && !fresh) return known as Promise<T>;
@@ -350,8 +352,13 @@ export function putImage(file: Blob, name: string): Promise<Picture> {
 }
 
 async function ask<T>(where: string, init: RequestInit): Promise<T> {
-  if (saved) throw new ApiError("not in this file", 404);
-  const answer = await fetch(where, { ...init, cache: "no-store" });
+  if (saved) throw new ApiError(t("app.not_saved"), 404);
+  let answer: Response;
+  try {
+    answer = await fetch(where, { ...init, cache: "no-store" });
+  } catch {
+    throw new ApiError(t("app.no_server"), 0);
+  }
   const document = await answer.json();
   if (!answer.ok) throw new ApiError(document.error, answer.status);
   return document as T;

@@ -16,3 +16,8 @@ test("a log axis labels decades when it spans many", () => {
 test("one value still gives a scale", () => {
   expect(axis([5, 5], [0, 100]).scale(5)).toBe(50);
 });
+
+test("ticks have no zeros behind the point, but keep those before it", () => {
+  const drawn = axis([0, 2e9], [0, 100], { count: 2, text: (value) => (value ? `${(value / 1e9).toFixed(3)} G` : "100") });
+  expect(drawn.ticks.map((tick) => tick.text)).toEqual(["100", "1 G", "2 G"]);
+});

@@ -31,10 +31,13 @@ export function axis(domain: [number, number], range: [number, number], options:
         const value = Number(`${digit}e${power}`);
         if (value >= from * 0.999 && value <= to * 1.001) values.push(value);
       }
-    return { scale: (value) => scale(value), ticks: values.map((value) => ({ value, at: scale(value), text: text(value) })), range };
+    return { scale: (value) => scale(value), ticks: values.map((value) => ({ value, at: scale(value), text: round(text(value)) })), range };
   }
   const scale = scaleLinear().domain([low, high]).range(range);
   if (nice) scale.nice(count);
   const write = options.text ?? scale.tickFormat(count);
-  return { scale: (value) => scale(value), ticks: scale.ticks(count).map((value) => ({ value, at: scale(value), text: write(value) })), range };
+  return { scale: (value) => scale(value), ticks: scale.ticks(count).map((value) => ({ value, at: scale(value), text: round(write(value)) })), range };
 }
+
+/** A tick needs no zeros behind the point: "2.000 G" -> "2 G". */
+const round = (text: string): string => text.replace(/(\.\d*?)0+(?=\D|$)/, "$1").replace(/\.(?=\D|$)/, "");
