@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from convatlas.errors import UnknownNameError
-from convatlas.explorer import attributions, networks
+from convatlas.explorer import attributions, exercises, history, networks, playground, run_documents
 from convatlas.explorer.images import Picture
 from convatlas.explorer.query import Query
 from convatlas.explorer.session import Session
-from convatlas.explorer.subjects import Subject
+from convatlas.explorer.subjects import OwnModule, Subject
 
 Document = dict[str, Any]
 Maker = Callable[[Session, Query], Document]
@@ -40,6 +40,40 @@ def _layer(session: Session, query: Query) -> Document:
 
 def _methods(session: Session, query: Query) -> Document:
     return attributions.methods_document()
+
+
+def _presets(session: Session, query: Query) -> Document:
+    return exercises.presets()
+
+
+def _exercises(session: Session, query: Query) -> Document:
+    return exercises.exercises(query.integer("seed", 0, 999_999))
+
+
+def _history(session: Session, query: Query) -> Document:
+    return history.history_document()
+
+
+def _runs(session: Session, query: Query) -> Document:
+    return run_documents.runs_document(session)
+
+
+def _run(session: Session, query: Query) -> Document:
+    return run_documents.run_document(session, query.text("id"))
+
+
+def _evaluation(session: Session, query: Query) -> Document:
+    return run_documents.evaluation_document(session, query.text("id"))
+
+
+def _mistakes(session: Session, query: Query) -> Document:
+    actual, predicted = (query.optional_integer(name, 0, 10**6) for name in ("actual", "predicted"))
+    surest = query.optional_integer("surest", 1, run_documents.MOST_IMAGES) or 20
+    return run_documents.mistakes_document(session, query.text("id"), actual, predicted, surest)
+
+
+def _comparison(session: Session, query: Query) -> Document:
+    return run_documents.comparison_document(session, query.text("id"))
 
 
 # --- with torch, which the first of them imports ---------------------------------------------------------------------
@@ -100,6 +134,12 @@ WITHOUT_A_NETWORK: dict[str, Maker] = {
     "network": _network,
     "layer": _layer,
     "methods": _methods,
+    "history": _history,
+    "runs": _runs,
+    "run": _run,
+    "comparison": _comparison,
+    "playground/presets": _presets,
+    "playground/exercises": _exercises,
 }
 # documents that need weights or a forward pass; the server makes one of them at a time
 WITH_A_NETWORK: dict[str, Maker] = {
@@ -110,8 +150,26 @@ WITH_A_NETWORK: dict[str, Maker] = {
     "window": _window,
     "attribution": _attribution,
     "effective": _effective,
+    "evaluation": _evaluation,
+    "mistakes": _mistakes,
 }
 DOCUMENTS = WITHOUT_A_NETWORK | WITH_A_NETWORK
+
+# answers to POST api/NAME: functions of (session, the JSON that was sent); a recommendation evaluates runs
+POSTED: dict[str, Callable[[Session, object], Document]] = {
+    "playground/layer": lambda session, body: playground.layer(body),
+    "playground/network": lambda session, body: playground.network(body),
+    "recommend": run_documents.recommend_document,
+}
+
+
+def uses_a_network(session: Session, name: str, query: Query) -> bool:
+    """Whether a document must wait for others that use a network."""
+    if name in WITH_A_NETWORK or name == "recommend":
+        return True
+    # a module given in Python is one object: it is not traced while it runs
+    subject = session.subjects.given.get(query.values.get("subject", ""))
+    return isinstance(subject, OwnModule) and not isinstance(subject.module, str)
 
 
 def document(session: Session, name: str, query: Query) -> Document:
@@ -124,3 +182,15 @@ def document(session: Session, name: str, query: Query) -> Document:
     if name not in DOCUMENTS:
         raise UnknownNameError("address", name[:40], list(DOCUMENTS))
     return DOCUMENTS[name](session, query)
+
+
+def posted(session: Session, name: str, body: object) -> Document:
+    """The answer to ``POST api/NAME`` with a JSON body.
+
+    Raises:
+        UnknownNameError: no such document.
+        ConvAtlasError: what the document says of the body.
+    """
+    if name not in POSTED:
+        raise UnknownNameError("address", name[:40], list(POSTED))
+    return POSTED[name](session, body)

@@ -23,12 +23,12 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from convatlas.errors import ConvAtlasError, DataError, MissingDependencyError, UnknownNameError, UsageError
-from convatlas.explorer import documents, safety
+from convatlas.explorer import documents, run_events, safety
 from convatlas.explorer.images import MAX_BYTES, too_large
 from convatlas.explorer.query import Query
 from convatlas.explorer.session import Session
@@ -71,7 +71,9 @@ class Application:
             routes=[
                 Route("/", self.page, methods=["GET"]),
                 Route("/api/image", self.image, methods=["PUT"]),
+                Route("/api/run/events", self.events, methods=["GET"]),
                 Route("/api/{name:path}", self.get, methods=["GET"]),
+                Route("/api/{name:path}", self.post, methods=["POST"]),
                 Route("/{name}", self.page, methods=["GET"]),
             ],
             exception_handlers={HTTPException: self.refusal},
@@ -85,9 +87,34 @@ class Application:
 
     async def get(self, request: Request) -> Response:
         name = request.path_params["name"]
-        limiter = self.running if name in documents.WITH_A_NETWORK else self.counting
         query = Query(dict(request.query_params))
+        limiter = self.limiter(name, query)
         return await self.answered(query, lambda: documents.document(self.session, name, query), limiter)
+
+    def limiter(self, name: str, query: Query) -> anyio.CapacityLimiter:
+        return self.running if documents.uses_a_network(self.session, name, query) else self.counting
+
+    async def post(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        query = Query(dict(request.query_params))
+        too_long = DataError("the request has more than {most} KiB.", most=JSON_BYTES >> 10)
+        try:
+            body = json_of(await read_body(request, JSON_BYTES, too_long))
+        except ConvAtlasError as error:
+            return self.failure(error, query)
+        limiter = self.limiter(name, query)
+        return await self.answered(query, lambda: documents.posted(self.session, name, body), limiter)
+
+    async def events(self, request: Request) -> Response:
+        """A training that goes on: the epochs after the last one that the browser has."""
+        query = Query(dict(request.query_params))
+        seen = request.headers.get("last-event-id") or query.values.get("after", "0")
+        try:
+            run = self.session.subjects.run(query.text("id")).run
+        except ConvAtlasError as error:
+            return self.failure(error, query)
+        after = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 8 else 0
+        return StreamingResponse(run_events.events(run, after), media_type="text/event-stream")
 
     async def image(self, request: Request) -> Response:
         query = Query(dict(request.query_params))
@@ -171,6 +198,18 @@ async def read_body(request: Request, most: int, refusal: DataError) -> bytes:
     if too_long:
         raise TooLarge(refusal.message)
     return b"".join(parts)
+
+
+def json_of(content: bytes) -> object:
+    """The JSON of a body.
+
+    Raises:
+        UsageError: it is not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise UsageError("the request is not JSON.") from error
 
 
 def json_response(document: Mapping[str, Any], status: int = 200) -> Response:

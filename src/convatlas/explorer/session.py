@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convatlas import __version__
 from convatlas.explorer.images import Pictures, limits
+from convatlas.explorer.measurements import Measurements
 from convatlas.explorer.networks import SCHEMA
 from convatlas.explorer.subjects import Subjects
 
@@ -24,6 +25,7 @@ class Session:
         data: the name of the data set given with --data, without its path.
         out: the folder of runs.
         folders: that are left out of the paths in error messages.
+        measurements: the evaluations of runs.
     """
 
     subjects: Subjects
@@ -31,6 +33,7 @@ class Session:
     data: str | None = None
     out: Path | None = None
     folders: tuple[Path, ...] = ()
+    measurements: Measurements = field(default_factory=Measurements)
 
     @functools.cached_property
     def bench(self) -> Workbench:

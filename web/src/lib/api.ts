@@ -216,14 +216,34 @@ export interface PlaygroundLayer {
   input: number[];
   channels?: number; kernel?: Size; stride?: Size; padding?: Size; dilation?: Size; groups?: number;
   bias?: boolean; pooling?: "max" | "average"; ceil_mode?: boolean; features?: number;
+  before?: { field: Size; jump: Size }; // receptive field and jump of the input, in pixels of the image; 1 where left out
 }
-export interface LayerAnswer { // the document of `convatlas layer --json`; a layer that does not fit is an ApiError with its reason
-  schema: 1; output: number[]; params: number; macs: number; connections: number; neurons: number; steps: string[];
+export interface LayerAnswer { // a layer that does not fit is an ApiError with its reason
+  schema: 1; kind: string; input: number[]; output: number[];
+  params: number; macs: number; connections: number; neurons: number; activation_bytes: number;
+  steps: Step[];
+  window: Record<"size" | "kernel" | "stride" | "padding" | "dilation" | "reach" | "positions", Size> | null; // null: fc
+  field: { receptive_field: Size; jump: Size; steps: Step[] } | null; // after the layer, given `before`
+  remarks: string[];
 }
-// POST api/playground/network  body: {input, layers: PlaygroundNetworkLayer[]} -> Network (failure names the first that does not fit)
+// POST api/playground/network  body: {input, layers: PlaygroundNetworkLayer[]}
 export type PlaygroundNetworkLayer =
-  | ({ kind: "conv" | "pool" | "fc" } & Omit<PlaygroundLayer, "input" | "kind">)
+  | ({ kind: "conv" | "pool" | "fc" } & Omit<PlaygroundLayer, "input" | "kind" | "before">)
   | { kind: "relu" | "batch_norm" | "dropout" | "flatten" | "global_avgpool" };
+export interface Composition {
+  schema: 1; input: number[];
+  names: string[]; // one for each layer that was sent
+  rows: Row[]; // one for each layer that fits, in order
+  totals: Network["totals"];
+  failure: { index: number; layer: string; inputs: number[][]; message: string } | null; // the first that does not fit
+  code: string; // PyTorch; "" for a net that does not fit
+}
+// GET api/playground/presets
+export interface Preset { id: string; title: string; input: number[]; layers: PlaygroundNetworkLayer[] }
+export interface Presets { schema: 1; layers: Preset[]; networks: Preset[] }
+// GET api/playground/exercises?seed=N
+export interface Exercise { id: string; title: string; question: string; answer: number; steps: Step[] }
+export interface Exercises { schema: 1; seed: number; exercises: Exercise[] }
 
 // ------------------------------------------------------------ GET api/runs
 
@@ -233,24 +253,61 @@ export interface RunOverview {
 }
 export interface Runs { schema: 1; runs: RunOverview[]; comparisons: { id: string; title: string }[] }
 
-// GET api/run?id= -> Run; GET api/run/events?id= -> SSE: event "epoch" {Epoch}, event "done" {…}; Last-Event-ID resumes
+// GET api/run?id= -> Run
+// GET api/run/events?id=&after=N -> SSE: "epoch" {Epoch}, "restart" {epochs} (cut back to as many), "done" {RunResult};
+// the id is the number of epochs sent, and Last-Event-ID resumes
 export interface Epoch { epoch: number; train_loss: number | null; val_loss: number | null; train_top1: number | null; val_top1: number | null; lr: number | null; seconds: number | null }
-export interface Run { schema: 1; overview: RunOverview; classes: string[]; recipe: Record<string, unknown>; epochs: Epoch[]; result: Record<string, unknown> | null }
+export interface Run { schema: 1; overview: RunOverview; classes: string[]; recipe: Record<string, unknown>; epochs: Epoch[]; result: RunResult | null }
+export interface RunResult {
+  model: string; epochs: number; chosen_epoch: number | null; train_s: number; images_per_s: number; seed: number;
+  val_top1: number | null; test_top1: number | null; test_top5: number | null; test_n: number | null; test_ci95: [number, number] | null; protocol: string;
+}
 
 // GET api/evaluation?id=  (measured once per run and kept) -> Evaluation
 export interface Evaluation {
   schema: 1; run: string; n: number; top1: number; ci95: [number, number]; classes: string[];
+  protocol: string;
   confusion: number[][]; // [actual][predicted]
-  reliability: { low: number; high: number; n: number; confidence: number; accuracy: number }[];
+  reliability: { low: number; high: number; n: number; confidence: number | null; accuracy: number | null }[]; // null: an empty bin
   calibration_error: number;
 }
 // GET api/mistakes?id=&actual=I&predicted=J  or  &surest=20 -> Mistakes
 export interface Mistakes {
   schema: 1;
+  total: number; // at most 60 of them are sent, the surest first
   images: { index: number; file: string; actual: number; predicted: number; probability: number; thumbnail: string; picture: string }[];
 }
-// GET api/comparison?id= -> the document of `convatlas compare --json`
-// POST api/recommend  body: {id, budget: "latency<=20ms,size<=20MB"} -> {recommendation, rows: [{model, fits: boolean, pareto: boolean}]}
+
+// GET api/comparison?id=  (the document of `convatlas compare --json`, with the costs that a budget can limit)
+export type Cost = "latency" | "latency_p50" | "size" | "memory" | "params" | "macs"; // seconds, bytes, counts
+export interface ComparisonRow {
+  model: string; runs: string[]; // ids of runs
+  seeds: number[]; test_top1: number; ci95: [number, number]; test_n: number; val_top1: number | null;
+  costs: Record<Cost, number | null>; train_s: number; at_chance: boolean;
+}
+export interface Comparison {
+  schema: 1; id: string; data: string; rows: ComparisonRow[]; budget: string;
+  quantities: { id: Cost; title: string; example: string }[];
+  majority: { class: string; test_top1: number };
+  failures: { model: string; why: string }[]; skipped: { model: string; why: string }[];
+  conditions: { parts: Record<string, number>; training: string; split: string; machine: Record<string, string> };
+}
+// POST api/recommend  body: {id, budget: "latency<=20ms,size<=20MB", cost: Cost}
+export interface Recommended {
+  schema: 1; budget: string; limits: { quantity: Cost; at_most: number }[];
+  recommendation: { model: string | null; why: string; ties: string[] };
+  rows: { model: string; fits: boolean; over: string[]; pareto: boolean }[]; // pareto: front of accuracy and `cost`
+}
+
+// ------------------------------------------------------------ GET api/history
+
+export interface PrintedError { percent: number; printed: string; protocol: string; source: string; verified: boolean }
+export interface HistoryPoint {
+  name: string; title: string; paper: string; family: string; variant: string; year: number; input: number[];
+  params: number; macs: number;
+  errors: Record<string, PrintedError>; // by kind, such as "top5_error:ILSVRC-2012"
+}
+export interface History { schema: 1; errors: { id: string; title: string; networks: number }[]; points: HistoryPoint[] }
 
 // ------------------------------------------------------------ errors
 
