@@ -7,6 +7,6 @@ const COLOURS = 8;
 
 export const seriesColour = (index: number): string => `var(--series-${(index % COLOURS) + 1})`;
 
-/** The mark of a series around (0, 0); after the eighth series the colours repeat with the next shape. */
+/** The mark of a series around (0, 0). Colours repeat after the eighth series with another shape: 24 differ. */
 export const markPath = (index: number, area = 64): string =>
-  symbol(SHAPES[(index + Math.floor(index / COLOURS)) % SHAPES.length]!, area)() ?? "";
+  symbol(SHAPES[(index + 2 * Math.floor(index / COLOURS)) % SHAPES.length]!, area)() ?? "";
