@@ -7,9 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from click.testing import CliRunner
 
-from convatlas.cli._app import app
+from convatlas.cli import main
 
 TEN = (
     "lenet5",
@@ -38,12 +37,20 @@ class Net(nn.Module):
 """
 
 
-def printed(*arguments: str) -> dict:
-    return json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
+@pytest.fixture
+def printed(capsys):
+    """``printed("show", "vgg16")``: what the command line prints with --json."""
+
+    def run(*arguments: str) -> dict:
+        with pytest.raises(SystemExit):
+            main([*arguments, "--json"])
+        return json.loads(capsys.readouterr().out)
+
+    return run
 
 
 @pytest.mark.parametrize("name", TEN)
-def test_the_network_document_is_that_of_show(page, name):
+def test_the_network_document_is_that_of_show(page, printed, name):
     shown, answered = printed("show", name), page.get("network", subject=name)
     for key in ("model", "variant", "input", "rows", "totals", "figures", "departures", "notes", "outputs"):
         assert answered[key] == shown[key], key
@@ -51,7 +58,7 @@ def test_the_network_document_is_that_of_show(page, name):
 
 
 @pytest.mark.parametrize("name", ["alexnet", "googlenet", "resnet18", "densenet121"])
-def test_the_layer_document_is_that_of_explain(page, name):
+def test_the_layer_document_is_that_of_explain(page, printed, name):
     for explained in printed("explain", name)["layers"]:
         answered = page.get("layer", subject=name, layer=explained["name"])
         assert answered["heading"] == explained["heading"]
@@ -95,7 +102,7 @@ def test_a_fully_connected_layer_sees_the_whole_image(page):
     assert document["whole"] is True
 
 
-def test_another_input_is_counted(page):
+def test_another_input_is_counted(page, printed):
     answered = page.get("network", subject="vgg11", input="3x64x64")
     assert answered["rows"] == printed("show", "vgg11", "--input", "3x64x64")["rows"]
     assert answered["figures"] == [], "the paper's figures are for its own input"

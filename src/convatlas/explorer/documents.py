@@ -9,11 +9,20 @@ from collections.abc import Callable
 from typing import Any
 
 from convatlas.errors import UnknownNameError
+<<<<<<< HEAD
 from convatlas.explorer import exercises, history, networks, playground, run_documents
+=======
+from convatlas.explorer import attributions, networks
+from convatlas.explorer.images import Picture
+>>>>>>> page
 from convatlas.explorer.query import Query
 from convatlas.explorer.session import Session
+from convatlas.explorer.subjects import Subject
 
 Document = dict[str, Any]
+Maker = Callable[[Session, Query], Document]
+
+LARGEST_PLACE = 1_000_000  # of a channel, a position, a class
 
 
 def _session(session: Session, query: Query) -> Document:
@@ -33,6 +42,7 @@ def _layer(session: Session, query: Query) -> Document:
     return networks.layer_document(subject, query.text("layer"), query.shape("input"))
 
 
+<<<<<<< HEAD
 def _presets(session: Session, query: Query) -> Document:
     return exercises.presets()
 
@@ -68,10 +78,70 @@ def _comparison(session: Session, query: Query) -> Document:
 
 
 DOCUMENTS: dict[str, Callable[[Session, Query], Document]] = {
+=======
+def _methods(session: Session, query: Query) -> Document:
+    return attributions.methods_document()
+
+
+# --- with torch, which the first of them imports ---------------------------------------------------------------------
+
+
+def _prepared(session: Session, query: Query) -> Document:
+    from convatlas.explorer.image_documents import prepared_document
+
+    return prepared_document(session.bench, *_subject_and_image(session, query))
+
+
+def _predict(session: Session, query: Query) -> Document:
+    from convatlas.explorer.image_documents import predict_document
+
+    return predict_document(session.bench, *_subject_and_image(session, query))
+
+
+def _maps(session: Session, query: Query) -> Document:
+    from convatlas.explorer.image_documents import maps_document
+
+    return maps_document(session.bench, *_subject_and_image(session, query), query.text("layer"))
+
+
+def _filters(session: Session, query: Query) -> Document:
+    from convatlas.explorer.image_documents import filters_document
+
+    return filters_document(session.bench, session.subjects[query.text("subject")], query.text("layer"))
+
+
+def _window(session: Session, query: Query) -> Document:
+    from convatlas.explorer.window import window_document
+
+    place = tuple(query.integer(name, 0, LARGEST_PLACE) for name in ("channel", "y", "x"))
+    subject, image = _subject_and_image(session, query)
+    return window_document(session.bench, subject, image, query.text("layer"), (place[0], place[1], place[2]))
+
+
+def _attribution(session: Session, query: Query) -> Document:
+    subject, image = _subject_and_image(session, query)
+    class_ = query.optional_integer("class", 0, LARGEST_PLACE)
+    return attributions.attribution_document(
+        session.bench, subject, image, query.text("method"), query.optional("layer"), class_
+    )
+
+
+def _effective(session: Session, query: Query) -> Document:
+    subject = session.subjects[query.text("subject")]
+    return attributions.effective_document(session.bench, subject, session.pictures, query.text("layer"))
+
+
+def _subject_and_image(session: Session, query: Query) -> tuple[Subject, Picture]:
+    return session.subjects[query.text("subject")], session.pictures[query.text("image")]
+
+
+WITHOUT_A_NETWORK: dict[str, Maker] = {
+>>>>>>> page
     "session": _session,
     "models": _models,
     "network": _network,
     "layer": _layer,
+<<<<<<< HEAD
     "history": _history,
     "runs": _runs,
     "run": _run,
@@ -92,6 +162,21 @@ POSTED: dict[str, Callable[[Session, object], Document]] = {
 RUN_A_NETWORK = frozenset(
     {"evaluation", "mistakes", "recommend"}
 )  # documents that need a forward pass or weights; one of them at a time
+=======
+    "methods": _methods,
+}
+# documents that need weights or a forward pass; the server makes one of them at a time
+WITH_A_NETWORK: dict[str, Maker] = {
+    "prepared": _prepared,
+    "predict": _predict,
+    "maps": _maps,
+    "filters": _filters,
+    "window": _window,
+    "attribution": _attribution,
+    "effective": _effective,
+}
+DOCUMENTS = WITHOUT_A_NETWORK | WITH_A_NETWORK
+>>>>>>> page
 
 
 def document(session: Session, name: str, query: Query) -> Document:

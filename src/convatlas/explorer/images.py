@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 32 << 20  # of one uploaded file
 MAX_PIXELS = 50_000_000  # of one image: a phone's largest photos
-KEPT_BYTES = 192 << 20  # of the pixels of all uploaded images together
+KEPT_BYTES = 256 << 20  # of all uploaded files together
 FROM_DATA = 24  # images of a data set that are offered
 DIGITS = 4  # of scikit-learn's digits that are built in
 LONGEST_NAME = 80
@@ -33,21 +34,59 @@ LONGEST_NAME = 80
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """An image, uint8 (H, W, 1 or 3); ``id`` is the hash of its content."""
+    """An image of a session.
+
+    Attributes:
+        id: the hash of its content, 16 hexadecimal digits.
+        small: the data URL of its thumbnail.
+        read: uint8 (H, W, 1 or 3); a JPEG may be decoded smaller, as long as its shorter side keeps ``at_least``
+            pixels, as in training and in `predict`.
+        size: bytes that are kept for it.
+    """
 
     id: str
     name: str
-    pixels: np.ndarray = field(repr=False)
+    height: int
+    width: int
     small: str = field(repr=False)
+    read: Callable[[int | None], np.ndarray] = field(repr=False)
+    size: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        height, width = self.pixels.shape[:2]
-        return {"id": self.id, "name": translated(self.name), "width": width, "height": height, "thumbnail": self.small}
+        return {
+            "id": self.id,
+            "name": translated(self.name),
+            "width": self.width,
+            "height": self.height,
+            "thumbnail": self.small,
+        }
 
 
-def picture_of(name: str, pixels: np.ndarray) -> Picture:
-    content = hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes())
-    return Picture(content.hexdigest()[:16], name, pixels, thumbnail(pixels))
+def picture_of_file(name: str, content: bytes) -> Picture:
+    """The picture of a file's bytes, decoded once in full, so that damage anywhere is noticed.
+
+    Raises:
+        UnreadableImage: as `decode`, or too many pixels.
+    """
+    header = read_header(io.BytesIO(content))
+    if header.width * header.height > MAX_PIXELS:
+        raise UnreadableImage(
+            "{width} x {height} pixels are more than the limit of {most:,}",
+            width=header.width,
+            height=header.height,
+            most=MAX_PIXELS,
+        )
+    pixels = decode(content)
+    height, width = pixels.shape[:2]
+    small, digest = thumbnail(pixels), hashlib.sha256(content).hexdigest()[:16]
+    return Picture(digest, name, height, width, small, functools.partial(decode, content), len(content))
+
+
+def picture_of_pixels(name: str, pixels: np.ndarray) -> Picture:
+    content = repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()
+    height, width = pixels.shape[:2]
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    return Picture(digest, name, height, width, thumbnail(pixels), lambda at_least: pixels, pixels.nbytes)
 
 
 class Pictures:
@@ -55,7 +94,7 @@ class Pictures:
 
     Args:
         dataset: whose first images are offered; the built-in pictures where None.
-        kept_bytes: bound of the uploaded images' pixels; the ones used longest ago are dropped first.
+        kept_bytes: bound of the uploaded files; the ones used longest ago are dropped first.
     """
 
     def __init__(self, dataset: Dataset | None = None, kept_bytes: int = KEPT_BYTES) -> None:
@@ -66,8 +105,14 @@ class Pictures:
         self._uploaded: OrderedDict[str, Picture] = OrderedDict()
 
     def all(self) -> list[Picture]:
+        """The offered images, then the uploaded ones."""
         with self._lock:
             return [*self._read().values(), *self._uploaded.values()]
+
+    def offered(self) -> list[Picture]:
+        """The images of the data set, or those built in."""
+        with self._lock:
+            return list(self._read().values())
 
     def __getitem__(self, name: str) -> Picture:
         """The image with an id.
@@ -94,27 +139,16 @@ class Pictures:
         name = clean(name)
         with self._lock:  # one image is decoded at a time, so that memory stays bounded
             try:
-                header = read_header(io.BytesIO(content))
-                if header.width * header.height > MAX_PIXELS:
-                    raise UnreadableImage(
-                        "{width} x {height} pixels are more than the limit of {most:,}",
-                        width=header.width,
-                        height=header.height,
-                        most=MAX_PIXELS,
-                    )
-                pixels = decode(content)
+                made = picture_of_file(name, content)
             except UnreadableImage as error:
                 raise DataError("{name} cannot be read: {reason}.", name=name, reason=error.message) from error
-            made = picture_of(name, pixels)
             self._keep(made)
         return made
 
     def _keep(self, made: Picture) -> None:
         self._uploaded[made.id] = made
         self._uploaded.move_to_end(made.id)
-        while (
-            len(self._uploaded) > 1 and sum(each.pixels.nbytes for each in self._uploaded.values()) > self._kept_bytes
-        ):
+        while len(self._uploaded) > 1 and sum(each.size for each in self._uploaded.values()) > self._kept_bytes:
             self._uploaded.popitem(last=False)
 
     def _read(self) -> dict[str, Picture]:
@@ -149,10 +183,12 @@ def _built_in() -> Iterator[Picture]:
     for name in ("china.jpg", "flower.jpg"):
         file = None if folder is None else folder / name
         if file is not None and file.is_file():
-            yield picture_of(name, decode(file.read_bytes()))
+            yield picture_of_file(name, file.read_bytes())
     found = digits()
     for index in range(DIGITS):
-        yield picture_of(Message("digit {digit}", digit=found.classes[int(found.labels[index])]), found.read(index))
+        yield picture_of_pixels(
+            Message("digit {digit}", digit=found.classes[int(found.labels[index])]), found.read(index)
+        )
 
 
 def _of_dataset(dataset: Dataset) -> Iterator[Picture]:
@@ -160,5 +196,6 @@ def _of_dataset(dataset: Dataset) -> Iterator[Picture]:
     by_class = [np.flatnonzero(dataset.labels == label).tolist() for label in range(len(dataset.classes))]
     turns = (index for turn in range(FROM_DATA) for indices in by_class for index in indices[turn : turn + 1])
     for index, _ in zip(turns, range(FROM_DATA), strict=False):
-        yield picture_of(f"{dataset.classes[int(dataset.labels[index])]}: {clean(dataset.names[index])}",
-                         dataset.read(index))  # fmt: skip
+        name = f"{dataset.classes[int(dataset.labels[index])]}: {clean(dataset.names[index])}"
+        found = picture_of_pixels(name, dataset.read(index))
+        yield replace(found, read=functools.partial(dataset.read, index), size=0)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 THUMBNAIL = 128  # longer side, pixels
+SMALL = 64  # sides up to here are kept exactly
 
 
 def png(pixels: np.ndarray) -> str:
     """uint8 (H, W), (H, W, 1) or (H, W, 3) as the data URL of a PNG."""
-    return _url(pixels, "png", optimize=True)
+    return _url(pixels, "png", compress_level=4)  # of level 9 the last hundredths of the size take most of the time
 
 
 def jpeg(pixels: np.ndarray, quality: int = 80) -> str:
@@ -49,4 +50,4 @@ def thumbnail(pixels: np.ndarray, side: int = THUMBNAIL) -> str:
     factor = max(1, side // 2 // max(height, width))
     if factor > 1:
         image = image.resize((width * factor, height * factor), Image.Resampling.NEAREST)
-    return png(np.asarray(image))
+    return png(np.asarray(image)) if max(height, width) <= SMALL else jpeg(np.asarray(image))

@@ -29,6 +29,7 @@ HEADERS = {
 }
 METHODS = ("GET", "HEAD", "PUT", "POST")
 LONGEST_TARGET = 4096  # bytes of path and query
+LONGEST_HEADERS = 16 << 10  # bytes of all headers together
 NOTEBOOKS = "http://127.0.0.1:* http://localhost:* vscode-webview:"  # may show the page in a frame
 
 
@@ -74,6 +75,8 @@ class Guard:
         await self.app({**scope, "path": f"/{inner}", "raw_path": f"/{inner}".encode()}, receive, send_with_headers)
 
     def _refusal(self, scope: Scope) -> int | None:
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > LONGEST_HEADERS:
+            return 431
         headers: dict[bytes, list[bytes]] = {}
         for name, value in scope["headers"]:
             headers.setdefault(name.lower(), []).append(value)
@@ -94,7 +97,13 @@ class Guard:
 
 
 async def _refuse(send: Send, status: int) -> None:
-    texts = {403: "not allowed", 404: "not found", 405: "this method is not allowed", 414: "the address is too long"}
+    texts = {
+        403: "not allowed",
+        404: "not found",
+        405: "this method is not allowed",
+        414: "the address is too long",
+        431: "the headers are too long",
+    }
     body = json.dumps({"error": texts[status]}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})

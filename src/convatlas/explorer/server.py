@@ -87,7 +87,7 @@ class Application:
 
     async def get(self, request: Request) -> Response:
         name = request.path_params["name"]
-        limiter = self.running if name in documents.RUN_A_NETWORK else self.counting
+        limiter = self.running if name in documents.WITH_A_NETWORK else self.counting
         query = Query(dict(request.query_params))
         return await self.answered(query, lambda: documents.document(self.session, name, query), limiter)
 

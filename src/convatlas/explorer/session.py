@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass, field
+import functools
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convatlas import __version__
 from convatlas.explorer.images import Pictures, limits
 from convatlas.explorer.measurements import Measurements
 from convatlas.explorer.networks import SCHEMA
 from convatlas.explorer.subjects import Subjects
+
+if TYPE_CHECKING:
+    from convatlas.explorer.ready import Workbench
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +25,11 @@ class Session:
         data: the name of the data set given with --data, without its path.
         out: the folder of runs.
         folders: that are left out of the paths in error messages.
+<<<<<<< HEAD
         measurements: the evaluations of runs.
         torch_lock: one forward pass at a time.
+=======
+>>>>>>> page
     """
 
     subjects: Subjects
@@ -31,8 +37,18 @@ class Session:
     data: str | None = None
     out: Path | None = None
     folders: tuple[Path, ...] = ()
+<<<<<<< HEAD
     measurements: Measurements = field(default_factory=Measurements)
     torch_lock: threading.RLock = field(default_factory=threading.RLock)
+=======
+
+    @functools.cached_property
+    def bench(self) -> Workbench:
+        """The networks ready for images; the first use imports torch."""
+        from convatlas.explorer.ready import Workbench
+
+        return Workbench()
+>>>>>>> page
 
     def to_dict(self) -> dict[str, Any]:
         """``api/session``."""

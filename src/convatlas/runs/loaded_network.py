@@ -146,7 +146,7 @@ def network_with_weights(
     """
     names = None if classes is None else class_names(classes)
     net = models.create_model(name, None if names is None else len(names))
-    given = GivenPreparation.of_texts(**(preparation or {}))
+    given = GivenPreparation.of_texts(**{"mean": None, "std": None, **(preparation or {})})
     fill(net, weights, download, source, rename=rename, preparation=given)
     return load_network(net, names)
 

@@ -167,6 +167,8 @@ export interface Maps {
 
 // ------------------------------------------------------------ GET api/filters?subject=ID&layer=ROW
 
+// colour: a tile for each filter, for layers that read three channels. Otherwise a row of tiles is a filter and a column an
+// input channel, at most 64 of each. 0 is mid-grey; the largest weight of a filter is black or white.
 export interface Filters { schema: 1; layer: string; shape: number[]; sprite: string; columns: number; tile: Size; colour: boolean }
 
 // ------------------------------------------------------------ GET api/window?subject&image&layer&channel&y&x    one output value
@@ -176,7 +178,7 @@ export interface Window {
   operator: "conv" | "pool" | "fc" | "other";
   output: number; // the value in the network
   bias: number | null;
-  inputs: { // the input channels with the largest share of the sum, at most 8 (1x1: at most 64)
+  inputs: { // the input channels with the largest share of the sum, at most 8 (1x1: at most 64; fc: at most 64 inputs, 1x1)
     channel: number;
     values: number[][]; // kernel-sized window of real input values; null positions are padding
     weights: number[][] | null;
@@ -202,10 +204,10 @@ export interface Attribution {
   sanity: boolean; // whether the method's maps change when weights are randomised
 }
 // GET api/effective?subject&layer -> EffectiveField
-export interface EffectiveField { schema: 1; layer: string; heat: string; size: Size; pixels: number; share: number }
+export interface EffectiveField { schema: 1; layer: string; heat: string; size: Size; pixels: number; share: number; position: Size | null }
 
 // GET api/methods -> Methods
-export interface Methods { schema: 1; methods: { name: string; title: string; source: string; sanity: boolean; needs_layer: boolean }[] }
+export interface Methods { schema: 1; methods: { name: string; title: string; source: string; sanity: boolean; needs_layer: boolean; passes: number }[] } // passes: forward passes, roughly: 2 to 1,000
 
 // ------------------------------------------------------------ POST api/playground/layer   body: PlaygroundLayer
 
