@@ -10,14 +10,19 @@ from typing import Any
 
 from convatlas.errors import UnknownNameError
 <<<<<<< HEAD
+<<<<<<< HEAD
 from convatlas.explorer import exercises, history, networks, playground, run_documents
 =======
 from convatlas.explorer import attributions, networks
 from convatlas.explorer.images import Picture
 >>>>>>> page
+=======
+from convatlas.explorer import attributions, exercises, history, networks, playground, run_documents
+from convatlas.explorer.images import Picture
+>>>>>>> server
 from convatlas.explorer.query import Query
 from convatlas.explorer.session import Session
-from convatlas.explorer.subjects import Subject
+from convatlas.explorer.subjects import OwnModule, Subject
 
 Document = dict[str, Any]
 Maker = Callable[[Session, Query], Document]
@@ -43,6 +48,13 @@ def _layer(session: Session, query: Query) -> Document:
 
 
 <<<<<<< HEAD
+<<<<<<< HEAD
+=======
+def _methods(session: Session, query: Query) -> Document:
+    return attributions.methods_document()
+
+
+>>>>>>> server
 def _presets(session: Session, query: Query) -> Document:
     return exercises.presets()
 
@@ -77,12 +89,15 @@ def _comparison(session: Session, query: Query) -> Document:
     return run_documents.comparison_document(session, query.text("id"))
 
 
+<<<<<<< HEAD
 DOCUMENTS: dict[str, Callable[[Session, Query], Document]] = {
 =======
 def _methods(session: Session, query: Query) -> Document:
     return attributions.methods_document()
 
 
+=======
+>>>>>>> server
 # --- with torch, which the first of them imports ---------------------------------------------------------------------
 
 
@@ -136,21 +151,27 @@ def _subject_and_image(session: Session, query: Query) -> tuple[Subject, Picture
 
 
 WITHOUT_A_NETWORK: dict[str, Maker] = {
+<<<<<<< HEAD
 >>>>>>> page
+=======
+>>>>>>> server
     "session": _session,
     "models": _models,
     "network": _network,
     "layer": _layer,
 <<<<<<< HEAD
+<<<<<<< HEAD
+=======
+    "methods": _methods,
+>>>>>>> server
     "history": _history,
     "runs": _runs,
     "run": _run,
-    "evaluation": _evaluation,
-    "mistakes": _mistakes,
     "comparison": _comparison,
     "playground/presets": _presets,
     "playground/exercises": _exercises,
 }
+<<<<<<< HEAD
 
 # answers to POST api/NAME: functions of (session, the JSON that was sent)
 POSTED: dict[str, Callable[[Session, object], Document]] = {
@@ -165,6 +186,8 @@ RUN_A_NETWORK = frozenset(
 =======
     "methods": _methods,
 }
+=======
+>>>>>>> server
 # documents that need weights or a forward pass; the server makes one of them at a time
 WITH_A_NETWORK: dict[str, Maker] = {
     "prepared": _prepared,
@@ -174,9 +197,30 @@ WITH_A_NETWORK: dict[str, Maker] = {
     "window": _window,
     "attribution": _attribution,
     "effective": _effective,
+    "evaluation": _evaluation,
+    "mistakes": _mistakes,
 }
 DOCUMENTS = WITHOUT_A_NETWORK | WITH_A_NETWORK
+<<<<<<< HEAD
 >>>>>>> page
+=======
+
+# answers to POST api/NAME: functions of (session, the JSON that was sent); a recommendation evaluates runs
+POSTED: dict[str, Callable[[Session, object], Document]] = {
+    "playground/layer": lambda session, body: playground.layer(body),
+    "playground/network": lambda session, body: playground.network(body),
+    "recommend": run_documents.recommend_document,
+}
+
+
+def uses_a_network(session: Session, name: str, query: Query) -> bool:
+    """Whether a document must wait for others that use a network."""
+    if name in WITH_A_NETWORK or name == "recommend":
+        return True
+    # a module given in Python is one object: it is not traced while it runs
+    subject = session.subjects.given.get(query.values.get("subject", ""))
+    return isinstance(subject, OwnModule) and not isinstance(subject.module, str)
+>>>>>>> server
 
 
 def document(session: Session, name: str, query: Query) -> Document:

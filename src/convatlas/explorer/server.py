@@ -87,9 +87,12 @@ class Application:
 
     async def get(self, request: Request) -> Response:
         name = request.path_params["name"]
-        limiter = self.running if name in documents.WITH_A_NETWORK else self.counting
         query = Query(dict(request.query_params))
+        limiter = self.limiter(name, query)
         return await self.answered(query, lambda: documents.document(self.session, name, query), limiter)
+
+    def limiter(self, name: str, query: Query) -> anyio.CapacityLimiter:
+        return self.running if documents.uses_a_network(self.session, name, query) else self.counting
 
     async def post(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -99,7 +102,7 @@ class Application:
             body = json_of(await read_body(request, JSON_BYTES, too_long))
         except ConvAtlasError as error:
             return self.failure(error, query)
-        limiter = self.running if name in documents.RUN_A_NETWORK else self.counting
+        limiter = self.limiter(name, query)
         return await self.answered(query, lambda: documents.posted(self.session, name, body), limiter)
 
     async def events(self, request: Request) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +26,14 @@ class Session:
         out: the folder of runs.
         folders: that are left out of the paths in error messages.
 <<<<<<< HEAD
+<<<<<<< HEAD
         measurements: the evaluations of runs.
         torch_lock: one forward pass at a time.
 =======
 >>>>>>> page
+=======
+        measurements: the evaluations of runs.
+>>>>>>> server
     """
 
     subjects: Subjects
@@ -38,9 +42,13 @@ class Session:
     out: Path | None = None
     folders: tuple[Path, ...] = ()
 <<<<<<< HEAD
+<<<<<<< HEAD
     measurements: Measurements = field(default_factory=Measurements)
     torch_lock: threading.RLock = field(default_factory=threading.RLock)
 =======
+=======
+    measurements: Measurements = field(default_factory=Measurements)
+>>>>>>> server
 
     @functools.cached_property
     def bench(self) -> Workbench:
@@ -48,7 +56,10 @@ class Session:
         from convatlas.explorer.ready import Workbench
 
         return Workbench()
+<<<<<<< HEAD
 >>>>>>> page
+=======
+>>>>>>> server
 
     def to_dict(self) -> dict[str, Any]:
         """``api/session``."""
