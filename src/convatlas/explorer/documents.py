@@ -9,17 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from convatlas.errors import UnknownNameError
-<<<<<<< HEAD
-<<<<<<< HEAD
-from convatlas.explorer import exercises, history, networks, playground, run_documents
-=======
-from convatlas.explorer import attributions, networks
-from convatlas.explorer.images import Picture
->>>>>>> page
-=======
 from convatlas.explorer import attributions, exercises, history, networks, playground, run_documents
 from convatlas.explorer.images import Picture
->>>>>>> server
 from convatlas.explorer.query import Query
 from convatlas.explorer.session import Session
 from convatlas.explorer.subjects import OwnModule, Subject
@@ -47,14 +38,10 @@ def _layer(session: Session, query: Query) -> Document:
     return networks.layer_document(subject, query.text("layer"), query.shape("input"))
 
 
-<<<<<<< HEAD
-<<<<<<< HEAD
-=======
 def _methods(session: Session, query: Query) -> Document:
     return attributions.methods_document()
 
 
->>>>>>> server
 def _presets(session: Session, query: Query) -> Document:
     return exercises.presets()
 
@@ -89,15 +76,6 @@ def _comparison(session: Session, query: Query) -> Document:
     return run_documents.comparison_document(session, query.text("id"))
 
 
-<<<<<<< HEAD
-DOCUMENTS: dict[str, Callable[[Session, Query], Document]] = {
-=======
-def _methods(session: Session, query: Query) -> Document:
-    return attributions.methods_document()
-
-
-=======
->>>>>>> server
 # --- with torch, which the first of them imports ---------------------------------------------------------------------
 
 
@@ -151,19 +129,11 @@ def _subject_and_image(session: Session, query: Query) -> tuple[Subject, Picture
 
 
 WITHOUT_A_NETWORK: dict[str, Maker] = {
-<<<<<<< HEAD
->>>>>>> page
-=======
->>>>>>> server
     "session": _session,
     "models": _models,
     "network": _network,
     "layer": _layer,
-<<<<<<< HEAD
-<<<<<<< HEAD
-=======
     "methods": _methods,
->>>>>>> server
     "history": _history,
     "runs": _runs,
     "run": _run,
@@ -171,23 +141,6 @@ WITHOUT_A_NETWORK: dict[str, Maker] = {
     "playground/presets": _presets,
     "playground/exercises": _exercises,
 }
-<<<<<<< HEAD
-
-# answers to POST api/NAME: functions of (session, the JSON that was sent)
-POSTED: dict[str, Callable[[Session, object], Document]] = {
-    "playground/layer": lambda session, body: playground.layer(body),
-    "playground/network": lambda session, body: playground.network(body),
-    "recommend": run_documents.recommend_document,
-}
-
-RUN_A_NETWORK = frozenset(
-    {"evaluation", "mistakes", "recommend"}
-)  # documents that need a forward pass or weights; one of them at a time
-=======
-    "methods": _methods,
-}
-=======
->>>>>>> server
 # documents that need weights or a forward pass; the server makes one of them at a time
 WITH_A_NETWORK: dict[str, Maker] = {
     "prepared": _prepared,
@@ -201,9 +154,6 @@ WITH_A_NETWORK: dict[str, Maker] = {
     "mistakes": _mistakes,
 }
 DOCUMENTS = WITHOUT_A_NETWORK | WITH_A_NETWORK
-<<<<<<< HEAD
->>>>>>> page
-=======
 
 # answers to POST api/NAME: functions of (session, the JSON that was sent); a recommendation evaluates runs
 POSTED: dict[str, Callable[[Session, object], Document]] = {
@@ -220,7 +170,6 @@ def uses_a_network(session: Session, name: str, query: Query) -> bool:
     # a module given in Python is one object: it is not traced while it runs
     subject = session.subjects.given.get(query.values.get("subject", ""))
     return isinstance(subject, OwnModule) and not isinstance(subject.module, str)
->>>>>>> server
 
 
 def document(session: Session, name: str, query: Query) -> Document:

@@ -25,15 +25,7 @@ class Session:
         data: the name of the data set given with --data, without its path.
         out: the folder of runs.
         folders: that are left out of the paths in error messages.
-<<<<<<< HEAD
-<<<<<<< HEAD
         measurements: the evaluations of runs.
-        torch_lock: one forward pass at a time.
-=======
->>>>>>> page
-=======
-        measurements: the evaluations of runs.
->>>>>>> server
     """
 
     subjects: Subjects
@@ -41,14 +33,7 @@ class Session:
     data: str | None = None
     out: Path | None = None
     folders: tuple[Path, ...] = ()
-<<<<<<< HEAD
-<<<<<<< HEAD
     measurements: Measurements = field(default_factory=Measurements)
-    torch_lock: threading.RLock = field(default_factory=threading.RLock)
-=======
-=======
-    measurements: Measurements = field(default_factory=Measurements)
->>>>>>> server
 
     @functools.cached_property
     def bench(self) -> Workbench:
@@ -56,10 +41,6 @@ class Session:
         from convatlas.explorer.ready import Workbench
 
         return Workbench()
-<<<<<<< HEAD
->>>>>>> page
-=======
->>>>>>> server
 
     def to_dict(self) -> dict[str, Any]:
         """``api/session``."""
