@@ -7,7 +7,7 @@ import hashlib
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convatlas.data.decode import FORMATS, UnreadableImage, decode, read_header
-from convatlas.errors import DataError, UnknownNameError
+from convatlas.errors import BadImageError, DataError, UnknownNameError
 from convatlas.explorer.pixels import thumbnail
 from convatlas.i18n import translated
-from convatlas.message import Message
+from convatlas.message import Message, system_reason
 
 if TYPE_CHECKING:
     from convatlas.data.dataset import Dataset
@@ -82,6 +82,20 @@ def picture_of_file(name: str, content: bytes) -> Picture:
     return Picture(digest, name, height, width, small, functools.partial(decode, content), len(content))
 
 
+def picture_of_path(path: Path) -> Picture:
+    """The picture of an image file.
+
+    Raises:
+        BadImageError: it is missing, or cannot be read.
+    """
+    try:
+        return picture_of_file(clean(path.name), path.read_bytes())
+    except OSError as error:
+        raise BadImageError(str(path), system_reason(error)) from error
+    except UnreadableImage as error:
+        raise BadImageError(str(path), error.message) from error
+
+
 def picture_of_pixels(name: str, pixels: np.ndarray) -> Picture:
     content = repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()
     height, width = pixels.shape[:2]
@@ -94,11 +108,14 @@ class Pictures:
 
     Args:
         dataset: whose first images are offered; the built-in pictures where None.
+        first: images that are offered before these.
         kept_bytes: bound of the uploaded files; the ones used longest ago are dropped first.
     """
 
-    def __init__(self, dataset: Dataset | None = None, kept_bytes: int = KEPT_BYTES) -> None:
-        self._dataset = dataset
+    def __init__(
+        self, dataset: Dataset | None = None, first: Sequence[Picture] = (), kept_bytes: int = KEPT_BYTES
+    ) -> None:
+        self._dataset, self._first = dataset, first
         self._kept_bytes = kept_bytes
         self._lock = threading.RLock()
         self._offered: dict[str, Picture] | None = None
@@ -155,7 +172,7 @@ class Pictures:
         """The offered images, decoded on first use."""
         if self._offered is None:
             found = _built_in() if self._dataset is None else _of_dataset(self._dataset)
-            self._offered = {each.id: each for each in found}
+            self._offered = {each.id: each for each in (*self._first, *found)}
         return self._offered
 
 

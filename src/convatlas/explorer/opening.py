@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from convatlas.errors import CheckpointError, UsageError
-from convatlas.explorer.images import Pictures
+from convatlas.explorer.images import Pictures, picture_of_path
 from convatlas.explorer.session import Session
 from convatlas.explorer.subjects import GivenWeights, Shape, Subjects, subject_of
 
@@ -24,6 +24,7 @@ def open_session(
     data: str | None = None,
     reading: Mapping[str, Any] = MappingProxyType({}),
     out: Path | None = None,
+    images: Sequence[Path] = (),
 ) -> Session:
     """Open everything that the page shows.
 
@@ -34,8 +35,10 @@ def open_session(
         data: a data set whose images are offered.
         reading: how the data set is read, as `open_data` has it.
         out: the folder of runs; none is shown where None.
+        images: files that are offered before all others.
 
     Raises:
+        BadImageError: one of ``images`` cannot be read.
         UnknownNameError: no such network.
         DataError: the data set or a run cannot be read.
         UsageError: ``given`` without exactly one network.
@@ -51,7 +54,7 @@ def open_session(
     folders = {Path.cwd(), Path.home()} | ({Path(data).absolute().parent} if data is not None else set())
     return Session(
         subjects=Subjects(found, out),
-        pictures=Pictures(dataset),
+        pictures=Pictures(dataset, [picture_of_path(path) for path in images]),
         data=None if data is None else Path(data).name or data,
         out=out,
         folders=tuple(folders),
