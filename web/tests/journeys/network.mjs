@@ -64,7 +64,7 @@ journey("network view: a block opens and closes, and the address keeps it", asyn
   assert.equal(await nodes(page), before);
 });
 
-journey("network view: 1202 layers and Inception-ResNet open without a hang, never over 60 nodes", async ({ page, open, assert, t }) => {
+journey("network view: 1202 layers and Inception-ResNet open without a hang, never over 60 nodes", { languages: ["en"] }, async ({ page, open, assert, t }) => {
   for (const name of ["resnet1202_cifar", "inception_resnet_v2"]) {
     await open(`network/${name}`);
     await page.locator("g.node").first().waitFor();
@@ -115,7 +115,7 @@ journey("network view: branches are reached with left and right", async ({ page,
   assert.ok(seen.size >= 3, [...seen].join());
 });
 
-journey("network view: wheel and buttons move and zoom the drawing", async ({ page, open, assert }) => {
+journey("network view: wheel and buttons move and zoom the drawing", { languages: ["en"] }, async ({ page, open, assert }) => {
   await open("network/vgg16");
   const start = await node(page, "conv2_1").boundingBox();
   const pane = await box(page.locator(".pane"));
