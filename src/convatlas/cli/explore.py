@@ -122,7 +122,7 @@ def _save(session: Session, subjects: tuple[str, ...], file: Path, limit: int) -
     from rich.console import Console
 
     from convatlas.atomic import written_atomically
-    from convatlas.explorer.saving import saved_page
+    from convatlas.explorer.saving import saved_page, usual_image
 
     picture_format(file, ("html",))
     if len(subjects) != 1:
@@ -132,7 +132,7 @@ def _save(session: Session, subjects: tuple[str, ...], file: Path, limit: int) -
         content = saved_page(
             session,
             subject,
-            session.pictures.all()[0],
+            usual_image(session, subject),
             limit,
             lambda layer: status.update(_("recording {subject}", subject=layer)),
         )

@@ -121,6 +121,11 @@ class Pictures:
         self._offered: dict[str, Picture] | None = None
         self._uploaded: OrderedDict[str, Picture] = OrderedDict()
 
+    @property
+    def chosen(self) -> bool:
+        """Whether the user named images or a data set, instead of the built-in pictures."""
+        return bool(self._first) or self._dataset is not None
+
     def all(self) -> list[Picture]:
         """The offered images, then the uploaded ones."""
         with self._lock:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from convatlas.arithmetic.records import LayerRow
 
 DEFAULT_LIMIT = 5_000_000  # bytes of the file
-MAP_PIXELS = (65536, 32768, 16384, 8192, 4096, 2048)  # of all maps of a layer together; the largest that fits is taken
+MAP_PIXELS = (2048, 4096, 8192, 16384, 32768, 65536)  # of all maps of a layer together; the largest that fits is taken
+ADDRESS = 200  # bytes of an answer's address, at most
 DIGITS = 5  # significant ones of the statistics of maps
 HEATS = 8  # layers whose Grad-CAM is recorded
 POLICY = (
@@ -110,6 +111,14 @@ def saved_page(
     return html(recording.answers)
 
 
+def usual_image(session: Session, subject: Subject) -> Picture:
+    """The first image of the session; a grey one for a network that reads grey images, where there is one."""
+    pictures = session.pictures.all()
+    if subject.summary().inputs[0][0] == 1 and not session.pictures.chosen:
+        return next((each for each in pictures if each.read(None).shape[2] == 1), pictures[0])
+    return pictures[0]
+
+
 def _arithmetic(recording: Recording, subject: Subject, image: Picture, languages: Iterable[str]) -> bool:
     """Record the network and all its layers. Returns False if they do not fit."""
     made = {}
@@ -136,17 +145,30 @@ def _on_image(recording: Recording, subject: Subject, image: Picture, languages:
     if filters is not None:
         _try(lambda: recording.add("filters", languages, subject=subject.id, layer=filters))
     chosen = telling_rows(rows)
-    heats = [name for name in chosen if len(subject.summary()[name].output) == 3][-HEATS:]
-    for name in reversed(heats):
-        tell(name)
-        record = functools.partial(recording.add, "attribution", languages, method="grad_cam", layer=name)
-        _try(functools.partial(record, **parameters))
+    _try(functools.partial(_heats, recording, parameters, chosen, tell))
     _maps(recording, subject, image, chosen, tell)
     for name in chosen:
         output = subject.summary()[name].output
         at = ("0", str(output[1] // 2), str(output[2] // 2)) if len(output) == 3 else ("0", "0", "0")
         place = dict(zip(("channel", "y", "x"), at, strict=True))
         _try(functools.partial(recording.add, "window", languages, layer=name, **place, **parameters))
+
+
+def _heats(recording: Recording, parameters: Mapping[str, str], chosen: list[str], tell: Progress) -> bool:
+    """Record Grad-CAM of the last layers, first of the one that it uses by itself. Returns False once one does not fit.
+
+    Raises:
+        UsageError: the network has no classes, or no spatial map.
+    """
+    session = recording.session
+    subject = session.subjects[parameters["subject"]]
+    last = session.bench.forward(subject, session.pictures[parameters["image"]]).last_spatial_row()
+    heats = [name for name in chosen if len(subject.summary()[name].output) == 3][-HEATS:]
+    for name in dict.fromkeys((last, *reversed(heats))):
+        tell(name)
+        if not recording.add("attribution", LANGUAGES[:1], method="grad_cam", layer=name, **parameters):
+            return False  # its document has no text to translate
+    return True
 
 
 def _try(record: Callable[[], bool]) -> bool:
@@ -174,18 +196,24 @@ def _maps(recording: Recording, subject: Subject, image: Picture, chosen: list[s
         except ConvAtlasError:  # neither a map nor a vector
             return None
 
-    made: dict[str, Any] = {}
-    most_pixels = MAP_PIXELS[-1]
-    for most_pixels in MAP_PIXELS:
-        made = {name: found for name in chosen if (found := maps(name, most_pixels)) is not None}
-        if recording.size + len(as_json(made)) + 200 * len(made) < recording.most:
-            break
+    def all_chosen(most_pixels: int) -> dict[str, Any]:
+        return {name: found for name in chosen if (found := maps(name, most_pixels)) is not None}
+
+    low, high = 0, len(MAP_PIXELS)  # MAP_PIXELS[low] is taken even if not all maps fit
+    made = all_chosen(MAP_PIXELS[low])
+    while high - low > 1:
+        middle = (low + high) // 2
+        larger = all_chosen(MAP_PIXELS[middle])
+        if recording.size + len(as_json(larger)) + ADDRESS * len(larger) < recording.most:
+            low, made = middle, larger
+        else:
+            high = middle
     parameters = {"subject": subject.id, "image": image.id}
     for name in _spread(list(made)):
         recording.put("maps", {LANGUAGES[0]: made[name]}, {**parameters, "layer": name})
     for row in subject.summary().rows:
         if row.name not in made:
-            found = maps(row.name, most_pixels)
+            found = maps(row.name, MAP_PIXELS[low])
             if found is None or not recording.put("maps", {LANGUAGES[0]: found}, {**parameters, "layer": row.name}):
                 break
 
