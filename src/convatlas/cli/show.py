@@ -11,7 +11,7 @@ import click
 from convatlas import units
 from convatlas.cli._common import debug_option, json_option, picture_format, print_json
 from convatlas.cli._completion import network_names
-from convatlas.cli._figures import departure_lines, departure_record, figure_lines, figure_record
+from convatlas.cli._figures import departure_lines, figure_lines
 from convatlas.cli._lang import lang_option
 from convatlas.cli._memory import print_largest_batch, print_step_memory
 from convatlas.cli._network_input import parse_input, summary_of
@@ -118,8 +118,8 @@ def print_document(name: str, summary: Summary, figures: Sequence[FigureComparis
     """The summary as JSON, with the paper's figures and what differs from the paper."""
     document = summary.to_dict()
     document["model"], document["variant"] = (summary.model, "") if own.is_own(name) else name.partition("@")[::2]
-    document["figures"] = [figure_record(figure) for figure in figures]
-    document["departures"] = [departure_record(departure) for departure in card.departures]
+    document["figures"] = [figure.to_dict() for figure in figures]
+    document["departures"] = [departure.to_dict() for departure in card.departures]
     print_json(document)
 
 
@@ -149,7 +149,7 @@ def print_conventions(summary: Summary, figures: Sequence[FigureComparison], as_
     found = conventions(summary)
     if as_json:
         document: dict[str, Any] = {"model": summary.model, "macs": summary.totals.macs}
-        document["figures"] = [figure_record(figure) for figure in figures]
+        document["figures"] = [figure.to_dict() for figure in figures]
         print_json({**document, "conventions": [convention.to_dict() for convention in found]})
         return
     macs = units.exact(summary.totals.macs)
