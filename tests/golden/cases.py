@@ -158,6 +158,12 @@ TRAIN = [
     case("train-resume-finished", "train --resume trained/mlp-digits-001", mask=masks.training),
 ]  # fmt: skip
 
+EXPERIMENT = [
+    case("experiment-exact", "experiment residual-unrolled --out fresh", stderr=False),
+    case("experiment-no-data", "experiment relu-against-tanh --scale standard --out fresh", widths=(80,)),
+    case("experiment-unknown", "experiment relu-vs-tanh", widths=(80,)),
+]
+
 RUN = "trained/mlp-digits-001"
 EVALUATE = [
     case("evaluate-run", f"evaluate {RUN}", mask=masks.shares),
@@ -251,5 +257,5 @@ HELP = [
 ]
 
 CASES = [
-    *MODELS, *SHOW, *EXPLAIN, *LAYER, *DATA, *TRAIN, *EVALUATE, *PREDICT, *WEIGHTS, *COMPARE, *BENCH, *ERRORS, *HELP,
+    *MODELS, *SHOW, *EXPLAIN, *LAYER, *DATA, *TRAIN, *EXPERIMENT, *EVALUATE, *PREDICT, *WEIGHTS, *COMPARE, *BENCH, *ERRORS, *HELP,
 ]  # fmt: skip

@@ -30,6 +30,7 @@ COMMANDS = {
     "predict": "Labels for images and folders of images.",
     "weights": "What a file of weights holds, and which network of the atlas it fits.",
     "compare": "Train and measure several networks, honestly; recommend one under a budget.",
+    "experiment": "A claim of the literature, tested with controls; ends in a verdict.",
     "runs": "The runs of the past: list, show, rename, delete, compare two.",
     "explore": "The local page: every layer of a network on your own image.",
     "bench": "Speed of this machine on these networks: training, inference, its peak.",
