@@ -42,6 +42,8 @@ catalogue:            ## write models/catalogue.json, models/tables, models/weig
 	python -m convatlas.models.weight_shapes
 	python -m convatlas.models.ledger > docs/ledger.md
 	python -m convatlas.recipes.page > docs/recipes.md
+	python -m convatlas.experiments.page results/experiments en > docs/en/experiments.md
+	python -m convatlas.experiments.page results/experiments ko > docs/ko/experiments.md
 	python benchmarks/page_counts.py
 
 messages:             ## bring the Korean catalogues in step with what the program says, compile them, name what they lack
