@@ -25,7 +25,7 @@ def test_squeeze_and_excitation_costs_its_two_layers_and_sees_the_whole_image():
 
 
 def test_an_inverted_residual_by_hand():
-    """24 channels, expanded to 144, depthwise 5x5 with stride 2, squeezed to 6, projected to 40, from 28 to 14 pixels."""
+    """24 channels, expanded to 144, depthwise 5x5 with stride 2, squeezed to 6, projected to 40; 28 to 14 pixels."""
     block = InvertedResidual(24, 144, 40, kernel=5, stride=2, squeezed=6, activation=nn.SiLU)
     counted = summarize(block, (24, 28, 28))
     expand, depthwise, se, project = 24 * 144, 25 * 144, 2 * 144 * 6, 144 * 40
