@@ -218,11 +218,9 @@ def _field_steps(summary: Summary, row: LayerRow) -> list[Step]:
         dilation = row.dilation or (1,) * axes
         by_text: dict[str, Step] = {}  # axes with equal calculations share one step
         for k, d, r, j, result in zip(row.kernel, dilation, fields, jumps, row.receptive_field, strict=True):
-            taps = f"({k} - 1)" if d == 1 else f"{d}*({k} - 1)"
-            if r + d * (k - 1) * j != result:
-                continue
-            text = f"{r} + {taps}*{j}"
-            by_text.setdefault(text, Step(Message("receptive field"), "r + (K - 1)*j", text, str(result)))
+            step = by_hand.field_step(k, d, r, j)
+            if step.result == str(result):
+                by_text.setdefault(step.substitution, step)
         steps = list(by_text.values())
         if row.jump is not None and row.stride is not None:
             columns = {(j, s, result) for j, s, result in zip(jumps, row.stride, row.jump, strict=True)}

@@ -88,6 +88,14 @@ class Block(Residual):
 class ConvNeXt(Classifier):
     """A stem of 4x4 patches, four stages of blocks, a 2x2 convolution between stages, layer norm, one linear layer."""
 
+    stage1: nn.Sequential
+    stage2: nn.Sequential
+    stage3: nn.Sequential
+    stage4: nn.Sequential
+    downsample2: nn.Sequential
+    downsample3: nn.Sequential
+    downsample4: nn.Sequential
+
     def __init__(self, net: str, num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> None:
         super().__init__()
         self.in_channels = in_channels

@@ -88,8 +88,6 @@ class TableConvolution(nn.Module):
     no parameters. ``forward`` expands it to a dense weight with zeros.
     """
 
-    place: Tensor
-
     def __init__(self, table: tuple[tuple[int, ...], ...], kernel_size: int = 5) -> None:
         super().__init__()
         links = sum(len(maps) for maps in table)
@@ -102,7 +100,7 @@ class TableConvolution(nn.Module):
         numbered = ((output, input) for output, maps in enumerate(table) for input in maps)
         for row, (output, input) in enumerate(numbered):
             place[output][input] = row
-        self.register_buffer("place", torch.tensor(place), persistent=False)
+        self.place = nn.Buffer(torch.tensor(place), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 6, H, W) -> (N, 16, H - 4, W - 4)
         kernels = F.pad(self.weight, (0, 0, 0, 0, 0, 1))  # (61, 5, 5), the last one zero
@@ -128,11 +126,9 @@ class EuclideanRBF(nn.Module):
     cross-entropy and the criterion of equation 9.
     """
 
-    codes: Tensor
-
     def __init__(self, codes: Tensor) -> None:
         super().__init__()
-        self.register_buffer("codes", codes)
+        self.codes = nn.Buffer(codes)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 84) -> (N, K)
         return -(x[:, None, :] - self.codes).square().sum(dim=2)

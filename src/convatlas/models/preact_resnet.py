@@ -38,6 +38,9 @@ class PreactUnit(Residual):
     the released code; two convolutions have shortcut A, which pads with zeros.
     """
 
+    bn1: nn.BatchNorm2d
+    conv1: nn.Conv2d
+
     def __init__(self, in_channels: int, channels: int, stride: int, kernels: tuple[int, ...]) -> None:
         super().__init__()
         self.out_channels = channels * (4 if kernels == BOTTLENECK else 1)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -81,7 +82,7 @@ class AggregatedBottleneck(Residual):
         return F.relu(self.rescaled(y) + self.shortcut(x))
 
 
-def aggregated(depth: int, **block: int) -> Callable[..., ResNet]:
+def aggregated(depth: int, **block: Any) -> Callable[..., ResNet]:
     """A ResNet of these blocks; the options are those of `AggregatedBottleneck`."""
     return partial(ResNet, depth, block=partial(AggregatedBottleneck, **block), initialise=initialise_as_released)
 
