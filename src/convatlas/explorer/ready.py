@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from convatlas import models
 from convatlas.data import Preprocessing
 from convatlas.data.batches import prepare
+from convatlas.errors import ConvAtlasError, UsageError
 from convatlas.explorer.images import Picture
 from convatlas.explorer.subjects import AtlasNetwork, OwnModule, Subject, TrainedRun
 from convatlas.inspection import ForwardPass
@@ -158,9 +159,26 @@ class Workbench:
         return self._networks.get(subject.id, lambda: ready(subject))
 
     def forward(self, subject: Subject, picture: Picture) -> ForwardPass:
-        """The outputs of every row for an image."""
+        """The outputs of every row for an image.
+
+        Raises:
+            ForwardError: the network does not fit its input.
+            UsageError: its forward pass failed otherwise, as that of a module of the user's own may.
+        """
+        subject.summary()  # raises, and names the layer, where the shapes do not fit
         found = self.network(subject)
-        return self._passes.get((subject.id, picture.id), lambda: ForwardPass(found.net, found.input(picture)))
+        return self._passes.get((subject.id, picture.id), lambda: _forward(found, picture))
+
+
+def _forward(found: Ready, picture: Picture) -> ForwardPass:
+    images = found.input(picture)
+    try:
+        return ForwardPass(found.net, images)
+    except ConvAtlasError:
+        raise
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        raise UsageError("the forward pass of the network failed: {error}", error=text) from error
 
 
 def pass_bytes(forward: ForwardPass) -> int:
