@@ -13,6 +13,7 @@ from torch import nn
 
 from convatlas.arithmetic import receptive_box, summarize
 from convatlas.arithmetic.network import field_of
+from convatlas.arithmetic.receptive_field import Axis, Piece
 from convatlas.errors import UnknownNameError, UsageError
 
 
@@ -171,3 +172,18 @@ def test_random_graphs_agree_with_the_input_gradient(seed):
             assert None in found
         else:
             assert list(found) == expected, position
+
+
+spans = st.lists(st.tuples(st.integers(-4, 4), st.integers(0, 6)), min_size=1, max_size=3)
+lines = st.builds(
+    lambda advance, intervals: Piece(len(intervals), advance, tuple((low, low + width) for low, width in intervals)),
+    st.integers(0, 5), spans,
+)  # fmt: skip
+
+
+@given(st.lists(lines, min_size=1, max_size=3), st.integers(1, 12))
+def test_the_field_of_an_axis_is_the_largest_of_all_its_positions(pieces, size):
+    """Of several pieces with different periods the largest field may come anywhere; of one, within a period."""
+    axis = Axis(max(size, *(piece.period for piece in pieces)), tuple(pieces), ())
+    fields = [high - low + 1 for low, high in map(axis.at, range(axis.size))]
+    assert axis.field == max(fields)

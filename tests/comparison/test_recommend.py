@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
+
 import numpy as np
 import pytest
 
 from convatlas.comparison import Budget, recommend
+from convatlas.evaluation.statistics import difference
 
 N = 400
 
@@ -85,7 +89,7 @@ def test_the_budget_takes_out_the_most_accurate_and_says_so(case):
     assert advice.why == (
         "small is the only network that fits latency ≤ 20 ms: 85.0 % of 400 test images "
         "(95 % confidence interval 81.2 to 88.2 %). More accurate here, but over the budget: large "
-        "(98.8 %; latency 30 ms)."
+        "(98.8 %; p95 latency 30 ms)."
     )
 
 
@@ -100,7 +104,7 @@ def test_nothing_fits(case):
     advice = recommend(rows, hits, Budget.parse("latency<=0.5ms,size<=20MB"))
     assert (advice.model, advice.ties, advice.differences) == (None, (), ())
     assert advice.why == (
-        "none of the 2 networks fits latency ≤ 500 µs, size ≤ 20 MB. small comes nearest, with latency 1 ms. "
+        "none of the 2 networks fits latency ≤ 500 µs, size ≤ 20 MB. small comes nearest, with p95 latency 1 ms. "
         "Raise the limit, or name smaller networks."
     )
 
@@ -137,3 +141,20 @@ def test_too_few_seeds_are_named_as_the_reason(row):
     assert "moody cannot be distinguished from it on these images and seeds" in advice.why
     assert advice.why.endswith("These runs do differ (moody), but with so few seeds the seed may be the reason; use "
                                "--seeds 3 or more.")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("p_of_these_runs", "p", "advised"),
+    [(0.049, 0.05, True), (0.05, 0.05, False), (0.049, 0.0499, False), (0.2, 0.3, False)],
+)
+def test_more_seeds_are_advised_where_the_runs_differ_significantly_and_the_networks_do_not(
+    p_of_these_runs, p, advised
+):
+    """A p value of exactly 0.05 is not significant, for the runs as for the networks."""
+    recommendation = importlib.import_module("convatlas.comparison.recommend")
+    steady, moody = np.ones((2, N), bool), np.ones((2, N), bool)
+    moody[0, :80] = False
+    between = dataclasses.replace(
+        difference("steady", steady, "moody", moody), p_of_these_runs=p_of_these_runs, p=p, adjusted_p=p
+    )
+    assert bool(recommendation._more_seeds([between])) == advised

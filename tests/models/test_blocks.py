@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from convatlas.models import create_model
 from convatlas.models.blocks import LocalResponseNorm, SamePool
 from convatlas.models.initialisation import he_
 from convatlas.models.resnet import BasicBlock, Bottleneck, PaddedIdentity
@@ -89,3 +90,23 @@ def test_same_pooling_pads_as_tensorflow_does(side):
     pads = (total // 2, total - total // 2) * 2
     padded = nn.functional.pad(x, pads, value=-math.inf)
     assert torch.equal(SamePool()(x), nn.functional.max_pool2d(padded, kernel_size=3, stride=2))
+
+
+@pytest.mark.parametrize(
+    ("name", "constants"),
+    [
+        ("alexnet", {"n": 5, "k": 2.0, "alpha": 1e-4, "beta": 0.75}),  # Krizhevsky et al., section 3.3
+        (
+            "vgg11_lrn",
+            {"n": 5, "k": 2.0, "alpha": 1e-4, "beta": 0.75},
+        ),  # Simonyan and Zisserman, section 2.1: AlexNet's
+        ("zfnet", {"n": 5, "k": 2.0, "alpha": 1e-4, "beta": 0.75}),
+    ],
+)
+def test_lrn_has_the_constants_of_the_paper(name, constants):
+    with torch.device("meta"):
+        net = create_model(name)
+    norms = [module for module in net.modules() if isinstance(module, LocalResponseNorm)]
+    assert norms
+    for norm in norms:
+        assert {key: getattr(norm, key) for key in constants} == constants

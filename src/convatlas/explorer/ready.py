@@ -19,10 +19,8 @@ from convatlas.explorer.images import Picture
 from convatlas.explorer.subjects import AtlasNetwork, OwnModule, Subject, TrainedRun
 from convatlas.inspection import ForwardPass
 from convatlas.message import Message
-from convatlas.models.loaded import Preparation
-from convatlas.models.registry import Entry
-from convatlas.models.weights.given import usual_resize
-from convatlas.runs.loaded_network import network_with_weights, preprocessing_of
+from convatlas.runs.loaded_network import network_with_weights
+from convatlas.runs.seen_images import first_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,8 +95,9 @@ def _of_atlas(subject: AtlasNetwork) -> Ready:
             preparation=given.preparation,
         )
         return Ready(found.net, found.preprocessing, found.labels.names, True, found.prepared_from)
-    net = _drawn(lambda: models.create_model(record.full_name))
-    return Ready(net, _assumed(record), (), False, Message("assumed, as the weights are random"), record.reconstructs)
+    with torch.random.fork_rng(devices=()):
+        found = first_weights(record.full_name, SEED)
+    return Ready(found.net, found.preprocessing, (), False, found.prepared_from, record.reconstructs)
 
 
 def _of_own(subject: OwnModule) -> Ready:
@@ -118,12 +117,6 @@ def _drawn(build: Callable[[], nn.Module]) -> nn.Module:
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(SEED)
         return build().eval()
-
-
-def _assumed(record: Entry) -> Preprocessing:
-    """Pixels from 0 to 1 of the paper's size: a network with random weights has no preparation of its own."""
-    channels, side, _width = record.input
-    return preprocessing_of(Preparation((0.0,) * channels, (1.0,) * channels, usual_resize(side), side))
 
 
 class Kept(Generic[Value]):

@@ -1,0 +1,70 @@
+"""Xception: depthwise separable convolutions against full ones of the same width."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from convatlas.experiments.arms import plain, scales, side_of, train
+from convatlas.experiments.form import Arm, Contrast, Experiment, Metric, Outcome, Printed, Text, Trial
+from convatlas.experiments.networks import parameters, small_cnn
+
+
+def run(trial: Trial, separable: bool, widths: tuple[int, ...]) -> Outcome:
+    net = partial(small_cnn, separable=separable, widths=widths, norm="batch")
+    outcome = train(trial, net, plain(trial.setting("epochs")))
+    counted = parameters(net(len(trial.data.classes), trial.data.channels, side_of(trial.data)))
+    return Outcome({**outcome.metrics, "parameters": counted / 1000}, outcome.curves, outcome.seconds)
+
+
+EXPERIMENT = Experiment(
+    name="separable-against-full",
+    claim=Text(
+        "With about equal parameters, depthwise separable convolutions give higher accuracy than full ones.",
+        "파라미터 수가 비슷하면 깊이별 분리 합성곱이 일반 합성곱보다 정확도가 높습니다.",
+    ),
+    source="Chollet, CVPR 2017, Tables 1 and 3",
+    printed=(
+        Printed(
+            Text(
+                "ImageNet top-1: Xception 79.0 %, Inception V3 78.2 %, about equal parameters",
+                "ImageNet top-1: Xception 79.0 %, Inception V3 78.2 %, 파라미터 수는 비슷함",
+            ),
+            "Chollet 2017, Table 1",
+            difference=0.8,
+        ),
+    ),
+    arms=(
+        Arm(
+            "separable",
+            Text("separable, wide", "분리, 넓게"),
+            partial(run, separable=True, widths=(64, 128, 128)),
+            lrs=(0.03, 0.01, 0.1),
+        ),
+        Arm("full", Text("full", "일반"), partial(run, separable=False, widths=(32, 48, 56)), lrs=(0.03, 0.01, 0.1)),
+    ),
+    constant=Text(
+        "Data, number of updates, batch size and seeds. Each arm's learning rate is chosen on the validation set "
+        "by the same sweep.",
+        "데이터, 갱신 횟수, 배치 크기, 시드가 같습니다. 학습률은 조건마다 같은 방법으로 검증 세트에서 골랐습니다.",
+    ),
+    metrics=(
+        Metric("test_top1", Text("test accuracy", "테스트 정확도"), "points", 100),
+        Metric("parameters", Text("parameters", "파라미터"), "thousand"),
+    ),
+    contrasts=(Contrast("test_top1", higher="separable", lower="full", smallest=0.5),),
+    criterion=Text(
+        "The accuracy of the separable network is higher by at least 0.5 points.",
+        "분리 합성곱 네트워크의 정확도가 0.5 포인트 이상 높습니다.",
+    ),
+    contradiction=Text(
+        "An interval below 0.5 points.",
+        "신뢰 구간이 0.5 포인트보다 작은 경우입니다.",
+    ),
+    limits=Text(
+        "Three stages; widths are chosen so that parameters are about equal on 32 x 32 images, and both counts "
+        "are in the record.",
+        "세 단계짜리 네트워크입니다. 32 x 32 이미지에서 파라미터 수가 비슷하도록 채널 수를 정했고, 두 값 모두 "
+        "기록합니다.",
+    ),
+    scales=scales(quick={"epochs": 8}, standard={"epochs": 12, "train_images": 10_000}, minutes=90),
+)
