@@ -26,7 +26,7 @@ def test_every_claim_keeps_the_form(name):
     assert re.search(r"\d{4}", experiment.source), "the source names a year"
     assert experiment.contrasts
     for contrast in experiment.contrasts:
-        assert contrast.smallest > 0
+        assert contrast.smallest != 0
         assert {contrast.higher, contrast.lower} <= {arm.name for arm in experiment.arms}
         experiment.metric(contrast.metric)
     assert set(experiment.scales) <= set(SCALES)

@@ -228,7 +228,10 @@ def _field_steps(summary: Summary, row: LayerRow) -> list[Step]:
         return steps
     text = _size(row.receptive_field)
     note = ""
-    if len(before) > 1:
+    gates = [b.name for b in before if b.jump is None and b.receptive_field] if row.jump is not None else []
+    if gates and len(before) > 1:  # a factor per channel from the average of a map, as in squeeze-and-excitation
+        note = Message("the whole image and its padding: all of it is read by {row}", row=gates[0])
+    elif len(before) > 1:
         fields_text = ", ".join(f"{b.name} {_size(b.receptive_field)}" for b in before if b.receptive_field)
         note = joined((Message("the union of"), fields_text), " ")
     elif row.kind.startswith("global") or row.kind == "fc":

@@ -34,7 +34,7 @@ def weights_options(command: Command) -> Command:
     for decorate in (
         click.option("--download", is_flag=True, help="Fetch published weights that are not in the cache."),
         click.option("--classes", type=click.Path(path_type=Path), metavar="FILE",
-                     help="Names of the outputs, one to a line, where the weights do not say them."),
+                     help="File of class names, one per line, for weights that do not contain them."),
         click.option("--interpolation", type=click.Choice(["bilinear", "bicubic"]),
                      help="Interpolation of that resize."),
         click.option("--crop", type=int, help="Side of the centre crop the weights were trained with, in pixels."),
@@ -48,7 +48,8 @@ def weights_options(command: Command) -> Command:
         click.option("--rename", type=click.Path(path_type=Path), metavar="FILE.toml",
                      help='Names for a weights file that has its own: lines theirs = "ours"; convatlas weights '
                      "writes one."),
-        click.option("--source", help="Whose names a weights file has; detected by default."),
+        click.option("--source",
+                     help="Library or author whose layer names the weights file uses; detected by default."),
         click.option("--weights", metavar="FILE|SOURCE:NAME",
                      help="Other people's weights for a network: a file, or published ones such as "
                      "torchvision:IMAGENET1K_V2."),

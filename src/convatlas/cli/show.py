@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.command("show", short_help="The layer table of a network.")
 @click.argument("name", shell_complete=network_names)
 @click.argument("module", required=False)
-@click.option("--input", "input_", metavar="CxHxW", help="Image size to count for; the paper's where not given.")
+@click.option("--input", "input_", metavar="CxHxW", help="Image size; by default that of the paper.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the table for Markdown.")
 @click.option("--latex", "as_latex", is_flag=True, help="Print the table for LaTeX.")
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @click.option("--bars", metavar="QUANTITY", help="params, macs, connections, activation_bytes or receptive_field.")
 @click.option("--depth", type=click.IntRange(1), default=1, show_default=True, help="Levels of modules --svg opens.")
 @click.option("--direction", type=click.Choice(["down", "right"]), default="down", show_default=True,
-              help="Which way the block diagram of --svg goes.")  # fmt: skip
+              help="Direction of the block diagram of --svg.")  # fmt: skip
 @click.option("--conventions", is_flag=True, help="What other tools would print, and why.")
 @click.option("--fits", is_flag=True, help="Memory of a training step: predicted, and measured in one real step here.")
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Images per step, for --fits.")
@@ -85,7 +85,7 @@ def command(
     if network.own and shape is None:
         raise UsageError("the input of {network} is not known: pass it with --input, such as 3x224x224.", network=name)
     if bars and svg is None:
-        raise UsageError("--bars draws a picture: say where with --svg FILE.")
+        raise UsageError("--bars needs --svg FILE, the file of the picture.")
     if limit is not None:
         print_largest_batch(name, shape or usual, limit, optimizer, precision, as_json)
         return

@@ -5,20 +5,26 @@ feature_maps(net, images, layer)          the feature maps of a layer
 channel_statistics(net, batches, layer)   mean, deviation and share of zeros of each channel; dead channels
 first_layer_filters(net)                  the kernels of the first convolution
 attribution.METHODS                       gradient, Grad-CAM and others: the pixels that a class score depends on
-randomisation_check(net, images, method)  whether a method's map depends on the weights
+randomisation_check(net, images, method)  how much a method's map depends on the weights
+faithfulness(net, images, heat, classes)  deletion and insertion scores of maps
 deconvolve(net, images, layer, channel)   the pixels that activate a feature map
+gradient_norms(net, images, targets)      the norm of the loss's gradient per layer
 """
 
 from convatlas.inspection.activations import channel_statistics, feature_maps, first_layer_filters
 from convatlas.inspection.deconvnet import deconvolve
+from convatlas.inspection.faithfulness import faithfulness
 from convatlas.inspection.forward import ForwardPass
+from convatlas.inspection.gradients import gradient_norms
 from convatlas.inspection.sanity import randomisation_check
 
 __all__ = [
     "ForwardPass",
     "channel_statistics",
     "deconvolve",
+    "faithfulness",
     "feature_maps",
     "first_layer_filters",
+    "gradient_norms",
     "randomisation_check",
 ]
