@@ -34,8 +34,8 @@ COMMANDS = {
     "export": "Write a network as ONNX, OpenVINO or torch.export, with a contract that is checked.",
     "check-export": "Check an exported file again, on another machine or in another engine.",
     "experiment": "A claim of the literature, tested with controls; ends in a verdict.",
-    "runs": "Past runs: list, show, rename, delete, compare two.",
     "explore": "The local page: every layer of a network on your own image.",
+    "runs": "Past runs: list, show, rename, delete, compare two.",
     "bench": "Speed of networks on this machine: training, inference, and the machine's peak.",
 }
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from convatlas.comparison.measure import Latency, Memory
 from convatlas.comparison.result import ComparisonRow
-from convatlas.comparison.statistics import Accuracy
 from convatlas.errors import DataError
 from convatlas.evaluation.metrics import Interval
+from convatlas.evaluation.statistics import Accuracy
 from convatlas.message import Message, system_reason
 
 DOCUMENT = "comparison.json"

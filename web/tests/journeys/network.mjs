@@ -1,9 +1,10 @@
-import { readFileSync, statSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { execFileSync } from "node:child_process";
 import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 
-import { box, journey, PYTHON } from "../harness.mjs";
+import { axe, box, journey, openPage, PYTHON } from "../harness.mjs";
 
 const STATIC = resolve(import.meta.dirname, "../../../src/convatlas/explorer/static");
 const node = (page, id) => page.locator(`g.node[data-id="${id}"]`);
@@ -262,4 +263,27 @@ journey("the bundle is at most 400 KB gzipped and names no other host", { langua
     assert.deepEqual([...new Set(hosts)].filter((host) => !["www.w3.org", "svelte.dev"].includes(host)), [], file);
     assert.ok(statSync(file).size > 0);
   }
+});
+
+journey("a page saved with --save opens from disk with the network cut", async ({ browser, shop, lang, t, assert }) => {
+  const file = join(shop.folder, "lenet5.html");
+  if (!existsSync(file)) execFileSync(PYTHON, ["-m", "convatlas", "explore", "lenet5", "--save", file], { stdio: "ignore" });
+  assert.ok(statSync(file).size < 5_000_000);
+  const { page, context, faults } = await openPage(browser, { lang, offline: true });
+  await page.goto(`${pathToFileURL(file).href}#/?lang=${lang}`);
+  await page.locator('g.node[data-id="C3"]').press("Enter");
+  await page.locator(".panel h2", { hasText: "C3" }).waitFor();
+  await page.locator("rect[data-field]").waitFor();
+  assert.match(await page.locator("svg.field-figure").textContent(), /r = 14/);
+  const [field, image] = [await box(page.locator("rect[data-field]")), await box(page.locator("svg.field-figure image").first())];
+  assert.ok(Math.abs(field.width / (image.width / 32) - 14) < 0.5);
+  await page.locator("svg.channels image").waitFor();
+  await axe(page);
+  await page.getByRole("tab", { name: t("network.tab.image") }).click();
+  await page.getByRole("heading", { name: t("image.probabilities") }).waitFor();
+  await page.getByRole("button", { name: t("nav.language") }).click();
+  await page.waitForFunction((before) => document.documentElement.lang !== before, lang);
+  await page.getByRole("heading", { name: lang === "ko" ? "Preparation, step by step" : "전처리 과정" }).waitFor();
+  assert.deepEqual(faults, { errors: [], external: [], expected: [] });
+  await context.close();
 });
