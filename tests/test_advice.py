@@ -7,14 +7,13 @@ as in ``convatlas train --resume RUN``.
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Iterator
 
 import click
 import pytest
 
-from convatlas.cli._app import COMMANDS
+from convatlas.cli._app import COMMANDS, imported
 from convatlas.cli._help import help_messages
 from convatlas.cli._messages import PACKAGE, error_names, literals
 from convatlas.recipes.recipe import SETTINGS
@@ -73,7 +72,7 @@ EXCEPTIONS: dict[str, str] = {
 
 
 def command_of(name: str) -> click.Command:
-    return importlib.import_module(f"convatlas.cli.{name}").command
+    return imported(name)
 
 
 def options_of(command: click.Command) -> set[str]:

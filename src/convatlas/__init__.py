@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # the public names: executed by type checkers and editors, parsed by `resolver` at run time
     from convatlas.comparison.compare import compare as compare
     from convatlas.data.sources import open_data as open_data
+    from convatlas.explorer.notebook import explore as explore
+    from convatlas.exports.check import check_export as check_export
+    from convatlas.exports.export import export as export
     from convatlas.models.create import create_model as create_model
     from convatlas.models.registry import card as card
     from convatlas.models.registry import list_models as list_models
@@ -54,6 +57,9 @@ __all__ = [
     "attribute",
     "feature_maps",
     "compare",
+    "export",
+    "check_export",
+    "explore",
 ]
 
 

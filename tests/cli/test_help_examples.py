@@ -6,9 +6,9 @@ counts. What would use the network is parsed, every option and file of it checke
 
 from __future__ import annotations
 
-import importlib
 import shlex
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -19,7 +19,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from convatlas.cli import main
-from convatlas.cli._app import COMMANDS
+from convatlas.cli._app import COMMANDS, imported
 from convatlas.i18n import set_language
 from convatlas.models import create_model
 
@@ -36,7 +36,16 @@ class Net(nn.Sequential):
         super().__init__(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, num_classes))
 """
 NETWORK = ("--download", "hf:")
-SLOW = ("compare", "bench", "train resnet18", "explain vgg16 conv5_3")  # more than a few seconds
+SLOW = (
+    "compare",
+    "bench",
+    "train resnet18",
+    "explain vgg16 conv5_3",
+    "export",
+    "check-export",
+)  # more than a few seconds
+EXPORT = ("export", "check-export")
+WITH_EXPORT = all(find_spec(package) is not None for package in ("onnx", "onnxscript", "onnxruntime", "openvino"))
 MET_OR_NOT = (0, 5)  # of a --budget: 5 says that nothing measured here meets it
 
 
@@ -49,14 +58,17 @@ def examples_of(command: click.Command) -> Iterator[str]:
 
 
 def examples() -> list[str]:
-    commands = [importlib.import_module(f"convatlas.cli.{name}").command for name in COMMANDS]
+    commands = [imported(name) for name in COMMANDS]
     return list(dict.fromkeys(line for command in commands for line in examples_of(command)))
 
 
 def marked(line: str):
     offline = not any(word in line for word in NETWORK)
     slow = offline and line.removeprefix("convatlas ").startswith(SLOW) and "--list" not in line
-    return pytest.param(line, marks=pytest.mark.slow if slow else ())
+    marks = [pytest.mark.slow] if slow else []
+    if line.removeprefix("convatlas ").startswith(EXPORT):
+        marks.append(pytest.mark.skipif(not WITH_EXPORT, reason="the extra [export] is not installed"))
+    return pytest.param(line, marks=marks)
 
 
 # ------------------------------------------------------------------ the data they name
@@ -93,7 +105,7 @@ def write_cifar(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(tmp_path_factory, request) -> Path:
     """A folder from which every example can be typed: data, photos, weights and trained runs."""
     above = tmp_path_factory.mktemp("examples")
     here = above / "here"
@@ -124,6 +136,8 @@ def folder(tmp_path_factory) -> Path:
             if "--write-split" in line:
                 (above / "mnist.csv").write_bytes((here / "runs/lenet5-mnist-001/split.csv").read_bytes())
         (here / "runs/resnet20_cifar-CIFAR-001").rename(here / "runs/resnet20_cifar-001")
+        if WITH_EXPORT and any("check-export" in item.name for item in request.session.items):
+            run("export runs/resnet18-photos-001 --out exported", [])
         (here / "PHOTOS").symlink_to("photos")
         (here / "RUN").symlink_to("runs/resnet18-photos-001")
     return here
@@ -152,7 +166,7 @@ def test_an_example_of_a_help_runs(line, folder, monkeypatch, capsys):
     arguments = shlex.split(line)[1:]
     name = arguments[0]
     if any(word in line for word in NETWORK):
-        command = importlib.import_module(f"convatlas.cli.{name}").command
+        command = imported(name)
         with command.make_context(name, arguments[1:]) as context:
             assert context.params["download"]
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import re
@@ -13,7 +12,7 @@ import click
 import pytest
 
 from convatlas import i18n, units
-from convatlas.cli._app import COMMANDS, app
+from convatlas.cli._app import COMMANDS, app, imported
 from convatlas.cli._help import wrapped
 
 # four words of small letters in a row; what is quoted, named or typed is shorter or looks otherwise
@@ -49,7 +48,7 @@ def test_help_changes_back(convatlas):
 def test_every_option_says_what_it_does():
     """Nothing to translate would be nothing to read."""
     for name in COMMANDS:
-        command = importlib.import_module(f"convatlas.cli.{name}").command
+        command = imported(name)
         assert command.help
         for each in (command, *getattr(command, "commands", {}).values()):
             for option in each.params:

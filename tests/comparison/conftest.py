@@ -9,7 +9,7 @@ import pytest
 
 from convatlas.comparison import ComparisonRow
 from convatlas.comparison.measure import Latency, Memory
-from convatlas.comparison.statistics import accuracy
+from convatlas.evaluation.statistics import accuracy
 
 
 def make_hits(n: int, wrong: range) -> np.ndarray:

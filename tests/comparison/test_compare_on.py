@@ -14,8 +14,8 @@ from convatlas.comparison.budget import Budget
 from convatlas.comparison.majority import MajorityHits, with_chance_level
 from convatlas.comparison.recommend import recommend
 from convatlas.comparison.result import Majority
-from convatlas.comparison.statistics import accuracy
 from convatlas.errors import DataError, Interrupted, LimitError, UsageError
+from convatlas.evaluation.statistics import accuracy
 from convatlas.runs.run import Run
 from convatlas.runs.train import RunListener, train
 
@@ -61,6 +61,24 @@ def test_a_comparison_goes_on_where_it_was_interrupted(tmp_path):
         assert (path / "model.safetensors").stat().st_mtime_ns == time
     whole = compare(["mlp", "lenet5@modern"], seeds=2, out=tmp_path / "whole", lr=0.002, **SHORT)
     assert [row.accuracy for row in found.rows] == [row.accuracy for row in whole.rows]
+
+
+def test_a_network_of_the_users_own_has_the_name_that_was_typed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "def fixed(num_classes=10):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, num_classes))\n"
+    )
+    found = compare(["net.py:fixed", "mlp"], out="runs", **SHORT)
+    assert [row.model for row in found.rows] == ["net.py:fixed", "mlp"]
+    assert " net.py:fixed " in found.conditions.command
+    trained = [path.stat().st_mtime_ns for path in found.folder.glob("*/model.safetensors")]
+    folder = found.folder.resolve()
+    monkeypatch.chdir("/")  # the settings hold the whole path, so that the comparison goes on from anywhere
+    again = resume_comparison(folder)
+    assert [path.stat().st_mtime_ns for path in folder.glob("*/model.safetensors")] == trained
+    assert [row.accuracy for row in again.rows] == [row.accuracy for row in found.rows]
 
 
 def test_a_folder_without_a_comparison_is_refused(tmp_path):

@@ -271,7 +271,14 @@ HELP = [
     *(case(f"help-layer-{name}", f"layer {name} --help") for name in LAYERS),
 ]
 
+# what an export prints is in tests/exports: it needs packages that a plain installation lacks
+EXPORT = [
+    case("export-precision-not-written", "export trained --precision bf16"),
+    case("export-photo-in-openvino", "export trained --format openvino --input photo"),
+    case("check-export-no-file", "check-export exported/model.onnx"),
+]
+
 CASES = [
     *MODELS, *SHOW, *EXPLAIN, *LAYER, *DATA, *TRAIN, *EXPERIMENT, *EVALUATE, *PREDICT, *INSPECT, *WEIGHTS, *COMPARE,
-    *BENCH, *ERRORS, *HELP,
+    *EXPORT, *BENCH, *ERRORS, *HELP,
 ]  # fmt: skip

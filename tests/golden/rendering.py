@@ -123,7 +123,7 @@ def rendered(case: Case, language: str, width: int | None, recorder: Recorder) -
 def _forget_help_options() -> None:
     """Let click make the help options again: it keeps those of a command's first call, which may lack its group."""
     for name in COMMANDS:
-        module = sys.modules.get(f"convatlas.cli.{name}")
+        module = sys.modules.get(f"convatlas.cli.{name.replace('-', '_')}")
         if module is not None:
             module.command._help_option = None
 

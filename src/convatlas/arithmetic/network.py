@@ -295,7 +295,11 @@ def _argument(value: Any, dtype: torch.dtype, batch: int) -> Any:
         return value
     if isinstance(value, dict):
         return {name: _argument(each, dtype, batch) for name, each in value.items()}
-    if isinstance(value, list | tuple) and value and all(isinstance(each, list | tuple | Tensor) for each in value):
+    if (
+        isinstance(value, list | tuple)
+        and value
+        and all(isinstance(each, list | tuple | dict | Tensor) for each in value)
+    ):
         return [_argument(each, dtype, batch) for each in value]
     return _meta_tensor(value, dtype, batch)
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
@@ -131,7 +132,7 @@ def trace(
         recorder = (_ValueRecorder if values else _Recorder)(net, record)
         handles = recorder.hook(net)
         try:
-            with nullcontext() if values else torch.no_grad(), recorder:
+            with nullcontext() if values else torch.no_grad(), _unchecked_distributions(), recorder:
                 result = net(*args, **kwargs)
         except Exception as error:
             record.failure, record.open_calls = error, tuple(recorder.stack)
@@ -146,6 +147,17 @@ def trace(
             for handle in handles:
                 handle.remove()
     return record
+
+
+@contextmanager
+def _unchecked_distributions() -> Iterator[None]:
+    """Let ``torch.distributions`` not check its arguments: they would be checked by their values."""
+    checks = Distribution._validate_args
+    Distribution.set_default_validate_args(False)
+    try:
+        yield
+    finally:
+        Distribution.set_default_validate_args(checks)
 
 
 @contextmanager
@@ -471,7 +483,12 @@ def _tensors_of(net: nn.Module) -> Iterator[Tensor]:
 
 
 def _plain(result: Any) -> Any:
-    """Dataclass outputs (such as those of the transformers library) as lists, which tree_leaves can open."""
+    """An object that holds tensors as a list, which tree_leaves can open.
+
+    Such are the dataclasses of the transformers library, and distributions, whose parameters are tensors.
+    """
     if hasattr(result, "__dataclass_fields__") and not isinstance(result, dict):
         return [getattr(result, name) for name in result.__dataclass_fields__]
+    if isinstance(result, Distribution):
+        return [_plain(value) for value in vars(result).values()]
     return result

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import importlib
 import string
 import struct
 import sys
@@ -18,7 +17,7 @@ from pathlib import Path
 import click
 
 import convatlas
-from convatlas.cli._app import COMMANDS, app
+from convatlas.cli._app import COMMANDS, app, imported
 from convatlas.cli._help import help_messages
 
 PACKAGE = Path(convatlas.__file__).parent
@@ -41,7 +40,7 @@ def messages() -> set[str]:
     files, told = sorted(PACKAGE.rglob("*.py")), {"_", "Message", "__init__"} | error_names()
     found = {text for file in files for text in literals(file, told)}
     found |= set(COMMANDS.values()) | {each.group for each in ALL_SETTINGS.values()}
-    for command in (app, *(importlib.import_module(f"convatlas.cli.{name}").command for name in COMMANDS)):
+    for command in (app, *(imported(name) for name in COMMANDS)):
         found |= set(help_messages(command))
     return found | KEPT_BY_CLICK
 

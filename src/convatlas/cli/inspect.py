@@ -14,7 +14,7 @@ from convatlas.cli._completion import views
 from convatlas.cli._inspect_output import print_found
 from convatlas.cli._inspect_views import METHODS, VIEWS, view_name
 from convatlas.cli._lang import lang_option
-from convatlas.cli._loaded_network import asked, class_names, is_network, subject_options
+from convatlas.cli._loaded_network import asked, is_network, subject_options
 from convatlas.errors import DataError, UsageError
 from convatlas.i18n import _, translated
 from convatlas.tables import Column
@@ -226,6 +226,7 @@ def inspected_network(what: str, view: str, seed: int, subject: dict[str, Any]) 
     if not built or subject["weights"] is not None or Path(what).is_dir():
         return asked(what, **subject)
     from convatlas.models.weights.given import GivenPreparation
+    from convatlas.runs.loaded_network import class_names
     from convatlas.runs.seen_images import first_weights
 
     file = subject["classes"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from convatlas.comparison.result import ComparisonRow, Majority
-from convatlas.comparison.statistics import SIGNIFICANCE, Hits, accuracy, difference, holm
+from convatlas.evaluation.statistics import SIGNIFICANCE, Hits, accuracy, difference, holm
 from convatlas.runs.training_data import TrainingData
 
 

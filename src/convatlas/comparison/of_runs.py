@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from convatlas.comparison.statistics import Difference, difference
 from convatlas.errors import ConvAtlasError
+from convatlas.evaluation.statistics import Difference, difference
 from convatlas.message import Message
 from convatlas.runs.evaluate import evaluate
 from convatlas.runs.run import Run

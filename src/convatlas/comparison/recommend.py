@@ -15,7 +15,7 @@ from dataclasses import replace
 from convatlas import units
 from convatlas.comparison.budget import Budget, Limit
 from convatlas.comparison.result import ComparisonRow, Recommendation
-from convatlas.comparison.statistics import SIGNIFICANCE, Difference, Hits, difference, holm
+from convatlas.evaluation.statistics import SIGNIFICANCE, Difference, Hits, difference, holm
 from convatlas.message import Message, joined
 
 

@@ -219,8 +219,8 @@ def inside_sections(inside: Inside) -> list[Html]:
     if inside.cams:
         note = html.note(
             _(
-                "Where the network sees the class that it predicted, for the first of the mistakes above: Grad-CAM of the "
-                "layer {layer}.",
+                "Where the network sees the class that it predicted, for the first of the mistakes above: Grad-CAM of "
+                "the layer {layer}.",
                 layer=inside.cam_layer,
             )
         )

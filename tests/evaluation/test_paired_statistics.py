@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from convatlas.comparison import statistics
 from convatlas.comparison.pareto import front
-from convatlas.evaluation import wilson
+from convatlas.evaluation import statistics, wilson
 
 
 def hits(*rows: str) -> np.ndarray:

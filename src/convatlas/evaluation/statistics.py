@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit  # distribution function and quantiles of Student's t
 
-from convatlas.evaluation import Interval, wilson
+from convatlas.evaluation.metrics import Interval, wilson
 from convatlas.message import Message
 
 SIGNIFICANCE = 0.05
