@@ -53,7 +53,10 @@ METHODS = {
         "Sundararajan, Taly and Yan, arXiv:1703.01365, section 3",
     ),
     "guided-backpropagation": ViewOptions(
-        Message("the gradient, with negative signals set to zero at each ReLU"),
+        Message(
+            "the gradient, with negative signals set to zero at each ReLU; it mostly shows edges: with random weights "
+            "half of the map's order stays (results/inspection)"
+        ),
         "Springenberg et al., arXiv:1412.6806, section 3.4",
     ),
     "occlusion": ViewOptions(

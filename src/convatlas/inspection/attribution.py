@@ -363,7 +363,10 @@ METHODS = {
     ),
     "guided_backpropagation": Method(
         guided_backpropagation,
-        Message("the gradient, with negative signals set to zero at each ReLU"),
+        Message(
+            "the gradient, with negative signals set to zero at each ReLU; it mostly shows edges: with random weights "
+            "half of the map's order stays (results/inspection)"
+        ),
         LOGIT_PER_PIXEL,
         "Springenberg et al., arXiv:1412.6806, section 3.4",
     ),
