@@ -49,7 +49,10 @@ METHODS = {
         "Smilkov et al., arXiv:1706.03825",
     ),
     "integrated-gradients": ViewOptions(
-        Message("the gradient along the line from the mean image, times the difference; it adds up to the score"),
+        Message(
+            "the gradient along the line from the mean image, times the difference; it adds up to the score. Much of "
+            "the map is the image itself and stays with random weights (results/inspection)"
+        ),
         "Sundararajan, Taly and Yan, arXiv:1703.01365, section 3",
     ),
     "guided-backpropagation": ViewOptions(
