@@ -57,9 +57,9 @@ __all__ = [
     "attribute",
     "feature_maps",
     "compare",
-    "explore",
     "export",
     "check_export",
+    "explore",
 ]
 
 

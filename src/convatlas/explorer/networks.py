@@ -161,7 +161,11 @@ def layer_document(subject: Subject, layer: str, shape: Shape | None = None) -> 
         ],
         "field": _field(row),
         "whole": whole,
-        "filters": row.kind == "conv" and row.kernel is not None and len(row.kernel) == 2 and row.own_params > 0,
+        "filters": row.kind == "conv"
+        and row.kernel is not None
+        and len(row.kernel) == 2
+        and row.own_params > 0
+        and not row.stated,  # such as LeNet-5's C3, whose weights are a list of kernels
         "maps": len(row.output) == 3,
     }
 

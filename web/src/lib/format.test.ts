@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { bytes, duration, exact, percent, shape, short, side, significant } from "./format";
+import { bytes, compact, duration, exact, percent, shape, short, side, significant } from "./format";
 
 test("counts read as on the command line", () => {
   expect(exact(138357544)).toBe("138,357,544");
@@ -28,6 +28,10 @@ test("values of a network keep a few digits and a true minus sign", () => {
   expect(significant(1.2e-7)).toBe("1.20e−7");
   expect(significant(123456, 3)).toBe("123000");
   expect(significant(3)).toBe("3");
+});
+
+test("values in a matrix fit their cells", () => {
+  expect([252.4, 16.44, -2.051, 0.0449, -0.00014, 0, 7, 123456.7].map(compact)).toEqual(["252", "16.4", "−2.05", "0.045", "−1e−4", "0", "7", "1e5"]);
 });
 
 test("a missing number is a dash, not a zero", () => {

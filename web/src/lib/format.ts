@@ -58,6 +58,15 @@ export function significant(value: number | null | undefined, digits = 3): strin
   return (text.includes("e") && size >= 1e-4 && size < 1e6 ? String(Number(text)) : text).replace("-", "−");
 }
 
+/** A value in a narrow cell, at most seven characters: 252, 16.4, 2.05, 0.045, 1e−4. */
+export function compact(value: number): string {
+  const size = Math.abs(value);
+  if (size === 0) return "0";
+  if (Number.isInteger(value) && size < 1e5) return String(value).replace("-", "−");
+  const text = size >= 1e5 || size < 1e-3 ? value.toExponential(0) : value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3);
+  return text.replaceAll("-", "−").replace("+", "");
+}
+
 /** A shape: [512, 14, 14] -> "512 × 14 × 14". */
 export const shape = (sides: readonly number[] | null | undefined): string => (sides?.length ? sides.join(" × ") : MISSING);
 

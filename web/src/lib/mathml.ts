@@ -90,6 +90,7 @@ class Parser {
 }
 
 const escape = (text: string): string => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+const SPACE = ' lspace="0.22em" rspace="0.22em"';
 const SIGNS: Record<string, string> = { "*": "×", "-": "−", "": "&#x2062;" };
 
 function write(tree: Tree): string {
@@ -101,7 +102,7 @@ function write(tree: Tree): string {
     case "call": return `<mrow><mi>${escape(tree.name)}</mi><mo>(</mo>${tree.inner.map(write).join("<mo>,</mo>")}<mo>)</mo></mrow>`;
     case "binary": {
       if (tree.operator === "/") return `<mfrac>${write(bare(tree.left))}${write(bare(tree.right))}</mfrac>`;
-      return `<mrow>${write(tree.left)}<mo>${SIGNS[tree.operator] ?? tree.operator}</mo>${write(tree.right)}</mrow>`;
+      return `<mrow>${write(tree.left)}<mo${tree.operator === "" ? "" : SPACE}>${SIGNS[tree.operator] ?? tree.operator}</mo>${write(tree.right)}</mrow>`;
     }
   }
 }
