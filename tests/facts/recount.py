@@ -168,6 +168,13 @@ class Count:
             out = row["out"] if number == len(kernels) - 1 else mid
             self.conv(out, kernel, stride if number == 0 else 1, norm=False)
 
+    def row_repvgg(self, row: Row, stride: int) -> None:
+        """A 3x3 and a 1x1 side by side, and a norm alone where the shape stays."""
+        if stride == 1 and self.channels == row["out"]:
+            self.params += 2 * self.channels
+        self.beside(row["out"], stride)
+        self.conv(row["out"], 3, stride)
+
     def row_convnext(self, row: Row, stride: int) -> None:
         """Depthwise 7x7, layer norm, two fully connected layers of four times the width, layer scale."""
         self.depthwise(7, bias=True)  # with the scale and shift of the layer norm

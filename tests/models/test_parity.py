@@ -66,6 +66,8 @@ TORCHVISION = (
         Pair(f"shufflenet_v2_x{width}", f"shufflenet_v2_x{width}", 64, width > "1_0")
         for width in ("0_5", "1_0", "1_5", "2_0")
     ),
+    Pair("mnasnet1_0", "mnasnet_b1@torchvision", 64),
+    *(Pair(f"efficientnet_b{b}", f"efficientnet_b{b}@torchvision", 64, slow=True) for b in (4, 5)),
     Pair("resnext50_32x4d", "resnext50_32x4d", 64),
     *(Pair(f"resnext101_{width}", f"resnext101_{width}", 64, slow=True) for width in ("32x8d", "64x4d")),
     *(Pair(f"wide_resnet{depth}_2", f"wide_resnet{depth}_2", 64, slow=True) for depth in (50, 101)),
@@ -96,6 +98,9 @@ TIMM = (
     *(Pair(f"mobilenetv3_{size}_100", f"mobilenet_v3_{size}@timm", 64) for size in ("small", "large")),
     *(Pair(f"tf_mobilenetv3_{size}_100", f"mobilenet_v3_{size}", 64) for size in ("small", "large")),
     Pair("efficientnet_b0", "efficientnet_b0@torchvision", 64),
+    Pair("semnasnet_100", "mnasnet_a1@timm", 64),
+    Pair("mnasnet_100", "mnasnet_b1@torchvision", 64),
+    *(Pair(f"repvgg_{net}", f"repvgg_{net}", 64, net != "a0") for net in ("a0", "a1", "a2", "b0", "b1")),
     Pair("seresnet50", "se_resnet50@timm", 64),
     Pair("legacy_seresnet50", "se_resnet50@caffe", 64),
     *(

@@ -141,8 +141,19 @@ TABLE_2 = {
     "b1": ("7.8", "0.70", "20.9", "5.6", "24.1"),
     "b2": ("9.2", "1.0", "19.9", "5.1", "23.4"),
     "b3": ("12", "1.8", "18.4", "4.3", "22.5"),
+    "b4": ("19", "4.2", "17.1", "3.6", "21.2"),
+    "b5": ("30", "9.9", "16.4", "3.3", "21.5"),
+    "b6": ("43", "19", "16.0", "3.2", ""),
+    "b7": ("66", "37", "15.7", "3.0", ""),
 }
-DIFFER = {"0.70": "0.687 billion", "9.2": "9.110 M: B2's number of parameters is 9.1 million, rounded"}
+LARGER = "4.39, 10.27 and 37.7 billion for B4, B5 and B7; how the paper counted is not known"
+DIFFER = {
+    "0.70": "0.687 billion",
+    "9.2": "9.110 M: B2's number of parameters is 9.1 million, rounded",
+    "4.2": LARGER,
+    "9.9": LARGER,
+    "37": LARGER,
+}
 PADDING = Departure(
     "padding",
     paper="TensorFlow's 'same' (released code)",
@@ -180,14 +191,15 @@ def network(scale: str) -> Network:
 
 
 def torchvision(scale: str) -> Network:
-    size = SCALES[scale][2]
+    """Its B5 to B7 keep the released epsilon, as their weights were ported."""
+    size, ported = SCALES[scale][2], scale > "b4"
     record = Card(
         paper=PAPER,
         summary="as torchvision and timm deploy it: padded on every side",
         initialisation=RELEASED_RULE,
-        departures=(PADDING, EPSILON),
+        departures=(PADDING,) if ported else (PADDING, EPSILON),
     )
-    build = partial(EfficientNet, scale, TORCH)
+    build = partial(EfficientNet, scale, TORCH._replace(epsilon=1e-3) if ported else TORCH)
     return Network(f"efficientnet_{scale}@torchvision", build, record, (3, size, size), smallest_size=17)
 
 

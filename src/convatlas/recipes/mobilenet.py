@@ -1,5 +1,5 @@
-"""The trainings of the MobileNets, 2017 to 2019. Howard et al., arXiv:1704.04861; Sandler et al., arXiv:1801.04381;
-Howard et al., arXiv:1905.02244; and the authors' released scripts (tensorflow/models, research/slim).
+"""The trainings of the MobileNets and of MnasNet, 2017 to 2019. Howard et al., arXiv:1704.04861; Sandler et al.,
+arXiv:1801.04381; Tan et al., arXiv:1807.11626; Howard et al., arXiv:1905.02244; and tensorflow/models, research/slim.
 
     convatlas train mobilenet_v1 --data FOLDER --recipe paper
     convatlas train mobilenet_v2 --data FOLDER --recipe paper
@@ -12,7 +12,8 @@ Howard et al., arXiv:1905.02244; and the authors' released scripts (tensorflow/m
 colours of Inception. MobileNetV2, in the README of slim/nets/mobilenet: batch 96, learning rate 0.045, times 0.98 every
 2.5 epochs, 5.5 million updates on one GPU, label smoothing 0.1, averaged weights of decay 0.9999.
 **Recalled.** RMSProp as for Inception-v3. MobileNetV3: RMSProp with momentum 0.9, batch 4096, learning rate 0.1, times
-0.99 every 3 epochs, weight decay 1e-5, averaged weights; the texts of these sections were not found.
+0.99 every 3 epochs, weight decay 1e-5, averaged weights. MnasNet: RMSProp, learning rate 0.256 for 4096 images, times
+0.97 every 2.4 epochs, weight decay 1e-5, 350 epochs, 5 of warm-up. The texts of these sections were not found.
 **Assumed.** Weight decay 4e-5 of the released definitions; 100 epochs for MobileNet and 600 for MobileNetV3; a warm-up
 of 5 epochs for MobileNetV3, as its learning rate needs one. **A departure.** The released definitions leave the
 depthwise kernels out of the decay; here all kernels have it. One process makes the updates; some of the papers'
@@ -52,9 +53,22 @@ MOBILENET_V3_2019: Recipe = MOBILENET_V2_2018.change(
     warmup_epochs=5,
 )
 
-RECIPES = (MOBILENET_V1_2017, MOBILENET_V2_2018, MOBILENET_V3_2019)
+MNASNET_2018: Recipe = MOBILENET_V2_2018.change(
+    name="mnasnet_2018",
+    source="Tan et al., arXiv:1807.11626, section 5 (recalled), and tensorflow/tpu",
+    epochs=350,
+    batch_size=256,
+    lr=0.016,
+    eps=1e-3,
+    weight_decay=1e-5,
+    schedule_settings={"gamma": 0.97, "every_epochs": 2.4},
+    warmup_epochs=5,
+)
+
+RECIPES = (MOBILENET_V1_2017, MOBILENET_V2_2018, MOBILENET_V3_2019, MNASNET_2018)
 PAPER_OF = {
     "mobilenet_v1": MOBILENET_V1_2017,
     "mobilenet_v2": MOBILENET_V2_2018,
     "mobilenet_v3": MOBILENET_V3_2019,
+    "mnasnet": MNASNET_2018,
 }

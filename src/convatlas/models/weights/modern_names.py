@@ -28,6 +28,24 @@ REGNET_TIMM: Rules = (
 )  # fmt: skip
 # timm's legacy_seresnet50, whose names are those of the first conversions from Caffe
 SENET_LEGACY: Rules = ((r"^layer0\.", ""), (r"\.se_module\.", ".se."), (r"^last_linear\.", "fc."))
+REPVGG_TIMM: Rules = (
+    (r"^stem\.", "stage0."),
+    (r"^stages\.(\d)\.", lambda m: f"stage{int(m[1]) + 1}."),
+    (r"\.conv_kxk\.", ".dense."), (r"\.conv_1x1\.", ".pointwise."),
+    (r"^head\.fc\.", "fc."),
+)  # fmt: skip
+# MnasNet's blocks and layers are numbered in sequences: a convolution, its norm, an activation
+MNASNET_PARTS = {"0": "expand.conv", "1": "expand.bn", "3": "depthwise.conv", "4": "depthwise.bn",
+                 "6": "project.conv", "7": "project.bn"}  # fmt: skip
+MNASNET_TORCHVISION: Rules = (
+    (r"^layers\.0\.", "stem.conv."), (r"^layers\.1\.", "stem.bn."),
+    *((rf"^layers\.{step}\.", f"stage1.0.{part}.") for step, part in
+      zip("3467", list(MNASNET_PARTS.values())[2:], strict=True)),
+    *((rf"^layers\.(\d+)\.(\d+)\.layers\.{step}\.", rf"layers.\1.\2.{part}.") for step, part in MNASNET_PARTS.items()),
+    (r"^layers\.(\d+)\.(\d+)\.", lambda m: f"stage{int(m[1]) - 6}.{m[2]}."),
+    (r"^layers\.14\.", "head.conv."), (r"^layers\.15\.", "head.bn."),
+    (r"^classifier\.1\.", "fc."),
+)  # fmt: skip
 CONVNEXT_TORCHVISION: Rules = (
     (r"^features\.0\.0\.", "stem.conv."), (r"^features\.0\.1\.", "stem.norm."),
     (r"^features\.([246])\.0\.", lambda m: f"downsample{int(m[1]) // 2 + 1}.norm."),

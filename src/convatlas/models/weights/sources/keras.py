@@ -156,7 +156,16 @@ def channels_first(weight: Tensor, channels: int = 512) -> Tensor:
 
 
 MOBILE = replace(INCEPTION, resize=256, crop=224)
-EFFICIENTNETS = {"b0": 224, "b1": 240, "b2": 260, "b3": 300}  # sides of their images
+EFFICIENTNETS = {
+    "b0": 224,
+    "b1": 240,
+    "b2": 260,
+    "b3": 300,
+    "b4": 380,
+    "b5": 456,
+    "b6": 528,
+    "b7": 600,
+}  # sides of their images
 
 SOURCE = Source(
     name="keras",

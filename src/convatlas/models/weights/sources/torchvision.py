@@ -113,6 +113,7 @@ FAMILIES = {
     "shufflenet_v2": by_rules(modern_names.SHUFFLENET_TORCHVISION),
     "regnet": by_rules(modern_names.REGNET_TORCHVISION),
     "convnext": by_rules(modern_names.CONVNEXT_TORCHVISION),
+    "mnasnet": by_rules(modern_names.MNASNET_TORCHVISION),
 }
 
 # --- preparation ------------------------------------------------------------------------------------------------------
@@ -176,6 +177,15 @@ WEIGHTS = (
      efficient(288, 288)),
     ("efficientnet_b3@torchvision", "IMAGENET1K_V1", "efficientnet_b3_rwightman-b3899882.pth", 17.992, 3.946,
      efficient(320, 300)),
+    ("efficientnet_b4@torchvision", "IMAGENET1K_V1", "efficientnet_b4_rwightman-23ab8bcd.pth", 16.616, 3.406,
+     efficient(384, 380)),
+    ("efficientnet_b5@torchvision", "IMAGENET1K_V1", "efficientnet_b5_lukemelas-1a07897c.pth", 16.556, 3.372,
+     efficient(456, 456)),
+    ("efficientnet_b6@torchvision", "IMAGENET1K_V1", "efficientnet_b6_lukemelas-24a108a5.pth", 15.992, 3.084,
+     efficient(528, 528)),
+    ("efficientnet_b7@torchvision", "IMAGENET1K_V1", "efficientnet_b7_lukemelas-c5b4e57e.pth", 15.878, 3.092,
+     efficient(600, 600)),
+    ("mnasnet_b1@torchvision", "IMAGENET1K_V1", "mnasnet1.0_top1_73.512-f206786ef8.pth", 26.544, 8.49, TORCHVISION),
     ("shufflenet_v2_x0_5", "IMAGENET1K_V1", "shufflenetv2_x0.5-f707e7126e.pth", 39.448, 18.254, TORCHVISION),
     ("shufflenet_v2_x1_0", "IMAGENET1K_V1", "shufflenetv2_x1-5666bf0f80.pth", 30.638, 11.684, TORCHVISION),
     ("shufflenet_v2_x1_5", "IMAGENET1K_V1", "shufflenetv2_x1_5-3c479a10.pth", 27.004, 8.914, RESIZED_TO_232),
@@ -224,6 +234,10 @@ SOURCE = Source(
         "efficientnet_b1": efficient(256, 240),
         "efficientnet_b2": efficient(288, 288),
         "efficientnet_b3": efficient(320, 300),
+        "efficientnet_b4": efficient(384, 380),
+        "efficientnet_b5": efficient(456, 456),
+        "efficientnet_b6": efficient(528, 528),
+        "efficientnet_b7": efficient(600, 600),
     },
     labels={1000: imagenet},
     published=tuple(
