@@ -1,5 +1,5 @@
 # The same words here, in the README and in CI.
-.PHONY: check page format test test-slow test-peers test-exports parity catalogue messages
+.PHONY: check page page-check format test test-slow test-peers test-exports parity catalogue messages
 
 # the virtual environment of the libraries ours are compared with; never the one convatlas is used in
 PEERS ?= build/peers
@@ -13,6 +13,9 @@ check:                ## format, lint, types, imports, texts that cannot be tran
 
 page:                 ## build the page of `convatlas explore` from web/ (needs Node; the build is committed)
 	cd web && npm ci --silent && npm run check && npm test && npm run build
+
+page-check:           ## the page in a real browser: the committed build is fresh, and a wheel of it is clicked through
+	.ci/page
 
 format:               ## put the format and the fixable lint right
 	ruff format .
@@ -42,6 +45,8 @@ catalogue:            ## write models/catalogue.json, models/tables, models/weig
 	python -m convatlas.models.weight_shapes
 	python -m convatlas.models.ledger > docs/ledger.md
 	python -m convatlas.recipes.page > docs/recipes.md
+	python -m convatlas.experiments.page results/experiments en > docs/en/experiments.md
+	python -m convatlas.experiments.page results/experiments ko > docs/ko/experiments.md
 	python benchmarks/page_counts.py
 
 messages:             ## bring the Korean catalogues in step with what the program says, compile them, name what they lack

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # the public names: executed by type checkers and editors, parsed by `resolver` at run time
     from convatlas.comparison.compare import compare as compare
     from convatlas.data.sources import open_data as open_data
+    from convatlas.explorer.notebook import explore as explore
     from convatlas.exports.check import check_export as check_export
     from convatlas.exports.export import export as export
     from convatlas.models.create import create_model as create_model
@@ -21,6 +22,8 @@ if TYPE_CHECKING:  # the public names: executed by type checkers and editors, pa
     from convatlas.models.weights.load import load_weights as load_weights
     from convatlas.recipes.recipe import Recipe as Recipe
     from convatlas.runs.evaluate import evaluate as evaluate
+    from convatlas.runs.inspect import attribute as attribute
+    from convatlas.runs.inspect_layers import feature_maps as feature_maps
     from convatlas.runs.options import RunOptions as RunOptions
     from convatlas.runs.overview import list_runs as list_runs
     from convatlas.runs.predict import predict as predict
@@ -51,9 +54,12 @@ __all__ = [
     "train",
     "evaluate",
     "predict",
+    "attribute",
+    "feature_maps",
     "compare",
     "export",
     "check_export",
+    "explore",
 ]
 
 

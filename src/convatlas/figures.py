@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from convatlas import units
 from convatlas.message import Message
@@ -162,6 +163,22 @@ class FigureComparison:
     def explanation(self) -> str:
         """Why the derived or measured value differs, as far as known."""
         return self.printed.explanation or (self.measured.explanation if self.measured else "")
+
+    def to_dict(self) -> dict[str, Any]:
+        """One of the ``figures`` of ``show --json``."""
+        return {
+            "quantity": self.quantity,
+            "printed": self.printed.text,
+            "derived": self.derived,
+            "measured": None if self.measured is None else self.measured.value,
+            "agrees": self.agrees,
+            "verdict": self.verdict,
+            "source": self.source,
+            "protocol": self.printed.protocol,
+            "measured_protocol": "" if self.measured is None else self.measured.protocol,
+            "verified": self.printed.verified,
+            "explanation": self.explanation,
+        }
 
     @property
     def derived_text(self) -> str:

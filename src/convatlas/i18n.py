@@ -12,7 +12,9 @@ import gettext
 import locale
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from convatlas.errors import UnknownNameError
@@ -20,6 +22,7 @@ from convatlas.message import Message
 
 LANGUAGES = ("en", "ko")
 _chosen: str | None = None
+_here: ContextVar[str | None] = ContextVar("language", default=None)  # of one thread or task, where it has its own
 
 
 def set_language(language: str | None) -> None:
@@ -34,8 +37,27 @@ def set_language(language: str | None) -> None:
     _chosen = language
 
 
+@contextmanager
+def in_language(language: str) -> Iterator[None]:
+    """Use a language for the texts made inside the ``with`` block, in this thread or task only.
+
+    Raises:
+        UnknownNameError: there is no catalogue for this language.
+    """
+    if language not in LANGUAGES:
+        raise UnknownNameError("language", language, LANGUAGES)
+    before = _here.set(language)
+    try:
+        yield
+    finally:
+        _here.reset(before)
+
+
 def language() -> str:
     """The language in use: the chosen one, else ``CONVATLAS_LANG``, else the locale's if known, else English."""
+    here = _here.get()
+    if here is not None:
+        return here
     if _chosen is not None:
         return _chosen
     variables = ("CONVATLAS_LANG", "LC_ALL", "LC_MESSAGES", "LANG")

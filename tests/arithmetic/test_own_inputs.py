@@ -70,3 +70,41 @@ def test_the_rows_up_to_the_failing_layer_come_with_the_error():
     (note,) = caught.value.__notes__
     assert "conv" in note
     assert note.endswith(">>> 2 stopped here, given 144")
+
+
+def test_lists_of_dicts_are_passed_on():
+    class Recordings(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 4, 3)
+
+        def forward(self, maps, info, masks=()):
+            assert info[0]["modality"] == "EEG"
+            assert all(mask["at"].shape == (1, 5) for mask in masks)
+            return self.conv(maps["512"])
+
+    inputs = ({"512": (1, 32, 32)}, [{"modality": "EEG"}], [{"at": (5,)}, {"at": (5,)}])
+    assert summarize(Recordings(), inputs).totals.params == 40
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda x: torch.distributions.Categorical(logits=x),
+        lambda x: torch.distributions.Normal(x, torch.nn.functional.softplus(x)),
+        lambda x: torch.distributions.Independent(torch.distributions.Normal(x, x.exp()), 1),
+    ],
+    ids=["Categorical", "Normal", "Independent"],
+)
+def test_a_distribution_as_output(made):
+    class Probabilistic(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(10, 5)
+
+        def forward(self, x):
+            return made(self.linear(x))
+
+    checks = torch.distributions.Distribution._validate_args
+    assert summarize(Probabilistic(), (10,)).totals.params == 55
+    assert torch.distributions.Distribution._validate_args == checks

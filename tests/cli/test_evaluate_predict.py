@@ -106,7 +106,7 @@ def test_one_image_that_is_missing_does_not_stop_the_others(convatlas, photos, c
     assert [len(answer.get("top", ())) for answer in answers] == [0, 2, 2, 0, 0]
     assert answers[0]["error"] == "No such file or directory"
     assert "missing.png cannot be read: No such file" in err
-    assert "3 images could not be read; the others are answered above." in err
+    assert "3 images could not be read; the labels of the others are above." in err
 
 
 def test_a_head_of_ones_own_needs_its_class_names(convatlas, photos, tmp_path):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import convatlas as ca
-from convatlas.cli import _app
 from convatlas.cli._app import COMMAND_ALIASES, COMMANDS, imported
+from convatlas.cli._other_spellings import OPTION_ALIASES
 from convatlas.comparison import budget
 from convatlas.errors import UnknownNameError, near_names
 from convatlas.models import registry
@@ -57,6 +57,44 @@ def test_the_command_line(convatlas, arguments, suggestion):
     assert suggestion in err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "written"),
+    [
+        (
+            ("train", "model=lenet5", "data=d", "epochs=3", "imgsz=32"),
+            "train lenet5 --data d --epochs 3 --image-size 32",
+        ),
+        (("train", "task=classify", "mode=train", "lr0=0.1"), "train --lr 0.1"),
+        (("compare", "mlp", "lenet5", "batch=8"), "compare --batch-size 8"),
+    ],
+)
+def test_settings_written_as_assignments(convatlas, arguments, written):
+    code, _, err = convatlas(*arguments)
+    assert code == 2
+    assert f"convatlas {written}\n" in err
+
+
+def test_values_with_an_equals_sign_are_no_assignments(convatlas, tmp_path):
+    line = ("compare", "mlp", "--data", str(tmp_path), "--budget", "params=1M")
+    assert "name=value" not in convatlas(*line)[2]
+    assert "name=value" not in convatlas("show", "nets/mine.py:Net(width=3)")[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("train", "--model", "lenet5"), "named without an option:  convatlas train NAME"),
+        (("show", "--arch", "resnet18"), "named without an option:  convatlas show NAME"),
+        (("train", "lenet5", "--num-classes", "3"), "The data state the number of classes"),
+    ],
+)
+def test_options_that_are_not_needed_here(convatlas, arguments, words):
+    code, _, err = convatlas(*arguments)
+    assert code == 2
+    assert words in err
+    assert "id you mean" not in err
+
+
 def test_settings_of_the_library_of_files_and_of_the_environment(convatlas, tmp_path, monkeypatch):
     with pytest.raises(UnknownNameError, match=r"unknown setting 'learning_rate'. Did you mean lr\?"):
         ca.train("mlp", learning_rate=0.1)
@@ -82,7 +120,7 @@ def test_every_alias_stands_for_a_name_that_exists_and_is_none_itself():
     ):
         assert set(aliases.values()) <= known
         assert not set(aliases) & known
-    assert {f"--{name}" for _, name in _app.OPTION_ALIASES} <= options
+    assert {f"--{name}" for _, name in OPTION_ALIASES} <= options
 
 
 def long_options(name):

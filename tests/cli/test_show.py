@@ -119,7 +119,7 @@ def test_tables_and_diagram_for_lecture_notes(convatlas, tmp_path):
     assert convatlas("show", "lenet5", "--bars", "macs", "--svg", str(tmp_path / "bars.svg"))[0] == 0
     code, _, err = convatlas("show", "lenet5", "--bars", "macs")
     assert code == 2
-    assert "say where with --svg FILE" in err
+    assert "needs --svg FILE" in err
     code, _, err = convatlas("show", "lenet5", "--svg", str(tmp_path / "no" / "such.svg"))
     assert code == 2
     assert "Choose another file" in err

@@ -57,7 +57,7 @@ def test_no_budget_is_met_by_everything():
 def test_what_is_exceeded_is_said_with_its_value():
     budget = Budget.parse("latency<=20ms,size<=20MB,memory<=200MB")
     costs = {"latency": 0.0312, "size": 44.7e6, "memory": 100e6}
-    assert budget.broken_by(costs) == ["latency 31.2 ms", "size 44.7 MB"]
+    assert budget.broken_by(costs) == ["p95 latency 31.2 ms", "size 44.7 MB"]
     assert budget.broken_by({"latency": 0.02, "size": 20e6, "memory": 200e6}) == []  # the limit itself is allowed
     assert budget.broken_by({"latency": 0.01, "size": 1e6, "memory": None}) == ["memory could not be measured here"]
 

@@ -63,6 +63,24 @@ def test_a_comparison_goes_on_where_it_was_interrupted(tmp_path):
     assert [row.accuracy for row in found.rows] == [row.accuracy for row in whole.rows]
 
 
+def test_a_network_of_the_users_own_has_the_name_that_was_typed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "def fixed(num_classes=10):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, num_classes))\n"
+    )
+    found = compare(["net.py:fixed", "mlp"], out="runs", **SHORT)
+    assert [row.model for row in found.rows] == ["net.py:fixed", "mlp"]
+    assert " net.py:fixed " in found.conditions.command
+    trained = [path.stat().st_mtime_ns for path in found.folder.glob("*/model.safetensors")]
+    folder = found.folder.resolve()
+    monkeypatch.chdir("/")  # the settings hold the whole path, so that the comparison goes on from anywhere
+    again = resume_comparison(folder)
+    assert [path.stat().st_mtime_ns for path in folder.glob("*/model.safetensors")] == trained
+    assert [row.accuracy for row in again.rows] == [row.accuracy for row in found.rows]
+
+
 def test_a_folder_without_a_comparison_is_refused(tmp_path):
     with pytest.raises(DataError, match="holds no comparison"):
         resume_comparison(tmp_path)

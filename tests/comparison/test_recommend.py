@@ -7,9 +7,9 @@ import importlib
 
 import numpy as np
 import pytest
-from convatlas.comparison.statistics import difference
 
 from convatlas.comparison import Budget, recommend
+from convatlas.evaluation.statistics import difference
 
 N = 400
 
@@ -89,7 +89,7 @@ def test_the_budget_takes_out_the_most_accurate_and_says_so(case):
     assert advice.why == (
         "small is the only network that fits latency ≤ 20 ms: 85.0 % of 400 test images "
         "(95 % confidence interval 81.2 to 88.2 %). More accurate here, but over the budget: large "
-        "(98.8 %; latency 30 ms)."
+        "(98.8 %; p95 latency 30 ms)."
     )
 
 
@@ -104,7 +104,7 @@ def test_nothing_fits(case):
     advice = recommend(rows, hits, Budget.parse("latency<=0.5ms,size<=20MB"))
     assert (advice.model, advice.ties, advice.differences) == (None, (), ())
     assert advice.why == (
-        "none of the 2 networks fits latency ≤ 500 µs, size ≤ 20 MB. small comes nearest, with latency 1 ms. "
+        "none of the 2 networks fits latency ≤ 500 µs, size ≤ 20 MB. small comes nearest, with p95 latency 1 ms. "
         "Raise the limit, or name smaller networks."
     )
 

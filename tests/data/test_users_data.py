@@ -179,6 +179,8 @@ def test_usual_headings_are_known_and_the_table_names_its_folder(flat, heading):
     assert (data.layout, data.classes) == ("csv", ("a", "b"))
     assert data.names == tuple(f"train_images/{k}.png" for k in range(6))
     assert any("1 images are in no row of train.csv" in note for note in data.notes)
+    image, label = heading.split(",")
+    assert f"train.csv: images from the column {image}, classes from {label}" in data.notes
 
 
 @pytest.mark.parametrize("heading", ["Foto,Art", "uuid,y"])

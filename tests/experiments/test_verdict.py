@@ -59,6 +59,13 @@ def test_wide_intervals_are_not_decided(decide):
     assert decide([[4.0, -1.0, 2.0]])[0].decision == "not decided"
 
 
+def test_not_worse_by_more_than_a_margin(decide):
+    """A negative smallest difference: the interval has to lie above the margin."""
+    assert decide([[-0.2, 0.1, -0.1]], smallest=-1.0)[0].decision == "supported"
+    assert decide([[-2.0, -2.1, -1.9]], smallest=-1.0)[0].decision == "contradicted"
+    assert decide([[-2.0, 1.0, -0.5]], smallest=-1.0)[0].decision == "not decided"
+
+
 def test_one_seed_decides_nothing(decide):
     (found,) = decide([[5.0]])
     assert found.decision == "not decided"

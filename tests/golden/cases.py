@@ -1,7 +1,8 @@
 """The command lines whose output is kept in ``expected/``: every command, every table, and what goes wrong.
 
 The working directory of a case is the folder that `workplace` in conftest.py prepares: ``photos/`` (good images in
-class folders), ``damaged/`` (one image is cut short), ``typo.toml``, and ``trained/``, the run of ``train-mlp``.
+class folders), ``damaged/`` (one image is cut short), ``typo.toml``, ``net.py``, and ``trained/``, the run of
+``train-mlp``.
 """
 
 from __future__ import annotations
@@ -182,6 +183,20 @@ PREDICT = [
     case("predict-missing", f"predict {RUN} none.png"),
 ]
 
+INSPECT = [
+    case("inspect-methods", "inspect --list-methods"),
+    case("inspect-filters", "inspect lenet5 --what filters --out filters.png", mask=masks.inspected),
+    case("inspect-maps-json", "inspect resnet20_cifar photos/b/0.png --what maps --layer stage1 --channel 3 --json",
+         mask=masks.json_inspected, languages=("en",), widths=(80,)),
+    case("inspect-attribution", "inspect net.py:Net photos/b/0.png photos/b/1.png --sanity", mask=masks.inspected),
+    case("inspect-statistics", "inspect net.py:Net photos/b --what statistics --layer 1", mask=masks.inspected),
+    case("inspect-gradients", "inspect lenet5 --what gradients --data digits", mask=masks.inspected),
+    case("inspect-no-images", "inspect net.py:Net"),
+    case("inspect-unused", "inspect net.py:Net photos --what filters"),
+    case("inspect-no-weights", "inspect lenet5 photos"),
+    case("inspect-no-method", "inspect net.py:Net photos --what lime"),
+]  # fmt: skip
+
 WEIGHTS = [
     case("weights", f"weights {RUN}/model.safetensors"),
     case("weights-json", f"weights {RUN}/model.safetensors --json", languages=("en",)),
@@ -264,6 +279,6 @@ EXPORT = [
 ]
 
 CASES = [
-    *MODELS, *SHOW, *EXPLAIN, *LAYER, *DATA, *TRAIN, *EXPERIMENT, *EVALUATE, *PREDICT, *WEIGHTS, *COMPARE, *EXPORT,
-    *BENCH, *ERRORS, *HELP,
+    *MODELS, *SHOW, *EXPLAIN, *LAYER, *DATA, *TRAIN, *EXPERIMENT, *EVALUATE, *PREDICT, *INSPECT, *WEIGHTS, *COMPARE,
+    *EXPORT, *BENCH, *ERRORS, *HELP,
 ]  # fmt: skip

@@ -11,6 +11,18 @@ from cases import RUN, STEADY, case
 from PIL import Image
 from rendering import Recorder, rendered
 
+OWN_NETWORK = """
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+
+
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+"""
+
 
 def write_photos(folder: Path, classes: dict[str, int], first_seed: int = 0) -> None:
     """Colour images of several sizes; the pixels are drawn, the same on every machine."""
@@ -37,6 +49,7 @@ def workplace(tmp_path_factory, recorder) -> Path:
     whole = (folder / "damaged/a/3.png").read_bytes()
     (folder / "damaged/a/3.png").write_bytes(whole[: len(whole) // 2])
     write_photos(folder / "one-class", {"a": 5})
+    (folder / "net.py").write_text(OWN_NETWORK, "utf-8")
     (folder / "typo.toml").write_text("learning_rate = 0.1\n", "utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

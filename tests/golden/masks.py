@@ -72,6 +72,18 @@ def measured_line(text: str) -> str:
     return re.sub(r"\d+(?= pixels hold|개에 기울기)|\d+\.\d(?= %)", hashes, text)
 
 
+def inspected(text: str) -> str:
+    """``inspect``: probabilities, scores, ranges, statistics and correlations, which depend on the processor."""
+    text = re.sub(r"-?\d[\d.e+-]* … -?\d[\d.e+-]*", "<range>", text)
+    text = re.sub(r"(?<!arXiv:)(?<![\d.])-?\d+\.\d+(?:e[+-]\d+)?( %)?", "<number>", text)
+    return re.sub(r"(?m)(?<=\.png) +\d+(?=  )", " <class>", text)
+
+
+def json_inspected(text: str) -> str:
+    """``inspect --json``: what depends on the processor."""
+    return re.sub(r'("(?:min|max|probability|score|class|class_index|correlation)": )[^,\n]+', r"\1<measured>", text)
+
+
 def labels(text: str) -> str:
     """``predict``: probabilities, and which label comes first, second ..."""
     return re.sub(r"(?<=   )\S+ +\d+\.\d %", "# ##.# %", text)

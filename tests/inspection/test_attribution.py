@@ -132,10 +132,12 @@ def test_grad_cam_depends_on_the_weights_of_a_trained_network_and_a_map_of_edges
         shift = (images - images.roll(1, dims=3)).abs()
         return attr.Attribution("edges", tuple(classes or (0,) * len(images)), shift.numpy(), signed=False)
 
-    assert randomisation_check(net, images, attr.grad_cam).passed
-    failed = randomisation_check(net, images, edges)
-    assert not failed.passed
-    assert failed.mean == pytest.approx(1)
+    cam = randomisation_check(net, images, attr.grad_cam)
+    assert abs(cam.mean) < 0.5
+    assert cam.control.layer == attr.grad_cam(net, images).layer
+    of_edges = randomisation_check(net, images, edges)
+    assert of_edges.mean == pytest.approx(1)
+    assert of_edges.to_dict()["between_random"] == pytest.approx(1)
 
 
 def test_randomised_weights_are_the_same_numbers_in_another_order(squeezenet):

@@ -54,6 +54,11 @@ def test_a_network_of_the_atlas_is_left_as_it_was():
     assert not any(module._forward_hooks for module in net.modules())
 
 
+def test_a_functional_relu_has_the_row_that_show_prints():
+    net, images = ca.create_model("lenet5@modern"), torch.randn(1, 1, 32, 32)
+    assert deconvolve(net, images, "relu:2", channel=0).shape == images.shape
+
+
 def test_wrong_layers_and_channels():
     net = ca.create_model("lenet5@modern")
     images = torch.randn(1, 1, 32, 32)

@@ -58,6 +58,27 @@ TORCHVISION = (
     Pair("squeezenet1_0", "squeezenet1_0@torchvision", 64),
     Pair("squeezenet1_1", "squeezenet1_1@torchvision", 64),
     *(Pair(f"densenet{depth}", f"densenet{depth}", 64, depth > 169) for depth in (121, 161, 169, 201)),
+    Pair("mobilenet_v2", "mobilenet_v2@torchvision", 64),
+    Pair("mobilenet_v3_small", "mobilenet_v3_small@torchvision", 64),
+    Pair("mobilenet_v3_large", "mobilenet_v3_large@torchvision", 64),
+    *(Pair(f"efficientnet_{b}", f"efficientnet_{b}@torchvision", 64, b != "b0") for b in ("b0", "b1", "b2", "b3")),
+    *(
+        Pair(f"shufflenet_v2_x{width}", f"shufflenet_v2_x{width}", 64, width > "1_0")
+        for width in ("0_5", "1_0", "1_5", "2_0")
+    ),
+    Pair("mnasnet1_0", "mnasnet_b1@torchvision", 64),
+    *(Pair(f"efficientnet_b{b}", f"efficientnet_b{b}@torchvision", 64, slow=True) for b in (4, 5)),
+    Pair("resnext50_32x4d", "resnext50_32x4d", 64),
+    *(Pair(f"resnext101_{width}", f"resnext101_{width}", 64, slow=True) for width in ("32x8d", "64x4d")),
+    *(Pair(f"wide_resnet{depth}_2", f"wide_resnet{depth}_2", 64, slow=True) for depth in (50, 101)),
+    Pair("regnet_x_400mf", "regnet_x_400mf@torchvision", 64),
+    Pair("regnet_y_400mf", "regnet_y_400mf", 64),
+    Pair("regnet_y_800mf", "regnet_y_800mf@torchvision", 64, slow=True),
+    *(
+        Pair(f"regnet_{net}", f"regnet_{net}", 64, slow=True)
+        for net in ("x_800mf", "x_1_6gf", "x_3_2gf", "y_1_6gf", "y_3_2gf")
+    ),
+    *(Pair(f"convnext_{net}", f"convnext_{net}", 64, net != "tiny") for net in ("tiny", "small", "base")),
 )
 TIMM = (
     Pair("vgg11", "vgg11@torchvision", 48, slow=True),
@@ -72,6 +93,39 @@ TIMM = (
     Pair("inception_resnet_v2", "inception_resnet_v2@timm", 139),
     Pair("legacy_xception", "xception@timm", 96),
     *(Pair(f"densenet{depth}", f"densenet{depth}", 64, depth > 121) for depth in (121, 161, 169, 201)),
+    Pair("mobilenetv1_100", "mobilenet_v1@timm", 64),
+    Pair("mobilenetv2_100", "mobilenet_v2@torchvision", 64),
+    *(Pair(f"mobilenetv3_{size}_100", f"mobilenet_v3_{size}@timm", 64) for size in ("small", "large")),
+    *(Pair(f"tf_mobilenetv3_{size}_100", f"mobilenet_v3_{size}", 64) for size in ("small", "large")),
+    Pair("efficientnet_b0", "efficientnet_b0@torchvision", 64),
+    Pair("semnasnet_100", "mnasnet_a1@timm", 64),
+    Pair("mnasnet_100", "mnasnet_b1@torchvision", 64),
+    *(Pair(f"repvgg_{net}", f"repvgg_{net}", 64, net != "a0") for net in ("a0", "a1", "a2", "b0", "b1")),
+    Pair("seresnet50", "se_resnet50@timm", 64),
+    Pair("legacy_seresnet50", "se_resnet50@caffe", 64),
+    *(
+        Pair(f"regnet{net}", f"regnet_{ours}", 64, net not in ("x_002", "y_004"))
+        for net, ours in (
+            ("x_002", "x_200mf"),
+            ("x_004", "x_400mf"),
+            ("x_006", "x_600mf"),
+            ("x_008", "x_800mf"),
+            ("x_016", "x_1_6gf"),
+            ("x_032", "x_3_2gf"),
+            ("x_040", "x_4_0gf"),
+            ("y_002", "y_200mf"),
+            ("y_004", "y_400mf"),
+            ("y_006", "y_600mf"),
+            ("y_008", "y_800mf"),
+            ("y_016", "y_1_6gf"),
+            ("y_032", "y_3_2gf"),
+            ("y_040", "y_4_0gf"),
+        )
+    ),
+    Pair("resnext50_32x4d", "resnext50_32x4d", 64, slow=True),
+    Pair("wide_resnet50_2", "wide_resnet50_2", 64, slow=True),
+    Pair("convnext_tiny", "convnext_tiny", 64),
+    *(Pair(f"tf_efficientnet_{b}", f"efficientnet_{b}", 64, b != "b0") for b in ("b0", "b1", "b2", "b3")),
 )
 KERAS = (
     Pair("VGG16", "vgg16", 64),
@@ -81,6 +135,12 @@ KERAS = (
     Pair("InceptionV3", "inception_v3@keras", 96),
     Pair("Xception", "xception", 96),
     Pair("InceptionResNetV2", "inception_resnet_v2@keras", 96, slow=True),
+    Pair("MobileNet", "mobilenet_v1@keras", 96),
+    Pair("MobileNetV2", "mobilenet_v2", 96),
+    Pair("MobileNetV3Small", "mobilenet_v3_small", 96),
+    Pair("MobileNetV3Large", "mobilenet_v3_large", 96),
+    Pair("EfficientNetB0", "efficientnet_b0", 96),
+    *(Pair(f"EfficientNetB{b}", f"efficientnet_b{b}", 96, slow=True) for b in (1, 2, 3)),
 )
 
 
@@ -99,7 +159,7 @@ class Compared(NamedTuple):
 def compared(net: nn.Module, images: Tensor, labels: Tensor, batch_statistics: bool = True) -> Compared:
     """One step's worth, with dropout off; the gradient is taken in training mode, or with the running statistics."""
     for module in net.modules():
-        if isinstance(module, nn.Dropout):
+        if isinstance(module, nn.Dropout) or type(module).__name__ == "StochasticDepth":  # torchvision's
             module.p = 0.0
     evaluated = net.eval()(images)
     if not batch_statistics:
@@ -188,15 +248,24 @@ def test_torchvision(pair, torchvision, tmp_path, parity):
 
 @pytest.mark.parametrize("pair", cases(TIMM))
 def test_timm(pair, timm, tmp_path, parity):
-    compare("timm", pair, timm.create_model(pair.peer, pretrained=False), tmp_path, parity)
+    compare("timm", pair, timm.create_model(pair.peer, pretrained=False, drop_rate=0.0), tmp_path, parity)
+
+
+# networks of keras.applications that prepare the images themselves: what switches it off, or what undoes it
+KERAS_OPTIONS = {f"MobileNetV3{size}": {"include_preprocessing": False} for size in ("Small", "Large")}
+KERAS_PIXELS = {"EfficientNetB": 255.0}  # divides by 255
 
 
 def built(keras, pair: Pair):
     """A network of keras.applications whose statistics and scales are as a trained network has them."""
     keras.utils.set_random_seed(0)
+    options = KERAS_OPTIONS.get(pair.peer, {})
     net = getattr(keras.applications, pair.peer)(
-        weights=None, classifier_activation=None, input_shape=(pair.side, pair.side, 3)
+        weights=None, classifier_activation=None, input_shape=(pair.side, pair.side, 3), **options
     )
+    for layer in net.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate = 0.0
     generator = np.random.default_rng(0)
     for weight in net.weights:
         if weight.name in ("gamma", "moving_variance"):
@@ -231,7 +300,8 @@ def test_keras(pair, keras, tmp_path, parity):
 
     images, labels = draw(pair)
     reads_bgr = pair.ours.startswith(("resnet", "vgg"))
-    theirs = compared_in_keras(net, images.flip(1) if reads_bgr else images, labels)
+    pixels = next((factor for name, factor in KERAS_PIXELS.items() if pair.peer.startswith(name)), 1.0)
+    theirs = compared_in_keras(net, pixels * (images.flip(1) if reads_bgr else images), labels)
     theirs = theirs._replace(gradients=SOURCES["keras"].convert(theirs.gradients, Target.of(ours)))
     mine = compared(ours, images, labels, batch_statistics=False)
     agree("keras", pair, mine, theirs, parity, KERAS_TRAIN_TOLERANCE, KERAS_GRADIENT_TOLERANCE)

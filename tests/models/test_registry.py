@@ -35,7 +35,7 @@ def test_entry_says_what_the_catalogue_knows():
     ("wrong", "message"),
     [
         ("resnet5O", "unknown network 'resnet5O'. Did you mean resnet50"),
-        ("lenet5@kears", "lenet5 has the variants lenet5@modern."),
+        ("lenet5@kears", "lenet5 has the variants lenet5@modern, lenet5@caffe."),
         ("mlp@torchvision", "mlp has no variants."),
     ],
 )

@@ -22,6 +22,9 @@ PAPERS = {
     "resnet20_cifar": "conv1 stage1 stage2 stage3 fc",  # conv1 works at stage1's resolution, and is the stem
     "squeezenet1_0": "conv1 fire2-fire4 fire5-fire8 fire9 conv10",
     "densenet121": "conv0 block1-transition1 block2-transition2 block3-transition3 block4 classifier",
+    "mobilenet_v1": "Conv2d_0-Conv2d_1 Conv2d_2-Conv2d_3 Conv2d_4-Conv2d_5 Conv2d_6-Conv2d_11 Conv2d_12-Conv2d_13 fc",
+    "mobilenet_v2": "stem-stage1 stage2 stage3 stage4-stage5 stage6-head fc",
+    "efficientnet_b0": "stem-stage1 stage2 stage3 stage4-stage5 stage6-head fc",
     "xception": "block1_conv1-block1_conv2 block2 block3 block4-block12 block13-block14_sepconv2 predictions",
 }
 

@@ -69,6 +69,20 @@ def test_akamasters_names_are_detected_and_bring_their_preparation(net, other, t
     assert equal(weights(other), weights(net))
 
 
+def test_chenyaofos_names_are_detected(tmp_path):
+    """Torchvision's names on a CIFAR network, whose shortcuts are projected."""
+    net, other = ca.create_model("resnet20_cifar@projected"), ca.create_model("resnet20_cifar@projected")
+    theirs = {
+        key.replace("stage", "layer")
+        .replace("shortcut.conv", "downsample.0")
+        .replace("shortcut.bn", "downsample.1"): value
+        for key, value in weights(net).items()
+    }
+    torch.save(theirs, tmp_path / "cifar10_resnet20.pt")
+    assert load_weights(other, tmp_path / "cifar10_resnet20.pt").source == "chenyaofo"
+    assert equal(weights(other), weights(net))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

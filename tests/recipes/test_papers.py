@@ -59,7 +59,7 @@ def test_what_is_no_classifier_has_none():
 
 def test_every_recipe_of_a_paper_is_somebodys_or_says_whose_variation_it_is():
     by_name_only = {name for name, recipe in PAPER_RECIPES.items() if not networks_of(recipe)}
-    assert by_name_only == {"vgg_2014_s256", "vgg_2014_s384", "bn_inception_2015_x5"}
+    assert by_name_only == {"vgg_2014_s256", "vgg_2014_s384", "bn_inception_2015_x5", "stochastic_depth_2016"}
 
 
 def test_a_name_that_is_none_offers_the_near_ones():
@@ -92,6 +92,10 @@ def lr(recipe, epoch, val_top1=()):
         ("inception_v3_2015", {0: 0.045, 1: 0.045, 2: 0.0423, 99: 0.045 * 0.94**49}),
         ("inception_v4_2016", {0: 0.045, 3: 0.0423}),
         ("xception_2016", {0: 0.045, 1: 0.045, 2: 0.0423}),
+        # times 0.94 every 2.5 epochs
+        ("mobilenet_v1_2017", {0: 0.045, 2: 0.045, 3: 0.0423, 5: 0.045 * 0.94**2}),
+        ("mobilenet_v2_2018", {0: 0.045, 2: 0.045, 3: 0.0441}),
+        ("efficientnet_2019", {5: 0.016 * 0.97**2, 12: 0.016 * 0.97**5}),
         # "divide it by 10 at 32k and 48k iterations" of 64k: at 91 and 136.5 of 182 epochs
         ("resnet_cifar_2015", {0: 0.1, 90: 0.1, 91: 0.01, 136: 0.01, 137: 0.001, 181: 0.001}),
         ("resnet110_cifar_2015", {0: 0.01, 1: 0.1, 91: 0.01}),
@@ -142,7 +146,18 @@ def test_the_length_is_the_printed_number_of_updates(name, images, updates):
 def test_the_papers_before_2018_decay_every_parameter_but_prelu_net_its_slopes():
     spared = {name for name, recipe in PAPER_RECIPES.items() if recipe.weight_decay and not recipe.decay_all}
     # NIN's biases have no decay in the authors' parameter file, Inception-v3's neither in the released code
-    assert spared == {"prelu_net_2015", "nin_cifar_2013", "inception_v3_2015", "inception_v4_2016"}
+    # and MobileNet's trainings are Inception-v3's
+    released = {
+        "mobilenet_v1_2017",
+        "mobilenet_v2_2018",
+        "mobilenet_v3_2019",
+        "efficientnet_2019",
+        "shufflenet_v2_2018",
+        "convnext_2022",
+        "mnasnet_2018",
+        "repvgg_2021",
+    }
+    assert spared - released == {"prelu_net_2015", "nin_cifar_2013", "inception_v3_2015", "inception_v4_2016"}
 
 
 # --- VGG's start from A -----------------------------------------------------------------------------------------------

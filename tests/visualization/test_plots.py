@@ -44,6 +44,15 @@ def test_error_curves_are_in_percent_and_mark_what_was_kept(ax):
     assert high >= 50
 
 
+@pytest.mark.parametrize("epochs", [[1], [1, 2], [1, 2, 3]])
+def test_ticks_are_at_whole_epochs(ax, epochs):
+    curve = Curve("a", epochs, [0.5] * len(epochs), SeriesStyle(0), chosen=0)
+    plots.error_curves(ax, [curve])
+    ax.figure.draw_without_rendering()
+    low, high = ax.get_xlim()
+    assert [tick for tick in ax.get_xticks() if low <= tick <= high] == epochs
+
+
 def test_the_front_is_filled_and_the_limit_is_drawn(ax):
     points = [
         Point("a", 1.0, 1.5, 0.9, (0.85, 0.93), SeriesStyle(0), True),

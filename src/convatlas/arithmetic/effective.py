@@ -9,19 +9,18 @@ theoretical one, and grows during training.
 from __future__ import annotations
 
 import copy
-import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
-from convatlas.arithmetic.network import ReceptiveBox, locate_output, receptive_box
-from convatlas.arithmetic.trace import FunctionResults
+from convatlas.arithmetic.network import ReceptiveBox, receptive_box
+from convatlas.arithmetic.rows import last_operations, last_row
+from convatlas.arithmetic.trace import trace
 from convatlas.errors import ShapeError, UsageError
 
 BATCH = 8  # images per backward pass
@@ -85,32 +84,25 @@ def effective_field(
     Raises:
         UnknownNameError: no such layer.
         ShapeError: the images are not a batch, or the layer's output is neither a map nor a vector.
-        UsageError: the layer did not run, or the position is outside the map.
+        UsageError: the position is outside the map.
     """
     if images.dim() != 4:
         raise ShapeError("images must have the shape (N, C, H, W); got {shape}.", shape=tuple(images.shape))
-    location = locate_output(net, tuple(images.shape[1:]), layer)
-    net = copy.deepcopy(net).eval()
+    receptive_box(net, tuple(images.shape[1:]), layer, None)  # raises, with an explanation, where the images do not fit
+    net = copy.deepcopy(net)
     for parameter in net.parameters():
         parameter.requires_grad_(False)
-    outputs: list[Tensor] = []
-    if location.module is not None:
-        module = net.get_submodule(location.module)
-        module.register_forward_hook(lambda module, inputs, output: outputs.append(output.clone()))
     total = torch.zeros(images.shape[2:], dtype=torch.float64)
     row_column, is_vector = (0, 0), False
     for batch in images.split(BATCH):
-        outputs.clear()
         batch = batch.detach().clone().requires_grad_()
-        if location.function is None:
-            net(batch)
-        else:
-            with FunctionResults(_capture(location.function, outputs)):
-                net(batch)
-        if not outputs:
-            raise UsageError("layer {layer} did not run in the forward pass.", layer=layer)
-        is_vector = outputs[0].dim() == 2
-        output = outputs[0][:, :, None, None] if is_vector else outputs[0]
+        traced = trace(net, (batch,), {}, len(batch), training=False, values=True)
+        if traced.failure is not None:
+            raise traced.failure
+        operations = last_operations(traced)
+        result = operations[last_row(layer, operations)].outputs[0]
+        is_vector = result.dim() == 2
+        output = result[:, :, None, None] if is_vector else result
         if output.dim() != 4:
             raise ShapeError(
                 "the output of {layer} must be a map (C, H, W) or a vector (K,); its shape is {shape}.",
@@ -133,14 +125,3 @@ def effective_field(
     measured_at = None if is_vector else row_column
     box = receptive_box(net, tuple(images.shape[1:]), layer, measured_at)
     return EffectiveField(mass, box, layer, measured_at)
-
-
-def _capture(number: int, outputs: list[Tensor]) -> Callable[[Any], None]:
-    """A receiver that clones the first tensor of result ``number``, as the network may write into it later."""
-    count = itertools.count()
-
-    def receive(result: Any) -> None:
-        if next(count) == number:
-            outputs.append(next(leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)).clone())
-
-    return receive

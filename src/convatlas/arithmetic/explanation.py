@@ -218,11 +218,9 @@ def _field_steps(summary: Summary, row: LayerRow) -> list[Step]:
         dilation = row.dilation or (1,) * axes
         by_text: dict[str, Step] = {}  # axes with equal calculations share one step
         for k, d, r, j, result in zip(row.kernel, dilation, fields, jumps, row.receptive_field, strict=True):
-            taps = f"({k} - 1)" if d == 1 else f"{d}*({k} - 1)"
-            if r + d * (k - 1) * j != result:
-                continue
-            text = f"{r} + {taps}*{j}"
-            by_text.setdefault(text, Step(Message("receptive field"), "r + (K - 1)*j", text, str(result)))
+            step = by_hand.field_step(k, d, r, j)
+            if step.result == str(result):
+                by_text.setdefault(step.substitution, step)
         steps = list(by_text.values())
         if row.jump is not None and row.stride is not None:
             columns = {(j, s, result) for j, s, result in zip(jumps, row.stride, row.jump, strict=True)}
@@ -230,7 +228,10 @@ def _field_steps(summary: Summary, row: LayerRow) -> list[Step]:
         return steps
     text = _size(row.receptive_field)
     note = ""
-    if len(before) > 1:
+    gates = [b.name for b in before if b.jump is None and b.receptive_field] if row.jump is not None else []
+    if gates and len(before) > 1:  # a factor per channel from the average of a map, as in squeeze-and-excitation
+        note = Message("the whole image and its padding: all of it is read by {row}", row=gates[0])
+    elif len(before) > 1:
         fields_text = ", ".join(f"{b.name} {_size(b.receptive_field)}" for b in before if b.receptive_field)
         note = joined((Message("the union of"), fields_text), " ")
     elif row.kind.startswith("global") or row.kind == "fc":

@@ -134,7 +134,7 @@ def _side_step(
     note = ""
     if exact.denominator != 1:
         direction = Message("rounded up") if ceil_mode and result == exact.__ceil__() else Message("rounded down")
-        note = f"{_decimal(exact)} {direction}"
+        note = joined((_decimal(exact), direction), " ")
     elif ceil_mode and result != exact:
         note = Message("a further window would begin in the padding and is left out")
     if before == after:
@@ -324,6 +324,24 @@ def equivalent_fully_connected(layer: WorkedLayer, bias: bool = True) -> WorkedL
     """The fully connected layer with the same inputs and outputs, which shows what weight sharing saves."""
     dense = fully_connected((prod(layer.input),), prod(layer.output), bias)
     return replace(dense, kind="fc")
+
+
+# ------------------------------------------------------------------ receptive field, one side
+
+
+def field_step(kernel: int, dilation: int, field: int, jump: int | Fraction) -> Step:
+    """The receptive field after a window, from the field and the jump of the window's input, both in pixels.
+
+    Source: Araujo, Norris and Sim, "Computing receptive fields of convolutional neural networks", Distill 2019.
+    """
+    taps = f"({kernel} - 1)" if dilation == 1 else f"{dilation}*({kernel} - 1)"
+    result = field + dilation * (kernel - 1) * jump
+    return Step(Message("receptive field"), "r + (K - 1)*j", f"{field} + {taps}*{jump}", str(result))
+
+
+def jump_step(jump: int | Fraction, stride: int) -> Step:
+    """The distance in pixels between neighbours of a layer's output, from that of its input."""
+    return Step(Message("jump"), "j*S", f"{jump}*{stride}", str(jump * stride))
 
 
 # ------------------------------------------------------------------ shared working

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,11 +16,11 @@ from torch.utils._pytree import tree_map_only
 
 from convatlas.arithmetic.field import Field, image_field
 from convatlas.arithmetic.protocol import Shape
-from convatlas.arithmetic.records import LayerRow, blocks_of, layer_names, times
-from convatlas.arithmetic.rows import last_operations, rows_from
+from convatlas.arithmetic.records import LayerRow, blocks_of, times
+from convatlas.arithmetic.rows import last_operations, last_row, rows_from
 from convatlas.arithmetic.summary import Summary
 from convatlas.arithmetic.trace import Trace, trace, without_batch
-from convatlas.errors import ConvAtlasError, ShapeError, UnknownNameError, UsageError
+from convatlas.errors import ConvAtlasError, ShapeError, UsageError
 from convatlas.i18n import _
 from convatlas.message import Message, joined
 
@@ -201,49 +201,8 @@ def field_of(net: nn.Module, input_shape: Sequence[int], layer: str | None = Non
         field = traced.operations[last[-1]].field if last else image_field(args[0])
     else:
         operations = last_operations(traced)
-        field = operations[_last_row(layer, operations)].field
+        field = operations[last_row(layer, operations)].field
     return None if field is None or field.is_mixed else field
-
-
-@dataclass(frozen=True)
-class OutputLocation:
-    """Where a forward pass returns the output of a layer: from a module, or from the n-th call of a torch function."""
-
-    module: str | None = None
-    function: int | None = None
-
-
-def locate_output(net: nn.Module, input_shape: Sequence[int], layer: str) -> OutputLocation:
-    """Where a forward pass in evaluation mode returns the output of a layer, named as a row or as a module.
-
-    Raises:
-        UnknownNameError: no such layer.
-        UsageError: neither a module nor a torch function returns the output.
-    """
-    args, kwargs = _inputs(net, input_shape, None, 1)
-    traced = trace(net, args, kwargs, 1, training=False)
-    if traced.failure is not None:
-        raise _readable(traced, _summary(net, traced, "")) from traced.failure
-    if any(call.path == layer for call in traced.calls):
-        return OutputLocation(module=layer)
-    operations = last_operations(traced)
-    last = operations[_last_row(layer, operations)]
-    index = next(number for number, operation in enumerate(traced.operations) if operation is last)
-    for number, operators_run in enumerate(traced.functions):
-        if operators_run > index:
-            return OutputLocation(function=number)
-    raise UsageError("the output of {layer} cannot be captured. Give the layer before it.", layer=layer)
-
-
-def _last_row(layer: str, rows: Iterable[str]) -> str:
-    """The row of that name, or the last row inside the module of that name."""
-    rows = list(rows)
-    if layer in rows:
-        return layer
-    inside = [name for name in rows if name.startswith(f"{layer}.")]
-    if not inside:
-        raise UnknownNameError("layer", layer, layer_names(rows))
-    return inside[-1]
 
 
 def _summary(net: nn.Module, traced: Trace, model: str) -> Summary:
@@ -336,7 +295,11 @@ def _argument(value: Any, dtype: torch.dtype, batch: int) -> Any:
         return value
     if isinstance(value, dict):
         return {name: _argument(each, dtype, batch) for name, each in value.items()}
-    if isinstance(value, list | tuple) and value and all(isinstance(each, list | tuple | Tensor) for each in value):
+    if (
+        isinstance(value, list | tuple)
+        and value
+        and all(isinstance(each, list | tuple | dict | Tensor) for each in value)
+    ):
         return [_argument(each, dtype, batch) for each in value]
     return _meta_tensor(value, dtype, batch)
 

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from convatlas.arithmetic.operators import Work
 from convatlas.arithmetic.protocol import Shape
-from convatlas.arithmetic.records import INPUT, LayerRow
+from convatlas.arithmetic.records import INPUT, LayerRow, layer_names
 from convatlas.arithmetic.trace import Operation, Trace, image_bytes, without_batch
+from convatlas.errors import UnknownNameError
 
 # kinds of operators that are layers; a module that runs two of them is not a single layer
 _LAYERS = frozenset(
@@ -62,6 +63,21 @@ def last_operations(trace: Trace) -> dict[str, Operation]:
     groups = _groups(trace)
     named = _unique_names(trace, groups)
     return {named[id(group)]: trace.operations[group.members[-1]] for group in groups}
+
+
+def last_row(layer: str, rows: Iterable[str]) -> str:
+    """The row of that name, or the last row inside the module of that name.
+
+    Raises:
+        UnknownNameError: no such layer.
+    """
+    rows = list(rows)
+    if layer in rows:
+        return layer
+    inside = [name for name in rows if name.startswith(f"{layer}.")]
+    if not inside:
+        raise UnknownNameError("layer", layer, layer_names(rows))
+    return inside[-1]
 
 
 def _groups(trace: Trace) -> list[_Group]:

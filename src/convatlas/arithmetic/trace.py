@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch.distributions import Distribution
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
@@ -80,9 +80,6 @@ class Trace:
     Attributes:
         failure: the exception that stopped the pass, else None.
         open_calls: the module calls that had not returned at the failure.
-        functions: ``functions[n]`` is the number of operators that had run after the n-th call of a torch function that
-            returned a tensor. A pass with values makes the same calls, so its n-th result is the output of these
-            operators.
     """
 
     batch: int
@@ -91,7 +88,6 @@ class Trace:
     operations: list[Operation] = field(default_factory=list)
     outputs: tuple[Tensor, ...] = ()
     output_sources: tuple[int, ...] = ()
-    functions: list[int] = field(default_factory=list)
     failure: Exception | None = None
     open_calls: tuple[int, ...] = ()
 
@@ -135,9 +131,8 @@ def trace(
                 module.__dict__["inplace"] = False  # the gradient at the input of the module must not be overwritten
         recorder = (_ValueRecorder if values else _Recorder)(net, record)
         handles = recorder.hook(net)
-        counting = FunctionResults(lambda result: record.functions.append(len(record.operations)))
         try:
-            with nullcontext() if values else torch.no_grad(), counting, recorder:
+            with nullcontext() if values else torch.no_grad(), _unchecked_distributions(), recorder:
                 result = net(*args, **kwargs)
         except Exception as error:
             record.failure, record.open_calls = error, tuple(recorder.stack)
@@ -154,25 +149,15 @@ def trace(
     return record
 
 
-class FunctionResults(TorchFunctionMode):
-    """Calls ``receive`` with the result of each call of a torch function that returns tensors, in order.
-
-    A function that calls other functions (``F.relu`` calls ``torch.relu``) counts as one call.
-    """
-
-    def __init__(self, receive: Callable[[Any], None]) -> None:
-        super().__init__()
-        self.receive = receive
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if isinstance(result, Tensor) or any(isinstance(leaf, Tensor) for leaf in _leaves_of(result)):
-            self.receive(result)
-        return result
-
-
-def _leaves_of(result: Any) -> list[Any]:
-    return tree_leaves(result) if isinstance(result, list | tuple) else []
+@contextmanager
+def _unchecked_distributions() -> Iterator[None]:
+    """Let ``torch.distributions`` not check its arguments: they would be checked by their values."""
+    checks = Distribution._validate_args
+    Distribution.set_default_validate_args(False)
+    try:
+        yield
+    finally:
+        Distribution.set_default_validate_args(checks)
 
 
 @contextmanager
@@ -498,7 +483,12 @@ def _tensors_of(net: nn.Module) -> Iterator[Tensor]:
 
 
 def _plain(result: Any) -> Any:
-    """Dataclass outputs (such as those of the transformers library) as lists, which tree_leaves can open."""
+    """An object that holds tensors as a list, which tree_leaves can open.
+
+    Such are the dataclasses of the transformers library, and distributions, whose parameters are tensors.
+    """
     if hasattr(result, "__dataclass_fields__") and not isinstance(result, dict):
         return [getattr(result, name) for name in result.__dataclass_fields__]
+    if isinstance(result, Distribution):
+        return [_plain(value) for value in vars(result).values()]
     return result

@@ -14,27 +14,29 @@ from convatlas import __version__
 from convatlas.cli._common import process_number
 from convatlas.cli._help import Context, help_where_no_command, speak, with_translated_help
 from convatlas.cli._lang import lang_option
-from convatlas.errors import ConvAtlasError, UnknownNameError, UsageError, near_names
+from convatlas.cli._other_spellings import refuse_assignments, with_near_options
+from convatlas.errors import ConvAtlasError, UnknownNameError, UsageError
 from convatlas.i18n import _, translated
-from convatlas.settings import ALIASES as SETTING_ALIASES
 
 # name -> the line --help shows; the file is cli/NAME.py, with _ for -, and its command is `command`
 COMMANDS = {
-    "models": "What is in the atlas: paper, year, parameters, MACs, printed errors.",
+    "models": "The networks of the atlas: paper, year, parameters, MACs, printed errors.",
     "show": "The layer table of a network: shapes, parameters, MACs, memory.",
     "explain": "The same figures with the formula and the values put in.",
     "layer": "The arithmetic of one layer, by hand: the lecture's exercises.",
-    "data": "What was found in a data set: layout, classes, sizes, problems, split.",
+    "data": "Report on a data set: layout, classes, sizes, problems, split.",
     "train": "Train a network with a recipe; writes a run directory.",
-    "evaluate": "Top-1 and top-5 of a run, with intervals, per class and confusion.",
+    "evaluate": "Top-1 and top-5 accuracy of a run, with intervals, results per class and confusion.",
     "predict": "Labels for images and folders of images.",
-    "weights": "What a file of weights holds, and which network of the atlas it fits.",
-    "compare": "Train and measure several networks, honestly; recommend one under a budget.",
+    "inspect": "What a network looks at: attribution, feature maps, filters, patterns.",
+    "weights": "Contents of a weights file, and the nearest networks of the atlas.",
+    "compare": "Train and measure several networks on the same images; recommend one under a budget.",
     "export": "Write a network as ONNX, OpenVINO or torch.export, with a contract that is checked.",
     "check-export": "Check an exported file again, on another machine or in another engine.",
     "experiment": "A claim of the literature, tested with controls; ends in a verdict.",
-    "runs": "The runs of the past: list, show, rename, delete, compare two.",
-    "bench": "Speed of this machine on these networks: training, inference, its peak.",
+    "explore": "The local page: every layer of a network on your own image.",
+    "runs": "Past runs: list, show, rename, delete, compare two.",
+    "bench": "Speed of networks on this machine: training, inference, and the machine's peak.",
 }
 
 
@@ -43,13 +45,8 @@ COMMAND_ALIASES = {
     "fit": "train", "test": "evaluate", "eval": "evaluate", "val": "evaluate", "validate": "evaluate",
     "infer": "predict", "classify": "predict", "summary": "show", "info": "show", "list": "models",
     "benchmark": "bench", "convert": "export", "deploy": "export", "dataset": "data", "history": "runs",
+    "visualize": "inspect", "gradcam": "inspect",
 }  # fmt: skip
-# several commands may have another option for the same thing
-OPTION_ALIASES = (
-    ("dataset", "data"), ("data-dir", "data"), ("data-path", "data"), ("output", "out"), ("output-dir", "out"),
-    ("project", "out"), ("pretrained", "weights"), ("checkpoint", "weights"), ("checkpoint", "start-from"),
-    ("ckpt", "weights"), ("ckpt", "start-from"), ("topk", "top"), ("limit", "budget"), ("repeats", "seeds"),
-)  # fmt: skip
 
 
 def imported(name: str) -> click.Command:
@@ -77,7 +74,10 @@ class LazyGroup(click.Group):
             raise UnknownNameError("command", args[0], COMMANDS, aliases=COMMAND_ALIASES)
         if args and args[0] in COMMANDS and args[0] != "train" and process_number() is not None:
             raise UsageError("{command} runs in one process; torchrun is for  convatlas train  alone.", command=args[0])
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and not ctx.resilient_parsing:
+            refuse_assignments(command, rest)
+        return name, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section(_("Commands")):  # from the table above: no command's file is imported for the list
@@ -113,19 +113,6 @@ def complain(error: ConvAtlasError) -> None:
     ):
         # before they had joined, each of them met the same error, and number 0 alone reports it
         click.echo(_("convatlas: rank {rank}: {error}", rank=number, error=error), err=True)
-
-
-def with_near_options(error: click.NoSuchOption) -> click.NoSuchOption:
-    """The error, with the options of its command that other tools spell as the user did among the suggestions."""
-    if error.ctx is None:
-        return error
-    options = [name for parameter in error.ctx.command.params if isinstance(parameter, click.Option)
-               for name in parameter.opts if name.startswith("--") and not parameter.hidden]  # fmt: skip
-    aliases = {f"--{alias}": f"--{name.replace('_', '-')}" for alias, name in SETTING_ALIASES.items()}
-    aliases |= {f"--{alias}": f"--{name}" for alias, name in OPTION_ALIASES if f"--{name}" in options}
-    if near := near_names(error.option_name, options, aliases):
-        vars(error)["possibilities"] = near  # which its constructor would leave out where the spelling differs much
-    return error
 
 
 def escape_what_cannot_be_encoded() -> None:

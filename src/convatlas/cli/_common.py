@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -57,7 +58,8 @@ def reading_options(command: Command) -> Command:
                      help="Largest share of the images that --on-bad skip may leave out."),
         click.option("--image-column", metavar="NAME",
                      help="Column of the table of labels that names the image, with or without its extension."),
-        click.option("--label-column", metavar="NAME", help="Column of the table that states the class."),
+        click.option("--label-column", metavar="NAME[,NAME...]",
+                     help="Column of the table that states the class, or the columns of 0 and 1, one for each class."),
         click.option("--split-column", metavar="NAME", help="Column of the table that states train, val or test."),
         click.option("--class-from", default="auto", show_default=True,
                      type=click.Choice(["auto", "folder", "top-folder", "file-name"]),
@@ -113,3 +115,12 @@ def picture_format(file: Path, known: tuple[str, ...]) -> str:
             known=" or ".join(f".{each}" for each in known),
         )
     return ending
+
+
+def listed(names: Iterable[str]) -> Iterator[str]:
+    """The names; in the place of - those that stdin lists, one to a line."""
+    for name in names:
+        if name == "-":
+            yield from (line for line in (line.rstrip("\r\n") for line in sys.stdin) if line)
+        else:
+            yield name

@@ -60,6 +60,13 @@ def protocol_names(ctx: click.Context, parameter: click.Parameter, incomplete: s
     return items(PROTOCOLS, incomplete)
 
 
+def views(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What ``inspect`` can show."""
+    from convatlas.cli._inspect_views import VIEWS
+
+    return [CompletionItem(name, help=VIEWS[name].shows) for name in beginning(VIEWS, incomplete)]
+
+
 def directories(incomplete: str) -> list[CompletionItem]:
     """What makes the shell complete directories; bash drops all other names where this is among them."""
     return [CompletionItem(incomplete, type="dir")]

@@ -1,31 +1,13 @@
-"""The figures and departures of a network, as text and as JSON."""
+"""The figures and departures of a network, as text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from convatlas import units
 from convatlas.figures import VERDICTS, FigureComparison
 from convatlas.i18n import _, translated
-from convatlas.models import Card, Departure
-
-
-def figure_record(figure: FigureComparison) -> dict[str, Any]:
-    """One of the ``figures`` of ``show --json``."""
-    return {
-        "quantity": figure.quantity,
-        "printed": figure.printed.text,
-        "derived": figure.derived,
-        "measured": None if figure.measured is None else figure.measured.value,
-        "agrees": figure.agrees,
-        "verdict": figure.verdict,
-        "source": figure.source,
-        "protocol": figure.printed.protocol,
-        "measured_protocol": "" if figure.measured is None else figure.measured.protocol,
-        "verified": figure.printed.verified,
-        "explanation": figure.explanation,
-    }
+from convatlas.models import Card
 
 
 def figure_lines(figures: Sequence[FigureComparison]) -> list[str]:
@@ -61,15 +43,6 @@ def figure_lines(figures: Sequence[FigureComparison]) -> list[str]:
     return lines
 
 
-def departure_record(departure: Departure) -> dict[str, str]:
-    return {
-        "topic": departure.topic,
-        "paper": departure.paper,
-        "here": departure.here,
-        "why": departure.why,
-    }
-
-
 def departure_lines(card: Card) -> list[str]:
     """Where the network here differs from the paper, and why."""
     if not card.departures:
@@ -78,7 +51,7 @@ def departure_lines(card: Card) -> list[str]:
         "",
         _("departures from {citation}", citation=card.paper.citation),
         *(
-            "  " + _("{topic}: {paper} there, {here} here; {why}", **departure_record(departure))
+            "  " + _("{topic}: {paper} there, {here} here; {why}", **departure.to_dict())
             for departure in card.departures
         ),
     ]

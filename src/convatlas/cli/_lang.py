@@ -22,5 +22,5 @@ def lang_option(command: Command) -> Command:
         expose_value=False,
         is_eager=True,
         callback=choose,
-        help="Language of what is printed; the locale's where not given.",
+        help="Language of the output; by default that of the locale.",
     )(command)

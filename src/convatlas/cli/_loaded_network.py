@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from convatlas.cli._completion import run_or_network
-from convatlas.errors import DataError, UsageError
+from convatlas.errors import UsageError
 from convatlas.i18n import _, translated
 from convatlas.message import Message
 
@@ -21,10 +21,20 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def subject_options(command: Command, several: bool = False) -> Command:
     """The argument RUN_OR_NETWORK, or several, and the flags that say which weights a network gets."""
+    argument = (
+        click.argument("what", nargs=-1, required=True, metavar="RUN...|NETWORK", shell_complete=run_or_network)
+        if several
+        else click.argument("what", metavar="RUN|NETWORK", shell_complete=run_or_network)
+    )
+    return argument(weights_options(command))
+
+
+def weights_options(command: Command) -> Command:
+    """The flags that say which weights a network gets."""
     for decorate in (
         click.option("--download", is_flag=True, help="Fetch published weights that are not in the cache."),
         click.option("--classes", type=click.Path(path_type=Path), metavar="FILE",
-                     help="Names of the outputs, one to a line, where the weights do not say them."),
+                     help="File of class names, one per line, for weights that do not contain them."),
         click.option("--interpolation", type=click.Choice(["bilinear", "bicubic"]),
                      help="Interpolation of that resize."),
         click.option("--crop", type=int, help="Side of the centre crop the weights were trained with, in pixels."),
@@ -38,13 +48,11 @@ def subject_options(command: Command, several: bool = False) -> Command:
         click.option("--rename", type=click.Path(path_type=Path), metavar="FILE.toml",
                      help='Names for a weights file that has its own: lines theirs = "ours"; convatlas weights '
                      "writes one."),
-        click.option("--source", help="Whose names a weights file has; detected by default."),
+        click.option("--source",
+                     help="Library or author whose layer names the weights file uses; detected by default."),
         click.option("--weights", metavar="FILE|SOURCE:NAME",
                      help="Other people's weights for a network: a file, or published ones such as "
                      "torchvision:IMAGENET1K_V2."),
-        click.argument("what", nargs=-1, required=True, metavar="RUN...|NETWORK", shell_complete=run_or_network)
-        if several
-        else click.argument("what", metavar="RUN|NETWORK", shell_complete=run_or_network),
     ):  # fmt: skip
         command = decorate(command)
     return command
@@ -81,15 +89,11 @@ def asked(
                 published=published_for(what),
             )
         return load_network(what)
-    from convatlas.models import create_model
-    from convatlas.models.create import fill
-    from convatlas.models.weights.given import GivenPreparation
+    from convatlas.runs.loaded_network import network_with_weights
 
-    names = None if classes is None else class_names(classes)
-    outputs = None if names is None else len(names)
-    net = create_model(what, outputs)
-    fill(net, weights, download, source, rename=rename, preparation=GivenPreparation.of_texts(**preparation))
-    found = load_network(net, names)
+    found = network_with_weights(
+        what, weights, source, classes=classes, download=download, rename=rename, preparation=preparation
+    )
     for remark in found.remarks:
         click.echo(_("note: {remark}", remark=remark), err=True)
     click.echo(f"{translated(found.name)}: {translated(found.prepared)}", err=True)
@@ -109,20 +113,3 @@ def published_for(name: str) -> Message:
     if not known:
         return Message("none are published for it; give a file")
     return Message("published for it: {names}", names=", ".join(known))
-
-
-def class_names(path: Path) -> tuple[str, ...]:
-    """The lines of a file.
-
-    Raises:
-        DataError: it cannot be read, is empty, or names a class twice.
-    """
-    try:
-        names = tuple(line.strip() for line in path.read_text("utf-8").splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError("the class names {path} cannot be read: {error}.", path=path, error=error) from error
-    twice = {name for name in names if names.count(name) > 1}
-    if twice or not names:
-        name = min(twice, default="")
-        raise DataError("{path} names {name} twice." if twice else "{path} names no class.", path=path, name=name)
-    return names

@@ -30,7 +30,7 @@ Choice = tuple[str, str, str]  # what was chosen, its value, why
               help="Images of a batch; by default 128 up to 64 pixels and 16 above, 8 times that on GPUs.")  # fmt: skip
 @click.option("--image-size", type=click.IntRange(1), help="Side of the images; each network's own by default.")
 @click.option("--time", "seconds", type=float, default=15.0, show_default=True,
-              help="Seconds a network; setting up and warming up come on top.")  # fmt: skip
+              help="Seconds of measurement for each network, without set-up and warm-up.")  # fmt: skip
 @settings_options("device", "threads", "precision", "channels_last", "allocator")
 @json_option
 @lang_option
@@ -43,11 +43,11 @@ def command(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """The speed of this machine on these networks, and how far it is from the machine's best.
+    """Measure the speed of networks on this machine, and compare it with the machine's peak.
 
-    Training is whole updates on random images: forward, backward and SGD, no reading and no augmentation. The machine's
-    best is the product of two large matrices and the copy of a large tensor. Without a NAME a network for small images
-    and one for large ones are timed.
+    Training speed is that of whole updates on random images: forward, backward and SGD, without reading and
+    augmentation. The peak is measured by a product of two large matrices and a copy of a large tensor. Without a NAME a
+    network for small images and one for large ones are timed.
 
     \b
     convatlas bench
@@ -85,25 +85,27 @@ def command(
 def chosen(hardware: Hardware, given: dict[str, Any]) -> list[Choice]:
     """How the networks compute here, and why so."""
     if "threads" in given:
-        why_threads = Message("as asked")
+        why_threads = Message("set by an option")
     elif "OMP_NUM_THREADS" in os.environ:
-        why_threads = Message("OMP_NUM_THREADS says so")
+        why_threads = Message("set by OMP_NUM_THREADS")
     else:
-        why_threads = Message("one for each core this process may use; a second thread of a core adds nothing")
+        why_threads = Message("one per core that this process may use; a second thread per core is not faster")
     asked = (
-        Message("as asked") if "channels_last" in given else Message("convolutions compute in it without reordering")
+        Message("set by an option")
+        if "channels_last" in given
+        else Message("convolutions compute in it without reordering")
     )
     if given.get("allocator") is False:
-        why_kept = Message("as asked")
+        why_kept = Message("set by an option")
     elif hardware.keeps_freed_memory:
-        why_kept = Message("large tensors are not mapped and faulted in anew for every operator")
+        why_kept = Message("the memory of large tensors is not mapped again for every operator")
     else:
         why_kept = Message("the system's allocator cannot be told to keep freed memory, or tensors lie on the GPU")
     layout = Message("channels last") if hardware.channels_last else Message("channels first")
     why_huge = (
-        Message("fewer faults and look-ups of addresses")
+        Message("fewer page faults and address look-ups")
         if hardware.huge_pages
-        else Message("not given by the system, or not asked for")
+        else Message("not available on this system, or turned off")
     )
     return [
         (Message("precision"), hardware.precision, hardware.why),
@@ -155,7 +157,7 @@ def show(speed: Speed, choices: list[Choice]) -> None:
             precision=precision,
         )
     )
-    click.echo(_("Others may be using this machine: a wide spread says so, and then all figures are too low."))
+    click.echo(_("A wide range means that other programs used the machine; all speeds are then too low."))
 
 
 def show_machine(machine: MachineSpeed) -> None:
@@ -170,7 +172,7 @@ def show_machine(machine: MachineSpeed) -> None:
     ]
     copied = machine.to_dict()["copy_bytes_per_s"]
     rows.append((_("memory"), with_spread(copied, 1e9) + " GB/s", _("copy of 256 MiB; what is read and written")))
-    columns = (Column(_("this machine")), Column(_("measured"), number=True), Column(_("of what"), drop=1, wraps=True))
+    columns = (Column(_("this machine")), Column(_("measured"), number=True), Column(_("details"), drop=1, wraps=True))
     print_table(columns, rows)
 
 

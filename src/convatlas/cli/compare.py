@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 @click.command("compare", context_settings={"max_content_width": 110})
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=network_names)
 @data_option()
-@click.option("--seeds", default=1, show_default=True, help="Trainings of each network: 1, or 3 and more.")
-@click.option("--seed", default=0, show_default=True, help="Of the split and the first training.")
-@click.option("--time", "minutes", type=float, help="Minutes of every training, instead of epochs.")
+@click.option("--seeds", default=1, show_default=True, help="Number of trainings of each network: 1, or at least 3.")
+@click.option("--seed", default=0, show_default=True, help="Random seed of the split and of the first training.")
+@click.option("--time", "minutes", type=float, help="Training time of each network in minutes, instead of epochs.")
 @click.option("--budget", help="Limits, such as latency<=20ms,size<=20MB,memory<=200MB,params<=1M,macs<=300M.")
 @click.option("--recipe", default="modern", show_default=True, shell_complete=recipe_names,
               help="modern, paper, or a recipe's own name.")  # fmt: skip
 @click.option("--protocol", default="centre", show_default=True, shell_complete=protocol_names,
-              help="How an image is looked at: centre, flip.")  # fmt: skip
+              help="Evaluation protocol: centre, flip.")  # fmt: skip
 @click.option("--split", type=click.Path(path_type=Path), help="A split file to reuse.")
 @click.option("--sort", default="named", show_default=True, type=click.Choice(
     ["named", "top1", "latency", "memory", "size", "params", "macs", "training"]),
-    help="Order of the rows: as named, the most accurate first, or the least of a cost first.")  # fmt: skip
+    help="Order of the rows: as named, the most accurate first, or the smallest cost first.")  # fmt: skip
 @reading_options
 @click.option("--out", default="runs", show_default=True, type=click.Path(path_type=Path),
               help="Parent of the comparison's folder.")  # fmt: skip
@@ -75,8 +75,8 @@ def command(
 ) -> None:
     """Train and measure several networks on the same images; recommend one under a budget.
 
-    Every network is trained under the same budget of epochs or of time, on the same split. Validation chooses the
-    weights, the test part is looked at once. Without a NAME a few networks are chosen that suit the images.
+    Every network is trained under the same budget of epochs or of time, on the same split. The validation set chooses
+    the weights; the test set is evaluated once. Without a NAME a few networks are chosen that suit the images.
 
     \b
     convatlas compare
@@ -147,7 +147,7 @@ def _print(found: Comparison) -> None:
             units.percent(row.test_top1),
             units.interval(*row.accuracy.ci95),
             units.exact(row.params),
-            units.short(row.macs),
+            "-" if row.macs is None else units.short(row.macs),
             units.duration(row.latency.p50_s),
             units.duration(row.latency.p95_s),
             "n/a" if row.memory.peak_bytes is None else units.bytes_(row.memory.peak_bytes),
@@ -184,7 +184,7 @@ def _print(found: Comparison) -> None:
             processor=conditions.machine["processor"],
         )
     )
-    marks = [_("→: recommended"), _("front: nothing here is both faster and more accurate")]
+    marks = [_("→: recommended"), _("front: no other network is both faster and more accurate")]
     if found.budget:
         marks.append(_("over: over the budget"))
     if any(row.at_chance for row in found.rows):

@@ -30,7 +30,7 @@ IMAGE_SETTINGS = tuple(name for name, each in SETTINGS.items() if each.group == 
 
 @click.command("data", short_help="What was found in a data set.")
 @click.argument("data", default="digits")
-@click.option("--seed", default=0, show_default=True, help="Of the parts that are drawn.")
+@click.option("--seed", default=0, show_default=True, help="Random seed of the parts that are drawn.")
 @click.option("--val", default=0.15, show_default=True, help="Share of the training images that becomes validation.")
 @click.option("--test", default=0.2, show_default=True, help="Share of the images that becomes the test part.")
 @click.option("--split", "split_file", type=click.Path(path_type=Path), help="Reuse the split in this file.")

@@ -58,9 +58,9 @@ def list_protocols(ctx: click.Context, parameter: click.Parameter, wanted: bool)
 @click.option("--part", type=click.Choice(["test", "val", "train"]), default="test", show_default=True,
               help="Which part of the run's own data.")  # fmt: skip
 @click.option("--protocol", default="centre", show_default=True, shell_complete=protocol_names,
-              help=f"How an image is looked at: {PROTOCOLS}.")  # fmt: skip
+              help=f"Evaluation protocol: {PROTOCOLS}.")  # fmt: skip
 @click.option("--list-protocols", is_flag=True, is_eager=True, expose_value=False, callback=list_protocols,
-              help="Say what each protocol looks at, and stop.")  # fmt: skip
+              help="List the protocols and the crops that each evaluates, and exit.")  # fmt: skip
 @click.option("--mistakes", type=click.Path(path_type=Path), metavar="DIR|FILE.csv",
               help="Write the misclassified images: a table of their paths, true and predicted classes "
               "and probabilities, or a directory with copies of them by class.")  # fmt: skip
@@ -89,12 +89,12 @@ def command(
     mistakes: Path | None,
     as_json: bool,
 ) -> None:
-    """Top-1 and top-5 with 95 % intervals, per class, and what is confused with what.
+    """Top-1 and top-5 accuracy with 95 % intervals, results per class, and confused classes.
 
-    A RUN is judged on its own test part or, with --data, on all images found there (or their test part). A NETWORK
+    A RUN is evaluated on its own test set or, with --data, on all images found there (or their test set). A NETWORK
     gets other people's --weights and needs --data; its images are prepared as those weights need it, and the folders
     may be called by its classes' names or, for ImageNet, by their WordNet numbers. Several RUNs are an ensemble: the
-    mean of their probabilities is judged.
+    mean of their probabilities is evaluated.
 
     \b
     convatlas evaluate runs/lenet5-mnist-001

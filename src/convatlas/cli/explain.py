@@ -30,12 +30,12 @@ FIELD_IMAGES = 16  # whose gradients are averaged
     "--input",
     "input_",
     metavar="CxHxW",
-    help="Image size to count for, or the input of a --comparison; the paper's where not given.",
+    help="Image size, or the input of a --comparison; by default that of the paper.",
 )
 @click.option(
     "--comparison",
     type=click.Choice([*COMPARISONS, "two-devices"]),
-    help="Instead of a network, a comparison every lecture makes.",
+    help="Instead of a network, a comparison that lectures make.",
 )
 @click.option(
     "--effective-field",
@@ -45,7 +45,12 @@ FIELD_IMAGES = 16  # whose gradients are averaged
     help="Measure which pixels really move the middle of LAYER, beside its receptive field, and draw them into this "
     "file. NAME may be a run.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of the first weights and the noise, for --effective-field.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    help="Random seed of the first weights and the noise, for --effective-field.",
+)
 @json_option
 @lang_option
 @debug_option
@@ -58,7 +63,7 @@ def command(
     seed: int,
     as_json: bool,
 ) -> None:
-    """How the figures of LAYER in network NAME come about; of all layers where none is given.
+    """The figures of LAYER in network NAME with formulas and values; by default those of all layers.
 
     LAYER is a name in the first column of  convatlas show NAME, or what stands before a dot of such a name: a block is
     explained as the sum of its rows.
@@ -87,7 +92,7 @@ def command(
             _print_comparison(comparison, input_, as_json)
         return
     if name is None:
-        raise UsageError("explain what? Give a network (convatlas models lists them) or --comparison.")
+        raise UsageError("no network is named. Name one (convatlas models lists them), or pass --comparison.")
     if picture is not None:
         if layer is None:
             raise UsageError("--effective-field is that of a layer: name one, as in  explain vgg16 conv5_3.")

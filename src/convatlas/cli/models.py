@@ -22,13 +22,13 @@ JSON_VERDICTS = {"agrees": "agree", "differs": "unmet", "not_compared": "measure
 
 @click.command("models")
 @click.argument("pattern", default="*", shell_complete=network_names)
-@click.option("--no-variants", is_flag=True, help="Only the papers' own networks, not those others deploy.")
+@click.option("--no-variants", is_flag=True, help="Only the networks of the papers, without variants.")
 @click.option("--ledger", "as_ledger", is_flag=True, help="Every printed figure beside the derived or measured one.")
 @json_option
 @lang_option
 @debug_option
 def command(pattern: str, no_variants: bool, as_ledger: bool, as_json: bool) -> None:
-    """What is in the atlas: paper, year, parameters, MACs, printed errors.
+    """The networks of the atlas: paper, year, parameters, MACs, printed errors.
 
     PATTERN has shell wildcards: 'resnet*', '*_cifar', '*@torchvision'.
     """

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from convatlas.cli._common import debug_option, print_json_line
+from convatlas.cli._common import debug_option, listed, print_json_line
 from convatlas.cli._lang import lang_option
 from convatlas.cli._loaded_network import asked, subject_options
 from convatlas.errors import DataError, UsageError
@@ -18,7 +16,7 @@ from convatlas.i18n import _, translated
 @click.command("predict", context_settings={"max_content_width": 110})
 @subject_options
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@click.option("--top", default=5, show_default=True, help="How many classes are told for each image.")
+@click.option("--top", default=5, show_default=True, help="Number of classes printed for each image.")
 @click.option("--csv", "table", type=click.Path(path_type=Path), metavar="FILE",
               help="Write the labels to a table: a row for each image, its file, its labels with their probabilities, "
               "and why it could not be read.")  # fmt: skip
@@ -46,7 +44,7 @@ def command(
     """Labels for images, prepared as the run prepared its own, or as a NETWORK's --weights need it.
 
     IMAGE is a file, a folder (all images below it), or - for a list of them on stdin, one to a line. An image that is
-    missing or cannot be read is named on stderr, the others are answered, and the exit code is 3.
+    missing or cannot be read is named on stderr, the others are labelled, and the exit code is 3.
 
     \b
     convatlas predict runs/resnet18-photos-001 holiday/ cat.jpg
@@ -74,7 +72,7 @@ def command(
         crop=crop,
         interpolation=interpolation,
     )
-    paths = list(_listed(images))
+    paths = list(listed(images))
     hidden = hidden_images(paths)
     if hidden:
         text = _("{n} hidden files were skipped, such as {file}", n=len(hidden), file=printable(str(hidden[0])))
@@ -104,16 +102,8 @@ def command(
             click.echo(_("{n} images: {file}", n=len(answers), file=table))
     if bad:
         raise DataError(
-            "{n} image could not be read; the others are answered above."
+            "{n} image could not be read; the labels of the others are above."
             if bad == 1
-            else "{n} images could not be read; the others are answered above.",
+            else "{n} images could not be read; the labels of the others are above.",
             n=bad,
         )
-
-
-def _listed(images: tuple[str, ...]) -> Iterator[str]:
-    for image in images:
-        if image == "-":
-            yield from (path for path in (line.rstrip("\r\n") for line in sys.stdin) if path)
-        else:
-            yield image

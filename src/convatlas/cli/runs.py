@@ -1,4 +1,4 @@
-"""convatlas runs: the runs of the past, listed, shown, renamed, deleted and compared."""
+"""convatlas runs: past runs, listed, shown, renamed, deleted and compared."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def out_option(command: Command) -> Command:
                         help="Directory that holds the runs.")(command)  # fmt: skip
 
 
-@click.group("runs", invoke_without_command=True, short_help="The runs of the past.")
+@click.group("runs", invoke_without_command=True, short_help="Past runs.")
 @out_option
 @json_option
 @lang_option
 @debug_option
 @click.pass_context
 def command(ctx: click.Context, out: Path, as_json: bool) -> None:
-    """The runs of the past: list, show, rename, delete, compare.
+    """Past runs: list, show, rename, delete, compare.
 
     Without a command the runs are listed, the one written to last first, with the space that they take. A RUN is named
     by its path, by its name in --out, or as latest.
@@ -49,6 +49,7 @@ def command(ctx: click.Context, out: Path, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
+    from convatlas.models.own import short_names
     from convatlas.runs.overview import list_runs, overview
 
     found = [overview(run, out) for run in list_runs(out)]
@@ -69,7 +70,8 @@ def command(ctx: click.Context, out: Path, as_json: bool) -> None:
         Column(_("test"), number=True),
         Column(_("size"), number=True),
     )
-    print_table(columns, map(_row, found))
+    called = short_names([each.model for each in found])
+    print_table(columns, [_row(each, called[each.model]) for each in found])
     click.echo()
     click.echo(
         _("runs in {out}: {n}, {size}", n=len(found), out=out, size=units.bytes_(sum(r.size_bytes for r in found)))
@@ -79,13 +81,13 @@ def command(ctx: click.Context, out: Path, as_json: bool) -> None:
             click.echo(_("{run} cannot be read: {reason}", run=each.name, reason=translated(each.problem)))
 
 
-def _row(each: Overview) -> tuple[str, ...]:
+def _row(each: Overview, network: str) -> tuple[str, ...]:
     def share(value: float | None) -> str:
         return "-" if value is None else units.percent(value, 1)
 
     return (
         each.name,
-        each.model or "?",
+        network or "?",
         each.data,
         each.started.strftime("%Y-%m-%d %H:%M"),
         f"{each.epochs}" if each.finished else f"{each.epochs}/{each.epochs_asked}",

@@ -11,7 +11,7 @@ import click
 from convatlas import units
 from convatlas.cli._common import debug_option, json_option, picture_format, print_json
 from convatlas.cli._completion import network_names
-from convatlas.cli._figures import departure_lines, departure_record, figure_lines, figure_record
+from convatlas.cli._figures import departure_lines, figure_lines
 from convatlas.cli._lang import lang_option
 from convatlas.cli._memory import print_largest_batch, print_step_memory
 from convatlas.cli._network_input import parse_input, summary_of
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.command("show", short_help="The layer table of a network.")
 @click.argument("name", shell_complete=network_names)
 @click.argument("module", required=False)
-@click.option("--input", "input_", metavar="CxHxW", help="Image size to count for; the paper's where not given.")
+@click.option("--input", "input_", metavar="CxHxW", help="Image size; by default that of the paper.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the table for Markdown.")
 @click.option("--latex", "as_latex", is_flag=True, help="Print the table for LaTeX.")
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @click.option("--bars", metavar="QUANTITY", help="params, macs, connections, activation_bytes or receptive_field.")
 @click.option("--depth", type=click.IntRange(1), default=1, show_default=True, help="Levels of modules --svg opens.")
 @click.option("--direction", type=click.Choice(["down", "right"]), default="down", show_default=True,
-              help="Which way the block diagram of --svg goes.")  # fmt: skip
+              help="Direction of the block diagram of --svg.")  # fmt: skip
 @click.option("--conventions", is_flag=True, help="What other tools would print, and why.")
 @click.option("--fits", is_flag=True, help="Memory of a training step: predicted, and measured in one real step here.")
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Images per step, for --fits.")
@@ -85,7 +85,7 @@ def command(
     if network.own and shape is None:
         raise UsageError("the input of {network} is not known: pass it with --input, such as 3x224x224.", network=name)
     if bars and svg is None:
-        raise UsageError("--bars draws a picture: say where with --svg FILE.")
+        raise UsageError("--bars needs --svg FILE, the file of the picture.")
     if limit is not None:
         print_largest_batch(name, shape or usual, limit, optimizer, precision, as_json)
         return
@@ -118,8 +118,8 @@ def print_document(name: str, summary: Summary, figures: Sequence[FigureComparis
     """The summary as JSON, with the paper's figures and what differs from the paper."""
     document = summary.to_dict()
     document["model"], document["variant"] = (summary.model, "") if own.is_own(name) else name.partition("@")[::2]
-    document["figures"] = [figure_record(figure) for figure in figures]
-    document["departures"] = [departure_record(departure) for departure in card.departures]
+    document["figures"] = [figure.to_dict() for figure in figures]
+    document["departures"] = [departure.to_dict() for departure in card.departures]
     print_json(document)
 
 
@@ -149,7 +149,7 @@ def print_conventions(summary: Summary, figures: Sequence[FigureComparison], as_
     found = conventions(summary)
     if as_json:
         document: dict[str, Any] = {"model": summary.model, "macs": summary.totals.macs}
-        document["figures"] = [figure_record(figure) for figure in figures]
+        document["figures"] = [figure.to_dict() for figure in figures]
         print_json({**document, "conventions": [convention.to_dict() for convention in found]})
         return
     macs = units.exact(summary.totals.macs)

@@ -27,11 +27,11 @@ SHOWN = 30  # names of each kind that --like prints
 @click.command("weights", context_settings={"max_content_width": 110})
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--like", metavar="NAME", help="Network to compare with: what fits, what is missing, what is unknown.")
-@click.option("--source", help="Whose names the file has; detected by default.")
+@click.option("--source", help="Library or author whose layer names the file uses; detected by default.")
 @click.option("--rename", type=click.Path(path_type=Path), metavar="FILE.toml",
               help='With --like: file of names, lines theirs = "ours".')  # fmt: skip
 @click.option("--write-rename", type=click.Path(path_type=Path), metavar="FILE.toml",
-              help="With --like: write such a file, proposed by shape and order, to be looked through.")  # fmt: skip
+              help="With --like: write such a file, proposed by shape and order, for you to check.")  # fmt: skip
 @json_option
 @lang_option
 @debug_option

@@ -32,6 +32,11 @@ class Quantity:
     example: str
     write: Callable[[float], str]
 
+    @property
+    def measured(self) -> str:
+        """The name beside a measured value: a table shows two latencies."""
+        return {"latency": "p95 latency", "latency_p50": "p50 latency"}.get(self.name, self.name)
+
 
 def _duration(value: float) -> str:
     """Seconds as text, for example ``20 ms``."""
@@ -126,7 +131,7 @@ class Budget:
             if value is None:
                 broken.append(Message("{quantity} could not be measured here", quantity=limit.quantity.name))
             elif value > limit.at_most:
-                broken.append(f"{limit.quantity.name} {limit.quantity.write(value)}")
+                broken.append(f"{limit.quantity.measured} {limit.quantity.write(value)}")
         return broken
 
     def __bool__(self) -> bool:

@@ -19,8 +19,12 @@ import numpy as np
 import torch
 
 from convatlas import arithmetic, evaluation, models, training, units
+from convatlas.baselines.features import need_skimage
+from convatlas.baselines.names import is_baseline
 from convatlas.comparison import measure, pareto
 from convatlas.comparison.budget import Budget
+from convatlas.comparison.hand_made import HandMade
+from convatlas.comparison.hand_made import fit as fit_hand_made
 from convatlas.comparison.majority import majority_class, with_chance_level
 from convatlas.comparison.recommend import recommend
 from convatlas.comparison.report import Evidence, report
@@ -37,6 +41,7 @@ from convatlas.errors import (
 )
 from convatlas.evaluation import Evaluation, statistics
 from convatlas.message import Message, joined
+from convatlas.models import own
 from convatlas.recipes.recipe import Recipe
 from convatlas.recipes.registry import recipe_for
 from convatlas.runs.directory import make as make_folder
@@ -83,9 +88,10 @@ class ComparisonListener:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network before its training: its recipe, parameters and MACs."""
+    """A network before its training: its recipe, parameters and MACs. ``label`` is its name in tables and texts."""
 
     model: str
+    label: str
     recipe: Recipe
     params: int
     macs: int
@@ -130,7 +136,8 @@ def compare(
     """Train and measure several networks on the same data; recommend one.
 
     Args:
-        names: networks of the atlas; by default a few that suit the size of the images.
+        names: networks of the atlas; by default a few that suit the size of the images. Beside at least one network
+            also hand-made features with a linear classifier: hog, lbp, sift.
         data: what `open_data` opens, or a data set.
         seeds: number of trainings of each network, with the seeds ``seed``, ``seed + 1`` ...; the split is that of
             ``seed``.
@@ -143,7 +150,7 @@ def compare(
         continue_in: folder of an interrupted comparison with the same arguments; trainings that are finished there are
             not run again. See `resume_comparison`.
         sort: the order of the rows, one of `SORTED_BY`: as the networks were named, the most accurate first, or the
-            least of a cost first.
+            smallest cost first.
         settings: settings of the recipes and of the options (`RunOptions`) to change for all networks.
 
     Returns: the comparison. Its ``folder`` contains report.html, comparison.json, split.csv and the runs. If no network
@@ -180,7 +187,13 @@ def compare(
     # every name and setting is checked before anything is read or trained
     of_recipe, of_options = split_settings(settings)
     options = RunOptions(**of_options)
-    recipes = {model: recipe_for(model, recipe).change(**of_recipe) for model in _distinct(names or ())}
+    hand_made = [name for name in names or () if is_baseline(name)]
+    networks = [name for name in names or () if not is_baseline(name)]
+    if hand_made:
+        need_skimage()
+    if hand_made and not networks:
+        raise UsageError("compare needs at least one network beside {features}.", features=", ".join(hand_made))
+    recipes = {model: recipe_for(model, recipe).change(**of_recipe) for model in _distinct(networks)}
 
     for model in recipes:
         refuse_classifying(model, models.entry(model), Message("compare needs classifiers"))
@@ -193,13 +206,15 @@ def compare(
             time_s = PHOTO_TIME_S
     if time_s is None:
         _check_same_length(recipes)
+    labels = own.short_names(list(recipes))
     candidates = [
-        _candidate(model, chosen, training_data, protocol, weights, download) for model, chosen in recipes.items()
+        _candidate(model, labels[model], chosen, training_data, protocol, weights, download)
+        for model, chosen in recipes.items()
     ]
     skipped = _over_budget(candidates, limits)
     for each in skipped:
         listener.skipped(each)
-    candidates = [each for each in candidates if each.model not in {out.model for out in skipped}]
+    candidates = [each for each in candidates if each.label not in {out.model for out in skipped}]
     if not candidates:
         told = joined((each.why for each in skipped), " ")
         raise LimitError("no network can fit {budget}. {told}", budget=limits, told=told)
@@ -216,7 +231,7 @@ def compare(
     if continue_in is None:
         folder = make_folder(Path(out), "compare", training_data.dataset.source)
         write_split(folder / "split.csv", training_data.dataset, training_data.split)
-        plan |= {"names": list(recipes), "data": described_source(training_data.dataset), "time_s": time_s,
+        plan |= {"names": [*recipes, *hand_made], "data": described_source(training_data.dataset), "time_s": time_s,
                  "start_from": [str(Path(each).resolve()) if Path(each).exists() else each for each in weights],
                  "reading": reading.to_dict()}  # fmt: skip
         write_json(folder / SETTINGS_FILE, {"schema": SCHEMA, **plan})
@@ -224,10 +239,15 @@ def compare(
         folder = Path(continue_in)
     all_seeds = tuple(range(seed, seed + seeds))
     trained, failures = _train_all(candidates, training_data, options, all_seeds, folder, time_s, protocol, listener)
+    features = []
+    for name in dict.fromkeys(hand_made):
+        listener.stage(Message("fitting {name}", name=name))
+        features.append(fit_hand_made(name, training_data, folder))
     rows = _measure_all(
-        [c for c in candidates if c.model in trained], trained, training_data, all_seeds, limits, listener
+        [c for c in candidates if c.model in trained], trained, features, training_data, all_seeds, limits, listener
     )
     rows = sorted(rows, key=SORTED_BY[sort])
+    trained = {labels[model]: runs for model, runs in trained.items()}
 
     listener.stage(Message("writing the report"))
     flags = {
@@ -246,6 +266,7 @@ def compare(
     }
     evaluation.common_protocol([trained_run.evaluation for runs in trained.values() for trained_run in runs])
     hits = {model: np.stack([trained_run.evaluation.hits for trained_run in runs]) for model, runs in trained.items()}
+    hits |= {each.fitted.name: each.evaluation.hits[None] for each in features}
     majority = majority_class(training_data)
     rows = with_chance_level(rows, hits, majority)
     comparison = Comparison(
@@ -253,7 +274,13 @@ def compare(
         recommendation=recommend(rows, hits, limits),
         budget=limits,
         conditions=_conditions(
-            rows, trained, training_data, all_seeds, protocol, time_s, _command(training_data, recipes, flags, settings)
+            rows,
+            trained,
+            training_data,
+            all_seeds,
+            protocol,
+            time_s,
+            _command(training_data, [*map(own.short_name, recipes), *hand_made], flags, settings),
         ),
         failures=tuple(failures),
         folder=folder,
@@ -261,7 +288,7 @@ def compare(
         skipped=tuple(skipped),
     )
     write_json(folder / "comparison.json", {"schema": SCHEMA, **comparison.to_dict()})
-    write_text(comparison.report, report(comparison, _evidence(trained, training_data)))
+    write_text(comparison.report, report(comparison, _evidence(trained, features, training_data)))
     return comparison
 
 
@@ -304,7 +331,7 @@ def default_networks(data: Dataset) -> tuple[str, ...]:
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    full_names = [models.entry(name).full_name for name in names]
+    full_names = [own.full_name(models.entry(name).full_name) for name in names]
     for name in full_names:
         if full_names.count(name) > 1:
             raise UsageError(
@@ -358,6 +385,7 @@ def _check_same_length(recipes: Mapping[str, Recipe]) -> None:
 
 def _candidate(
     model: str,
+    label: str,
     recipe: Recipe,
     training_data: TrainingData,
     protocol: str,
@@ -375,7 +403,7 @@ def _candidate(
         evaluation.check_network(protocol, network, (side, side), data.channels)
     totals = arithmetic.summarize(network, (data.channels, side, side)).totals
     tensor_bytes = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
-    return Candidate(model, recipe, totals.params, totals.macs, tensor_bytes)
+    return Candidate(model, label, recipe, totals.params, totals.macs, tensor_bytes)
 
 
 def _weights_that_fit(
@@ -414,9 +442,9 @@ def _over_budget(candidates: Sequence[Candidate], budget: Budget) -> list[Failur
     known = Budget(tuple(limit for limit in budget.limits if limit.quantity.name in ("params", "macs", "size")))
     return [
         Failure(
-            candidate.model,
+            candidate.label,
             Message(
-                "{model} cannot fit {budget}: {costs}.", model=candidate.model, budget=budget, costs=joined(broken)
+                "{model} cannot fit {budget}: {costs}.", model=candidate.label, budget=budget, costs=joined(broken)
             ),
         )
         for candidate in candidates
@@ -445,7 +473,7 @@ def _train_all(
     for place, (seed, candidate) in enumerate(jobs, start=1):
         if candidate.model in failures:
             continue
-        run_listener = listener.training(candidate.model, seed, place, len(jobs))
+        run_listener = listener.training(candidate.label, seed, place, len(jobs))
         try:
             if (candidate.model, seed) in started:
                 run = resume(started[candidate.model, seed].path, data=training_data, listener=run_listener)
@@ -462,14 +490,14 @@ def _train_all(
                 )
             trained[candidate.model].append(Trained(run, _evaluate(run, training_data, protocol)))
         except TrainingError as error:
-            failures[candidate.model] = Failure(candidate.model, error.message)
+            failures[candidate.model] = Failure(candidate.label, error.message)
             listener.failed(failures[candidate.model])
         except Interrupted as error:
             raise Interrupted(
                 "stopped in the training of {model}, number {place} of {total}. Continue:  "
                 "convatlas compare --resume {folder}",
                 error.exit_code - 128,
-                model=candidate.model,
+                model=candidate.label,
                 place=place,
                 total=len(jobs),
                 folder=folder,
@@ -523,24 +551,28 @@ def _evaluate(run: Run, training_data: TrainingData, protocol: str) -> Evaluatio
 def _measure_all(
     candidates: Sequence[Candidate],
     trained: Mapping[str, Sequence[Trained]],
+    features: Sequence[HandMade],
     training_data: TrainingData,
     seeds: Sequence[int],
     budget: Budget,
     listener: ComparisonListener,
 ) -> list[ComparisonRow]:
     listener.stage(Message("measuring the latency of all networks in turn"))
-    first = {model: runs[0].run for model, runs in trained.items()}
-    latencies = measure.latencies(
-        {model: (run.network(), _example(run, training_data)) for model, run in first.items()}, limit_s=LATENCY_LIMIT_S
-    )
+    measured: dict[str, tuple[torch.nn.Module, torch.Tensor]] = {}
+    for model, of_model in trained.items():
+        measured[model] = of_model[0].run.network(), _example(of_model[0].run, training_data)
+    image = training_data.dataset.read(int(training_data.split.test[0]))
+    for each in features:
+        measured[each.fitted.name] = each.module(image), torch.empty(0)
+    latencies = measure.latencies(measured, limit_s=LATENCY_LIMIT_S)
     rows = []
     for candidate in candidates:
-        listener.stage(Message("measuring the memory of {model}", model=candidate.model))
+        listener.stage(Message("measuring the memory of {model}", model=candidate.label))
         runs = [trained_run.run for trained_run in trained[candidate.model]]
         results = [run.result or {} for run in runs]
         channels, height, width = _example(runs[0], training_data).shape[1:]
         row = ComparisonRow(
-            model=candidate.model,
+            model=candidate.label,
             seeds=tuple(seeds),
             runs=tuple(run.path for run in runs),
             accuracy=statistics.accuracy(
@@ -555,7 +587,9 @@ def _measure_all(
             epochs=tuple(result["epochs"] for result in results),
             train_s=float(np.mean([result["train_s"] for result in results])),
         )
-        rows.append(replace(row, over_budget=tuple(budget.broken_by(row.costs()))))
+        rows.append(row)
+    rows += [each.row(latencies[each.fitted.name]) for each in features]
+    rows = [replace(row, over_budget=tuple(budget.broken_by(row.costs()))) for row in rows]
     on_front = pareto.front([row.test_top1 for row in rows], [row.latency.p50_s for row in rows])
     return [replace(row, pareto=on) for row, on in zip(rows, on_front, strict=True)]
 
@@ -583,10 +617,11 @@ def _conditions(
     command: str,
 ) -> Conditions:
     data, split = training_data.dataset, training_data.split
-    environment, run = training.environment(), trained[rows[0].model][0].run
+    network = next(row for row in rows if row.model in trained)
+    environment, run = training.environment(), trained[network.model][0].run
     machine, recipe = run.config["machine"], run.recipe
     if time_s is None:
-        length = Message("{epochs} epochs each", epochs=f"{rows[0].epochs[0]:g}")
+        length = Message("{epochs} epochs each", epochs=f"{network.epochs[0]:g}")
     else:
         length = Message(
             "about {time} each; the time of a few updates determined the epochs", time=units.duration(time_s)
@@ -603,10 +638,10 @@ def _conditions(
         protocol=protocol,
         machine={
             "processor": Message(
-                "{cpu}, {threads} threads used", cpu=environment["cpu"], threads=rows[0].latency.threads
+                "{cpu}, {threads} threads used", cpu=environment["cpu"], threads=network.latency.threads
             ),
             "training": f"{machine['device']}, {machine['precision']} ({machine['why']})",
-            "inference": f"{rows[0].latency.device}, fp32, PyTorch eager, batch 1",
+            "inference": f"{network.latency.device}, fp32, PyTorch eager, batch 1",
             "software": f"convatlas {environment['convatlas']}, torch {environment['torch']}, "
             f"Python {environment['python']}, {environment['platform']}",
         },
@@ -616,12 +651,12 @@ def _conditions(
 
 def _command(
     training_data: TrainingData,
-    recipes: Mapping[str, Recipe],
+    names: Sequence[str],
     flags: Mapping[str, tuple[object, object]],
     settings: Mapping[str, object],
 ) -> str:
     """Return the command that repeats the comparison; ``flags`` are (value, default), and defaults are left out."""
-    words = ["convatlas", "compare", *recipes, "--data", str(training_data.dataset.source)]
+    words = ["convatlas", "compare", *names, "--data", str(training_data.dataset.source)]
     for name, (value, default) in flags.items():
         if value != default:
             words += [f"--{name}"] if value is True else [f"--{name.strip()}", str(value)]
@@ -631,12 +666,15 @@ def _command(
     return shlex.join(words)
 
 
-def _evidence(trained: Mapping[str, Sequence[Trained]], training_data: TrainingData) -> Evidence:
+def _evidence(
+    trained: Mapping[str, Sequence[Trained]], features: Sequence[HandMade], training_data: TrainingData
+) -> Evidence:
     def image(index: int) -> np.ndarray:
         return training_data.dataset.read(int(training_data.split.test[index]))
 
     return Evidence(
-        evaluations={model: [trained_run.evaluation for trained_run in runs] for model, runs in trained.items()},
+        evaluations={model: [trained_run.evaluation for trained_run in runs] for model, runs in trained.items()}
+        | {each.fitted.name: [each.evaluation] for each in features},
         epochs={model: [trained_run.run.epochs() for trained_run in runs] for model, runs in trained.items()},
         chosen={
             model: [(trained_run.run.result or {})["chosen_epoch"] for trained_run in runs]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from convatlas import units
+from convatlas.baselines.names import is_baseline
 from convatlas.comparison.result import Comparison, ComparisonRow
 from convatlas.evaluation import Evaluation
 from convatlas.evaluation.statistics import Difference
@@ -17,6 +18,7 @@ from convatlas.figures import ERRORS
 from convatlas.i18n import _, language, translated
 from convatlas.message import joined
 from convatlas.models.figures import compare_figures
+from convatlas.models.own import is_own
 from convatlas.visualization import Curve, Point, SeriesStyle, html, new_axes, plot_style, plots, styles, svg
 from convatlas.visualization.html import Column, Html
 from convatlas.visualization.run_report import confusion_figure, error_name, surest_mistakes_section
@@ -101,7 +103,7 @@ def _table(comparison: Comparison, look_of: Mapping[str, SeriesStyle]) -> Html:
             html.join(html.name(row.model, look_of[row.model]), _remarks(row)),
             _over(units.percent(row.test_top1), units.interval(*row.accuracy.ci95)),
             units.exact(row.params),
-            units.short(row.macs),
+            "-" if row.macs is None else units.short(row.macs),
             _over(units.duration(row.latency.p50_s), f"p95 {units.duration(row.latency.p95_s)}"),
             "n/a" if row.memory.peak_bytes is None else units.bytes_(row.memory.peak_bytes),
             units.bytes_(row.size_bytes),
@@ -236,6 +238,7 @@ def _printed(comparison: Comparison) -> list[Html]:
             figure.source + ("" if figure.printed.verified else doubt),
         )
         for row in comparison.rows
+        if not is_baseline(row.model) and not is_own(row.model)
         for figure in compare_figures(row.model)
         if figure.quantity in ERRORS
     ]
@@ -298,7 +301,7 @@ def _curves(comparison: Comparison, evidence: Evidence, look_of: Mapping[str, Se
     def curves(value: Callable[[Mapping[str, Any]], float], mark: bool) -> list[Curve]:
         drawn = []
         for row in comparison.rows:
-            for place, lines in enumerate(evidence.epochs[row.model]):
+            for place, lines in enumerate(evidence.epochs.get(row.model, ())):
                 known = [line for line in lines if line.get("val_top1") is not None]
                 chosen = [line["epoch"] for line in known].index(evidence.chosen[row.model][place]) if mark else None
                 x = [line["train_s"] if by_time else line["epoch"] + 1 for line in known]

@@ -17,10 +17,10 @@ from convatlas.message import Message, joined
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """One network. ``params`` and ``macs`` are derived from its layers; everything else is measured.
+    """One network, or hand-made features. ``params`` and ``macs`` are derived; everything else is measured.
 
     Args:
-        model: full name, ``NAME`` or ``NAME@VARIANT``.
+        model: full name, ``NAME`` or ``NAME@VARIANT``; or the name of hand-made features.
         seeds: one per run.
         runs: the run directories, in the order of the seeds.
         accuracy: on the test set, over all runs.
@@ -40,7 +40,7 @@ class ComparisonRow:
     accuracy: Accuracy
     val_top1: float | None
     params: int
-    macs: int
+    macs: int | None
     latency: Latency
     memory: Memory
     size_bytes: int
@@ -98,7 +98,7 @@ SORTED_BY: dict[str, Callable[[ComparisonRow], float]] = {
     "memory": lambda row: float("inf") if row.memory.peak_bytes is None else row.memory.peak_bytes,
     "size": lambda row: row.size_bytes,
     "params": lambda row: row.params,
-    "macs": lambda row: row.macs,
+    "macs": lambda row: float("inf") if row.macs is None else row.macs,
     "training": lambda row: row.train_s,
 }
 
@@ -256,7 +256,7 @@ def _cells(row: ComparisonRow) -> tuple[str, ...]:
         units.percent(row.test_top1),
         units.interval(*row.accuracy.ci95),
         units.exact(row.params),
-        units.short(row.macs),
+        "-" if row.macs is None else units.short(row.macs),
         units.duration(row.latency.p50_s),
         units.bytes_(row.size_bytes),
         units.duration(row.train_s),

@@ -17,6 +17,7 @@ class ReadingOptions:
 
     Attributes:
         image_column, label_column, split_column: columns of a table of labels; None takes a usual heading.
+            ``label_column`` may be several names with commas between them, of columns of 0 and 1.
         class_from: what states the class of an image: "folder", the folder that it lies in; "top-folder", the topmost
             folder; "file-name", the beginning of its name (``cat.1.jpg``); "auto", what the layout suggests.
         follow_links: read the files and folders outside of the root that symbolic links lead to.

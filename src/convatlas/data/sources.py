@@ -18,7 +18,7 @@ from convatlas.data.hub import HubTree
 from convatlas.data.reading import ReadingOptions
 from convatlas.data.shards import CLASS_NAMES, TarTree, are_labelled, class_names, samples, shards_of
 from convatlas.data.split import without_rare_classes
-from convatlas.data.table import TABLES, Listed, Table, columns_of, listed
+from convatlas.data.table import TABLES, Listed, Table, listed, look_at
 from convatlas.data.tree import FolderTree, Tree, ZipTree
 from convatlas.data.workers import Result, decode_files
 from convatlas.errors import BadImageError, DataError, UsageError
@@ -33,6 +33,7 @@ LAYOUTS_IN_WORDS = Message(
     "hf:ID of Hugging Face"
 )
 BITS_OF_PEAK = 4096  # 16-bit files whose largest value is below this use 12 bits or fewer
+DESCRIPTIONS = (".yaml", ".yml", ".json")
 SPREADSHEETS = (".xlsx", ".xls", ".ods", ".parquet")
 
 
@@ -63,6 +64,7 @@ def open_data(
         progress: called with (done, total) while the images are read.
         collect_faults: list every fault of the data in ``Dataset.faults`` instead of raising the first.
         image_column, label_column, split_column: columns of a table of labels; by default those with usual headings.
+            ``label_column`` may be several names with commas between them, of columns of 0 and 1.
         class_from: what states the class of an image: "folder", the folder it lies in; "top-folder", the topmost
             folder; "file-name", the text before the first number of its name; "auto", what the layout suggests.
         follow_links: read what symbolic links outside of the folder lead to.
@@ -152,6 +154,12 @@ class _Reader:
         if arrays.IDX_NAME.match(path.name) or path.suffix == ".bin" or pickles.CIFAR10_BATCH.match(path.name):
             raise DataError(
                 "{path} is one file of a data set; pass its folder, {parent}", path=path, parent=path.parent
+            )
+        if path.suffix.lower() in DESCRIPTIONS:
+            raise DataError(
+                "{path} describes a data set for another program; pass the folder of the images, {parent}.",
+                path=path,
+                parent=path.parent,
             )
         if is_image_name(path.name):
             raise DataError("{path} is one image; pass the folder of the data set. convatlas predict labels single "
@@ -319,6 +327,13 @@ class _Reader:
                     columns=listed(header),
                 )
             )
+        if self._is_one_class(view):
+            sentences.append(
+                Message(
+                    "If these are the images of one class, pass {parent}, which holds one folder per class. ",
+                    parent=Path(self.source).expanduser().parent,
+                )
+            )
         sheets = [name for name in view.direct if name.lower().endswith(SPREADSHEETS)]
         if sheets:
             sentences.append(Message("Save {sheet} as CSV to use it as the table of labels. ", sheet=sheets[0]))
@@ -338,6 +353,18 @@ class _Reader:
         if len(view.with_images) >= 2:
             sentences.append(Message("If the folders are the classes, pass --class-from top-folder. "))
         return joined(sentences, "") if sentences else Message("")
+
+    @staticmethod
+    def _is_one_class(view: FolderView) -> bool:
+        """Whether the images lie in the folder itself, and a folder beside it holds images too."""
+        if not isinstance(view.tree, FolderTree) or view.base or view.folders:
+            return False
+        root = view.tree.root.resolve()
+        try:
+            beside = [each for each in root.parent.iterdir() if each.is_dir() and each != root]
+            return any(any(is_image_name(file.name) for file in each.iterdir()) for each in beside[:100])
+        except OSError:
+            return False
 
     # --- folders --------------------------------------------------------------------------------------------------
 
@@ -467,10 +494,10 @@ class _Reader:
         for name in view.direct:
             if not name.lower().endswith(TABLES):
                 continue
-            header = Table.rows_of(view.tree, view.base + name, first_only=True)[0]
-            if columns_of(header, self.options) is not None:
+            header, understood = look_at(view.tree, view.base + name, self.options)
+            if understood:
                 usable.append(name)
-            else:
+            elif not name.lower().endswith(".txt"):  # such texts are mostly something else
                 others[name] = header
         submissions = [name for name in usable if "submission" in words(name)]
         if len(usable) > 1:
@@ -489,25 +516,17 @@ class _Reader:
             table = Table(tree, name, self.options)
             if table.encoding != "utf-8":
                 self.notes.append(Message("{name} is encoded in {encoding}", name=name, encoding=table.encoding))
-            missing, rows = table.listing()
-            if missing and self.on_bad == "fail":
-                row, cell = missing[0]
-                self.fault(
-                    DataError(
-                        "{place}, row {row}: there is no image {cell!r} below {root}. "
-                        "Correct the row, or pass --on-bad skip to leave such rows out.",
-                        place=tree.display(name),
-                        row=row,
-                        cell=cell,
-                        root=tree.root,
-                    )
-                )
-            gone += [
-                Problem(
-                    None, cell, Message("row {row} of {name} names it, and there is no such image", row=row, name=name)
-                )
-                for row, cell in missing
-            ]
+            named = [table.header[place] for place in (table.columns.image, *table.columns.labels)]
+            if len(named) == 2 and named != ["file", "label"]:
+                self.notes.append(
+                    Message("{table}: images from the column {image}, classes from {label}",
+                            table=name, image=named[0], label=named[1])
+                )  # fmt: skip
+            faults, rows = table.listing()
+            self.notes += table.notes
+            if faults and self.on_bad == "fail":
+                self.fault(faults[0].error)
+            gone += [Problem(None, each.cell, each.reason) for each in faults]
             if table.repeated:
                 self.notes.append(Message("{n} rows repeat an earlier one: counted once", n=table.repeated))
             for each in rows:

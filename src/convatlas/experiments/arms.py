@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import numpy as np
 
 from convatlas.data import Dataset, Split, make_split
 from convatlas.data.augmentation import Augmentation
+from convatlas.data.dataset import ArrayImages
 from convatlas.experiments.form import Outcome, Scale, ScaleName, Trial
 from convatlas.recipes.recipe import Recipe
 from convatlas.runs.options import RunOptions
@@ -121,6 +122,41 @@ def balanced(labels: np.ndarray, indices: np.ndarray, count: int, seed: int) -> 
         of_class = labels[order] == label
         place[of_class] = np.arange(of_class.sum())
     return np.sort(order[np.argsort(place, kind="stable")[:count]])
+
+
+def side_of(data: Dataset) -> int:
+    """The side of the images, pixels."""
+    return (data.uniform_size or (32,))[0]
+
+
+def pixels_of(data: Dataset, indices: np.ndarray) -> np.ndarray:
+    """(n, H, W, C) uint8."""
+    return np.stack([data.read(int(index)) for index in indices])
+
+
+def with_images(
+    data: Dataset, indices: np.ndarray, pixels: np.ndarray, classes: Sequence[int] | None = None
+) -> Dataset:
+    """A data set of these images only.
+
+    Args:
+        pixels: (n, H, W, C) uint8, of the images ``indices``.
+        classes: labels that are kept, which become 0, 1 ...; all where None.
+    """
+    labels = data.labels[indices]
+    names = data.classes
+    if classes is not None:
+        number = {label: place for place, label in enumerate(classes)}
+        labels = np.array([number[int(label)] for label in labels], dtype=np.int64)
+        names = tuple(data.classes[label] for label in classes)
+    return replace(
+        data,
+        classes=names,
+        labels=labels,
+        names=tuple(data.names[int(index)] for index in indices),
+        parts=data.parts[indices],
+        images=ArrayImages(np.ascontiguousarray(pixels)),
+    )
 
 
 def passes_to(curve: list[float | None], level: float) -> float:

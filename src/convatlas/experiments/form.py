@@ -70,7 +70,8 @@ class Contrast:
     """What the claim says of two arms: ``metric`` of ``higher`` exceeds that of ``lower``.
 
     Attributes:
-        smallest: smallest difference that counts, in the unit of the metric; positive.
+        smallest: smallest difference that counts, in the unit of the metric. A negative value states that the first arm
+            is not worse than the second by more than this (non-inferiority).
     """
 
     metric: str
@@ -157,7 +158,6 @@ class Experiment:
         contradiction: what would contradict the claim.
         limits: what the experiment cannot show.
         sequential: the arms are measured one after another, because their time is measured.
-        claimed: "all" where every contrast must hold, "exact" where arms return checks (1 holds, 0 does not).
     """
 
     name: str

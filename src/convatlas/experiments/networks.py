@@ -26,13 +26,16 @@ def small_cnn(
     norm: Norm = "none",
     dropout: float = 0.0,
     separable: bool = False,
+    between: type[nn.Module] | None = None,
+    head: Literal["fc", "average"] = "fc",
 ) -> nn.Module:
     """Stages of convolutions, each ended by a pooling that halves the map, and one fully connected layer.
 
     Args:
         widths: channels of each stage.
         kernels: of the convolutions of each stage.
-        separable: each convolution is depthwise, then 1 x 1 (Xception, without a nonlinearity between).
+        separable: each convolution is depthwise, then 1 x 1 (Xception); ``between`` is a nonlinearity between them.
+        head: one fully connected layer over all positions, or over their average.
         dropout: before the fully connected layer.
     """
     layers: list[nn.Module] = []
@@ -42,7 +45,7 @@ def small_cnn(
         for place, kernel in enumerate(kernels):
             last = place == len(kernels) - 1
             step = 2 if pooling == "stride" and last and halves else 1
-            layers += convolution(channels, width, kernel, step, separable)
+            layers += convolution(channels, width, kernel, step, separable, between)
             if norm == "batch":
                 layers.append(nn.BatchNorm2d(width))
             layers.append(nonlinearity())
@@ -52,15 +55,21 @@ def small_cnn(
         if halves and pooling != "none":
             layers += pooling_layer(pooling)
             size //= 2
+    if head == "average":
+        layers.append(nn.AdaptiveAvgPool2d(1))
+        size = 1
     return nn.Sequential(*layers, nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels * size * size, classes))
 
 
-def convolution(inputs: int, outputs: int, kernel: int, stride: int, separable: bool) -> list[nn.Module]:
+def convolution(
+    inputs: int, outputs: int, kernel: int, stride: int, separable: bool, between: type[nn.Module] | None = None
+) -> list[nn.Module]:
     """A convolution that keeps the size of the map where its stride is 1."""
     if not separable:
         return [nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2)]
     return [
         nn.Conv2d(inputs, inputs, kernel, stride, padding=kernel // 2, groups=inputs, bias=False),
+        *([between()] if between is not None else []),
         nn.Conv2d(inputs, outputs, 1),
     ]
 
@@ -77,6 +86,18 @@ def pooling_layer(pooling: Pooling) -> list[nn.Module]:
 def parameters(net: nn.Module) -> int:
     """Trainable parameters."""
     return sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)
+
+
+def conv_norm(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """A convolution that keeps the size at stride 1, batch norm, ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
+    )
+
+
+def classifier(channels: int, classes: int) -> list[nn.Module]:
+    """Global average pooling and one fully connected layer."""
+    return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)]
 
 
 class ResidualBlock(nn.Module):
@@ -96,6 +117,5 @@ class ResidualBlock(nn.Module):
 
 def blocks(classes: int, channels: int, side: int, *, count: int, width: int = 16, shortcut: bool = True) -> nn.Module:
     """A convolution, ``count`` blocks of one width, global average pooling and a fully connected layer."""
-    stem = [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
     body = [ResidualBlock(width, shortcut) for _ in range(count)]
-    return nn.Sequential(*stem, *body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
+    return nn.Sequential(conv_norm(channels, width, 3), *body, *classifier(width, classes))

@@ -3,7 +3,8 @@
 The sample is the paired difference of two arms, one value per seed. Its interval is Student's, at a level that Holm's
 correction gives for several contrasts. A contrast is
 
-    supported      where the whole interval is above 0 and the mean difference counts (is at least ``smallest``)
+    supported      where the whole interval is above 0 and the mean difference counts (is at least ``smallest``); with a
+                   negative ``smallest``, where the whole interval is above it (the first arm is not worse by more)
     contradicted   where the whole interval is below ``smallest``: a difference that counts is ruled out
     not decided    otherwise
 
@@ -127,7 +128,7 @@ def _result(contrast: Contrast, values: tuple[float, ...], p: float, level: floa
     decided: Decision = "not decided"
     if high < contrast.smallest:
         decided = "contradicted"
-    elif low > 0 and centre >= contrast.smallest:
+    elif low > min(0.0, contrast.smallest) and centre >= contrast.smallest:
         decided = "supported"
     return Result(
         contrast=contrast,

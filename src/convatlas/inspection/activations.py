@@ -76,13 +76,14 @@ def feature_maps(net: nn.Module, images: Tensor, layer: str) -> FeatureMaps:
     Args:
         net: any network; it is not changed.
         images: (N, C, H, W), preprocessed for the network.
-        layer: the name of any row of ``convatlas show``.
+        layer: the name of any row of ``convatlas show``, or of a block, whose last row is used.
 
     Raises:
         UnknownNameError: no such layer.
         ShapeError: the layer's output has no spatial axes, or the images do not fit the network.
     """
-    return FeatureMaps(layer, ForwardPass(net, images).maps(layer).float().cpu().numpy())
+    forward = ForwardPass(net, images)
+    return FeatureMaps(forward.row_of(layer), forward.maps(layer).float().cpu().numpy())
 
 
 def channel_statistics(net: nn.Module, batches: Iterable[Tensor], layer: str) -> ChannelStatistics:

@@ -4,8 +4,9 @@ Every method takes (network, images, ...) and returns an `Attribution`. The netw
 classes to explain, one per image; the predicted classes where None. Scores are logits and not probabilities, as a
 softmax probability also depends on the scores of the other classes.
 
-Adebayo et al., "Sanity checks for saliency maps" (NeurIPS 2018): guided backpropagation and the deconvnet hardly change
-when the weights are randomised; `METHODS` marks them, and `convatlas.inspection.sanity` repeats the check on a network.
+Adebayo et al., "Sanity checks for saliency maps" (NeurIPS 2018): maps of guided backpropagation hardly change when the
+weights are randomised. `convatlas.inspection.sanity` repeats the check on a network; results/inspection has it for all
+methods, beside deletion and insertion scores.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convatlas.errors import UnknownNameError, UsageError
-from convatlas.inspection.forward import ForwardPass
+from convatlas.inspection.forward import ForwardPass, errors_that_name_the_layer, first_tensor, logits_of
 from convatlas.inspection.relus import ReLUsWith
+from convatlas.message import Message
+from convatlas.modes import eval_mode
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,11 @@ class Attribution:
     signed: bool
     layer: str = ""
     notes: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def unit(self) -> Message:
+        """The unit of the values."""
+        return METHODS[self.method].unit
 
     def heat(self) -> np.ndarray:
         """(N, H, W), not negative: the sum of absolute values over channels, or the positive part of a map."""
@@ -108,14 +116,14 @@ def integrated_gradients(
         total += _input_gradient(net, point, chosen)[1]
     values = (images - start).cpu() * total / steps
     with torch.no_grad():
-        difference = _scores(ForwardPass(net, images).logits, chosen) - _scores(ForwardPass(net, start).logits, chosen)
+        difference = _scores(logits_of(net, images), chosen) - _scores(logits_of(net, start), chosen)
     gap = (values.sum(dim=(1, 2, 3)) - difference.cpu()).abs() / difference.abs().cpu().clamp(min=1e-6)
     return Attribution(
         "integrated_gradients",
         chosen,
         values.numpy(),
         signed=True,
-        notes=(("completeness gap", float(gap.max())),),
+        notes=((Message("completeness gap"), float(gap.max())),),
     )
 
 
@@ -194,13 +202,13 @@ def occlusion(
     for top, left in places:
         counts[top : top + patch, left : left + patch] += 1
     for number, image in enumerate(images):
-        whole = float(_scores(_logits(net, image[None]), chosen[number : number + 1])[0])
+        whole = float(_scores(logits_of(net, image[None]), chosen[number : number + 1])[0])
         for first in range(0, len(places), batch_size):
             some = places[first : first + batch_size]
             covered = image.repeat(len(some), 1, 1, 1)
             for index, (top, left) in enumerate(some):
                 covered[index, :, top : top + patch, left : left + patch] = value
-            scores = _scores(_logits(net, covered), chosen[number : number + 1] * len(some)).tolist()
+            scores = _scores(logits_of(net, covered), chosen[number : number + 1] * len(some)).tolist()
             for (top, left), score in zip(some, scores, strict=True):
                 falls[number, top : top + patch, left : left + patch] += whole - score
     return Attribution("occlusion", chosen, (falls / counts)[:, None].numpy(), signed=True)
@@ -238,7 +246,7 @@ def rise(
         ).tolist()
         smooth = torch.stack([m[:, y : y + height, x : x + width] for m, (y, x) in zip(large, shifts, strict=True)])
         for number, image in enumerate(images):
-            logits = _logits(net, image[None] * smooth.to(image)).softmax(dim=1)
+            logits = logits_of(net, image[None] * smooth.to(image)).softmax(dim=1)
             scores = logits[:, chosen[number]].float().cpu()
             total[number] += (scores[:, None, None] * smooth[:, 0]).sum(dim=0)
     return Attribution("rise", chosen, (total / (masks * keep))[:, None].numpy(), signed=False)
@@ -249,10 +257,12 @@ def rise(
 
 def _input_gradient(net: nn.Module, images: Tensor, classes: Sequence[int] | None) -> tuple[tuple[int, ...], Tensor]:
     """The classes, and the gradient (N, C, H, W) of their scores on the CPU."""
-    forward = ForwardPass(net, images, gradients=True)
-    chosen = _chosen(forward.logits, classes)
-    (values,) = torch.autograd.grad(_scores(forward.logits, chosen).sum(), forward.images)
-    return chosen, values.detach().float().cpu()
+    pixels = images.detach().clone().requires_grad_()
+    with eval_mode(net), torch.enable_grad(), errors_that_name_the_layer(net, images):
+        logits = first_tensor(net(pixels.clone()))  # a network may write into its input
+        chosen = _chosen(logits, classes)
+        (values,) = torch.autograd.grad(_scores(logits, chosen).sum(), pixels)
+    return chosen, values.float().cpu()
 
 
 def _cam(
@@ -264,7 +274,7 @@ def _cam(
     weights: Callable[[Tensor, Tensor], Tensor],
 ) -> Attribution:
     forward = ForwardPass(net, images, gradients=True)
-    layer = layer or forward.last_spatial_row()
+    layer = forward.last_spatial_row() if layer is None else forward.row_of(layer)
     maps = forward.maps(layer)
     chosen = _chosen(forward.logits, classes)
     (slope,) = torch.autograd.grad(_scores(forward.logits, chosen).sum(), maps)
@@ -273,12 +283,8 @@ def _cam(
     return Attribution(method, chosen, large.cpu().numpy(), signed=False, layer=layer)
 
 
-def _logits(net: nn.Module, images: Tensor) -> Tensor:
-    return ForwardPass(net, images).logits
-
-
 def _classes(net: nn.Module, images: Tensor, classes: Sequence[int] | None) -> tuple[int, ...]:
-    return _chosen(_logits(net, images), classes)
+    return _chosen(logits_of(net, images), classes)
 
 
 def _chosen(logits: Tensor, classes: Sequence[int] | None) -> tuple[int, ...]:
@@ -307,7 +313,7 @@ class _GuidedReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
-        return x.clamp(min=0)
+        return torch.relu(x)
 
     @staticmethod
     def backward(ctx: Any, *signals: Tensor) -> Tensor:
@@ -315,27 +321,76 @@ class _GuidedReLU(torch.autograd.Function):
         return signals[0].clamp(min=0) * (x > 0)
 
 
+LOGIT = Message("logit")
+LOGIT_PER_PIXEL = Message("logit per unit of a preprocessed pixel")
+PROBABILITY = Message("probability")
+
+
 @dataclass(frozen=True)
 class Method:
     """An attribution method by name.
 
     Attributes:
-        passes_sanity_check: whether its maps change when the weights are randomised (Adebayo et al., section 4).
+        shows: what the map shows, in words.
+        unit: of the map's values.
+        source: the paper and its section.
     """
 
     function: Callable[..., Attribution]
-    passes_sanity_check: bool
+    shows: Message
+    unit: Message
+    source: str
 
 
 METHODS = {
-    "gradient": Method(gradient, passes_sanity_check=True),
-    "smoothgrad": Method(smoothgrad, passes_sanity_check=True),
-    "integrated_gradients": Method(integrated_gradients, passes_sanity_check=True),
-    "guided_backpropagation": Method(guided_backpropagation, passes_sanity_check=False),
-    "grad_cam": Method(grad_cam, passes_sanity_check=True),
-    "grad_cam_plus_plus": Method(grad_cam_plus_plus, passes_sanity_check=True),
-    "occlusion": Method(occlusion, passes_sanity_check=True),
-    "rise": Method(rise, passes_sanity_check=True),
+    "gradient": Method(
+        gradient,
+        Message("the gradient of the class score with respect to the pixels"),
+        LOGIT_PER_PIXEL,
+        "Simonyan, Vedaldi and Zisserman, arXiv:1312.6034, section 3",
+    ),
+    "smoothgrad": Method(
+        smoothgrad,
+        Message("the mean gradient over noisy copies of the image"),
+        LOGIT_PER_PIXEL,
+        "Smilkov et al., arXiv:1706.03825",
+    ),
+    "integrated_gradients": Method(
+        integrated_gradients,
+        Message("the gradient along the line from the mean image, times the difference; it adds up to the score"),
+        LOGIT,
+        "Sundararajan, Taly and Yan, arXiv:1703.01365, section 3",
+    ),
+    "guided_backpropagation": Method(
+        guided_backpropagation,
+        Message("the gradient, with negative signals set to zero at each ReLU"),
+        LOGIT_PER_PIXEL,
+        "Springenberg et al., arXiv:1412.6806, section 3.4",
+    ),
+    "grad_cam": Method(
+        grad_cam,
+        Message("the feature maps of a layer, weighted by their mean gradient"),
+        LOGIT,
+        "Selvaraju et al., arXiv:1610.02391, equations 1 and 2",
+    ),
+    "grad_cam_plus_plus": Method(
+        grad_cam_plus_plus,
+        Message("Grad-CAM with weights for several objects of a class"),
+        LOGIT,
+        "Chattopadhyay et al., arXiv:1710.11063, equations 10 and 19",
+    ),
+    "occlusion": Method(
+        occlusion,
+        Message("the decrease of the class score when a patch is covered"),
+        LOGIT,
+        "Zeiler and Fergus, arXiv:1311.2901, section 4.2",
+    ),
+    "rise": Method(
+        rise,
+        Message("the mean of random masks, weighted by the class probability of the masked image"),
+        PROBABILITY,
+        "Petsiuk, Das and Saenko, arXiv:1806.07421, section 3",
+    ),
 }
 
 

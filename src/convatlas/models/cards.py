@@ -54,6 +54,10 @@ class Departure:
     here: str
     why: str
 
+    def to_dict(self) -> dict[str, str]:
+        """One of the ``departures`` of ``show --json``."""
+        return {"topic": self.topic, "paper": self.paper, "here": self.here, "why": self.why}
+
 
 @dataclass(frozen=True, repr=False)
 class Card:

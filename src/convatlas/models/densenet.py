@@ -17,7 +17,6 @@ DenseNet-121 (k = 32) on a 224 x 224 image; shapes are (C, H, W).
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from functools import partial
 
 import torch
@@ -41,6 +40,8 @@ DENSENETS = {
 class DenseLayer(nn.Module):
     """BN-ReLU-3x3 to k maps, concatenated to its input; with ``bottleneck``, after a BN-ReLU-1x1 to 4k maps."""
 
+    __constants__ = ("bottleneck",)  # torch.jit.script reads only the branch that is taken
+
     def __init__(self, in_channels: int, growth: int, bottleneck: bool, drop_rate: float = 0.0) -> None:
         super().__init__()
         self.norm1 = nn.BatchNorm2d(in_channels)
@@ -62,23 +63,15 @@ class DenseLayer(nn.Module):
         return F.dropout(y, self.drop_rate, self.training) if self.drop_rate else y
 
 
-class Transition(nn.Sequential):
+class Transition(nn.Module):
     """BN-ReLU-1x1 to ``out_channels``, then 2x2 average pooling."""
 
-    norm: nn.BatchNorm2d
-    relu: nn.ReLU
-    conv: nn.Conv2d
-    pool: nn.AvgPool2d
-
     def __init__(self, in_channels: int, out_channels: int, drop_rate: float = 0.0) -> None:
-        super().__init__(
-            OrderedDict(
-                norm=nn.BatchNorm2d(in_channels),
-                relu=nn.ReLU(inplace=True),
-                conv=nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False),
-                pool=nn.AvgPool2d(kernel_size=2, stride=2),
-            )
-        )
+        super().__init__()
+        self.norm = nn.BatchNorm2d(in_channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False)
+        self.pool = nn.AvgPool2d(kernel_size=2, stride=2)
         self.drop_rate = drop_rate
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W) -> (N, out, H / 2, W / 2)

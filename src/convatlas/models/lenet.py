@@ -24,7 +24,7 @@ from convatlas.errors import RecipeError
 from convatlas.message import Message
 from convatlas.models.blocks import Classifier
 from convatlas.models.cards import Card, Departure, Figure, Measurement, Network, Paper
-from convatlas.models.initialisation import fan_in
+from convatlas.models.initialisation import caffe_xavier, draw_, fan_in
 
 # Table I: for each of the 16 maps of C3, the maps of S2 it reads
 C3_TABLE = (
@@ -88,8 +88,6 @@ class TableConvolution(nn.Module):
     no parameters. ``forward`` expands it to a dense weight with zeros.
     """
 
-    place: Tensor
-
     def __init__(self, table: tuple[tuple[int, ...], ...], kernel_size: int = 5) -> None:
         super().__init__()
         links = sum(len(maps) for maps in table)
@@ -102,7 +100,7 @@ class TableConvolution(nn.Module):
         numbered = ((output, input) for output, maps in enumerate(table) for input in maps)
         for row, (output, input) in enumerate(numbered):
             place[output][input] = row
-        self.register_buffer("place", torch.tensor(place), persistent=False)
+        self.place = nn.Buffer(torch.tensor(place), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 6, H, W) -> (N, 16, H - 4, W - 4)
         kernels = F.pad(self.weight, (0, 0, 0, 0, 0, 1))  # (61, 5, 5), the last one zero
@@ -128,11 +126,9 @@ class EuclideanRBF(nn.Module):
     cross-entropy and the criterion of equation 9.
     """
 
-    codes: Tensor
-
     def __init__(self, codes: Tensor) -> None:
         super().__init__()
-        self.register_buffer("codes", codes)
+        self.codes = nn.Buffer(codes)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 84) -> (N, K)
         return -(x[:, None, :] - self.codes).square().sum(dim=2)
@@ -234,6 +230,30 @@ class LeNet5Modern(Classifier):
         x = F.relu(self.C5(x))  # (N, 120)
         x = F.relu(self.F6(x))  # (N, 84)
         return self.OUTPUT(x)  # (N, K), logits
+
+
+class CaffeLeNet(Classifier):
+    """The network of Caffe's MNIST example: 20 and 50 maps, max pooling, 500 hidden units."""
+
+    def __init__(self, num_classes: int = 10, in_channels: int = 1, image_size: int = 28) -> None:
+        super().__init__()
+        self.in_channels, self.image_size = in_channels, image_size
+        side = map_side(image_size)
+        self.fixed_by = Message("ip1, which reads all of pool2 (50 x {side} x {side})", side=side)
+        self.conv1 = nn.Conv2d(in_channels, 20, kernel_size=5)
+        self.pool1 = nn.MaxPool2d(2)
+        self.conv2 = nn.Conv2d(20, 50, kernel_size=5)
+        self.pool2 = nn.MaxPool2d(2)
+        self.ip1 = nn.Linear(50 * side * side, 500)
+        self.ip2 = nn.Linear(500, num_classes)
+        draw_(self, caffe_xavier, caffe_xavier)
+
+    def forward(self, images: Tensor) -> Tensor:  # (N, 1, 28, 28)
+        self.check(images)
+        x = self.pool1(self.conv1(images))  # (N, 20, 12, 12), no activation in between
+        x = self.pool2(self.conv2(x))  # (N, 50, 4, 4)
+        x = F.relu(self.ip1(torch.flatten(x, start_dim=1)))  # (N, 500)
+        return self.ip2(x)  # (N, K), logits
 
 
 @torch.no_grad()
@@ -358,9 +378,24 @@ MODERN = Card(
     ),
 )
 
+CAFFE = Card(
+    paper=PAPER,
+    summary="the network of Caffe's MNIST example: 20 and 50 maps, max pooling, 500 hidden units",
+    initialisation='Caffe\'s "xavier", uniform in +-sqrt(3/fan-in); biases 0 (examples/mnist)',
+    departures=(
+        Departure("C1, C3", "6 and 16 maps, C3 wired by Table I", "20 and 50 maps, each wired to all", "Caffe's"),
+        Departure("S2, S4", "sum of four, trainable coefficient and bias", "max pooling", "Caffe's"),
+        Departure("activation", "1.7159 tanh(2a/3) in every layer", "one ReLU, after the hidden layer", "Caffe's"),
+        Departure("hidden layers", "C5 with 120 units and F6 with 84", "one with 500 units", "Caffe's"),
+        Departure("output", "Euclidean RBF with fixed codes", "a linear layer", "Caffe's: softmax and cross-entropy"),
+        Departure("image size", "32 x 32, the digit's 28 x 28 padded", "28 x 28", "Caffe's; no padding"),
+    ),
+)
+
 NETWORKS = (
     Network("lenet5", LeNet5, CARD, input=(1, 32, 32), num_classes=10, smallest_size=16, fixed_size=True),
     Network(
         "lenet5@modern", LeNet5Modern, MODERN, input=(1, 32, 32), num_classes=10, smallest_size=16, fixed_size=True
     ),
+    Network("lenet5@caffe", CaffeLeNet, CAFFE, input=(1, 28, 28), num_classes=10, smallest_size=16, fixed_size=True),
 )

@@ -18,7 +18,8 @@ import inspect
 import re
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,6 +84,35 @@ def parse(name: str) -> OwnName:
             call=match["call"],
         ) from None
     return OwnName(file, match["callable"], arguments)
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """From each name to what a table calls it: ``net.py:Net`` for a file, or its whole path if two would be called so.
+
+    Other names stay as they are.
+    """
+    short = {
+        name: f"{Path(match['file']).name}:{match['callable']}{match['call'] or ''}"
+        if (match := _FORM.fullmatch(name))
+        else name
+        for name in names
+    }
+    taken = Counter(short.values())
+    return {name: label if taken[label] == 1 else name for name, label in short.items()}
+
+
+def short_name(name: str) -> str:
+    """The name with its file's path from the working directory, for a command; other names as they are."""
+    if not is_own(name):
+        return name
+    path, _, rest = name.rpartition(".py:")
+    file = Path(f"{path}.py").resolve()
+    return f"{file.relative_to(Path.cwd())}:{rest}" if file.is_relative_to(Path.cwd()) else name
+
+
+def full_name(name: str) -> str:
+    """The name that holds in every working directory; names of the atlas as they are."""
+    return parse(name).full_name if is_own(name) else name
 
 
 def build(name: str, **decided: int | None) -> nn.Module:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -144,7 +145,7 @@ def plan(depth: int, shortcut: str, stride_in_3x3: bool, bias: bool) -> tuple[Ca
 
 
 def stage(
-    block: Callable[..., Block], in_channels: int, channels: int, blocks: int, stride: int
+    block: Callable[..., Any], in_channels: int, channels: int, blocks: int, stride: int
 ) -> tuple[nn.Sequential, int]:
     """Blocks of one width, the first of which has the stride; and the number of output channels."""
     first = block(in_channels, channels, stride=stride)
@@ -161,6 +162,7 @@ class ResNet(Classifier):
         stride_in_3x3: the bottleneck that libraries deploy, with the stride in its 3x3 convolution.
         biases: "none" before batch norm; "conv1" as in the released Caffe ResNet-50; "all" as in Keras.
         pool_rounds_up: Caffe's pool1 without padding, with the size rounded up: other windows, also 56 x 56.
+        block: of a later paper, in the place of the bottleneck; it takes the input's channels, 64 to 512, and a stride.
         initialise: draws the weights.
     """
 
@@ -171,6 +173,7 @@ class ResNet(Classifier):
         stride_in_3x3: bool = False,
         biases: str = "none",
         pool_rounds_up: bool = False,
+        block: Callable[..., Any] | None = None,
         initialise: Callable[[nn.Module], None] = he_,
         num_classes: int = 1000,
         in_channels: int = 3,
@@ -182,11 +185,12 @@ class ResNet(Classifier):
         self.bn1 = nn.BatchNorm2d(64)
         self.pool1 = nn.MaxPool2d(3, stride=2, padding=0 if pool_rounds_up else 1, ceil_mode=pool_rounds_up)
 
-        block, blocks = plan(depth, shortcut, stride_in_3x3, bias=biases == "all")
-        self.conv2_x, width = stage(block, 64, 64, blocks[0], stride=1)  # pool1 has halved already
-        self.conv3_x, width = stage(block, width, 128, blocks[1], stride=2)
-        self.conv4_x, width = stage(block, width, 256, blocks[2], stride=2)
-        self.conv5_x, width = stage(block, width, 512, blocks[3], stride=2)
+        own, blocks = plan(depth, shortcut, stride_in_3x3, bias=biases == "all")
+        make = block or own
+        self.conv2_x, width = stage(make, 64, 64, blocks[0], stride=1)  # pool1 has halved already
+        self.conv3_x, width = stage(make, width, 128, blocks[1], stride=2)
+        self.conv4_x, width = stage(make, width, 256, blocks[2], stride=2)
+        self.conv5_x, width = stage(make, width, 512, blocks[3], stride=2)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(width, num_classes)
         initialise(self)

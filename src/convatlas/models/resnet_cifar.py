@@ -23,19 +23,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convatlas.models.blocks import Classifier
-from convatlas.models.cards import Card, Figure, Network, Paper
+from convatlas.models.cards import Card, Departure, Figure, Network, Paper
 from convatlas.models.initialisation import he_
 from convatlas.models.resnet import BasicBlock, stage
 
 RESIDUAL_DEPTHS = (20, 32, 44, 56, 110, 1202)
 PLAIN_DEPTHS = (20, 32, 44, 56, 110)
+PROJECTED_DEPTHS = (20, 32, 44, 56)
 
 
 class CifarResNet(Classifier):
     """``depth`` = 6n + 2 weighted layers: one convolution, three stages of n blocks, one fully connected layer.
 
     Args:
-        shortcut: "A" for the residual network, "none" for the plain one.
+        shortcut: "A" for the residual network, "none" for the plain one, "B" as many reimplementations have it.
     """
 
     def __init__(
@@ -113,11 +114,41 @@ def plain_card(depth: int) -> Card:
     )
 
 
+def projected_card(depth: int) -> Card:
+    return Card(
+        paper=PAPER,
+        summary=f"{depth} layers (n = {(depth - 2) // 6}) with shortcut B, as many reimplementations have it",
+        initialisation="He: Gaussian, standard deviation sqrt(2/n), n = k^2 c (section 4.2 refers to 1502.01852)",
+        departures=(
+            Departure(
+                "shortcuts",
+                paper='identities everywhere, padded with zeros where the width grows ("option A")',
+                here='1x1 convolutions with batch norm where the width grows ("option B")',
+                why="what chenyaofo/pytorch-cifar-models and others deploy: 2,752 parameters more",
+            ),
+        ),
+    )
+
+
 # below 3 x 3 the input of the third stage, which has stride 2, would be a single pixel
-NETWORKS = tuple(
-    Network(f"resnet{depth}_cifar", partial(CifarResNet, depth, "A"), residual_card(depth), (3, 32, 32), 10, 3)
-    for depth in RESIDUAL_DEPTHS
-) + tuple(
-    Network(f"plain{depth}_cifar", partial(CifarResNet, depth, "none"), plain_card(depth), (3, 32, 32), 10, 3)
-    for depth in PLAIN_DEPTHS
+NETWORKS = (
+    tuple(
+        Network(f"resnet{depth}_cifar", partial(CifarResNet, depth, "A"), residual_card(depth), (3, 32, 32), 10, 3)
+        for depth in RESIDUAL_DEPTHS
+    )
+    + tuple(
+        Network(f"plain{depth}_cifar", partial(CifarResNet, depth, "none"), plain_card(depth), (3, 32, 32), 10, 3)
+        for depth in PLAIN_DEPTHS
+    )
+    + tuple(
+        Network(
+            f"resnet{depth}_cifar@projected",
+            partial(CifarResNet, depth, "B"),
+            projected_card(depth),
+            (3, 32, 32),
+            10,
+            3,
+        )
+        for depth in PROJECTED_DEPTHS
+    )
 )

@@ -37,12 +37,12 @@ class Whitening(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         inputs = channels * PATCH**2
-        self.register_buffer("filters", torch.empty(2 * inputs, channels, PATCH, PATCH))
+        self.filters = nn.Buffer(torch.empty(2 * inputs, channels, PATCH, PATCH))
         self.bias = nn.Parameter(torch.zeros(2 * inputs))
         self._set(torch.eye(inputs))
 
     def forward(self, images: Tensor) -> Tensor:  # (N, C, H, W) -> (N, 8 C, H - 1, W - 1)
-        return F.conv2d(images, self.get_buffer("filters"), self.bias)
+        return F.conv2d(images, self.filters, self.bias)
 
     @torch.no_grad()
     def fit_(self, images: Tensor, eps: float = 5e-4) -> None:
@@ -61,7 +61,7 @@ class Whitening(nn.Module):
 
     @torch.no_grad()
     def _set(self, rows: Tensor) -> None:
-        filters = self.get_buffer("filters")
+        filters = self.filters
         filters.copy_(torch.cat((rows, -rows)).view_as(filters))
 
 
@@ -88,7 +88,10 @@ class Group(nn.Module):
         for conv in (self.conv1, self.conv2):
             pass_through_(conv)
 
-    def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W)
+    def forward(self, x: Tensor) -> Tensor:
+        return self.convolve(x)
+
+    def convolve(self, x: Tensor) -> Tensor:  # (N, C, H, W)
         x = F.max_pool2d(self.conv1(x), kernel_size=2)  # (N, width, H / 2, W / 2)
         x = F.relu(self.norm1(x), inplace=True)
         return F.relu(self.norm2(self.conv2(x)), inplace=True)
@@ -102,7 +105,7 @@ class FirstGroup(Group):
         self.whiten = Whitening(in_channels)
 
     def forward(self, images: Tensor) -> Tensor:
-        return super().forward(F.relu(self.whiten(images), inplace=True))
+        return self.convolve(F.relu(self.whiten(images), inplace=True))
 
 
 class SpeedNet(Classifier):
@@ -116,6 +119,7 @@ class SpeedNet(Classifier):
         self.group3 = Group(WIDTHS[1], WIDTHS[2])
         self.pool = nn.AdaptiveMaxPool2d(1)  # of 3 x 3 at 32 x 32
         self.head = nn.Linear(WIDTHS[2], num_classes, bias=False)
+        self.head_scale = HEAD_SCALE
 
     def forward(self, images: Tensor) -> Tensor:  # (N, 3, 32, 32)
         self.check(images)
@@ -123,7 +127,7 @@ class SpeedNet(Classifier):
         x = self.group2(x)  # (N, 256, 7, 7)
         x = self.group3(x)  # (N, 256, 3, 3)
         x = torch.flatten(self.pool(x), start_dim=1)  # (N, 256)
-        return self.head(x) * HEAD_SCALE  # (N, K), logits
+        return self.head(x) * self.head_scale  # (N, K), logits
 
 
 def whiten_(net: nn.Module, images: Tensor) -> None:

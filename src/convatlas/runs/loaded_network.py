@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from convatlas import models
 from convatlas.data import Preprocessing
-from convatlas.errors import UsageError
+from convatlas.errors import DataError, UsageError
 from convatlas.message import Message, joined
+from convatlas.models.create import fill
 from convatlas.models.weights import Labels, Loaded, Preparation
+from convatlas.models.weights.given import GivenPreparation
 from convatlas.runs.evaluation_images import batch_size
 from convatlas.runs.reconstruction import refuse_classifying
 from convatlas.runs.run import Run
@@ -113,6 +116,56 @@ def load_network(
     return LoadedNetwork(
         str(run.path), run.network(), run.preprocessing, Labels(run.classes), Message("as stored in the run"), run
     )
+
+
+def network_with_weights(
+    name: str,
+    weights: str,
+    source: str | None = None,
+    *,
+    classes: Path | None = None,
+    download: bool = False,
+    rename: Path | None = None,
+    preparation: Mapping[str, Any] | None = None,
+) -> LoadedNetwork:
+    """Build a network of the atlas with other people's weights.
+
+    Args:
+        weights: a file, or published ones by name, "torchvision:IMAGENET1K_V2".
+        source: whose names the file has; detected where None.
+        classes: a file with the names of the outputs, one to a line, where the weights do not say them.
+        download: whether published weights that are not in the cache may be downloaded.
+        rename: a file of names for weights that have their own.
+        preparation: the texts of --mean, --std and so on, by the names of `GivenPreparation`.
+
+    Raises:
+        UnknownNameError: no such network.
+        CheckpointError: the file is damaged, or of another network.
+        DataError: the file of class names cannot be used.
+        UsageError: the preparation or the class names are not known.
+    """
+    names = None if classes is None else class_names(classes)
+    net = models.create_model(name, None if names is None else len(names))
+    given = GivenPreparation.of_texts(**{"mean": None, "std": None, **(preparation or {})})
+    fill(net, weights, download, source, rename=rename, preparation=given)
+    return load_network(net, names)
+
+
+def class_names(path: Path) -> tuple[str, ...]:
+    """The lines of a file.
+
+    Raises:
+        DataError: it cannot be read, is empty, or names a class twice.
+    """
+    try:
+        names = tuple(line.strip() for line in path.read_text("utf-8").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError("the class names {path} cannot be read: {error}.", path=path, error=error) from error
+    twice = {name for name in names if names.count(name) > 1}
+    if twice or not names:
+        name = min(twice, default="")
+        raise DataError("{path} names {name} twice." if twice else "{path} names no class.", path=path, name=name)
+    return names
 
 
 def from_module(

@@ -77,6 +77,12 @@ class RunOptions:
         "files",
         resumable=True,
     )
+    gradient_norms: bool = setting(
+        False,
+        "Record the norm of the gradient of each layer's weights at each epoch, for the report and "
+        "inspect --what gradient-norms.",
+        "files",
+    )
     checkpoint_every_s: float = setting(60.0, "Seconds between two checkpoints.", "files", resumable=True, above=0)
     checkpoint_every_steps: int | None = setting(
         None,

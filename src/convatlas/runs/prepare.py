@@ -50,6 +50,7 @@ from convatlas.training.compilation import compiled
 from convatlas.training.curvature import CurvatureEstimate, StochasticDiagonalLM
 from convatlas.training.distributed import ProcessGroup, join, refuse_contradictions
 from convatlas.training.filter_radius import FilterRadius
+from convatlas.training.gradient_norms import GradientNorms
 from convatlas.training.loggers import by_names
 from convatlas.training.regularisers import set_dropout, set_stochastic_depth
 from convatlas.training.trial import Update, UpdateMode, time_updates
@@ -91,7 +92,11 @@ class Setup:
 
     def learner(self, net: nn.Module | None = None) -> Learner:
         """Return the network, or ``net``, a copy of it, with a new optimizer and new callbacks."""
-        return build_learner(self.net if net is None else net, self.recipe, self.batches, self.loss(), self.stages)
+        net = self.net if net is None else net
+        learner = build_learner(net, self.recipe, self.batches, self.loss(), self.stages)
+        if self.options.gradient_norms:
+            return dataclasses.replace(learner, callbacks=[*learner.callbacks, GradientNorms(net)])
+        return learner
 
     def with_epochs(self, epochs: int) -> Setup:
         """Return this setup with the number of epochs that rank 0 measured."""

@@ -1,7 +1,8 @@
 """Callbacks: objects that act at fixed moments of a training and whose state is part of its checkpoints.
 
 The exponential moving average of the weights is a callback, and so are gradual unfreezing and the curvature estimate
-before each epoch. `fit` calls `before_epoch`, `after_update`, `state` and `evaluation_weights`; `resume` calls `load`.
+before each epoch. `fit` calls `before_epoch`, `after_update`, `epoch_record`, `state` and `evaluation_weights`;
+`resume` calls `load`.
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ class Callback:
 
     def after_update(self, step: int) -> None:
         """Called after ``step`` updates, counted from 1 over the whole run."""
+
+    def epoch_record(self) -> dict[str, Any]:
+        """Return what the journal's line of the epoch that ended has of this callback, as JSON values."""
+        return {}
 
     def state(self) -> CallbackState:
         """Return everything that a resumed run needs. The tensors may be the callback's own; they are not kept."""

@@ -198,6 +198,8 @@ def choose(
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.isdecimal():
+        device = f"cuda:{device}"
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UsageError(
             "device {device!r} is not usable: torch sees no CUDA device here. Pass --device cpu.",

@@ -288,6 +288,8 @@ class FitLoop:
             "lr": self.lr,
             "train_s": round(state.train_s, 3),
         }
+        for callback in self.learner.callbacks:
+            line |= callback.epoch_record()
         with evaluation_weights(self.learner.callbacks):
             if self.validate is not None:
                 validation = self.validate(self.learner.net)

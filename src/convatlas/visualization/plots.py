@@ -84,7 +84,11 @@ def _lines(ax: Axes, curves: Sequence[Curve], scale: float) -> None:
 
 def _epochs(ax: Axes, title: str, ylabel: str) -> Axes:
     ax.set(xlabel=_("epoch"), ylabel=ylabel, title=title)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    epochs = {float(x) for line in ax.get_lines() for x in np.asarray(line.get_xdata())}
+    if len(epochs) == 1:
+        ax.set_xticks(sorted(epochs))  # the locator would place ticks between whole numbers
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     ax.grid(axis="x", visible=False)
     handles: dict[str, Any] = {}  # by label: several seeds of one network share a label
     for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):

@@ -4,7 +4,7 @@
 // file carries recorded answers in <script id="recorded">; they are used before the network.
 // All numbers are computed by Python: the browser formats them and draws.
 
-import { language } from "./i18n.svelte";
+import { language, t } from "./i18n.svelte";
 
 export type Size = [number, number]; // height, width
 export type Kind = "printed" | "derived" | "measured";
@@ -167,6 +167,8 @@ export interface Maps {
 
 // ------------------------------------------------------------ GET api/filters?subject=ID&layer=ROW
 
+// colour: a tile for each filter, for layers that read three channels. Otherwise a row of tiles is a filter and a column an
+// input channel, at most 64 of each. 0 is mid-grey; the largest weight of a filter is black or white.
 export interface Filters { schema: 1; layer: string; shape: number[]; sprite: string; columns: number; tile: Size; colour: boolean }
 
 // ------------------------------------------------------------ GET api/window?subject&image&layer&channel&y&x    one output value
@@ -176,7 +178,7 @@ export interface Window {
   operator: "conv" | "pool" | "fc" | "other";
   output: number; // the value in the network
   bias: number | null;
-  inputs: { // the input channels with the largest share of the sum, at most 8 (1x1: at most 64)
+  inputs: { // the input channels with the largest share of the sum, at most 8 (1x1: at most 64; fc: at most 64 inputs, 1x1)
     channel: number;
     values: number[][]; // kernel-sized window of real input values; null positions are padding
     weights: number[][] | null;
@@ -202,10 +204,10 @@ export interface Attribution {
   sanity: boolean; // whether the method's maps change when weights are randomised
 }
 // GET api/effective?subject&layer -> EffectiveField
-export interface EffectiveField { schema: 1; layer: string; heat: string; size: Size; pixels: number; share: number }
+export interface EffectiveField { schema: 1; layer: string; heat: string; size: Size; pixels: number; share: number; position: Size | null }
 
 // GET api/methods -> Methods
-export interface Methods { schema: 1; methods: { name: string; title: string; source: string; sanity: boolean; needs_layer: boolean }[] }
+export interface Methods { schema: 1; methods: { name: string; title: string; source: string; sanity: boolean; needs_layer: boolean; passes: number }[] } // passes: forward passes, roughly: 2 to 1,000
 
 // ------------------------------------------------------------ POST api/playground/layer   body: PlaygroundLayer
 
@@ -214,14 +216,34 @@ export interface PlaygroundLayer {
   input: number[];
   channels?: number; kernel?: Size; stride?: Size; padding?: Size; dilation?: Size; groups?: number;
   bias?: boolean; pooling?: "max" | "average"; ceil_mode?: boolean; features?: number;
+  before?: { field: Size; jump: Size }; // receptive field and jump of the input, in pixels of the image; 1 where left out
 }
-export interface LayerAnswer { // the document of `convatlas layer --json`; a layer that does not fit is an ApiError with its reason
-  schema: 1; output: number[]; params: number; macs: number; connections: number; neurons: number; steps: string[];
+export interface LayerAnswer { // a layer that does not fit is an ApiError with its reason
+  schema: 1; kind: string; input: number[]; output: number[];
+  params: number; macs: number; connections: number; neurons: number; activation_bytes: number;
+  steps: Step[];
+  window: Record<"size" | "kernel" | "stride" | "padding" | "dilation" | "reach" | "positions", Size> | null; // null: fc
+  field: { receptive_field: Size; jump: Size; steps: Step[] } | null; // after the layer, given `before`
+  remarks: string[];
 }
-// POST api/playground/network  body: {input, layers: PlaygroundNetworkLayer[]} -> Network (failure names the first that does not fit)
+// POST api/playground/network  body: {input, layers: PlaygroundNetworkLayer[]}
 export type PlaygroundNetworkLayer =
-  | ({ kind: "conv" | "pool" | "fc" } & Omit<PlaygroundLayer, "input" | "kind">)
+  | ({ kind: "conv" | "pool" | "fc" } & Omit<PlaygroundLayer, "input" | "kind" | "before">)
   | { kind: "relu" | "batch_norm" | "dropout" | "flatten" | "global_avgpool" };
+export interface Composition {
+  schema: 1; input: number[];
+  names: string[]; // one for each layer that was sent
+  rows: Row[]; // one for each layer that fits, in order
+  totals: Network["totals"];
+  failure: { index: number; layer: string; inputs: number[][]; message: string } | null; // the first that does not fit
+  code: string; // PyTorch; "" for a net that does not fit
+}
+// GET api/playground/presets
+export interface Preset { id: string; title: string; input: number[]; layers: PlaygroundNetworkLayer[] }
+export interface Presets { schema: 1; layers: Preset[]; networks: Preset[] }
+// GET api/playground/exercises?seed=N
+export interface Exercise { id: string; title: string; question: string; answer: number; steps: Step[] }
+export interface Exercises { schema: 1; seed: number; exercises: Exercise[] }
 
 // ------------------------------------------------------------ GET api/runs
 
@@ -231,24 +253,61 @@ export interface RunOverview {
 }
 export interface Runs { schema: 1; runs: RunOverview[]; comparisons: { id: string; title: string }[] }
 
-// GET api/run?id= -> Run; GET api/run/events?id= -> SSE: event "epoch" {Epoch}, event "done" {…}; Last-Event-ID resumes
+// GET api/run?id= -> Run
+// GET api/run/events?id=&after=N -> SSE: "epoch" {Epoch}, "restart" {epochs} (cut back to as many), "done" {RunResult};
+// the id is the number of epochs sent, and Last-Event-ID resumes
 export interface Epoch { epoch: number; train_loss: number | null; val_loss: number | null; train_top1: number | null; val_top1: number | null; lr: number | null; seconds: number | null }
-export interface Run { schema: 1; overview: RunOverview; classes: string[]; recipe: Record<string, unknown>; epochs: Epoch[]; result: Record<string, unknown> | null }
+export interface Run { schema: 1; overview: RunOverview; classes: string[]; recipe: Record<string, unknown>; epochs: Epoch[]; result: RunResult | null }
+export interface RunResult {
+  model: string; epochs: number; chosen_epoch: number | null; train_s: number; images_per_s: number; seed: number;
+  val_top1: number | null; test_top1: number | null; test_top5: number | null; test_n: number | null; test_ci95: [number, number] | null; protocol: string;
+}
 
 // GET api/evaluation?id=  (measured once per run and kept) -> Evaluation
 export interface Evaluation {
   schema: 1; run: string; n: number; top1: number; ci95: [number, number]; classes: string[];
+  protocol: string;
   confusion: number[][]; // [actual][predicted]
-  reliability: { low: number; high: number; n: number; confidence: number; accuracy: number }[];
+  reliability: { low: number; high: number; n: number; confidence: number | null; accuracy: number | null }[]; // null: an empty bin
   calibration_error: number;
 }
 // GET api/mistakes?id=&actual=I&predicted=J  or  &surest=20 -> Mistakes
 export interface Mistakes {
   schema: 1;
+  total: number; // at most 60 of them are sent, the surest first
   images: { index: number; file: string; actual: number; predicted: number; probability: number; thumbnail: string; picture: string }[];
 }
-// GET api/comparison?id= -> the document of `convatlas compare --json`
-// POST api/recommend  body: {id, budget: "latency<=20ms,size<=20MB"} -> {recommendation, rows: [{model, fits: boolean, pareto: boolean}]}
+
+// GET api/comparison?id=  (the document of `convatlas compare --json`, with the costs that a budget can limit)
+export type Cost = "latency" | "latency_p50" | "size" | "memory" | "params" | "macs"; // seconds, bytes, counts
+export interface ComparisonRow {
+  model: string; runs: string[]; // ids of runs
+  seeds: number[]; test_top1: number; ci95: [number, number]; test_n: number; val_top1: number | null;
+  costs: Record<Cost, number | null>; train_s: number; at_chance: boolean;
+}
+export interface Comparison {
+  schema: 1; id: string; data: string; rows: ComparisonRow[]; budget: string;
+  quantities: { id: Cost; title: string; example: string }[];
+  majority: { class: string; test_top1: number };
+  failures: { model: string; why: string }[]; skipped: { model: string; why: string }[];
+  conditions: { parts: Record<string, number>; training: string; split: string; machine: Record<string, string> };
+}
+// POST api/recommend  body: {id, budget: "latency<=20ms,size<=20MB", cost: Cost}
+export interface Recommended {
+  schema: 1; budget: string; limits: { quantity: Cost; at_most: number }[];
+  recommendation: { model: string | null; why: string; ties: string[] };
+  rows: { model: string; fits: boolean; over: string[]; pareto: boolean }[]; // pareto: front of accuracy and `cost`
+}
+
+// ------------------------------------------------------------ GET api/history
+
+export interface PrintedError { percent: number; printed: string; protocol: string; source: string; verified: boolean }
+export interface HistoryPoint {
+  name: string; title: string; paper: string; family: string; variant: string; year: number; input: number[];
+  params: number; macs: number;
+  errors: Record<string, PrintedError>; // by kind, such as "top5_error:ILSVRC-2012"
+}
+export interface History { schema: 1; errors: { id: string; title: string; networks: number }[]; points: HistoryPoint[] }
 
 // ------------------------------------------------------------ errors
 
@@ -259,8 +318,10 @@ export class ApiError extends Error {
 const recorded: Record<string, unknown> = JSON.parse(document.getElementById("recorded")?.textContent ?? "{}");
 export const saved = Object.keys(recorded).length > 0; // this page is one file without a server
 
+export type Parameters = Record<string, string | number | undefined>;
+
 /** The address of a request, with its parameters in alphabetical order: also the key of a recorded answer. */
-export function address(path: string, parameters: Record<string, string | number | undefined> = {}): string {
+export function address(path: string, parameters: Parameters = {}): string {
   const all: Record<string, string | number | undefined> = { ...parameters, lang: language() };
   const query = Object.entries(all)
     .filter((entry): entry is [string, string | number] => entry[1] !== undefined)
@@ -270,16 +331,23 @@ export function address(path: string, parameters: Record<string, string | number
   return `api/${path}?${query}`;
 }
 
+const MOST_KEPT = 150; // maps of a large layer are megabytes
 const kept = new Map<string, Promise<unknown>>(); // answers do not change while the page is open, except runs
 
-export function get<T>(path: string, parameters: Record<string, string | number | undefined> = {}): Promise<T> {
+/** Whether an answer is there without asking the server. */
+export const known = (path: string, parameters: Parameters): boolean => saved || kept.has(address(path, parameters));
+
+export function get<T>(path: string, parameters: Parameters = {}): Promise<T> {
   const where = address(path, parameters);
   if (where in recorded) return Promise.resolve(recorded[where] as T);
+  const other = where.replace(/lang=(en|ko)/, (_, lang: string) => `lang=${lang === "ko" ? "en" : "ko"}`);
+  if (other in recorded) return Promise.resolve(recorded[other] as T); // a page may be recorded in one language
   const fresh = path === "runs" || path === "run" || path === "session";
-  const known = kept.get(where);
-  if (known && !fresh) return known as Promise<T>;
+  const before = kept.get(where);
+  if (before && !fresh) return before as Promise<T>;
   const answer = ask<T>(where, { method: "GET" });
   kept.set(where, answer);
+  if (kept.size > MOST_KEPT) kept.delete(kept.keys().next().value!); // the oldest
   answer.catch(() => kept.delete(where));
   return answer;
 }
@@ -293,8 +361,13 @@ export function putImage(file: Blob, name: string): Promise<Picture> {
 }
 
 async function ask<T>(where: string, init: RequestInit): Promise<T> {
-  if (saved) throw new ApiError("not in this file", 404);
-  const answer = await fetch(where, { ...init, cache: "no-store" });
+  if (saved) throw new ApiError(t("app.not_saved"), 404);
+  let answer: Response;
+  try {
+    answer = await fetch(where, { ...init, cache: "no-store" });
+  } catch {
+    throw new ApiError(t("app.no_server"), 0);
+  }
   const document = await answer.json();
   if (!answer.ok) throw new ApiError(document.error, answer.status);
   return document as T;

@@ -19,3 +19,8 @@ export function setLanguage(chosen: Language): void {
 export function t(key: Key, values: Record<string, string | number> = {}): string {
   return texts[current][key].replace(/\{(\w+)\}/g, (_, name: string) => String(values[name] ?? ""));
 }
+
+/** The text of a key that is put together from a value; the value itself where there is none. */
+export function named(prefix: string, value: string): string {
+  return texts[current][`${prefix}.${value}` as Key] ?? value;
+}

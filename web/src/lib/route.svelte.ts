@@ -12,9 +12,11 @@ export function parse(hash: string): Route {
   return { view, rest, query: Object.fromEntries(new URLSearchParams(query)) };
 }
 
+/** The address of a route. The language of the page is kept where the route does not name one. */
 export function format(route: Partial<Route>): string {
   const path = [route.view ?? "", ...(route.rest ?? [])].map(encodeURIComponent).join("/");
-  const query = new URLSearchParams(route.query ?? {}).toString();
+  const lang = current.query["lang"];
+  const query = new URLSearchParams({ ...(lang ? { lang } : {}), ...route.query }).toString();
   return `#/${path}${query ? `?${query}` : ""}`;
 }
 

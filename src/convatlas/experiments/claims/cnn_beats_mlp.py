@@ -11,7 +11,7 @@ from torch import nn
 
 from convatlas.data import Dataset
 from convatlas.data.dataset import ArrayImages
-from convatlas.experiments.arms import plain, scales, train
+from convatlas.experiments.arms import pixels_of, plain, scales, side_of, train
 from convatlas.experiments.form import Arm, Contrast, Experiment, Metric, Outcome, Printed, Text, Trial
 from convatlas.experiments.networks import parameters, small_cnn
 
@@ -24,7 +24,7 @@ def mlp(classes: int, channels: int, side: int, *, hidden: int) -> nn.Module:
 
 def permuted(data: Dataset, seed: int) -> Dataset:
     """The data with the pixels of every image in one fixed random order."""
-    pixels = np.stack([data.read(index) for index in range(len(data))])
+    pixels = pixels_of(data, np.arange(len(data)))
     count, height, width, channels = pixels.shape
     order = np.random.default_rng(seed).permutation(height * width)
     shuffled = np.ascontiguousarray(pixels.reshape(count, height * width, channels)[:, order])
@@ -33,7 +33,7 @@ def permuted(data: Dataset, seed: int) -> Dataset:
 
 def run(trial: Trial, convolutional: bool, shuffled: bool) -> Outcome:
     data = permuted(trial.data, trial.seed) if shuffled else trial.data
-    classes, channels, side = len(data.classes), data.channels, (data.uniform_size or (32,))[0]
+    classes, channels, side = len(data.classes), data.channels, side_of(data)
     convolutions = parameters(small_cnn(classes, channels, side))
     hidden = round((convolutions - classes) / (channels * side * side + 1 + classes))  # about equal parameters
     net = small_cnn if convolutional else partial(mlp, hidden=hidden)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from convatlas.experiments.arms import plain, scales, train
+from convatlas.experiments.arms import plain, scales, side_of, train
 from convatlas.experiments.form import Arm, Contrast, Experiment, Metric, Outcome, Printed, Text, Trial
 from convatlas.experiments.networks import parameters, small_cnn
 
@@ -12,7 +12,7 @@ from convatlas.experiments.networks import parameters, small_cnn
 def run(trial: Trial, separable: bool, widths: tuple[int, ...]) -> Outcome:
     net = partial(small_cnn, separable=separable, widths=widths, norm="batch")
     outcome = train(trial, net, plain(trial.setting("epochs")))
-    counted = parameters(net(len(trial.data.classes), trial.data.channels, (trial.data.uniform_size or (32,))[0]))
+    counted = parameters(net(len(trial.data.classes), trial.data.channels, side_of(trial.data)))
     return Outcome({**outcome.metrics, "parameters": counted / 1000}, outcome.curves, outcome.seconds)
 
 

@@ -325,7 +325,7 @@ def no_source(net: Classifier, names: list[str], path: str | Path = "FILE") -> C
     return CheckpointError(
         "these weights are of no source known for {network}: {names} "
         "fit none of {sources}. Is it the right network?  convatlas weights {path} --like {network}  lists its names; "
-        "--rename FILE.toml gives others.",
+        "train, evaluate and predict give others with --rename FILE.toml.",
         network=net.network,
         names=named(names),
         sources=", ".join(SOURCES),

@@ -147,6 +147,8 @@ def converter(families: Mapping[str, Callable[[nn.Module], Rename]]) -> Callable
             shape = target.shapes.get(name)
             if shape is not None and value.dim() == 4 and (value.shape[0], value[0].numel()) == shape:
                 ours[name] = torch.flatten(value, start_dim=1)
+            elif shape is not None and len(shape) == 1 and tuple(value.shape) == (*shape, 1, 1):
+                ours[name] = value.flatten()  # torchvision's layer scale multiplies (C, H, W)
         return ours
 
     return convert

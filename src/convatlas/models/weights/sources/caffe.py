@@ -95,7 +95,7 @@ BVLC_ROUNDED = replace(BVLC, mean=(123 / 255, 117 / 255, 104 / 255))
 # shicai/DenseNet-Caffe: the mean pixel taken off, then times 0.017
 CAFFE_DENSENET = replace(CAFFE, mean=(123.68 / 255, 116.78 / 255, 103.94 / 255), std=(1 / (255 * 0.017),) * 3)
 
-FAMILIES = frozenset({"alexnet", "zfnet", "nin", "vgg", "googlenet", "resnet", "squeezenet", "densenet"})
+FAMILIES = frozenset({"lenet", "alexnet", "zfnet", "nin", "vgg", "googlenet", "resnet", "squeezenet", "densenet"})
 SOURCE = Source(
     name="caffe",
     order=5,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 from torch import Tensor, nn
 
 from convatlas.models.branches import ConvNorm
+from convatlas.models.weights import mobile_names
 from convatlas.models.weights.claims import Tensors
 from convatlas.models.weights.labels import imagenet
 from convatlas.models.weights.source import Rules, Source, Target
@@ -65,6 +67,7 @@ LAYERS: dict[str, Rules] = {
         (r"^predictions$", "Logits"),
     ),
 }
+DEPTHWISE = ".depthwise.conv.weight"  # our depthwise layers of the mobile networks
 NUMBERED = re.compile(r"^(conv2d|batch_normalization)(?:_(\d+))?$")
 BGR = ("resnet", "vgg")  # families whose published Keras weights were ported from Caffe
 
@@ -109,8 +112,18 @@ def from_keras(tensors: Tensors, target: Target) -> Tensors:
     ours_by_name: Tensors = {}
     for path, tensor in tensors.items():
         layer, parameter = split(path)
-        name = f"{places.get(layer) or our_layer(layer, family)}.{PARAMETERS.get(parameter, parameter)}"
+        if layer.startswith("normalization"):  # of pixels, inside EfficientNet
+            continue
+        place = mobile_names.keras(layer, net, family) if family in mobile_names.KERAS else our_layer(layer, family)
+        name = f"{places.get(layer) or place}.{PARAMETERS.get(parameter, parameter)}"
+        if parameter == "depthwise_kernel" and name not in target.shapes:  # a depthwise layer, not a separable one
+            name = name.removesuffix("depthwise.weight") + "weight"
+        elif parameter == "kernel" and name.endswith(DEPTHWISE):  # as Keras 3 names the kernel while it runs
+            parameter = "depthwise_kernel"
         ours_by_name[name] = turned(tensor, parameter)
+    for name, tensor in ours_by_name.items():  # MobileNet runs its fully connected layer as a convolution
+        if tensor.dim() == 4 and len(target.shapes.get(name, ())) == 2:
+            ours_by_name[name] = tensor.flatten(start_dim=1)
     if family == "vgg" and "fc6.weight" in ours_by_name:
         ours_by_name["fc6.weight"] = channels_first(ours_by_name["fc6.weight"])
     if family in BGR and stem in ours_by_name and ours_by_name[stem].shape[1] == 3:
@@ -142,11 +155,23 @@ def channels_first(weight: Tensor, channels: int = 512) -> Tensor:
     return weight.reshape(outputs, side, side, channels).permute(0, 3, 1, 2).reshape(outputs, -1)
 
 
+MOBILE = replace(INCEPTION, resize=256, crop=224)
+EFFICIENTNETS = {
+    "b0": 224,
+    "b1": 240,
+    "b2": 260,
+    "b3": 300,
+    "b4": 380,
+    "b5": 456,
+    "b6": 528,
+    "b7": 600,
+}  # sides of their images
+
 SOURCE = Source(
     name="keras",
     order=4,
     convert=from_keras,
-    families=frozenset(LAYERS),
+    families=frozenset(LAYERS) | frozenset(mobile_names.KERAS),
     bgr=frozenset(BGR),
     # Keras documents mean and std only (the modes of its preprocess_input): the sizes are ours
     preparation=CAFFE,
@@ -157,6 +182,11 @@ SOURCE = Source(
         "inception_v3": INCEPTION,
         "inception_resnet_v2": INCEPTION,
         "xception": INCEPTION,
+        **dict.fromkeys(("mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large"), MOBILE),
+        **{
+            f"efficientnet_{scale}": replace(TORCHVISION, resize=round(side * 256 / 224), crop=side)
+            for scale, side in EFFICIENTNETS.items()
+        },
     },
     labels={1000: imagenet},
 )

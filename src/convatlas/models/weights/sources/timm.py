@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from torch import nn
 
+from convatlas.models.weights import mobile_names, modern_names
 from convatlas.models.weights.labels import imagenet
 from convatlas.models.weights.source import Rename, Rules, Source, by_rules, converter
 from convatlas.models.weights.sources.torchvision import (
@@ -90,6 +91,12 @@ FAMILIES = {
     "resnet": by_rules(RESNET),
     "densenet": by_rules(DENSENET),
     "xception": by_rules(XCEPTION),
+    **dict.fromkeys(("mobilenet_v1", "mobilenet_v2", "mobilenet_v3", "mnasnet", "efficientnet"), mobile_names.timm),
+    **dict.fromkeys(("resnext", "wide_resnet"), by_rules(RESNET)),
+    "senet": by_rules((*modern_names.SENET_LEGACY, *RESNET)),
+    "regnet": by_rules(modern_names.REGNET_TIMM),
+    "convnext": by_rules(modern_names.CONVNEXT_TIMM),
+    "repvgg": by_rules(modern_names.REPVGG_TIMM),
 }
 
 # timm resizes to floor(crop / crop_pct); crop_pct of the weights it loads by default (1.0.31) is 0.875, 0.8975 or 0.95

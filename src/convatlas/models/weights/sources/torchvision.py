@@ -8,6 +8,7 @@ from dataclasses import replace
 from torch import nn
 
 from convatlas.models.loaded import Preparation
+from convatlas.models.weights import mobile_names, modern_names
 from convatlas.models.weights.labels import imagenet
 from convatlas.models.weights.source import Published, Rules, Source, by_rules, converter
 
@@ -107,6 +108,12 @@ FAMILIES = {
     "resnet": by_rules(RESNET),
     "squeezenet": by_rules(SQUEEZENET, by_position),
     "densenet": by_rules(DENSENET),
+    **dict.fromkeys(("mobilenet_v2", "mobilenet_v3", "efficientnet"), mobile_names.torchvision),
+    **dict.fromkeys(("resnext", "wide_resnet"), by_rules(RESNET)),
+    "shufflenet_v2": by_rules(modern_names.SHUFFLENET_TORCHVISION),
+    "regnet": by_rules(modern_names.REGNET_TORCHVISION),
+    "convnext": by_rules(modern_names.CONVNEXT_TORCHVISION),
+    "mnasnet": by_rules(modern_names.MNASNET_TORCHVISION),
 }
 
 # --- preparation ------------------------------------------------------------------------------------------------------
@@ -116,6 +123,12 @@ TORCHVISION = Preparation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), resize=2
 GOOGLENET_PREPARATION = Preparation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), resize=256, crop=224)
 INCEPTION = replace(GOOGLENET_PREPARATION, resize=342, crop=299)
 RESIZED_TO_232 = replace(TORCHVISION, resize=232)
+
+
+def efficient(resize: int, crop: int, interpolation: str = "bicubic") -> Preparation:
+    """Of EfficientNet, each of whose sizes has its own images."""
+    return replace(TORCHVISION, resize=resize, crop=crop, interpolation=interpolation)
+
 
 # --- published weights, from torchvision 0.29's get_model_weights -----------------------------------------------------
 
@@ -148,6 +161,64 @@ WEIGHTS = (
     ("densenet161", "IMAGENET1K_V1", "densenet161-8d451a50.pth", 22.862, 6.44, TORCHVISION),
     ("densenet169", "IMAGENET1K_V1", "densenet169-b2777c0a.pth", 24.4, 7.194, TORCHVISION),
     ("densenet201", "IMAGENET1K_V1", "densenet201-c1103571.pth", 23.104, 6.63, TORCHVISION),
+    ("mobilenet_v2@torchvision", "IMAGENET1K_V1", "mobilenet_v2-b0353104.pth", 28.122, 9.714, TORCHVISION),
+    ("mobilenet_v2@torchvision", "IMAGENET1K_V2", "mobilenet_v2-7ebf99e0.pth", 27.846, 9.178, RESIZED_TO_232),
+    ("mobilenet_v3_small@torchvision", "IMAGENET1K_V1", "mobilenet_v3_small-047dcff4.pth", 32.332, 12.598, TORCHVISION),
+    ("mobilenet_v3_large@torchvision", "IMAGENET1K_V1", "mobilenet_v3_large-8738ca79.pth", 25.958, 8.66, TORCHVISION),
+    ("mobilenet_v3_large@torchvision", "IMAGENET1K_V2", "mobilenet_v3_large-5c1a4163.pth", 24.726, 7.434,
+     RESIZED_TO_232),
+    ("efficientnet_b0@torchvision", "IMAGENET1K_V1", "efficientnet_b0_rwightman-7f5810bc.pth", 22.308, 6.468,
+     efficient(256, 224)),
+    ("efficientnet_b1@torchvision", "IMAGENET1K_V1", "efficientnet_b1_rwightman-bac287d4.pth", 21.358, 5.814,
+     efficient(256, 240)),
+    ("efficientnet_b1@torchvision", "IMAGENET1K_V2", "efficientnet_b1-c27df63c.pth", 20.162, 5.066,
+     efficient(255, 240, "bilinear")),
+    ("efficientnet_b2@torchvision", "IMAGENET1K_V1", "efficientnet_b2_rwightman-c35c1473.pth", 19.392, 4.69,
+     efficient(288, 288)),
+    ("efficientnet_b3@torchvision", "IMAGENET1K_V1", "efficientnet_b3_rwightman-b3899882.pth", 17.992, 3.946,
+     efficient(320, 300)),
+    ("efficientnet_b4@torchvision", "IMAGENET1K_V1", "efficientnet_b4_rwightman-23ab8bcd.pth", 16.616, 3.406,
+     efficient(384, 380)),
+    ("efficientnet_b5@torchvision", "IMAGENET1K_V1", "efficientnet_b5_lukemelas-1a07897c.pth", 16.556, 3.372,
+     efficient(456, 456)),
+    ("efficientnet_b6@torchvision", "IMAGENET1K_V1", "efficientnet_b6_lukemelas-24a108a5.pth", 15.992, 3.084,
+     efficient(528, 528)),
+    ("efficientnet_b7@torchvision", "IMAGENET1K_V1", "efficientnet_b7_lukemelas-c5b4e57e.pth", 15.878, 3.092,
+     efficient(600, 600)),
+    ("mnasnet_b1@torchvision", "IMAGENET1K_V1", "mnasnet1.0_top1_73.512-f206786ef8.pth", 26.544, 8.49, TORCHVISION),
+    ("shufflenet_v2_x0_5", "IMAGENET1K_V1", "shufflenetv2_x0.5-f707e7126e.pth", 39.448, 18.254, TORCHVISION),
+    ("shufflenet_v2_x1_0", "IMAGENET1K_V1", "shufflenetv2_x1-5666bf0f80.pth", 30.638, 11.684, TORCHVISION),
+    ("shufflenet_v2_x1_5", "IMAGENET1K_V1", "shufflenetv2_x1_5-3c479a10.pth", 27.004, 8.914, RESIZED_TO_232),
+    ("shufflenet_v2_x2_0", "IMAGENET1K_V1", "shufflenetv2_x2_0-8be3c8ee.pth", 23.77, 6.994, RESIZED_TO_232),
+    ("resnext50_32x4d", "IMAGENET1K_V1", "resnext50_32x4d-7cdf4587.pth", 22.382, 6.302, TORCHVISION),
+    ("resnext50_32x4d", "IMAGENET1K_V2", "resnext50_32x4d-1a0047aa.pth", 18.802, 4.66, RESIZED_TO_232),
+    ("resnext101_32x8d", "IMAGENET1K_V1", "resnext101_32x8d-8ba56ff5.pth", 20.688, 5.474, TORCHVISION),
+    ("resnext101_32x8d", "IMAGENET1K_V2", "resnext101_32x8d-110c445d.pth", 17.166, 3.772, RESIZED_TO_232),
+    ("resnext101_64x4d", "IMAGENET1K_V1", "resnext101_64x4d-173b62eb.pth", 16.754, 3.546, RESIZED_TO_232),
+    ("wide_resnet50_2", "IMAGENET1K_V1", "wide_resnet50_2-95faca4d.pth", 21.532, 5.914, TORCHVISION),
+    ("wide_resnet50_2", "IMAGENET1K_V2", "wide_resnet50_2-9ba9bcbe.pth", 18.398, 4.242, RESIZED_TO_232),
+    ("wide_resnet101_2", "IMAGENET1K_V1", "wide_resnet101_2-32ee1156.pth", 21.152, 5.716, TORCHVISION),
+    ("wide_resnet101_2", "IMAGENET1K_V2", "wide_resnet101_2-d733dc28.pth", 17.49, 3.98, RESIZED_TO_232),
+    ("regnet_x_400mf@torchvision", "IMAGENET1K_V1", "regnet_x_400mf-adf1edd5.pth", 27.166, 9.05, TORCHVISION),
+    ("regnet_x_400mf@torchvision", "IMAGENET1K_V2", "regnet_x_400mf-62229a5f.pth", 25.136, 7.678, RESIZED_TO_232),
+    ("regnet_x_800mf", "IMAGENET1K_V1", "regnet_x_800mf-ad17e45c.pth", 24.788, 7.652, TORCHVISION),
+    ("regnet_x_800mf", "IMAGENET1K_V2", "regnet_x_800mf-94a99ebd.pth", 22.478, 6.174, RESIZED_TO_232),
+    ("regnet_x_1_6gf", "IMAGENET1K_V1", "regnet_x_1_6gf-e3633e7f.pth", 22.96, 6.56, TORCHVISION),
+    ("regnet_x_1_6gf", "IMAGENET1K_V2", "regnet_x_1_6gf-a12f2b72.pth", 20.332, 5.078, RESIZED_TO_232),
+    ("regnet_x_3_2gf", "IMAGENET1K_V1", "regnet_x_3_2gf-f342aeae.pth", 21.636, 6.008, TORCHVISION),
+    ("regnet_x_3_2gf", "IMAGENET1K_V2", "regnet_x_3_2gf-7071aa85.pth", 18.804, 4.57, RESIZED_TO_232),
+    ("regnet_y_400mf", "IMAGENET1K_V1", "regnet_y_400mf-c65dace8.pth", 25.954, 8.284, TORCHVISION),
+    ("regnet_y_400mf", "IMAGENET1K_V2", "regnet_y_400mf-e6988f5f.pth", 24.196, 7.258, RESIZED_TO_232),
+    ("regnet_y_800mf@torchvision", "IMAGENET1K_V1", "regnet_y_800mf-1b27b58c.pth", 23.58, 6.864, TORCHVISION),
+    ("regnet_y_800mf@torchvision", "IMAGENET1K_V2", "regnet_y_800mf-58fc7688.pth", 21.172, 5.498, RESIZED_TO_232),
+    ("regnet_y_1_6gf", "IMAGENET1K_V1", "regnet_y_1_6gf-b11a554e.pth", 22.05, 6.034, TORCHVISION),
+    ("regnet_y_1_6gf", "IMAGENET1K_V2", "regnet_y_1_6gf-0d7bc02a.pth", 19.124, 4.556, RESIZED_TO_232),
+    ("regnet_y_3_2gf", "IMAGENET1K_V1", "regnet_y_3_2gf-b5a9779c.pth", 21.052, 5.424, TORCHVISION),
+    ("regnet_y_3_2gf", "IMAGENET1K_V2", "regnet_y_3_2gf-9180c971.pth", 18.018, 4.028, RESIZED_TO_232),
+    ("convnext_tiny", "IMAGENET1K_V1", "convnext_tiny-983f1562.pth", 17.48, 3.854, replace(TORCHVISION, resize=236)),
+    ("convnext_small", "IMAGENET1K_V1", "convnext_small-0c510722.pth", 16.384, 3.35, replace(TORCHVISION, resize=230)),
+    ("convnext_base", "IMAGENET1K_V1", "convnext_base-6075fbad.pth", 15.938, 3.13, RESIZED_TO_232),
+    ("convnext_large", "IMAGENET1K_V1", "convnext_large-ea097f82.pth", 15.586, 3.024, RESIZED_TO_232),
 )  # fmt: skip
 
 SOURCE = Source(
@@ -156,7 +227,18 @@ SOURCE = Source(
     convert=converter(FAMILIES),
     families=frozenset(FAMILIES),
     preparation=TORCHVISION,
-    preparations={"googlenet": GOOGLENET_PREPARATION, "inception_v3": INCEPTION},
+    preparations={
+        "googlenet": GOOGLENET_PREPARATION,
+        "inception_v3": INCEPTION,
+        "efficientnet_b0": efficient(256, 224),
+        "efficientnet_b1": efficient(256, 240),
+        "efficientnet_b2": efficient(288, 288),
+        "efficientnet_b3": efficient(320, 300),
+        "efficientnet_b4": efficient(384, 380),
+        "efficientnet_b5": efficient(456, 456),
+        "efficientnet_b6": efficient(528, 528),
+        "efficientnet_b7": efficient(600, 600),
+    },
     labels={1000: imagenet},
     published=tuple(
         Published(

@@ -1,0 +1,95 @@
+"""Yosinski et al. 2014: weights trained on other classes are a better start than random ones where images are few."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from torch import Tensor, nn
+
+from convatlas.data import Dataset, make_split
+from convatlas.experiments.arms import balanced, pixels_of, plain, scales, train, with_images
+from convatlas.experiments.form import Arm, Contrast, Experiment, Metric, Outcome, Text, Trial
+from convatlas.experiments.networks import small_cnn
+from convatlas.runs.run import Run
+from convatlas.runs.training_data import TrainingData
+
+
+def half(data: Dataset, first: bool) -> Dataset:
+    """The images of the first or of the second half of the classes."""
+    count = len(data.classes)
+    classes = range(count // 2) if first else range(count // 2, count)
+    indices = np.flatnonzero(np.isin(data.labels, list(classes)))
+    return with_images(data, indices, pixels_of(data, indices), list(classes))
+
+
+def started(classes: int, channels: int, side: int, *, weights: Mapping[str, Tensor]) -> nn.Module:
+    """The network with trained weights in all layers but the last."""
+    net = small_cnn(classes, channels, side)
+    own = net.state_dict()
+    last = [name for name in own if name.startswith(list(own)[-1].split(".")[0] + ".")]
+    net.load_state_dict({name: own[name] if name in last else weights[name] for name in own})
+    return net
+
+
+def run(trial: Trial, transfer: bool) -> Outcome:
+    recipe = plain(trial.setting("epochs"))
+    model = small_cnn
+    if transfer:
+        kept: dict[str, Tensor] = {}
+
+        def keep(run: Run, data: TrainingData) -> Mapping[str, float]:
+            kept.update(run.network().state_dict())
+            return {}
+
+        train(trial, small_cnn, recipe, data=half(trial.data, first=True), measure=keep)
+        model = partial(started, weights=kept)
+    target = half(trial.data, first=False)
+    split = make_split(target, seed=0)
+    few = balanced(target.labels, split.train, trial.setting("target_images"), trial.seed)
+    return train(trial, model, plain(trial.setting("target_epochs")), data=target, split=replace(split, train=few))
+
+
+EXPERIMENT = Experiment(
+    name="transfer-against-scratch",
+    claim=Text(
+        "With few images, weights trained on other classes give higher accuracy than random initial weights.",
+        "이미지가 적을 때 다른 클래스로 학습한 가중치에서 시작하면 무작위 초기 가중치보다 정확도가 높습니다.",
+    ),
+    source="Yosinski, Clune, Bengio and Lipson, NIPS 2014, section 4",
+    printed=(),
+    arms=(
+        Arm(
+            "transfer",
+            Text("from other classes", "다른 클래스에서"),
+            partial(run, transfer=True),
+            lrs=(0.03, 0.01, 0.1),
+        ),
+        Arm("scratch", Text("from scratch", "처음부터"), partial(run, transfer=False), lrs=(0.03, 0.01, 0.1)),
+    ),
+    constant=Text(
+        "Network, target images, number of updates on the target, batch size and seeds.",
+        "네트워크, 대상 이미지, 대상에서의 갱신 횟수, 배치 크기, 시드가 같습니다.",
+    ),
+    metrics=(Metric("test_top1", Text("test accuracy", "테스트 정확도"), "points", 100),),
+    contrasts=(Contrast("test_top1", higher="transfer", lower="scratch", smallest=2.0),),
+    criterion=Text(
+        "The accuracy is higher by at least two points.",
+        "정확도가 2 포인트 이상 높습니다.",
+    ),
+    contradiction=Text(
+        "An interval below 2 points.",
+        "신뢰 구간이 2 포인트보다 작은 경우입니다.",
+    ),
+    limits=Text(
+        "Source and target are halves of one data set; the time for the source is not counted.",
+        "원본과 대상은 한 데이터 세트의 절반씩이며, 원본을 학습한 시간은 세지 않습니다.",
+    ),
+    scales=scales(
+        quick={"epochs": 6, "target_images": 50, "target_epochs": 20},
+        standard={"epochs": 10, "train_images": 10_000, "target_images": 250, "target_epochs": 30},
+        minutes=60,
+    ),
+)

@@ -1,0 +1,310 @@
+"""The page's server: Starlette on uvicorn, bound to 127.0.0.1. No torch until a document needs it.
+
+An answer is one JSON document (`documents`), a file of the built page, or a stream of events. Everything in `safety`
+comes before. Documents run in threads, those that need a network one at a time.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from importlib import resources
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from convatlas.errors import ConvAtlasError, DataError, MissingDependencyError, UnknownNameError, UsageError
+from convatlas.explorer import documents, run_events, safety
+from convatlas.explorer.images import MAX_BYTES, too_large
+from convatlas.explorer.query import Query
+from convatlas.explorer.session import Session
+from convatlas.i18n import LANGUAGES, in_language, translated
+from convatlas.message import Message, system_reason
+
+HOST = "127.0.0.1"
+STATIC = "static"
+MEDIA_TYPES = {"html": "text/html; charset=utf-8", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+SLOWEST_BODY = 60  # seconds until a body must have arrived
+DRAINED = 8 * MAX_BYTES  # of a body that is too large, read and dropped so that the sender sees the answer
+JSON_BYTES = 64 << 10  # of a body in JSON
+HEADER_BYTES = 32 << 10
+CONNECTIONS = 64
+
+
+class TooLarge(DataError):
+    """A body above its limit."""
+
+
+def static_files() -> dict[str, bytes]:
+    """The built page: name -> content. Only these names are served."""
+    folder = resources.files("convatlas.explorer").joinpath(STATIC)
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.name.rpartition(".")[2] in MEDIA_TYPES}
+
+
+class Application:
+    """The routes of one session.
+
+    Args:
+        debug: print the traceback of an internal error on stderr.
+    """
+
+    def __init__(self, session: Session, debug: bool = False) -> None:
+        self.session, self.debug = session, debug
+        self.static = static_files()
+        self.running = anyio.CapacityLimiter(1)  # documents that run a network
+        self.counting = anyio.CapacityLimiter(4)  # all others
+        self.asgi = Starlette(
+            routes=[
+                Route("/", self.page, methods=["GET"]),
+                Route("/api/image", self.image, methods=["PUT"]),
+                Route("/api/run/events", self.events, methods=["GET"]),
+                Route("/api/{name:path}", self.get, methods=["GET"]),
+                Route("/api/{name:path}", self.post, methods=["POST"]),
+                Route("/{name}", self.page, methods=["GET"]),
+            ],
+            exception_handlers={HTTPException: self.refusal},
+        )
+
+    async def page(self, request: Request) -> Response:
+        name = request.path_params.get("name", "index.html")
+        if name not in self.static:
+            raise HTTPException(404)
+        return Response(self.static[name], media_type=MEDIA_TYPES[name.rpartition(".")[2]])
+
+    async def get(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        query = Query(dict(request.query_params))
+        limiter = self.limiter(name, query)
+        return await self.answered(query, lambda: documents.document(self.session, name, query), limiter)
+
+    def limiter(self, name: str, query: Query) -> anyio.CapacityLimiter:
+        return self.running if documents.uses_a_network(self.session, name, query) else self.counting
+
+    async def post(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        query = Query(dict(request.query_params))
+        too_long = DataError("the request has more than {most} KiB.", most=JSON_BYTES >> 10)
+        try:
+            body = json_of(await read_body(request, JSON_BYTES, too_long))
+        except ConvAtlasError as error:
+            return self.failure(error, query)
+        limiter = self.limiter(name, query)
+        return await self.answered(query, lambda: documents.posted(self.session, name, body), limiter)
+
+    async def events(self, request: Request) -> Response:
+        """A training that goes on: the epochs after the last one that the browser has."""
+        query = Query(dict(request.query_params))
+        seen = request.headers.get("last-event-id") or query.values.get("after", "0")
+        try:
+            run = self.session.subjects.run(query.text("id")).run
+        except ConvAtlasError as error:
+            return self.failure(error, query)
+        after = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 8 else 0
+        return StreamingResponse(run_events.events(run, after), media_type="text/event-stream")
+
+    async def image(self, request: Request) -> Response:
+        query = Query(dict(request.query_params))
+        try:
+            content = await read_body(request, MAX_BYTES, too_large())
+        except ConvAtlasError as error:
+            return self.failure(error, query)
+        keep = functools.partial(self.session.pictures.add, content, query.values.get("name", ""))
+        return await self.answered(query, lambda: keep().to_dict(), self.counting)
+
+    async def refusal(self, request: Request, error: Exception) -> Response:
+        """The answer to an address that does not exist."""
+        status = error.status_code if isinstance(error, HTTPException) else 404
+        text = Message("this address does not exist") if status == 404 else Message("this method is not allowed here")
+        with in_language(_language(request.query_params)):
+            return json_response({"error": translated(text)}, status)
+
+    async def answered(
+        self, query: Query, make: Callable[[], Mapping[str, Any]], limiter: anyio.CapacityLimiter
+    ) -> Response:
+        """The document made in a thread, or the error that it raises."""
+
+        def work() -> Response:
+            try:
+                with in_language(_language(query.values)):
+                    return json_response(make())
+            except Exception as error:
+                return self.failure(error, query)
+
+        return await anyio.to_thread.run_sync(work, limiter=limiter)
+
+    def failure(self, error: Exception, query: Query) -> Response:
+        """An error as a document, in the language asked for and without the folders of this machine."""
+        with in_language(_language(query.values)):
+            if isinstance(error, ConvAtlasError):
+                text = safety.without_folders(translated(error), self.session.folders)
+                return json_response({"error": text}, status_of(error))
+            if self.debug:
+                traceback.print_exception(error)
+            else:
+                text = Message("{kind} in the server of the page; --debug shows where", kind=type(error).__name__)
+                print("convatlas:", translated(text), file=sys.stderr)
+            text = translated(Message("an error of convatlas itself: {kind}", kind=type(error).__name__))
+            return json_response({"error": text}, 500)
+
+
+def status_of(error: ConvAtlasError) -> int:
+    if isinstance(error, TooLarge):
+        return 413
+    if isinstance(error, UnknownNameError):
+        return 404
+    if isinstance(error, UsageError):
+        return 400
+    return 501 if isinstance(error, MissingDependencyError) else 422
+
+
+async def read_body(request: Request, most: int, refusal: DataError) -> bytes:
+    """The body of a request, read until it is longer than ``most`` bytes.
+
+    Raises:
+        TooLarge: it is longer; the text is that of ``refusal``.
+        UsageError: it did not arrive in time, or only a part of it.
+    """
+    length = request.headers.get("content-length", "0")
+    declared = int(length) if length.isascii() and length.isdigit() and len(length) <= 12 else DRAINED + 1
+    if declared > DRAINED:
+        raise TooLarge(refusal.message)
+    too_long = declared > most
+    parts: list[bytes] = []
+    received = 0
+    try:
+        with anyio.fail_after(SLOWEST_BODY):
+            async for part in request.stream():
+                received += len(part)
+                if received > most or too_long:
+                    too_long = True
+                    parts.clear()
+                    if received > DRAINED:
+                        break
+                else:
+                    parts.append(part)
+    except (TimeoutError, ClientDisconnect) as error:
+        raise UsageError("the file did not arrive completely. Send it again.") from error
+    if too_long:
+        raise TooLarge(refusal.message)
+    return b"".join(parts)
+
+
+def json_of(content: bytes) -> object:
+    """The JSON of a body.
+
+    Raises:
+        UsageError: it is not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise UsageError("the request is not JSON.") from error
+
+
+def json_response(document: Mapping[str, Any], status: int = 200) -> Response:
+    try:
+        text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except ValueError:  # a network's own values may be nan or inf, which JSON does not have
+        text = json.dumps(finite(document), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return Response(text.encode("utf-8", "replace"), status, media_type="application/json")
+
+
+def finite(value: Any) -> Any:
+    """The document with null in the place of nan and inf."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(each) for key, each in value.items()}
+    return [finite(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _language(parameters: Mapping[str, str]) -> str:
+    asked = parameters.get("lang", "")
+    return asked if asked in LANGUAGES else "en"
+
+
+class Server:
+    """A running server; `serve` blocks, `start` runs it in a thread.
+
+    Args:
+        port: of the loopback interface; 0 for a free one.
+        framed: whether a notebook may show the page in a frame.
+        debug: print the traceback of an internal error on stderr.
+
+    Raises:
+        UsageError: the port is taken.
+    """
+
+    def __init__(self, session: Session, port: int = 0, framed: bool = False, debug: bool = False) -> None:
+        self.socket = _bound(port)
+        self.port = int(self.socket.getsockname()[1])
+        self.token = safety.new_token()
+        hosts = [f"{name}:{self.port}" for name in (HOST, "localhost")]
+        app: ASGIApp = safety.Guard(Application(session, debug).asgi, self.token, hosts, framed)
+        self._uvicorn = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                http="h11",  # the one with a limit for headers
+                ws="none",
+                lifespan="off",
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                h11_max_incomplete_event_size=HEADER_BYTES,
+                limit_concurrency=CONNECTIONS,
+                timeout_keep_alive=30,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}/{self.token}/"
+
+    def serve(self) -> None:
+        """Answer requests until the process is interrupted."""
+        self._uvicorn.run(sockets=[self.socket])
+
+    def start(self) -> None:
+        """Answer requests in a thread, until `close`."""
+        self._thread = threading.Thread(target=self.serve, name="convatlas explore", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop a server that `start` started."""
+        self._uvicorn.should_exit = True
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+        self.socket.close()
+
+
+def _bound(port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        if sys.platform != "win32":
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((HOST, port))
+        listening.listen(CONNECTIONS)
+    except OSError as error:
+        listening.close()
+        raise UsageError(
+            "port {port} cannot be used: {reason}. Give another --port, or leave it out for a free one.",
+            port=port,
+            reason=system_reason(error),
+        ) from error
+    return listening

@@ -1,0 +1,3 @@
+import { main } from "./harness.mjs";
+
+await main();
