@@ -1,5 +1,5 @@
 # The same words here, in the README and in CI.
-.PHONY: check page page-check format test test-slow test-peers parity catalogue messages
+.PHONY: check page page-check format test test-slow test-peers test-exports parity catalogue messages
 
 # the virtual environment of the libraries ours are compared with; never the one convatlas is used in
 PEERS ?= build/peers
@@ -27,6 +27,9 @@ test:                 ## the suite a fresh clone must pass
 test-slow:            ## real trainings and kill tests: minutes
 	python -m pytest -m slow
 
+test-exports:         ## exported files, their contracts and the mutations; needs the extra [export]: minutes
+	python -m pytest -m "slow or not slow" tests/exports
+
 test-peers: $(PEERS)/ready   ## agreement with torchvision, timm, Keras and the counters; installs them where they are not
 	CONVATLAS_PEERS=required OMP_NUM_THREADS=1 $(PEERS)/bin/python -m pytest -n 2 -m "peers and not slow"
 
@@ -42,6 +45,8 @@ catalogue:            ## write models/catalogue.json, models/tables, models/weig
 	python -m convatlas.models.weight_shapes
 	python -m convatlas.models.ledger > docs/ledger.md
 	python -m convatlas.recipes.page > docs/recipes.md
+	python -m convatlas.experiments.page results/experiments en > docs/en/experiments.md
+	python -m convatlas.experiments.page results/experiments ko > docs/ko/experiments.md
 	python benchmarks/page_counts.py
 
 messages:             ## bring the Korean catalogues in step with what the program says, compile them, name what they lack

@@ -24,6 +24,7 @@ EXEMPT = ("models/", "cli/_messages.py")
 ALLOWED = {
     "comparison/compare.py": ("{}, fp32, PyTorch eager, batch 1", "convatlas {}, torch {}, Python {}, {}"),
     "data/policy.py": ("policy operation {}", "policy sign {}"),  # names of random streams
+    "experiments/page.py": ("convatlas experiment {} --scale standard --data DATA",),  # a command
     "experiments/report.py": ("convatlas experiment {} --scale {}{}",),  # a command
     "runs/configuration.py": ("# {} is not set",),  # a comment of a TOML file
     "runs/lr_range.py": ("{}, {}, batch {}",),  # the title of a picture

@@ -74,7 +74,8 @@ def test_a_directory_gets_a_picture_of_each_image(inspect, tmp_path):
 @pytest.mark.parametrize("what", [*COMPUTED, "gradient", "guided-backpropagation"])
 def test_every_view_prints_and_draws(inspect, tmp_path, what):
     images = ["digit0.png"] if VIEWS[what].takes_images else []
-    code, out, _ = inspect(RUN, *images, "--what", what, "--out", tmp_path / "picture.svg")
+    more = {"maximise": ["--class", "3"], "patches": ["--sample", "20"], "embedding": ["--sample", "20"]}.get(what, [])
+    code, out, _ = inspect(RUN, *images, "--what", what, *more, "--out", tmp_path / "picture.svg")
     assert code == 0
     assert what in out
     assert (tmp_path / "picture.svg").read_text().startswith("<?xml")
@@ -111,6 +112,11 @@ def test_a_network_of_ones_own_and_first_weights(inspect):
         ((RUN, "digit0.png", "--layer", "C4"), 2, "unknown layer 'C4'"),
         ((RUN, "digit0.png", "--class", "cat"), 2, "unknown class 'cat'"),
         ((RUN, "digit0.png", "--what", "maps", "--layer", "F6"), 2, "no spatial axes"),
+        ((RUN, "--what", "maximise", "--layer", "C1"), 2, "both --layer and --channel"),
+        ((RUN, "--what", "embedding", "--sample", "0"), 2, "at least 1"),
+        (("net.py:Net", "--what", "embedding"), 2, "name a data set with --data"),
+        ((RUN, "--what", "gradients", "--data", "digits"), 2, "has its own data"),
+        (("lenet5", "--what", "gradients"), 2, "needs --data"),
         ((RUN, "nowhere.png"), 3, "cannot be read"),
         ((RUN, "digit0.png", "--out", "picture.bmp"), 2, "the ending .bmp"),
     ],

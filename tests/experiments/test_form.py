@@ -93,3 +93,19 @@ def test_unknown_names_and_missing_data_are_named(tmp_path):
         run_experiment("relu-vs-tanh", out=tmp_path)
     with pytest.raises(DataError, match="needs cifar-10 at this scale"):
         run_experiment("relu-against-tanh", "standard", data=tmp_path, out=tmp_path)
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_the_page_of_the_claims_is_current(language):
+    from pathlib import Path
+
+    from convatlas.experiments.page import page
+    from convatlas.i18n import set_language
+
+    root = Path(__file__).parents[2]
+    set_language(language)
+    try:
+        text = page(root / "results" / "experiments")
+    finally:
+        set_language(None)
+    assert text == (root / "docs" / language / "experiments.md").read_text("utf-8"), "run make catalogue"

@@ -38,6 +38,14 @@ def test_alexnets_first_layer():
     assert params["substitution"] == "11*11*3*96 + 96"
 
 
+def test_a_second_flatten_does_nothing_and_has_a_row():
+    layers = [{"kind": "flatten"}, {"kind": "flatten"}, {"kind": "fc", "features": 10}]
+    document = playground.network({"input": [3, 4, 4], "layers": layers})
+    assert [row["name"] for row in document["rows"]] == document["names"] == ["flatten1", "flatten2", "fc1"]
+    assert [row["inputs"] for row in document["rows"]] == [["input"], ["flatten1"], ["flatten2"]]
+    assert [row["output"] for row in document["rows"]] == [[48], [48], [10]]
+
+
 def test_steps_are_told_in_the_language_in_use(korean):
     quantities = [step["quantity"] for step in playground.layer(ALEXNET)["steps"]]
     assert "파라미터" in quantities

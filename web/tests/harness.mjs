@@ -102,7 +102,7 @@ export async function openPage(browser, { lang = "en", scheme = "light", width =
   });
   if (permissions.length) await context.grantPermissions(permissions).catch(() => undefined);
   const page = await context.newPage();
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(60_000); // a busy machine runs VGG-16 slowly
   const faults = { errors: [], external: [], expected: [] };
   page.on("console", (message) => {
     if (message.type() !== "error") return;

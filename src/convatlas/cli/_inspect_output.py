@@ -24,7 +24,12 @@ def print_found(document: dict[str, Any]) -> None:
         *([(_("source"), document["source"])] if document.get("source") else []),
     ]
     click.echo(tables.labelled(facts))
-    if isinstance(document.get("images"), list):
+    if "data" in document:
+        click.echo(_("{n} images of {data}", n=units.exact(document["n"]), data=document["data"]))
+    if document["what"] in ("patches", "maximise"):
+        click.echo()
+        print_channels(document["channels"])
+    elif isinstance(document.get("images"), list):
         click.echo()
         print_table(*image_table(document["images"]))
     elif "shape" in document:
@@ -60,7 +65,7 @@ def image_table(images: Sequence[dict[str, Any]]) -> tuple[Sequence[Column], Seq
     rows = []
     nested = "shape" not in images[0]
     columns += (
-        [Column(_("strongest channels"), wraps=True)]
+        [Column(_("nearest images") if "neighbours" in images[0] else _("strongest channels"), wraps=True)]
         if nested
         else [Column(_("shape"), drop=3), Column(_("range"), drop=1), *([Column(_("dead"))] * ("dead" in images[0]))]
     )
@@ -71,7 +76,9 @@ def image_table(images: Sequence[dict[str, Any]]) -> tuple[Sequence[Column], Seq
             units.percent(image["probability"], 1),
             f"{image['score']:.2f}",
         ]
-        if nested:
+        if "neighbours" in image:
+            row.append(", ".join(f"{each['class']} ({each['similarity']:.2f})" for each in image["neighbours"]))
+        elif nested:
             row.append(", ".join(f"{each['channel']} ({each['activation']:.3g})" for each in image["patterns"]))
         else:
             row += [shape_text(image), range_text(image)]
@@ -106,6 +113,17 @@ def print_statistics(document: dict[str, Any]) -> None:
             images=units.exact(document["images"]),
         )
     )
+
+
+def print_channels(channels: Sequence[dict[str, Any]]) -> None:
+    """The strongest image of each channel, or how strong it was made."""
+    columns = [Column(_("channel"), number=True), Column(_("activation"), number=True), Column(_("image"), wraps=True)]
+    rows = []
+    for each in channels:
+        made = "files" not in each
+        value = each["activations"][-1 if made else 0]
+        rows.append((each["channel"], f"{value:.4g}", each.get("name") if made else each["files"][0]))
+    print_table(columns, rows)
 
 
 def print_gradients(document: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ class ViewOptions:
     takes_images: bool = True
     takes_layer: bool = False
     takes_channels: bool = False
+    takes_class: bool = False
     takes_data: bool = False
     allows_first_weights: bool = False
 
@@ -85,6 +86,32 @@ VIEWS = {
         takes_layer=True,
         takes_channels=True,
     ),
+    "patches": ViewOptions(
+        Message("the nine images of a data set that excite a channel most, and the part that it sees of each"),
+        "Zeiler and Fergus, arXiv:1311.2901, section 4, figure 2",
+        takes_images=False,
+        takes_layer=True,
+        takes_channels=True,
+        takes_data=True,
+    ),
+    "maximise": ViewOptions(
+        Message("an image that is made to excite a channel or a class, by gradient ascent from noise"),
+        "Yosinski et al., arXiv:1506.06579, section 3",
+        takes_images=False,
+        takes_layer=True,
+        takes_channels=True,
+        takes_class=True,
+    ),
+    "embedding": ViewOptions(
+        Message("the penultimate features of a data set, on a plane by PCA and by t-SNE"),
+        "van der Maaten and Hinton, JMLR 9 (2008)",
+        takes_images=False,
+        takes_data=True,
+    ),
+    "neighbours": ViewOptions(
+        Message("the images of a data set whose penultimate features are nearest to those of an image"),
+        takes_data=True,
+    ),
     "gradient-norms": ViewOptions(
         Message("the norm of the loss's gradient per layer: at the start of a training on --data, or of a run"),
         "Glorot and Bengio, AISTATS 2010, section 4.2",
@@ -101,6 +128,12 @@ ALIASES = {
     "ig": "integrated-gradients",
     "guided-backprop": "guided-backpropagation",
     "gradients": "gradient-norms",
+    "maximize": "maximise",
+    "deepdream": "maximise",
+    "t-sne": "embedding",
+    "pca": "embedding",
+    "neighbors": "neighbours",
+    "nearest": "neighbours",
     "feature-maps": "maps",
     "activations": "maps",
     "weights": "filters",

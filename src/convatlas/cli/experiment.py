@@ -59,7 +59,7 @@ def command(
     \b
     convatlas experiment
     convatlas experiment relu-against-tanh
-    convatlas experiment relu-against-tanh --scale standard --data data/
+    convatlas experiment gradient-norms --seeds 5
     """
     if name is None and not all_:
         list_experiments(out, as_json)
@@ -139,7 +139,7 @@ def print_record(record: Record) -> None:
     click.echo(str(experiment.claim))
     for found in record.contrasts:
         unit = experiment.metric(found.contrast.metric).unit
-        click.echo(f"  {contrast_text(experiment, found)}")
+        click.echo(f"  {contrast_text(experiment, found.contrast)}")
         click.echo(
             "    "
             + _(

@@ -55,6 +55,7 @@ class Request:
     channels: tuple[int, ...]
     sanity: bool
     data: str | None
+    count: int
     seed: int
 
 
@@ -108,6 +109,13 @@ class Request:
     "default that of the run.",
 )
 @click.option(
+    "--sample",
+    "count",
+    default=500,
+    show_default=True,
+    help="Largest number of images of the data set to use, evenly chosen.",
+)
+@click.option(
     "--seed",
     default=0,
     show_default=True,
@@ -132,6 +140,7 @@ def command(
     numbers: tuple[int, ...],
     sanity: bool,
     data: str | None,
+    count: int,
     seed: int,
     out: Path | None,
     as_json: bool,
@@ -153,6 +162,9 @@ def command(
     convatlas inspect runs/resnet18-photos-001 new_photos/ --what grad-cam++ --out explained/
     convatlas inspect runs/resnet18-photos-001 cat.jpg --what maps --layer conv1 --out maps.png
     convatlas inspect runs/resnet18-photos-001 --what filters --out filters.png
+    convatlas inspect runs/resnet18-photos-001 --what patches --layer layer2 --sample 10 --out patches.png
+    convatlas inspect runs/resnet18-photos-001 --what maximise --class bees --out bees.png
+    convatlas inspect runs/resnet18-photos-001 --what embedding --data photos/ --out plane.png
     convatlas inspect resnet20_cifar --what gradient-norms --data photos/ --out start.png
     convatlas inspect resnet20_cifar cat.jpg --what maps --layer stage2 --out first-weights.png
     convatlas inspect resnet20_cifar cat.jpg --weights own.pth --mean 0.5 --std 0.25 --classes names.txt
@@ -166,7 +178,7 @@ def command(
     else:
         network = inspected_network(what, name, seed, subject)
         found = COMPUTED.get(name, attributed)(
-            Request(network, images, name, layer, target, numbers, sanity, data, seed)
+            Request(network, images, name, layer, target, numbers, sanity, data, count, seed)
         )
     written = [] if out is None else write_pictures(found, out, name, images_of(found))
     if as_json:
@@ -195,7 +207,7 @@ def refuse_unused(
         for option, given, used in (
             ("IMAGE", bool(images), view.takes_images),
             ("--layer", layer is not None, view.takes_layer),
-            ("--class", target is not None, name in METHODS),
+            ("--class", target is not None, name in METHODS or view.takes_class),
             ("--channel", bool(numbers), view.takes_channels),
             ("--sanity", sanity, name in METHODS),
             ("--data", data is not None, view.takes_data),
@@ -267,6 +279,37 @@ def deconvnet(request: Request) -> View:
     return patterns(request.network, list(listed(request.images)), request.layer, request.channels or None)
 
 
+def patches(request: Request) -> View:
+    from convatlas.runs.inspect_data import channel_patches, sample
+
+    images = sample(request.network, request.data, request.count)
+    return channel_patches(request.network, images, request.layer, request.channels or None)
+
+
+def maximise(request: Request) -> View:
+    from convatlas.runs.inspect_data import maximise
+    from convatlas.runs.seen_images import class_index
+
+    if (request.target is None) == (request.layer is None or not request.channels):
+        raise UsageError("--what maximise needs --class NAME, or both --layer and --channel.")
+    if request.target is not None:
+        return maximise(request.network, None, [class_index(request.network, request.target)], seed=request.seed)
+    return maximise(request.network, request.layer, request.channels, seed=request.seed)
+
+
+def embedding(request: Request) -> View:
+    from convatlas.runs.inspect_data import embed, sample
+
+    return embed(request.network, sample(request.network, request.data, request.count), seed=request.seed)
+
+
+def neighbours(request: Request) -> View:
+    from convatlas.runs.inspect_data import nearest, sample
+
+    images = sample(request.network, request.data, request.count)
+    return nearest(request.network, list(listed(request.images)), images)
+
+
 def gradient_norms(what: str, data: str | None, seed: int, subject: dict[str, Any]) -> View:
     """Of a run; or of a network at the start of a training on ``data``."""
     from convatlas.runs.inspect_gradients import gradients_at_start, gradients_of_run
@@ -295,6 +338,10 @@ COMPUTED: dict[str, Callable[[Request], View]] = {
     "filters": filters,
     "statistics": statistics,
     "deconvnet": deconvnet,
+    "patches": patches,
+    "maximise": maximise,
+    "embedding": embedding,
+    "neighbours": neighbours,
 }
 
 

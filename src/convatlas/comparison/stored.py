@@ -52,8 +52,19 @@ def read_comparison(folder: Path) -> dict[str, Any]:
 
 
 def rows_of(document: dict[str, Any], folder: Path) -> tuple[ComparisonRow, ...]:
-    """The rows of a document. Runs are looked up in ``folder``, which may have been moved since."""
-    return tuple(_row(record, folder) for record in document["rows"])
+    """The rows of a document. Runs are looked up in ``folder``, which may have been moved since.
+
+    Raises:
+        DataError: the document is damaged, or was written by another version.
+    """
+    try:
+        return tuple(_row(record, folder) for record in document["rows"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            "{path} cannot be read: {error}.",
+            path=folder / DOCUMENT,
+            error=Message("it is not the document of a comparison"),
+        ) from error
 
 
 def _row(record: dict[str, Any], folder: Path) -> ComparisonRow:

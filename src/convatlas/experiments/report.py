@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from convatlas import units
-from convatlas.experiments.form import Experiment
+from convatlas.experiments.form import Contrast, Experiment
 from convatlas.experiments.run import Record
 from convatlas.experiments.verdict import Result
 from convatlas.i18n import _, language
@@ -32,9 +32,8 @@ def value(number: float, unit: str) -> str:
     return f"{number:+.3g} {unit}"
 
 
-def contrast_text(experiment: Experiment, found: Result) -> str:
+def contrast_text(experiment: Experiment, contrast: Contrast) -> str:
     """A contrast in words: its metric, and the two arms."""
-    contrast = found.contrast
     return _(
         "{metric}: {higher} minus {lower}",
         metric=experiment.metric(contrast.metric).name,
@@ -169,7 +168,7 @@ def _verdict(record: Record) -> list[Html]:
         unit = experiment.metric(found.contrast.metric).unit
         rows.append(
             (
-                contrast_text(experiment, found),
+                contrast_text(experiment, found.contrast),
                 value(found.mean, unit),
                 interval_text(found, unit),
                 f"{found.p:.2g}",
@@ -200,7 +199,7 @@ def _power(record: Record) -> list[Html]:
             texts.append(
                 _(
                     "{contrast}: {n} seeds show a difference of {smallest} with a power of 80 %.",
-                    contrast=contrast_text(record.experiment, found),
+                    contrast=contrast_text(record.experiment, found.contrast),
                     n=len(found.differences),
                     smallest=f"{found.detectable:.3g} {unit}",
                 )

@@ -40,20 +40,24 @@ class Method:
 
 METHODS = {
     "grad_cam": Method(
-        Message("Grad-CAM"), "Selvaraju et al., arXiv:1610.02391", 2, needs_layer=True
+        Message("Grad-CAM"), "Selvaraju et al., arXiv:1610.02391, equations 1 and 2", 2, needs_layer=True
     ),
     "grad_cam_plus_plus": Method(
-        Message("Grad-CAM++"), "Chattopadhyay et al., arXiv:1710.11063", 2, needs_layer=True
+        Message("Grad-CAM++"), "Chattopadhyay et al., arXiv:1710.11063, equations 10 and 19", 2, needs_layer=True
     ),
-    "gradient": Method(Message("gradient of the score"), "Simonyan, Vedaldi and Zisserman, arXiv:1312.6034", 2),
+    "gradient": Method(
+        Message("gradient of the score"), "Simonyan, Vedaldi and Zisserman, arXiv:1312.6034, section 3", 2
+    ),
     "smoothgrad": Method(Message("SmoothGrad"), "Smilkov et al., arXiv:1706.03825", 50),
-    "integrated_gradients": Method(Message("integrated gradients"), "Sundararajan et al., arXiv:1703.01365", 128),
-    "guided_backpropagation": Method(
-        Message("guided backpropagation"), "Springenberg et al., arXiv:1412.6806", 2, sanity=False
+    "integrated_gradients": Method(
+        Message("integrated gradients"), "Sundararajan, Taly and Yan, arXiv:1703.01365, section 3", 128
     ),
-    "occlusion": Method(Message("occlusion"), "Zeiler and Fergus, ECCV 2014, section 4.2", 225),
-    "rise": Method(Message("RISE, random masks"), "Petsiuk et al., arXiv:1806.07421", 1000),
-}  # fmt: skip
+    "guided_backpropagation": Method(
+        Message("guided backpropagation"), "Springenberg et al., arXiv:1412.6806, section 3.4", 2, sanity=False
+    ),
+    "occlusion": Method(Message("occlusion"), "Zeiler and Fergus, arXiv:1311.2901, section 4.2", 225),
+    "rise": Method(Message("RISE, random masks"), "Petsiuk, Das and Saenko, arXiv:1806.07421, section 3", 1000),
+}
 
 
 def methods_document() -> dict[str, Any]:

@@ -221,7 +221,7 @@ class Preset:
     """A layer or a net to begin with."""
 
     id: str
-    title: Message
+    title: str
     input: tuple[int, ...]
     layers: tuple[dict[str, Any], ...]
 
@@ -252,11 +252,11 @@ def _vgg_stage(channels: int) -> list[dict[str, Any]]:
 
 
 LAYERS = (
-    Preset("alexnet", Message("AlexNet conv1"), (3, 227, 227), (_convolution(96, 11, 4),)),
-    Preset("lenet", Message("LeNet-5 C1"), (1, 32, 32), (_convolution(6, 5),)),
-    Preset("vgg", Message("VGG, 3 x 3"), (64, 224, 224), (_convolution(64, 3, padding=1),)),
+    Preset("alexnet", "AlexNet conv1", (3, 227, 227), (_convolution(96, 11, 4),)),
+    Preset("lenet", "LeNet-5 C1", (1, 32, 32), (_convolution(6, 5),)),
+    Preset("vgg", "VGG, 3 x 3", (64, 224, 224), (_convolution(64, 3, padding=1),)),
     Preset("reduction", Message("GoogLeNet, 1 x 1 reduction"), (192, 28, 28), (_convolution(16, 1),)),
-    Preset("resnet", Message("ResNet conv1"), (3, 224, 224), (_convolution(64, 7, 2, 3, bias=False),)),
+    Preset("resnet", "ResNet conv1", (3, 224, 224), (_convolution(64, 7, 2, 3, bias=False),)),
     Preset("depthwise", Message("Xception, depthwise"), (728, 19, 19),
            (_convolution(728, 3, padding=1, groups=728, bias=False),)),
     Preset("pool", Message("AlexNet, overlapping pooling"), (96, 55, 55), (_pool(3, 2),)),

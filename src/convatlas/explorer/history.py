@@ -10,11 +10,6 @@ from convatlas.message import Message
 from convatlas.models.registry import Entry, entry, list_models
 
 SCHEMA = 1
-TITLES = {
-    "error": Message("error, {data}"),
-    "top1_error": Message("top-1 error, {data}"),
-    "top5_error": Message("top-5 error, {data}"),
-}
 FEWEST = 3  # networks that a kind of error must have to be drawn
 
 
@@ -62,7 +57,12 @@ def kind_of(figure: Figure) -> str:
 
 def _title(kind: str) -> str:
     quantity, _, data = kind.partition(":")
-    return translated(Message(TITLES[quantity].template, data=data))
+    titles = {
+        "error": Message("error, {data}", data=data),
+        "top1_error": Message("top-1 error, {data}", data=data),
+        "top5_error": Message("top-5 error, {data}", data=data),
+    }
+    return translated(titles[quantity])
 
 
 def _error(figure: Figure, citation: str) -> dict[str, Any]:

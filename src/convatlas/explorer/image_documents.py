@@ -37,10 +37,9 @@ def predict_document(bench: Workbench, subject: Subject, image: Picture) -> dict
     Raises:
         UsageError: the network returns images, or logits that are not finite.
     """
-    found = bench.network(subject)
-    images = found.input(image)
+    found, images = bench.network(subject), bench.forward(subject, image).images
     with eval_mode(found.net), torch.inference_mode():
-        found.net(images)  # the first pass allocates memory
+        found.net(images)  # a first one allocates memory
         begun = time.perf_counter()
         logits = found.net(images)
         seconds = time.perf_counter() - begun

@@ -16,7 +16,7 @@ from convatlas import units
 from convatlas.arithmetic import formulas
 from convatlas.arithmetic import layer as by_hand
 from convatlas.arithmetic.layer import Step, WorkedLayer
-from convatlas.arithmetic.records import LayerRow, plain_row
+from convatlas.arithmetic.records import INPUT, LayerRow, plain_row
 from convatlas.errors import ConvAtlasError, ShapeError, UsageError
 from convatlas.i18n import translated
 from convatlas.message import Message
@@ -243,7 +243,11 @@ def _rows(
     by_layer: dict[str, list[LayerRow]] = {}
     for row in summary.rows:
         by_layer.setdefault(row.name.partition(".")[0], []).append(row)
-    rows = [_row(name, settings, by_layer[name]) for name, settings, _ in built]
+    rows, before = [], INPUT
+    for name, settings, given in built:
+        made = by_layer.get(name) or [LayerRow(name, name, "flatten", (before,), given)]  # of a vector, nothing runs
+        rows.append({**_row(name, settings, made), "inputs": [before]})
+        before = name
     totals = summary.totals
     counts = {name: getattr(totals, name) for name in ("params", "macs", "connections", "activation_bytes")}
     return rows, counts
@@ -252,8 +256,7 @@ def _rows(
 def _row(name: str, settings: Mapping[str, Any], rows: Sequence[LayerRow]) -> dict[str, Any]:
     row = plain_row(next((row for row in rows if row.kind != "flatten"), rows[0]))
     kind = "global_avgpool" if settings["kind"] == "global_avgpool" else row["kind"]
-    inputs = [source.partition(".")[0] for source in rows[0].inputs]
-    return {**row, "name": name, "kind": kind, "output": list(rows[-1].output), "inputs": inputs}
+    return {**row, "name": name, "kind": kind, "output": list(rows[-1].output)}
 
 
 def _module(settings: Mapping[str, Any], shape: Shape) -> nn.Module:

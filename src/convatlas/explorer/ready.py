@@ -14,14 +14,13 @@ from torch import Tensor, nn
 from convatlas import models
 from convatlas.data import Preprocessing
 from convatlas.data.batches import prepare
+from convatlas.errors import ConvAtlasError, UsageError
 from convatlas.explorer.images import Picture
 from convatlas.explorer.subjects import AtlasNetwork, OwnModule, Subject, TrainedRun
 from convatlas.inspection import ForwardPass
 from convatlas.message import Message
-from convatlas.models.loaded import Preparation
-from convatlas.models.registry import Entry
-from convatlas.models.weights.given import usual_resize
-from convatlas.runs.loaded_network import network_with_weights, preprocessing_of
+from convatlas.runs.loaded_network import network_with_weights
+from convatlas.runs.seen_images import first_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,8 +95,9 @@ def _of_atlas(subject: AtlasNetwork) -> Ready:
             preparation=given.preparation,
         )
         return Ready(found.net, found.preprocessing, found.labels.names, True, found.prepared_from)
-    net = _drawn(lambda: models.create_model(record.full_name))
-    return Ready(net, _assumed(record), (), False, Message("assumed, as the weights are random"), record.reconstructs)
+    with torch.random.fork_rng(devices=()):
+        found = first_weights(record.full_name, SEED)
+    return Ready(found.net, found.preprocessing, (), False, found.prepared_from, record.reconstructs)
 
 
 def _of_own(subject: OwnModule) -> Ready:
@@ -117,12 +117,6 @@ def _drawn(build: Callable[[], nn.Module]) -> nn.Module:
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(SEED)
         return build().eval()
-
-
-def _assumed(record: Entry) -> Preprocessing:
-    """Pixels from 0 to 1 of the paper's size: a network with random weights has no preparation of its own."""
-    channels, side, _width = record.input
-    return preprocessing_of(Preparation((0.0,) * channels, (1.0,) * channels, usual_resize(side), side))
 
 
 class Kept(Generic[Value]):
@@ -158,9 +152,26 @@ class Workbench:
         return self._networks.get(subject.id, lambda: ready(subject))
 
     def forward(self, subject: Subject, picture: Picture) -> ForwardPass:
-        """The outputs of every row for an image."""
+        """The outputs of every row for an image.
+
+        Raises:
+            ForwardError: the network does not fit its input.
+            UsageError: its forward pass failed otherwise, as that of a module of the user's own may.
+        """
+        subject.summary()  # raises, and names the layer, where the shapes do not fit
         found = self.network(subject)
-        return self._passes.get((subject.id, picture.id), lambda: ForwardPass(found.net, found.input(picture)))
+        return self._passes.get((subject.id, picture.id), lambda: _forward(found, picture))
+
+
+def _forward(found: Ready, picture: Picture) -> ForwardPass:
+    images = found.input(picture)
+    try:
+        return ForwardPass(found.net, images)
+    except ConvAtlasError:
+        raise
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        raise UsageError("the forward pass of the network failed: {error}", error=text) from error
 
 
 def pass_bytes(forward: ForwardPass) -> int:

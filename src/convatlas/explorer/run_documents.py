@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from convatlas.errors import DataError, UnknownNameError, UsageError
 from convatlas.explorer.safety import without_folders
+from convatlas.explorer.subjects import damaged
 from convatlas.i18n import translated
 
 if TYPE_CHECKING:
@@ -55,15 +56,16 @@ def run_document(session: Session, name: str) -> dict[str, Any]:
 
     run = session.subjects.run(name).run
     summary = _overview(overview(run, session.out or run.path.parent), session)
-    lines = journal_of(run)
-    return {
-        "schema": SCHEMA,
-        "overview": {**summary, "id": name, "name": name},
-        "classes": list(run.classes),
-        "recipe": {**run.config["recipe"], **run.config.get("options", {})},
-        "epochs": [epoch(line) for line in lines if line["event"] == "epoch"],
-        "result": next((result(line) for line in reversed(lines) if line["event"] == "done"), None),
-    }
+    with damaged(name):
+        lines = journal_of(run)
+        return {
+            "schema": SCHEMA,
+            "overview": {**summary, "id": name, "name": name},
+            "classes": list(run.classes),
+            "recipe": {**run.config["recipe"], **run.config.get("options", {})},
+            "epochs": [epoch(line) for line in lines if line["event"] == "epoch"],
+            "result": next((result(line) for line in reversed(lines) if line["event"] == "done"), None),
+        }
 
 
 def journal_of(run: Run) -> list[dict[str, Any]]:
@@ -94,7 +96,7 @@ def evaluation_document(session: Session, name: str) -> dict[str, Any]:
     """``api/evaluation``: measured on the test set of the run's own data."""
     from convatlas.evaluation import metrics
 
-    found = session.measurements.of(session.subjects.run(name).run).evaluation
+    found = _measured(session, name).evaluation
     bins = metrics.reliability(found.logits, found.labels)
     return {
         "schema": SCHEMA,
@@ -122,7 +124,7 @@ def mistakes_document(
     Raises:
         UsageError: there is no such class, or only one of the two was given.
     """
-    measured = session.measurements.of(session.subjects.run(name).run)
+    measured = _measured(session, name)
     found = measured.evaluation
     if (actual is None) != (predicted is None):
         raise UsageError("the parameters actual and predicted belong together.")
@@ -138,6 +140,12 @@ def mistakes_document(
         places = _cell(found, actual, predicted)
         total, places = len(places), places[:MOST_IMAGES]
     return {"schema": SCHEMA, "total": total, "images": [_image(measured, place) for place in places]}
+
+
+def _measured(session: Session, name: str) -> Measured:
+    run = session.subjects.run(name).run
+    with damaged(name):
+        return session.measurements.of(run)
 
 
 def _cell(found: Evaluation, actual: int, predicted: int) -> list[int]:
@@ -202,18 +210,20 @@ def comparison_document(session: Session, name: str) -> dict[str, Any]:
         }
         for record, row in zip(document["rows"], rows_of(document, folder), strict=True)
     ]
-    conditions = dict(document["conditions"])
+    with damaged(name):
+        conditions = dict(document["conditions"])
+        kept = {key: document[key] for key in ("budget", "majority", "failures", "skipped")}
+        data = Path(document["data"]).name
     conditions.pop("command", None)
     quantities = [
         {"id": each.name, "title": translated(each.description), "example": each.example}
         for each in QUANTITIES.values()
     ]
-    kept = ("budget", "majority", "failures", "skipped")
     return {
         "schema": SCHEMA,
         "id": name,
-        "data": Path(document["data"]).name,
-        **{key: document[key] for key in kept},
+        "data": data,
+        **kept,
         "conditions": conditions,
         "rows": rows,
         "quantities": quantities,

@@ -179,7 +179,10 @@ async def read_body(request: Request, most: int, refusal: DataError) -> bytes:
         UsageError: it did not arrive in time, or only a part of it.
     """
     length = request.headers.get("content-length", "0")
-    too_long = not length.isdigit() or int(length) > most
+    declared = int(length) if length.isascii() and length.isdigit() and len(length) <= 12 else DRAINED + 1
+    if declared > DRAINED:
+        raise TooLarge(refusal.message)
+    too_long = declared > most
     parts: list[bytes] = []
     received = 0
     try:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convatlas.errors import UnknownNameError, UsageError
+from convatlas.errors import ConvAtlasError, DataError, UnknownNameError, UsageError
 from convatlas.i18n import translated
 from convatlas.message import Message
 from convatlas.models import own
@@ -241,7 +242,31 @@ class Subjects:
         from convatlas.runs.run import Run
 
         assert self.out is not None
-        return TrainedRun(name, Run(self.out / name))
+        return opened(name, Run(self.out / name))
+
+
+def opened(name: str, run: Run) -> TrainedRun:
+    """A run whose settings can be read.
+
+    Raises:
+        DataError: they are damaged, or incomplete.
+    """
+    with damaged(name):
+        settings = run.config["run"]
+        assert all(isinstance(settings[key], int) for key in ("in_channels", "image_size")), settings
+        _ = run.model, run.classes, run.label, run.recipe, run.preprocessing, run.config["data"]["source"]
+    return TrainedRun(name, run)
+
+
+@contextmanager
+def damaged(name: str) -> Iterator[None]:
+    """Raise a DataError where the files of a run or a comparison lack what they should hold."""
+    try:
+        yield
+    except ConvAtlasError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, AssertionError, OSError) as error:
+        raise DataError("{name} cannot be read: its files are damaged or incomplete.", name=name) from error
 
 
 def subject_of(what: Any, number: int, given: GivenWeights | None = None, shape: Shape | None = None) -> Subject:
@@ -270,5 +295,5 @@ def subject_of(what: Any, number: int, given: GivenWeights | None = None, shape:
 
     if name or isinstance(what, Run):
         run = what if isinstance(what, Run) else Run(name)
-        return TrainedRun(run.path.resolve().name, run)
+        return opened(run.path.resolve().name, run)
     return OwnModule(number, what, shape)

@@ -102,7 +102,12 @@ def _weights(graph: GraphBuilder, axis: Axis, interpolation: str) -> str:
     end = _whole(graph, graph.op("Min", graph.op("Add", graph.op("Add", centre, support), half), axis.length))
     columns = graph.op("Range", zero, axis.length, one)  # (length,)
     inside = graph.op("And", graph.op("GreaterOrEqual", columns, first), graph.op("Less", columns, end))
-    distance = graph.op("Add", graph.op("Sub", columns, centre), half)
+    # x - centre + 0.5 = ((2x + 1) out - (2i + 1) in) / (2 out): whole numbers up to the division, so that engines which
+    # compute in float32, as OpenVINO does, lose little
+    two = graph.constant(2)
+    odd_column = graph.op("Mul", graph.op("Add", graph.op("Mul", two, columns), one), axis.resized)
+    odd_row = graph.op("Mul", graph.op("Add", graph.op("Mul", two, rows), one), axis.length)
+    distance = graph.op("Div", graph.op("Sub", odd_column, odd_row), graph.op("Mul", two, axis.resized))
     distance = graph.op("Abs", graph.op("Mul", distance, graph.op("Div", one, stretch)))
     value = (_triangle if interpolation == "bilinear" else _cubic)(graph, distance)
     value = graph.op("Where", inside, value, zero)

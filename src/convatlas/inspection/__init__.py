@@ -9,10 +9,15 @@ randomisation_check(net, images, method)  how much a method's map depends on the
 faithfulness(net, images, heat, classes)  deletion and insertion scores of maps
 deconvolve(net, images, layer, channel)   the pixels that activate a feature map
 gradient_norms(net, images, targets)      the norm of the loss's gradient per layer
+channel_patches(net, batches, layer)      the images that excite a channel most, and the part it sees
+maximise(net, shape, layer, channel)      an image that is made to excite a channel
+features(net, batches)                    the penultimate features; embedding.pca, t_sne and neighbours of them
 """
 
 from convatlas.inspection.activations import channel_statistics, feature_maps, first_layer_filters
+from convatlas.inspection.channels import channel_patches, maximise
 from convatlas.inspection.deconvnet import deconvolve
+from convatlas.inspection.embedding import features
 from convatlas.inspection.faithfulness import faithfulness
 from convatlas.inspection.forward import ForwardPass
 from convatlas.inspection.gradients import gradient_norms
@@ -20,11 +25,14 @@ from convatlas.inspection.sanity import randomisation_check
 
 __all__ = [
     "ForwardPass",
+    "channel_patches",
     "channel_statistics",
     "deconvolve",
     "faithfulness",
     "feature_maps",
+    "features",
     "first_layer_filters",
     "gradient_norms",
+    "maximise",
     "randomisation_check",
 ]

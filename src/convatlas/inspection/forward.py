@@ -112,6 +112,17 @@ class ForwardPass:
             raise UsageError("the network has no layer with a spatial map.")
         return next((name for name in reversed(spatial) if name in self._before_classifier), spatial[-1])
 
+    def penultimate_row(self) -> str:
+        """The last row before the classifier, whose output are the features that it reads.
+
+        Raises:
+            UsageError: the network has no convolution or fully connected layer, or only one.
+        """
+        before = [name for name in self._outputs if name in self._before_classifier]
+        if not before:
+            raise UsageError("the network has no layer before its classifier.")
+        return before[-1]
+
     def _is_spatial(self, name: str) -> bool:
         output, kind = self._outputs[name], self._kinds[name]
         return output.dim() == 4 and output[0, 0].numel() > 1 and kind not in _PASSIVE and "pool" not in kind

@@ -19,11 +19,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from convatlas.i18n import _
-from convatlas.visualization.style import INK, MUTED, PALETTE, PAPER, plot_style
+from convatlas.visualization.plots import tick_label
+from convatlas.visualization.style import INK, MUTED, PALETTE, PAPER, SeriesStyle, plot_style
 
 FORMATS = ("png", "svg", "pdf")
 HEAT = "inferno"  # dark to light, also in greyscale
 HANGUL = ("NanumGothic", "NanumSquareRound", "Noto Sans CJK KR", "Noto Sans KR", "Malgun Gothic", "Apple SD Gothic Neo")
+LEGEND_UP_TO = 20  # classes
 LAYER_NAMES_UP_TO = 40  # layers; the names of more do not fit below the axis
 RULE_LIGHT = "#c3c7cc"
 CLIPPED = 99.5  # percentile of a map that is drawn as its maximum: single pixels of a gradient are far above the rest
@@ -210,6 +212,34 @@ def gradient_norms(
     if len(series) > 1:
         ax.legend(fontsize=7)
     return ax
+
+
+def plane(
+    ax: Axes,
+    points: np.ndarray,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    title: str = "",
+    legend: bool = True,
+) -> Axes:
+    """Plot points (N, 2), each class with a colour and a marker; of more than 12 classes the shapes repeat."""
+    for index, name in enumerate(classes):
+        chosen = points[labels == index]
+        if len(chosen):
+            style = SeriesStyle(index)
+            ax.plot(chosen[:, 0], chosen[:, 1], style.marker, color=style.colour, markersize=3.2, alpha=0.75,
+                    markeredgewidth=0, label=tick_label(name))  # fmt: skip
+    ax.set(title=title, xticks=[], yticks=[])
+    ax.grid(visible=False)
+    if legend and len(classes) <= LEGEND_UP_TO:
+        ax.legend(fontsize=6, loc="center left", bbox_to_anchor=(1, 0.5), handletextpad=0.1)
+    return ax
+
+
+def enlarged(pixels: np.ndarray, side: int = 48) -> np.ndarray:
+    """Pixels (h, w, C) from 0 to 1 as a square (side, side, 3); the nearest pixel is repeated."""
+    rows, columns = (np.arange(side) * length // side for length in pixels.shape[:2])
+    return _rgb(pixels[rows][:, columns])
 
 
 def _rgb(pixels: np.ndarray) -> np.ndarray:

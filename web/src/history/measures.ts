@@ -28,5 +28,8 @@ const TITLES: Record<string, string> = {
   lenet: "LeNet", alexnet: "AlexNet", zfnet: "ZFNet", nin: "NIN", vgg: "VGG", googlenet: "GoogLeNet", bn_inception: "BN-Inception",
   inception_v3: "Inception-v3", inception_v4: "Inception-v4", resnet: "ResNet", resnet_cifar: "ResNet (CIFAR)", prelu_net: "PReLU-net",
   densenet: "DenseNet", densenet_cifar: "DenseNet (CIFAR)", xception: "Xception", squeezenet: "SqueezeNet", mlp: "MLP", autoencoder: "Autoencoder", speednet: "Speed net",
+  mobilenet_v1: "MobileNet", mobilenet_v2: "MobileNetV2", mobilenet_v3: "MobileNetV3", shufflenet_v1: "ShuffleNet", shufflenet_v2: "ShuffleNet V2",
+  mnasnet: "MnasNet", efficientnet: "EfficientNet", efficientnet_v2: "EfficientNetV2", resnext: "ResNeXt", regnet: "RegNet", convnext: "ConvNeXt",
+  senet: "SENet", cbam: "CBAM", preact_resnet: "Pre-activation ResNet", wide_resnet: "Wide ResNet", repvgg: "RepVGG", fractalnet: "FractalNet",
 };
 export const familyTitle = (family: string): string => TITLES[family] ?? family;

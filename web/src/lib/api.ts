@@ -318,8 +318,10 @@ export class ApiError extends Error {
 const recorded: Record<string, unknown> = JSON.parse(document.getElementById("recorded")?.textContent ?? "{}");
 export const saved = Object.keys(recorded).length > 0; // this page is one file without a server
 
+export type Parameters = Record<string, string | number | undefined>;
+
 /** The address of a request, with its parameters in alphabetical order: also the key of a recorded answer. */
-export function address(path: string, parameters: Record<string, string | number | undefined> = {}): string {
+export function address(path: string, parameters: Parameters = {}): string {
   const all: Record<string, string | number | undefined> = { ...parameters, lang: language() };
   const query = Object.entries(all)
     .filter((entry): entry is [string, string | number] => entry[1] !== undefined)
@@ -329,18 +331,23 @@ export function address(path: string, parameters: Record<string, string | number
   return `api/${path}?${query}`;
 }
 
+const MOST_KEPT = 150; // maps of a large layer are megabytes
 const kept = new Map<string, Promise<unknown>>(); // answers do not change while the page is open, except runs
 
-export function get<T>(path: string, parameters: Record<string, string | number | undefined> = {}): Promise<T> {
+/** Whether an answer is there without asking the server. */
+export const known = (path: string, parameters: Parameters): boolean => saved || kept.has(address(path, parameters));
+
+export function get<T>(path: string, parameters: Parameters = {}): Promise<T> {
   const where = address(path, parameters);
   if (where in recorded) return Promise.resolve(recorded[where] as T);
   const other = where.replace(/lang=(en|ko)/, (_, lang: string) => `lang=${lang === "ko" ? "en" : "ko"}`);
   if (other in recorded) return Promise.resolve(recorded[other] as T); // a page may be recorded in one language
   const fresh = path === "runs" || path === "run" || path === "session";
-  const known = kept.get(where);
-  if (known && !fresh) return known as Promise<T>;
+  const before = kept.get(where);
+  if (before && !fresh) return before as Promise<T>;
   const answer = ask<T>(where, { method: "GET" });
   kept.set(where, answer);
+  if (kept.size > MOST_KEPT) kept.delete(kept.keys().next().value!); // the oldest
   answer.catch(() => kept.delete(where));
   return answer;
 }

@@ -1,5 +1,5 @@
 // An answer of the server as state. While a new one is on its way the old one stays, so that nothing flickers.
-import { ApiError } from "./api";
+import { ApiError, get, known, type Parameters } from "./api";
 
 export interface Loaded<T> {
   readonly value: T | undefined;
@@ -7,40 +7,50 @@ export interface Loaded<T> {
   readonly pending: boolean;
 }
 
+const MOMENT = 120; // ms
+
 /** Ask again whenever something changes that `ask` reads. Undefined from `ask`: nothing to ask for. */
 export function load<T>(ask: () => Promise<T> | undefined): Loaded<T> {
-  let value = $state.raw<T>();
-  let error = $state("");
-  let pending = $state(false);
+  const answer = new Answer<T>();
+  $effect(() => answer.follow(ask()));
+  return answer;
+}
+
+/**
+ * For answers that need a forward pass: asked for when the request has been the same for a moment, so that stepping through
+ * layers or positions leaves no queue of passes behind. What is known already comes at once.
+ */
+export function loadSettled<T>(request: () => [path: string, parameters: Parameters] | undefined): Loaded<T> {
+  const answer = new Answer<T>();
   $effect(() => {
-    const answer = ask();
-    let stale = false;
-    if (!answer) {
-      value = undefined;
-      error = "";
-      pending = false;
-      return;
-    }
-    pending = true;
-    answer.then(
-      (document) => {
-        if (stale) return;
-        value = document;
-        error = "";
-        pending = false;
-      },
-      (problem: unknown) => {
-        if (stale) return;
-        value = undefined;
-        error = problem instanceof ApiError || problem instanceof Error ? problem.message : String(problem);
-        pending = false;
-      },
-    );
-    return () => (stale = true);
+    const wanted = request();
+    if (!wanted || known(...wanted)) return answer.follow(wanted && get<T>(...wanted));
+    answer.pending = true;
+    let stop = (): void => undefined;
+    const timer = setTimeout(() => (stop = answer.follow(get<T>(...wanted))), MOMENT);
+    return () => {
+      clearTimeout(timer);
+      stop();
+    };
   });
-  return {
-    get value() { return value; },
-    get error() { return error; },
-    get pending() { return pending; },
-  };
+  return answer;
+}
+
+class Answer<T> implements Loaded<T> {
+  value = $state.raw<T>();
+  error = $state("");
+  pending = $state(false);
+
+  /** Take the outcome of a promise, unless the returned function was called before. */
+  follow(promise: Promise<T> | undefined): () => void {
+    let stale = false;
+    const take = (value: T | undefined, error: string): void => {
+      if (!stale) [this.value, this.error, this.pending] = [value, error, false];
+    };
+    if (promise) {
+      this.pending = true;
+      promise.then((value) => take(value, ""), (problem: unknown) => take(undefined, problem instanceof ApiError || problem instanceof Error ? problem.message : String(problem)));
+    } else take(undefined, "");
+    return () => (stale = true);
+  }
 }

@@ -11,7 +11,7 @@ test("a quotient is a fraction without the brackets that only grouped it", () =>
 test("numbers keep their separators, words stay words", () => {
   expect(mathml("3*3*512*512 + 512")).toContain("<mn>512</mn>");
   expect(mathml("100,352 * (4,608 + 1)")).toMatch(/<mn>100,352<\/mn><mo[^>]*>×<\/mo>/);
-  expect(mathml("outputs * bytes per float")).toContain("<mtext>bytes per float</mtext>");
+  expect(mathml("outputs * bytes per float")).toContain("<mi>bytes per float</mi>");
 });
 
 test("a text that is no formula is left alone", () => {

@@ -96,7 +96,7 @@ const SIGNS: Record<string, string> = { "*": "×", "-": "−", "": "&#x2062;" };
 function write(tree: Tree): string {
   switch (tree.kind) {
     case "number": return `<mn>${escape(tree.text)}</mn>`;
-    case "word": return tree.text.length === 1 ? `<mi>${escape(tree.text)}</mi>` : `<mtext>${escape(tree.text)}</mtext>`;
+    case "word": return `<mi>${escape(tree.text)}</mi>`; // not mtext: beside it an operator has no space of its own
     case "group": return `<mrow><mo>(</mo>${write(tree.inner)}<mo>)</mo></mrow>`;
     case "minus": return `<mrow><mo>−</mo>${write(tree.inner)}</mrow>`;
     case "call": return `<mrow><mi>${escape(tree.name)}</mi><mo>(</mo>${tree.inner.map(write).join("<mo>,</mo>")}<mo>)</mo></mrow>`;

@@ -194,6 +194,19 @@ journey("attribution: a method, a class, a map that is not empty; a method that 
   await page.locator("svg.attribution").first().waitFor();
 });
 
+// npm run picture writes it
+journey("the picture in the README: a layer of VGG-16 on a photo", { width: 1360, height: 900 }, async ({ page, open, assert, t }) => {
+  await open("network/vgg16?layer=conv3_3&y=26&x=30");
+  await page.getByRole("radio", { name: "flower.jpg" }).first().click();
+  await page.locator("svg.channels image").waitFor();
+  await page.waitForFunction(() => document.querySelector('.thumb[aria-checked="true"]').getAttribute("aria-label").startsWith("flower.jpg"));
+  await page.waitForLoadState("networkidle");
+  assert.match(await page.locator("svg.field-figure").textContent(), /r = 40/);
+  await page.locator("#image-title").evaluate((title) => { title.closest(".right").scrollTop = title.offsetTop - 200; });
+  await page.mouse.move(0, 0);
+  if (process.env.PICTURE) await page.screenshot({ path: process.env.PICTURE });
+});
+
 journey("previous and next layer, without leaving the panel", async ({ page, open, assert, t }) => {
   await open("network/vgg16?layer=conv1_1");
   await page.getByRole("button", { name: t("layer.next_is", { name: "relu1_1" }) }).click();

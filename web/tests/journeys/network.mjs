@@ -175,6 +175,24 @@ journey("network view: the table has the numbers of `show --json`, sorts, and is
   await page.locator(".panel h2", { hasText: "conv1" }).waitFor();
 });
 
+const TEN = ["lenet5", "zfnet", "nin_cifar", "vgg11", "googlenet", "inception_v3", "resnet34_a", "densenet_bc100_k12_cifar", "xception", "squeezenet1_0"];
+
+journey("network view: every row of ten networks is printed as `show --json` has it", { languages: ["en"] }, async ({ page, open, assert }) => {
+  const count = (value) => (value === null ? "–" : value.toLocaleString("en-US"));
+  const side = (pair) => (pair === null ? "–" : pair[0] === pair[1] ? String(pair[0]) : pair.join(" × "));
+  for (const name of TEN) {
+    const shown = JSON.parse(execFileSync(PYTHON, ["-m", "convatlas", "show", name, "--json"], { encoding: "utf8", maxBuffer: 1 << 26 }));
+    await open(`network/${name}?tab=table`);
+    await page.locator("table tbody tr").first().waitFor();
+    const cells = await page.locator("table tbody tr").evaluateAll((rows) => rows.map((row) => [...row.children].map((cell) => cell.textContent.trim())));
+    const expected = shown.rows.map((row) => [
+      row.name, row.kind, row.output.join(" × "), side(row.kernel), side(row.stride), side(row.padding), count(row.groups),
+      count(row.params), count(row.macs), count(row.connections), side(row.receptive_field), side(row.jump),
+    ]);
+    assert.deepEqual(cells.map((row) => row.filter((_, index) => index !== 10)), expected, name); // 10: memory, in rounded units
+  }
+});
+
 journey("network view: printed figures stand beside derived ones, departures with their reason", async ({ page, open, assert, t, axe }) => {
   await open("network/vgg16");
   const row = page.locator("tr", { hasText: "138 million" }).first();
