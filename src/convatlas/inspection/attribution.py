@@ -5,8 +5,8 @@ classes to explain, one per image; the predicted classes where None. Scores are 
 softmax probability also depends on the scores of the other classes.
 
 Adebayo et al., "Sanity checks for saliency maps" (NeurIPS 2018): some maps hardly change when the weights are
-randomised, here those of guided backpropagation and of integrated gradients. `convatlas.inspection.sanity` repeats the check on a network; results/inspection has it for all
-methods, beside deletion and insertion scores.
+randomised, here those of guided backpropagation and of integrated gradients. `convatlas.inspection.sanity` repeats the
+check on a network; results/inspection has it for all methods, beside deletion and insertion scores.
 """
 
 from __future__ import annotations
