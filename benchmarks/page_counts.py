@@ -38,7 +38,7 @@ def sentences() -> list[tuple[str, str]]:
         *built(),
         *trained(),
         *peers_that_agree(),
-        (ATLAS, f"| the conformance tests | {conformance_tests():,} tests in"),
+        (ATLAS, f"| the conformance tests | {conformance_tests():,} tests;"),
         *counted_beside_peers(),
         *receptive_fields(),
     ]

@@ -15,7 +15,14 @@ from convatlas.models.catalogue import model_files
 from convatlas.models.registry import declared
 
 # the network a file's table is about, where it is not the first one the file declares
-SUBJECT = {"vgg": "vgg16", "resnet": "resnet50"}
+SUBJECT = {
+    "vgg": "vgg16",
+    "resnet": "resnet50",
+    "preact_resnet": "preact_resnet164_cifar",
+    "shufflenet_v2": "shufflenet_v2_x1_0",
+    "mobilenet_v3": "mobilenet_v3_large",
+    "regnet": "regnet_y_400mf",
+}
 NUMBER = r"\d{1,3}(?:,\d{3})*|\d+"
 ROW = re.compile(rf"^    (\S.*?)\s+({NUMBER})(?: +x +({NUMBER}) +x +({NUMBER}))? +({NUMBER})$")
 

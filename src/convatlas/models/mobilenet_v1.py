@@ -10,7 +10,7 @@ On a 224 x 224 image; shapes are (C, H, W).
     Conv2d_4      3x3 /2      1x1-256         256 x  28 x  28      34,688
     Conv2d_5      3x3         1x1-256         256 x  28 x  28      68,864
     Conv2d_6      3x3 /2      1x1-512         512 x  14 x  14     134,912
-    Conv2d_7..11  3x3         1x1-512         512 x  14 x  14   1,344,000    five times
+    Conv2d_7..11  3x3         1x1-512, 5 times  512 x  14 x  14  1,344,000
     Conv2d_12     3x3 /2      1x1-1024      1,024 x   7 x   7     531,968
     Conv2d_13     3x3         1x1-1024      1,024 x   7 x   7   1,061,888
     head          average pool, fc-1000              1000       1,025,000    total 4,231,976

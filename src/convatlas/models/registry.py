@@ -29,9 +29,17 @@ ALIASES = {
     "inception_v1": "googlenet",
     "inception_v2": "bn_inception",
     "inceptionv1": "googlenet",
+    "convnext": "convnext_tiny",
+    "efficientnet": "efficientnet_b0",
     "lenet": "lenet5",
+    "mnasnet1_0": "mnasnet_b1@torchvision",
+    "mobilenet": "mobilenet_v1",
+    "mobilenet_v3": "mobilenet_v3_large",
     "network_in_network": "nin_cifar",
     "perceptron": "mlp",
+    "resnext50": "resnext50_32x4d",
+    "semnasnet_100": "mnasnet_a1@timm",
+    **{f"wrn_{size}": f"wide_resnet{size}_cifar" for size in ("16_8", "28_10", "40_4")},
 }
 # a network without batch norm and with so many layers that have weights trains only with small steps; AlexNet has 8
 DEEP = 8

@@ -3,13 +3,13 @@ recalled.
 
 SE-ResNet-50 is ResNet-50 with squeeze-and-excitation at the end of every residual branch, before the addition
 (Figure 3); r = 16.
-    stage      squeeze-and-excitation of a block          params
-    conv1                                                  9,536
-    conv2_x    256 -> 16 -> 256                          241,200
-    conv3_x    512 -> 32 -> 512                        1,352,832
-    conv4_x    1024 -> 64 -> 1024                      7,891,328
-    conv5_x    2048 -> 128 -> 2048                    16,544,128
-    head                                               2,049,000    total 28,088,024
+    stage      squeeze-and-excitation of a block             output          params
+    conv1                                              64 x 112 x 112         9,536
+    conv2_x    256 -> 16 -> 256                       256 x  56 x  56       241,200
+    conv3_x    512 -> 32 -> 512                       512 x  28 x  28     1,352,832
+    conv4_x    1024 -> 64 -> 1024                   1,024 x  14 x  14     7,891,328
+    conv5_x    2048 -> 128 -> 2048                  2,048 x   7 x   7    16,544,128
+    head       average pool, fc-1000                            1000      2,049,000    total 28,088,024
 """
 
 from __future__ import annotations
