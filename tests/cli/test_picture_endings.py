@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-
 import click
 import pytest
 
-from convatlas.cli._app import COMMANDS
+from convatlas.cli._app import COMMANDS, imported
 
 # command line, option, endings in which it writes
 PICTURES = [
@@ -45,7 +43,7 @@ def test_these_are_all_options_that_write_a_picture():
     found = {
         (name, option)
         for name in COMMANDS
-        for parameter in importlib.import_module(f"convatlas.cli.{name}").command.params
+        for parameter in imported(name).params
         if isinstance(parameter, click.Option) and isinstance(parameter.type, click.Path)
         if any(word in f"{parameter.help} {parameter.metavar}".lower() for word in ("picture", "draw", ".png", ".svg"))
         for option in parameter.opts

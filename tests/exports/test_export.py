@@ -183,7 +183,8 @@ def test_the_run_s_own_test_images_are_named(trained: Trained, tmp_path: Path) -
     notes = " ".join(written.contract.notes)
     assert (written.contract.n, written.contract.n_of) == (20, 180)
     assert f"{len(split.test)} of these images are test images of the run" in notes
-    assert f"{len(split.train)} of these 180 images are also in the training set" in notes
+    assert f"{len(split.train)} of these 180 images are also in the training set of tiny" in notes
+    assert str(trained.folder.parent) not in (tmp_path / "contract.json").read_text("utf-8")
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------

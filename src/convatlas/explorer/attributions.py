@@ -26,12 +26,13 @@ class Method:
     """A method of `convatlas.inspection.attribution`; a test compares the two lists.
 
     Attributes:
+        title: a message, or a name that is the same in every language.
         sanity: whether its maps change when the weights are randomised (Adebayo et al.).
         needs_layer: whether it uses the maps of a layer.
         passes: roughly how many forward passes it needs.
     """
 
-    title: Message
+    title: str
     source: str
     passes: int
     sanity: bool = True
@@ -39,16 +40,14 @@ class Method:
 
 
 METHODS = {
-    "grad_cam": Method(
-        Message("Grad-CAM"), "Selvaraju et al., arXiv:1610.02391, equations 1 and 2", 2, needs_layer=True
-    ),
+    "grad_cam": Method("Grad-CAM", "Selvaraju et al., arXiv:1610.02391, equations 1 and 2", 2, needs_layer=True),
     "grad_cam_plus_plus": Method(
-        Message("Grad-CAM++"), "Chattopadhyay et al., arXiv:1710.11063, equations 10 and 19", 2, needs_layer=True
+        "Grad-CAM++", "Chattopadhyay et al., arXiv:1710.11063, equations 10 and 19", 2, needs_layer=True
     ),
     "gradient": Method(
         Message("gradient of the score"), "Simonyan, Vedaldi and Zisserman, arXiv:1312.6034, section 3", 2
     ),
-    "smoothgrad": Method(Message("SmoothGrad"), "Smilkov et al., arXiv:1706.03825", 50),
+    "smoothgrad": Method("SmoothGrad", "Smilkov et al., arXiv:1706.03825", 50),
     "integrated_gradients": Method(
         Message("integrated gradients"), "Sundararajan, Taly and Yan, arXiv:1703.01365, section 3", 128
     ),

@@ -261,7 +261,7 @@ class Server:
                 http="h11",  # the one with a limit for headers
                 ws="none",
                 lifespan="off",
-                log_level="warning",
+                log_level="error",
                 access_log=False,
                 server_header=False,
                 h11_max_incomplete_event_size=HEADER_BYTES,

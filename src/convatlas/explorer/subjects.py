@@ -64,10 +64,15 @@ class Subject(ABC):
             "id": self.id,
             "title": translated(self.title),
             "kind": self.kind,
-            "runnable": True,
+            "runnable": self.runnable,
             "weights": translated(self.weights),
             "classes": list(self.classes),
         }
+
+    @property
+    def runnable(self) -> bool:
+        """Whether there are weights with which an image can be run."""
+        return True
 
     @property
     def weights(self) -> str:
@@ -152,6 +157,10 @@ class TrainedRun(Subject):
         self.id = f"run:{name}"
         self.title = name
         self.run = run
+
+    @property
+    def runnable(self) -> bool:
+        return self.run.finished
 
     @property
     def weights(self) -> str:

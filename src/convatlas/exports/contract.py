@@ -572,7 +572,7 @@ def _conditions(model: ExportedModel, threads: int | None) -> dict[str, Any]:
     package = imported(model.engine.name, Message("running an exported file"))
     return {
         "engine": model.engine.name,
-        "engine_version": package.__version__,
+        "engine_version": package.__version__.partition("-")[0],  # OpenVINO's ends in the commit of its build
         "threads": threads or available_threads(),
         "instruction_set": instruction_set(),
     }

@@ -342,7 +342,12 @@ def _images_to_check(
         return own, dataset.labels, "val", ()
     images, part = images_of_data(check, reading=reading)
     labels = np.asarray(labels_for(network, images, check), dtype=np.int64)
-    return images, labels, part, (*notes_on_overlap(network, images), *_note_on_test_images(run, images))
+    return images, labels, part, (*notes_on_overlap(_without_path(network), images), *_note_on_test_images(run, images))
+
+
+def _without_path(network: LoadedNetwork) -> LoadedNetwork:
+    """The network under the name of its run's directory: notes are written into the exported files."""
+    return network if network.run is None else replace(network, name=network.run.path.resolve().name)
 
 
 def _note_on_test_images(run: Run | None, images: EvaluationImages) -> list[str]:

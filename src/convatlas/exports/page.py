@@ -38,7 +38,7 @@ def contract_page(contract: Contract) -> str:
     """The page in the language in use."""
     title = _("Contract of {file}", file=contract.file)
     lead = html.join(html.strong(translated(contract.headline)), ".")
-    columns = (html.Column(_("check")), html.Column(_("state")), html.Column(_("what was found")))
+    columns = tuple(html.Column(heading, number=False) for heading in (_("check"), _("state"), _("what was found")))
     rows = [
         (translated(CHECKS[check.name]), translated(STATES[check.state]), translated(check.statement))
         for check in contract.checks

@@ -41,6 +41,7 @@ from convatlas.runs.prepare import (
     validator,
 )
 from convatlas.runs.reconstruction import reconstruct, report
+from convatlas.runs.report_inside import inside_of
 from convatlas.runs.resumption import changes_of, record, reopened, resumption
 from convatlas.runs.run import CONFIG, ENVIRONMENT, METRICS, OWN_SOURCE, REPORT, SPLIT, WEIGHTS, Run, own_record
 from convatlas.runs.training_data import TrainingData
@@ -451,7 +452,8 @@ def evaluate_classifier(
         "protocol": evaluation.protocol,
         "figures": [figure_record(figure) for figure in figures],
     }
-    return result, run_report(header(setup), epochs, result, evaluation, setup.test_image, figures)
+    inside = inside_of(setup, evaluation, epochs)
+    return result, run_report(header(setup), epochs, result, evaluation, setup.test_image, figures, inside)
 
 
 def evaluate_reconstruction(

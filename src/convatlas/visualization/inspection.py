@@ -83,14 +83,19 @@ def heat_map(ax: Axes, pixels: np.ndarray, heat: np.ndarray, title: str = "") ->
         heat: (H, W), not negative. It is scaled to its own maximum, or to its 99.5th percentile if that is smaller by
             more than half, as for gradients.
     """
+    ax.imshow(overlay(pixels, heat))
+    return _bare(ax, title)
+
+
+def overlay(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """The pixels (H, W, 3), from 0 to 1, of `heat_map`."""
     limit, high = float(heat.max()), float(np.percentile(heat, CLIPPED))
     limit = high if 0 < high < limit / 2 else limit
     scaled = np.clip(heat / limit, 0, 1) if limit > 0 else np.zeros_like(heat)
     grey = np.repeat(_rgb(pixels).mean(axis=2, keepdims=True), 3, axis=2)
     colours = mpl.colormaps[HEAT](scaled)[..., :3]
     opacity = 0.25 + 0.65 * scaled[..., None]
-    ax.imshow((1 - opacity) * (0.25 + 0.75 * grey) + opacity * colours)
-    return _bare(ax, title)
+    return np.asarray((1 - opacity) * (0.25 + 0.75 * grey) + opacity * colours)
 
 
 # --- grids of small pictures ------------------------------------------------------------------------------------------

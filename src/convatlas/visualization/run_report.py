@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +12,7 @@ from convatlas import units
 from convatlas.figures import VERDICTS, FigureComparison
 from convatlas.i18n import _, language, translated
 from convatlas.visualization import html, plots
+from convatlas.visualization import inspection as pictures
 from convatlas.visualization.html import Column, Html
 from convatlas.visualization.plots import Curve
 from convatlas.visualization.style import SeriesStyle, new_axes, plot_style, svg
@@ -49,6 +51,27 @@ class EvaluationLike(Protocol):
     def surest_mistakes(self, limit: int = 12) -> Sequence[tuple[int, int, int, float]]: ...
 
 
+@dataclass(frozen=True, eq=False)
+class Inside:
+    """What a report shows of the inside of a network; parts that a network does not have are empty.
+
+    Attributes:
+        filter_layer: the first convolution.
+        filters: (K, h, w, 3) from 0 to 1, its filters as pictures; None where they are none.
+        cam_layer: the layer whose maps Grad-CAM weighs.
+        cams: uint8 (H, W, 3) each, a mistake with its Grad-CAM for the predicted class over it.
+        captions: true and predicted class of each.
+        gradient_norms: (epoch, layer -> norm) of each epoch, where the run recorded them.
+    """
+
+    filter_layer: str
+    filters: np.ndarray | None
+    cam_layer: str
+    cams: tuple[np.ndarray, ...]
+    captions: tuple[str, ...]
+    gradient_norms: tuple[tuple[int, Mapping[str, float | None]], ...]
+
+
 def run_report(
     header: Mapping[str, str],
     epochs: Sequence[Mapping[str, Any]],
@@ -56,6 +79,7 @@ def run_report(
     evaluation: EvaluationLike,
     image: Callable[[int], np.ndarray] | None = None,
     figures: Sequence[FigureComparison] = (),
+    inside: Inside | None = None,
 ) -> str:
     """The page of a finished run.
 
@@ -67,6 +91,7 @@ def run_report(
         image: returns the pixels of test image i, uint8 (h, w, c). Without it the most confident mistakes are listed
             by name.
         figures: the paper's error rates, compared with what this run measured.
+        inside: pictures of the inside of the network.
     """
     model = str(result["model"])
     lead = html.join(
@@ -95,6 +120,7 @@ def run_report(
         ),
         html.section(_("Results per class"), _per_class_figure(model, evaluation)),
         surest_mistakes_section(evaluation, image),
+        *(inside_sections(inside) if inside is not None else ()),
         html.section(_("How it was trained"), html.facts(header.items())),
         lang=language(),
     )
@@ -185,6 +211,37 @@ def printed_section(figures: Sequence[FigureComparison]) -> list[Html]:
     ]
     caption = _("Error rates can be compared only where data and protocol are the same.")
     return [html.section(_("Figures printed in the paper"), html.table(columns, rows, caption))]
+
+
+def inside_sections(inside: Inside) -> list[Html]:
+    """Grad-CAM of the most confident mistakes, first-layer filters, and gradient norms."""
+    sections = []
+    if inside.cams:
+        note = html.note(
+            _(
+                "Where the network sees the class that it predicted, for the first of the mistakes above: Grad-CAM of "
+                "the layer {layer}.",
+                layer=inside.cam_layer,
+            )
+        )
+        shown = html.thumbnails(inside.cams, [html.strong(caption) for caption in inside.captions], inside.captions)
+        sections.append(html.section(_("Grad-CAM of the most confident mistakes"), note, shown))
+    if inside.filters is not None:
+        height, width = inside.filters.shape[1:3]
+        with plot_style():
+            ax = new_axes(*pictures.tiles_size(len(inside.filters), height / width, captions=False))
+            picture = svg(pictures.tiles(ax, inside.filters), _("Filters of {layer}", layer=inside.filter_layer))
+        caption = _("{layer}: each filter is scaled by its largest weight; grey is 0.", layer=inside.filter_layer)
+        sections.append(html.section(_("First-layer filters"), html.figure(picture, caption)))
+    if inside.gradient_norms:
+        layers = tuple(inside.gradient_norms[0][1])
+        series = [(_("epoch {epoch}", epoch=epoch), list(norms.values())) for epoch, norms in inside.gradient_norms]
+        with plot_style():
+            ax = pictures.gradient_norms(new_axes(6.4, 3.6), layers, series)
+            picture = svg(ax, _("Norm of the gradient of each layer, by epoch"))
+        caption = _("L2 norm of the gradient of each layer's weights, mean over the updates of an epoch.")
+        sections.append(html.section(_("Gradients through depth"), html.figure(picture, caption)))
+    return sections
 
 
 # --- shared with the report of a comparison -----------------------------------------------------------------------

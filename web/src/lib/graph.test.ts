@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { networkDocument } from "./documents";
-import { canOpen, collapse, edges, expand, find, frames, initial, LIMIT, reveal, tree, visible } from "./graph";
+import { canOpen, collapse, edges, expand, find, frames, initial, LIMIT, reveal, tree, visible, withAround } from "./graph";
 import { arrange, neighbour } from "./layout";
 
 const NAMES = ["lenet5", "vgg16", "resnet50", "googlenet", "densenet264", "resnet1202_cifar", "inception_resnet_v2"];
@@ -102,6 +102,13 @@ describe.each(NAMES)("%s", (name) => {
     }
     expect(drawing.nodes.find((node) => node.part.id === here)!.part.to).toBe(network.rows.length);
   });
+});
+
+test("an address that names an inner block opens those around it; unknown names are left out", () => {
+  const root = tree(networks.get("resnet50")!);
+  const open = withAround(root, ["block:conv3_x.1", "block:gone"]);
+  expect(open).toEqual(["block:conv3_x", "block:conv3_x.1"]);
+  expect(visible(root, open).map((part) => part.id)).toContain("conv3_x.1.conv2");
 });
 
 test("1202 layers are opened and laid out at once", () => {

@@ -154,6 +154,17 @@ export function expand(root: Part, open: readonly string[], id: string): string[
   return next;
 }
 
+/** These blocks and those around them; what does not exist is left out. */
+export function withAround(root: Part, ids: readonly string[]): string[] {
+  const all = new Set<string>();
+  for (const id of ids) {
+    const chain: string[] = [];
+    for (let part: Part | null | undefined = find(root, id); part && canOpen(part); part = part.parent) chain.unshift(part.id);
+    chain.forEach((each) => all.add(each));
+  }
+  return [...all];
+}
+
 /** Close a block, and what is open inside it. */
 export function collapse(root: Part, open: readonly string[], id: string): string[] {
   const part = find(root, id);
