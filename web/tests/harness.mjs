@@ -1,6 +1,6 @@
 // Journeys through the real page: a real server, a real browser, no network.
 //
-//   npm run journeys [-- --only TEXT] [--language en|ko] [--headed]
+//   npm run journeys [-- --file layer] [--only TEXT] [--language en|ko] [--headed]
 //
 // A file in journeys/ calls `journey(name, options, async (world) => ...)`. Every journey runs in both languages. It fails when an
 // assertion fails, and also when the page wrote an error to the console or asked for anything outside its own server.
@@ -152,7 +152,7 @@ export async function main() {
   const shop = workshop();
   const server = await serve(["vgg16", "resnet50", "lenet5", shop.run, "own.py:Good", "own.py:Broken", "--out", "runs"], shop.folder);
   const browser = await launch({ headless: !process.argv.includes("--headed") });
-  const files = readdirSync(join(HERE, "journeys")).filter((name) => name.endsWith(".mjs")).sort();
+  const files = readdirSync(join(HERE, "journeys")).filter((name) => name.endsWith(".mjs") && (!option("--file") || name === `${option("--file")}.mjs`)).sort();
   for (const file of files) await import(pathToFileURL(join(HERE, "journeys", file)).href);
   const chosen = journeys.filter((each) => !only || each.name.includes(only));
   let failed = 0;
