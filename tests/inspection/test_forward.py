@@ -32,7 +32,9 @@ def test_every_row_of_the_table_has_its_shape_and_the_logits_are_the_networks(su
     assert [tuple(seen.output(row.name).shape) for row in rows] == [(2, *row.output) for row in rows]
     with torch.no_grad():
         logits = net(images)
-    assert torch.equal(seen.logits, logits if torch.is_tensor(logits) else logits[0])
+    logits = logits if torch.is_tensor(logits) else logits[0]
+    # the logits of a thousand layers with first weights overflow in evaluation mode
+    torch.testing.assert_close(seen.logits, logits, rtol=0, atol=0, equal_nan=True)
 
 
 def test_the_network_is_left_as_it_was(subject):
@@ -51,7 +53,7 @@ def test_the_last_spatial_row_passes_its_gradient_to_the_scores(subject):
     if entry(name).family in ("mlp", "autoencoder"):
         pytest.skip("no classifier with a spatial map")
     seen = ForwardPass(net, images, gradients=True)
-    (slope,) = torch.autograd.grad(seen.logits[:, 0].sum(), seen.output(seen.last_spatial_row()))
+    (slope,) = torch.autograd.grad(seen.logits.sum(), seen.output(seen.last_spatial_row()))
     assert slope.abs().sum() > 0
 
 
