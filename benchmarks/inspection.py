@@ -175,27 +175,43 @@ def interval(values: np.ndarray, draws: int = 10_000) -> tuple[float, float]:
 
 
 def table(args: argparse.Namespace) -> None:
-    """Print the table of the page, in Markdown."""
-    print("| map | deletion (control) | insertion (control) | r control | r between | r other photo | r edges |")
-    print("|---|---|---|---|---|---|---|")
-    for record in records(args.records):
-        if record["method"] == "photos":
+    """Print the tables of the page, in Markdown."""
+    print("\n".join([*score_table(args.records), "", *correlation_table(args.records)]))
+
+
+def score_table(path: Path) -> list[str]:
+    """Deletion and insertion scores of the maps, and those of the control."""
+    lines = ["| map | deletion | control | insertion | control |", "|---|---|---|---|---|"]
+    for record in records(path):
+        if record["method"] != "photos":
+            cells = [record["method"]]
+            for score in ("deletion", "insertion"):
+                control = record.get(f"{score}_control")
+                cells += [mean_text(record[f"{score}_trained"]), "" if control is None else f"{np.mean(control):.3f}"]
+            lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def correlation_table(path: Path) -> list[str]:
+    """Rank correlations of the maps, and the paired difference that decides the randomisation check."""
+    lines = [
+        "| method | random weights | two random networks | another photo | edges | random weights - another photo |",
+        "|---|---|---|---|---|---|",
+    ]
+    for record in records(path):
+        if "correlation_control" not in record:
             continue
+        names = ("control", "between", "other_photo", "edges")
+        cells = [f"{np.mean(values):.2f}" if (values := record.get(f"correlation_{name}")) else "n/a" for name in names]
+        difference = np.array(record["correlation_control"]) - np.array(record["correlation_other_photo"])
+        lines.append(f"| {' | '.join([record['method'], *cells, mean_text(difference, 2)])} |")
+    return lines
 
-        def cell(name: str, record: dict[str, Any] = record) -> str:
-            if name not in record:
-                return "n/a"
-            values = np.array(record[name])
-            low, high = interval(values)
-            return f"{values.mean():.3f} [{low:.3f}, {high:.3f}]"
 
-        def pair(name: str, record: dict[str, Any] = record) -> str:
-            control = record.get(f"{name}_control")
-            beside = "" if control is None else f" ({np.mean(control):.3f})"
-            return cell(f"{name}_trained") + beside
-
-        correlations = [cell(f"correlation_{name}") for name in ("control", "between", "other_photo", "edges")]
-        print("|", " | ".join([record["method"], pair("deletion"), pair("insertion"), *correlations]), "|")
+def mean_text(values: Any, digits: int = 3) -> str:
+    """A mean over photos with its interval."""
+    low, high = interval(np.array(values))
+    return f"{np.mean(values):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def main() -> None:

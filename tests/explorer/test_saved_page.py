@@ -150,7 +150,7 @@ def test_the_command_writes_one_file_and_ends(tmp_path, shared, capsys):
     [
         (["--save", "page.html"], "--save writes the page of one SUBJECT; 0 were named."),
         (["lenet5", "mlp", "--save", "page.html"], "2 were named"),
-        (["lenet5", "--save", "page.pdf"], "has the ending .pdf"),
+        (["lenet5", "--save", "page.pdf"], "page.pdf must end in .html"),
         (["lenet5", "--weights", "missing.pth", "--save", "page.html"], "there is no file missing.pth"),
         (["lenet5", "--image", "missing.png", "--save", "page.html"], "missing.png cannot be read"),
         (["lenet6"], "Did you mean lenet5"),

@@ -13,15 +13,17 @@ import numpy as np
 import onnx
 import pytest
 from PIL import Image
+from tiny import CLASSES, Trained
 from torch import nn
 
 import convatlas as ca
-from conftest import CLASSES, Trained
+from convatlas.cli import main
 from convatlas.errors import CheckpointError, ConvAtlasError, LimitError, MissingDependencyError, UsageError
 from convatlas.exports import open_exported
 from convatlas.exports.contract import read_contract
 from convatlas.exports.description import METADATA_KEY, Description, read_sidecar, sidecar_path
 from convatlas.exports.export import Export, export
+from pages import check_page
 
 OPENVINO = pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed")
 
@@ -185,6 +187,23 @@ def test_the_run_s_own_test_images_are_named(trained: Trained, tmp_path: Path) -
     assert f"{len(split.test)} of these images are test images of the run" in notes
     assert f"{len(split.train)} of these 180 images are also in the training set of tiny" in notes
     assert str(trained.folder.parent) not in (tmp_path / "contract.json").read_text("utf-8")
+
+
+def test_the_page_of_a_contract_is_whole_and_loads_nothing(written: Export) -> None:
+    page = (written.file.parent / "contract.html").read_text("utf-8")
+    check_page(page)
+    assert "identical to the run&#x27;s on" in page
+    assert written.contract.sha256 in page
+
+
+def test_the_check_as_json(written: Export, trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["check-export", str(written.file), "--data", str(trained.folder), "--json"])
+    assert not left.value.code
+    document = json.loads(capsys.readouterr().out)
+    assert (document["schema"], document["state"], document["n"]) == (1, "kept", len(trained.validation))
+    labels = next(check for check in document["checks"] if check["check"] == "labels")
+    assert {"flips", "lost", "won", "run_top1", "file_top1", "loss_ci95"} <= labels.keys()
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
@@ -351,7 +370,6 @@ def test_images_that_are_not_those_of_the_reference(copied: Path, tmp_path: Path
 def test_a_broken_file_is_kept_and_marked(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from convatlas.cli import main
     from convatlas.exports import conversion
 
     own = conversion.with_weights_as

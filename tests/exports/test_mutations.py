@@ -13,9 +13,9 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
+from tiny import Trained
 from torch import Tensor, nn
 
-from conftest import Trained
 from convatlas.data import Preprocessing
 from convatlas.exports import conversion, onnx_format, resizing
 from convatlas.exports.contract import Contract, check_file

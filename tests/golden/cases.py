@@ -221,6 +221,14 @@ BENCH = [
          record="bench"),
 ]  # fmt: skip
 
+EXPLORE = [
+    case("explore-unknown", "explore lenet6", widths=(80,)),
+    case("explore-save-nothing", "explore --save page.html", widths=(80,)),
+    case("explore-save-format", "explore lenet5 --save page.pdf", widths=(80,)),
+    case("explore-save-limit", "explore lenet5 --save page.html --save-limit 100kB", widths=(80,)),
+    case("explore-no-weights", "explore lenet5 --weights missing.pth", widths=(80,)),
+]
+
 ERRORS = [
     case("error-no-command", "lern"),
     case("error-no-argument", "show"),
@@ -280,5 +288,5 @@ EXPORT = [
 
 CASES = [
     *MODELS, *SHOW, *EXPLAIN, *LAYER, *DATA, *TRAIN, *EXPERIMENT, *EVALUATE, *PREDICT, *INSPECT, *WEIGHTS, *COMPARE,
-    *EXPORT, *BENCH, *ERRORS, *HELP,
+    *EXPORT, *BENCH, *EXPLORE, *ERRORS, *HELP,
 ]  # fmt: skip

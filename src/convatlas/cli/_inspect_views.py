@@ -49,11 +49,17 @@ METHODS = {
         "Smilkov et al., arXiv:1706.03825",
     ),
     "integrated-gradients": ViewOptions(
-        Message("the gradient along the line from the mean image, times the difference; it adds up to the score"),
+        Message(
+            "the gradient along the line from the mean image, times the difference; it adds up to the score. Much of "
+            "the map is the image itself and stays with random weights (results/inspection)"
+        ),
         "Sundararajan, Taly and Yan, arXiv:1703.01365, section 3",
     ),
     "guided-backpropagation": ViewOptions(
-        Message("the gradient, with negative signals set to zero at each ReLU"),
+        Message(
+            "the gradient, with negative signals set to zero at each ReLU; it mostly shows edges: with random weights "
+            "half of the map's order stays (results/inspection)"
+        ),
         "Springenberg et al., arXiv:1412.6806, section 3.4",
     ),
     "occlusion": ViewOptions(

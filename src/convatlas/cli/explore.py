@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from convatlas.cli._common import picture_format, reading_options
+from convatlas.cli._common import reading_options
 from convatlas.cli._completion import run_or_network
 from convatlas.cli._lang import lang_option
 from convatlas.cli._loaded_network import weights_options
@@ -124,7 +124,8 @@ def _save(session: Session, subjects: tuple[str, ...], file: Path, limit: int) -
     from convatlas.atomic import written_atomically
     from convatlas.explorer.saving import saved_page, usual_image
 
-    picture_format(file, ("html",))
+    if file.suffix.lower() not in (".html", ".htm"):
+        raise UsageError("--save writes a page: {file} must end in .html.", file=file)
     if len(subjects) != 1:
         raise UsageError("--save writes the page of one SUBJECT; {n} were named.", n=len(subjects))
     (subject,) = session.subjects.given.values()

@@ -48,7 +48,11 @@ def open_session(
         if len(subjects) != 1:
             raise UsageError("--weights are for one network; {n} were named. Name that one alone.", n=len(subjects))
         if ":" not in given.weights and not Path(given.weights).is_file():
-            raise CheckpointError("there is no file {path}.", path=given.weights)
+            raise CheckpointError(
+                "there is no file {path}. Give the file of the weights, or published ones such as "
+                "torchvision:IMAGENET1K_V1.",
+                path=given.weights,
+            )
     found = [subject_of(what, number, given, shape) for number, what in enumerate(subjects, start=1)]
     dataset = None if data is None else _opened(data, reading)
     folders = {Path.cwd(), Path.home()} | ({Path(data).absolute().parent} if data is not None else set())

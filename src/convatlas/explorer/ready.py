@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -141,10 +140,9 @@ class Kept(Generic[Value]):
 
 
 class Workbench:
-    """The networks and the forward passes of a session. One at a time: hold ``lock`` while using a network."""
+    """The networks and the forward passes of a session. Not for several threads at once: the server lines them up."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
         self._networks: Kept[Ready] = Kept(NETWORK_BYTES, lambda found: found.bytes)
         self._passes: Kept[ForwardPass] = Kept(PASS_BYTES, pass_bytes)
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from convatlas import units
 from convatlas.errors import ConvAtlasError, LimitError
 from convatlas.explorer.documents import document
 from convatlas.explorer.images import Picture
@@ -105,7 +104,7 @@ def saved_page(
         raise LimitError(
             "the layers of {network} do not fit into a file of {limit}. Allow more, such as --save-limit 20MB.",
             network=subject.id,
-            limit=units.bytes_(limit),
+            limit=f"{limit / 1e6:g} MB",
         )
     _on_image(recording, subject, image, languages, tell)
     return html(recording.answers)

@@ -33,7 +33,7 @@ from convatlas.exports.description import (
     sidecar_path,
     write_sidecar,
 )
-from convatlas.exports.engines import imported
+from convatlas.exports.engines import import_openvino, imported
 from convatlas.exports.limits import LIMITS
 from convatlas.exports.page import write_contract
 from convatlas.exports.reference import MOST_IMAGES, Reference, chosen, dataset_name
@@ -53,6 +53,11 @@ OF_FORMAT = {
     "onnx": ("fp32", "fp16", "int8"),
     "openvino": ("fp32", "bf16", "fp16", "int8"),
     "torch": ("fp32", "bf16"),
+}
+NEEDED = {
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "openvino": ("onnx", "onnxscript", "onnxruntime", "openvino"),
+    "torch": (),
 }
 Exportable = Run | str | Path | nn.Module | LoadedNetwork
 
@@ -124,9 +129,6 @@ def export(
         MissingDependencyError: a package of the extra ``export`` is not installed.
     """
     refuse(format, precision, input)
-    for package in ("onnx", "onnxruntime", *(("openvino",) if format == "openvino" else ())):
-        if format != "torch":
-            imported(package, Message("exporting a network"))
     network = load_network(what, classes, preprocessing)
     if input == "photo" and network.preprocessing.resize not in RESIZED_INSIDE:
         raise UsageError(
@@ -177,7 +179,12 @@ def export(
 
 
 def refuse(format: str, precision: str, input: str) -> None:
-    """Raise UsageError for a format, precision or input that is not known, or a combination that is not written."""
+    """Raise what is wrong with a request before anything is loaded.
+
+    Raises:
+        UsageError: a format, precision or input that is not known, or a combination that is not written.
+        MissingDependencyError: a package that it needs is not installed.
+    """
     for kind, value, known in (
         ("format", format, FORMATS),
         ("precision", precision, PRECISIONS),
@@ -204,6 +211,8 @@ def refuse(format: str, precision: str, input: str) -> None:
             "reads that file too, with pixels that differ by up to 2 of 255 levels. Use --format onnx, or --input "
             "pixels."
         )
+    for package in NEEDED[format]:
+        import_openvino() if package == "openvino" else imported(package, Message("exporting a network"))
 
 
 def describe(

@@ -4,9 +4,9 @@ Every method takes (network, images, ...) and returns an `Attribution`. The netw
 classes to explain, one per image; the predicted classes where None. Scores are logits and not probabilities, as a
 softmax probability also depends on the scores of the other classes.
 
-Adebayo et al., "Sanity checks for saliency maps" (NeurIPS 2018): maps of guided backpropagation hardly change when the
-weights are randomised. `convatlas.inspection.sanity` repeats the check on a network; results/inspection has it for all
-methods, beside deletion and insertion scores.
+Adebayo et al., "Sanity checks for saliency maps" (NeurIPS 2018): some maps hardly change when the weights are
+randomised, here those of guided backpropagation and of integrated gradients. `convatlas.inspection.sanity` repeats the
+check on a network; results/inspection has it for all methods, beside deletion and insertion scores.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def integrated_gradients(
     """The gradient along the line from a baseline, times the difference. Sundararajan et al., arXiv:1703.01365.
 
     The values of an image sum to the difference of the two scores (completeness). ``notes`` has the largest relative
-    gap.
+    gap. It fails the randomisation check (results/inspection), as the map is a product with the image itself.
 
     Args:
         baseline: (C, H, W) or (N, C, H, W), preprocessed like the images; zeros, the mean of the training images, where
@@ -130,7 +130,7 @@ def integrated_gradients(
 def guided_backpropagation(net: nn.Module, images: Tensor, classes: Sequence[int] | None = None) -> Attribution:
     """The gradient, with negative signals set to zero at each ReLU. Springenberg et al., arXiv:1412.6806.
 
-    It fails the randomisation check of Adebayo et al.: it mostly shows edges of the image.
+    It fails the randomisation check of Adebayo et al. (results/inspection): it mostly shows edges of the image.
     """
     with ReLUsWith(_GuidedReLU):
         chosen, values = _input_gradient(net, images, classes)
@@ -357,13 +357,19 @@ METHODS = {
     ),
     "integrated_gradients": Method(
         integrated_gradients,
-        Message("the gradient along the line from the mean image, times the difference; it adds up to the score"),
+        Message(
+            "the gradient along the line from the mean image, times the difference; it adds up to the score. Much of "
+            "the map is the image itself and stays with random weights (results/inspection)"
+        ),
         LOGIT,
         "Sundararajan, Taly and Yan, arXiv:1703.01365, section 3",
     ),
     "guided_backpropagation": Method(
         guided_backpropagation,
-        Message("the gradient, with negative signals set to zero at each ReLU"),
+        Message(
+            "the gradient, with negative signals set to zero at each ReLU; it mostly shows edges: with random weights "
+            "half of the map's order stays (results/inspection)"
+        ),
         LOGIT_PER_PIXEL,
         "Springenberg et al., arXiv:1412.6806, section 3.4",
     ),

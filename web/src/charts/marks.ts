@@ -7,6 +7,6 @@ const COLOURS = 8;
 
 export const seriesColour = (index: number): string => `var(--series-${(index % COLOURS) + 1})`;
 
-/** The mark of a series around (0, 0). Colours repeat after the eighth series with another shape: 24 differ. */
+/** The mark of a series around (0, 0). Colours repeat after the eighth series with another shape: 48 differ. */
 export const markPath = (index: number, area = 64): string =>
-  symbol(SHAPES[(index + 2 * Math.floor(index / COLOURS)) % SHAPES.length]!, area)() ?? "";
+  symbol(SHAPES[(index + 2 * Math.floor(index / COLOURS) + Math.floor(index / (3 * COLOURS))) % SHAPES.length]!, area)() ?? "";

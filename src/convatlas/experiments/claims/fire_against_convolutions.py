@@ -72,7 +72,7 @@ EXPERIMENT = Experiment(
     limits=Text(
         "Against a plain network and not AlexNet, whose parameters are mostly in fully connected layers: the "
         "factor of 50 is not tested.",
-        "AlexNet이 아니라 단순한 합성곱 네트워크와 비교합니다. AlexNet의 파라미터는 대부분 완전 연결 층에 있어 "
+        "AlexNet이 아니라 단순한 합성곱 네트워크와 비교합니다. AlexNet의 파라미터는 대부분 완전 연결층에 있어 "
         "50배라는 비율은 검정하지 않습니다.",
     ),
     scales=scales(quick={"epochs": 6}, standard={"epochs": 10, "train_images": 8000}, minutes=80),

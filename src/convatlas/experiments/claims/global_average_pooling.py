@@ -48,7 +48,7 @@ EXPERIMENT = Experiment(
     contrasts=(Contrast("gap", higher="connected", lower="average", smallest=1.0),),
     criterion=Text(
         "With the fully connected layer the gap is larger by at least one point.",
-        "완전 연결 층을 쓸 때의 차이가 1 포인트 이상 큽니다.",
+        "완전 연결층을 쓸 때의 차이가 1 포인트 이상 큽니다.",
     ),
     contradiction=Text(
         "An interval below 1 point.",
