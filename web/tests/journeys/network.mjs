@@ -14,6 +14,7 @@ journey("start page: every network of the atlas, found by name, year and paper",
   await open();
   assert.equal(await page.getByRole("heading", { level: 1 }).textContent(), t("start.title"));
   assert.equal(await page.evaluate(() => document.documentElement.lang), lang);
+  await page.locator("tbody tr").first().waitFor();
   const all = await page.locator("tbody tr").count();
   assert.ok(all > 60);
   await page.getByRole("searchbox").fill("resnet50");
