@@ -13,7 +13,9 @@ PICTURES = [
     (("show", "lenet5", "--bars", "params"), "--svg", ("svg",)),
     (("explain", "lenet5", "C1"), "--effective-field", ("png", "svg", "pdf")),
     (("data", "digits"), "--show-batch", ("png",)),
+    (("inspect", "lenet5", "--what", "filters"), "--out", ("png", "svg", "pdf")),
 ]
+DIRECTORIES = {"x", ".png"}  # names without an ending, which are directories to inspect --out
 ENDINGS = ["x.jpg", "x.txt", "x.svgz", "x", "x.png.bak", ".png"]
 
 
@@ -22,6 +24,8 @@ ENDINGS = ["x.jpg", "x.txt", "x.svgz", "x", "x.png.bak", ".png"]
 def test_another_ending_is_refused_and_nothing_is_written(convatlas, tmp_path, line, option, known, name):
     if name in {f"x.{each}" for each in known}:
         return  # the endings that are right: below
+    if option == "--out" and name in DIRECTORIES:
+        return
     code, _, err = convatlas(*line, option, str(tmp_path / name))
     assert code == 2, err
     assert "has the ending" in err
