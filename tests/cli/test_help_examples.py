@@ -170,6 +170,10 @@ def test_an_example_of_a_help_runs(line, folder, monkeypatch, capsys):
         with command.make_context(name, arguments[1:]) as context:
             assert context.params["download"]
         return
+    if name == "explore":  # would serve until Ctrl-C; tests/explorer runs it
+        with imported(name).make_context(name, arguments[1:]) as context:
+            assert context.params["subjects"]
+        return
     finished = "--resume" in line or "--list" in line
     more = [] if finished else SHORTER.get(name, [])
     if name == "train" and "resnet18" in line:
