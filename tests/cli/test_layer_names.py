@@ -9,7 +9,7 @@ import torch
 
 from convatlas.arithmetic.effective import effective_field
 from convatlas.arithmetic.explanation import explain
-from convatlas.errors import UnknownNameError, UsageError
+from convatlas.errors import UnknownNameError
 from convatlas.models import create_model, entry
 from convatlas.models.layer_tables import table
 from convatlas.visualization.diagram import boxes
@@ -74,10 +74,6 @@ def test_the_effective_field_of_every_kind_of_row_and_every_block(name):
     whole = name in ("lenet5", "nin_cifar", "mlp")
     chosen = names_of(summary) if whole else [*first_of_kind.values(), *boxes_drawn[::6]]
     for layer in dict.fromkeys(chosen):
-        if layer == "OUTPUT":  # of LeNet-5: distances to fixed codes, whose field the tracer does not follow
-            with pytest.raises(UsageError, match="is not known"):
-                effective_field(net, images, layer)
-            continue
         found = effective_field(net, images, layer)
         outside = found.mass.copy()
         (top, bottom), (left, right) = found.box.theoretical

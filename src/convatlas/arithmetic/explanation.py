@@ -59,6 +59,10 @@ def explain(summary: Summary, name: str) -> Explanation:
     steps: list[Step] = []
     if worked is not None:
         _check_agreement(row, worked)
+        if worked.input != row.input_shapes[0]:
+            before = times(row.input_shapes[0][1:])
+            note = Message("the layer pads its input of {size}", size=before)
+            steps.append(Step(Message("padded input"), "", "", times(worked.input[1:]), note))
         steps += worked.steps
         if row.shared:
             steps.append(
@@ -148,7 +152,7 @@ def _work(row: LayerRow) -> WorkedLayer | None:
     """The row calculated from its geometry; None where there is no formula for its kind."""
     if row.stated or not row.input_shapes:
         return None
-    shape = row.input_shapes[0]
+    shape = padded_input(row)
     kernel, stride, padding, dilation = row.kernel, row.stride, row.padding, row.dilation
     if kernel and stride and padding is not None and dilation and len(shape) == len(kernel) + 1:
         if row.kind == "conv":
@@ -166,6 +170,15 @@ def _work(row: LayerRow) -> WorkedLayer | None:
     if row.kind == "fc" and len(row.output) == len(shape) == 1 and row.macs == shape[0] * row.output[0]:
         return by_hand.fully_connected(shape, row.output[0], row.bias)
     return None
+
+
+def padded_input(row: LayerRow) -> tuple[int, ...]:
+    """The input that the window reads: larger than the layer's where the layer pads it (TensorFlow's same)."""
+    shape = row.input_shapes[0]
+    if "constant_pad_nd" not in row.operators or row.kind != "conv" or not (row.kernel and row.stride and row.dilation):
+        return shape
+    sides = zip(row.output[1:], row.kernel or (), row.stride or (), row.dilation or (), strict=True)
+    return (shape[0], *((size - 1) * step + apart * (taps - 1) + 1 for size, taps, step, apart in sides))
 
 
 def _check_agreement(row: LayerRow, worked: WorkedLayer) -> None:

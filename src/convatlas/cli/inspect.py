@@ -162,7 +162,7 @@ def command(
     convatlas inspect runs/resnet18-photos-001 new_photos/ --what grad-cam++ --out explained/
     convatlas inspect runs/resnet18-photos-001 cat.jpg --what maps --layer conv1 --out maps.png
     convatlas inspect runs/resnet18-photos-001 --what filters --out filters.png
-    convatlas inspect runs/resnet18-photos-001 --what patches --layer layer2 --sample 10 --out patches.png
+    convatlas inspect runs/resnet18-photos-001 --what patches --layer conv3_x --sample 10 --out patches.png
     convatlas inspect runs/resnet18-photos-001 --what maximise --class bees --out bees.png
     convatlas inspect runs/resnet18-photos-001 --what embedding --data photos/ --out plane.png
     convatlas inspect resnet20_cifar --what gradient-norms --data photos/ --out start.png

@@ -49,7 +49,7 @@ METHODS = {
     ),
     "smoothgrad": Method("SmoothGrad", "Smilkov et al., arXiv:1706.03825", 50),
     "integrated_gradients": Method(
-        Message("integrated gradients"), "Sundararajan, Taly and Yan, arXiv:1703.01365, section 3", 128
+        Message("integrated gradients"), "Sundararajan, Taly and Yan, arXiv:1703.01365, section 3", 128, sanity=False
     ),
     "guided_backpropagation": Method(
         Message("guided backpropagation"), "Springenberg et al., arXiv:1412.6806, section 3.4", 2, sanity=False
