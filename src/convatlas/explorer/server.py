@@ -157,7 +157,7 @@ class Application:
             else:
                 text = Message("{kind} in the server of the page; --debug shows where", kind=type(error).__name__)
                 print("convatlas:", translated(text), file=sys.stderr)
-            text = translated(Message("an error of convatlas itself: {kind}", kind=type(error).__name__))
+            text = translated(Message("an internal error ({kind}); the terminal shows more", kind=type(error).__name__))
             return json_response({"error": text}, 500)
 
 

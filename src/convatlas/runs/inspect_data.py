@@ -68,7 +68,7 @@ def sample(network: LoadedNetwork, data: str | Path | Dataset | None = None, cou
         DataError: the data cannot be read.
     """
     if count < 1:
-        raise UsageError("--sample {count}: at least 1 is needed.", count=count)
+        raise UsageError("sample {count}: at least 1 image is needed.", count=count)
     if data is None:
         if network.run is None:
             raise UsageError("{network} is not a run: name a data set with --data.", network=network.name)

@@ -79,8 +79,7 @@ class RunOptions:
     )
     gradient_norms: bool = setting(
         False,
-        "Record the norm of the gradient of each layer's weights at each epoch, for the report and "
-        "inspect --what gradient-norms.",
+        "Record the norm of the gradient of each layer's weights at each epoch, for the report and convatlas inspect.",
         "files",
     )
     checkpoint_every_s: float = setting(60.0, "Seconds between two checkpoints.", "files", resumable=True, above=0)
