@@ -213,6 +213,7 @@ journey("a broken module of one's own: the failing layer is marked in the graph 
   const alert = await page.getByRole("alert").textContent();
   assert.ok(alert.includes("classifier.1") && alert.includes("800"), alert);
   await page.getByRole("tab", { name: t("network.tab.table") }).click();
+  await page.locator("table tbody tr").nth(6).waitFor();
   assert.equal(await page.locator("table tbody tr").count(), 7);
   await axe();
 });
