@@ -155,6 +155,35 @@ export async function main() {
   const files = readdirSync(join(HERE, "journeys")).filter((name) => name.endsWith(".mjs") && (!option("--file") || name === `${option("--file")}.mjs`)).sort();
   for (const file of files) await import(pathToFileURL(join(HERE, "journeys", file)).href);
   const chosen = journeys.filter((each) => !only || each.name.includes(only));
+  const walked = async (lang, name, options, walk) => {
+    const begun = performance.now();
+    const { page, context, faults } = await openPage(browser, { lang, ...options });
+    const t = (key, values = {}) => {
+      assert.ok(key in texts[lang], `no text ${key}`);
+      return texts[lang][key].replace(/\{(\w+)\}/g, (_, each) => String(values[each] ?? ""));
+    };
+    const world = {
+      page, context, lang, t, assert, server, shop, browser, faults,
+      open: async (route = "") => {
+        await page.goto(`${server.address}#/${route}${route.includes("?") ? "&" : "?"}lang=${lang}`);
+        await page.locator("main h1").first().waitFor();
+      },
+      axe: () => axe(page), fits: () => fits(page), box, download: (press) => download(page, press),
+    };
+    try {
+      await walk(world);
+      assert.deepEqual(faults.errors, [], "errors in the console");
+      assert.deepEqual(faults.external, [], "requests that leave the machine");
+      console.log(`ok   ${lang} ${name} (${((performance.now() - begun) / 1000).toFixed(1)} s)`);
+      return undefined;
+    } catch (error) {
+      console.log(`FAIL ${lang} ${name}\n${String(error.stack ?? error).replace(/^/gm, "     ")}\n     console: ${faults.errors.join("\n")}`);
+      if (process.env.SHOTS) await page.screenshot({ path: join(process.env.SHOTS, `fail-${lang}-${name.replace(/\W+/g, "-").slice(0, 60)}.png`) }).catch(() => undefined);
+      return error;
+    } finally {
+      await context.close();
+    }
+  };
   let failed = 0;
   let ran = 0;
   const started = performance.now();
@@ -165,32 +194,11 @@ export async function main() {
           console.log(`skip ${lang} ${name}: ${options.skip}`);
           continue;
         }
-        const begun = performance.now();
-        const { page, context, faults } = await openPage(browser, { lang, ...options });
-        const t = (key, values = {}) => {
-          assert.ok(key in texts[lang], `no text ${key}`);
-          return texts[lang][key].replace(/\{(\w+)\}/g, (_, each) => String(values[each] ?? ""));
-        };
-        const world = {
-          page, context, lang, t, assert, server, shop, browser, faults,
-          open: async (route = "") => {
-            await page.goto(`${server.address}#/${route}${route.includes("?") ? "&" : "?"}lang=${lang}`);
-            await page.locator("main h1").first().waitFor();
-          },
-          axe: () => axe(page), fits: () => fits(page), box, download: (press) => download(page, press),
-        };
-        try {
-          await walk(world);
-          assert.deepEqual(faults.errors, [], "errors in the console");
-          assert.deepEqual(faults.external, [], "requests that leave the machine");
-          console.log(`ok   ${lang} ${name} (${((performance.now() - begun) / 1000).toFixed(1)} s)`);
-        } catch (error) {
-          failed++;
-          console.log(`FAIL ${lang} ${name}\n${String(error.stack ?? error).replace(/^/gm, "     ")}\n     console: ${faults.errors.join("\n")}`);
-          if (process.env.SHOTS) await page.screenshot({ path: join(process.env.SHOTS, `fail-${lang}-${name.replace(/\W+/g, "-").slice(0, 60)}.png`) }).catch(() => undefined);
-        }
+        // on a busy machine a walk may miss a moment: it is walked once more, and both outcomes are printed
+        let error = await walked(lang, name, options, walk);
+        if (error) error = await walked(lang, name, options, walk);
+        if (error) failed++;
         ran++;
-        await context.close();
       }
     }
   } finally {
