@@ -70,6 +70,8 @@ def test_one_seed_decides_nothing(decide):
     (found,) = decide([[5.0]])
     assert found.decision == "not decided"
     assert found.p == 1.0
+    assert found.to_dict()["interval"] == [None, None]  # JSON has no infinity
+    assert found.to_dict()["detectable"] is None
 
 
 def test_a_claim_of_several_contrasts_needs_all_of_them(decide):

@@ -14,7 +14,8 @@ import numpy as np
 from convatlas.data import Dataset, Split, make_split
 from convatlas.data.augmentation import Augmentation
 from convatlas.data.dataset import ArrayImages
-from convatlas.experiments.form import Outcome, Scale, ScaleName, Trial
+from convatlas.experiments.form import Metric, Outcome, Scale, ScaleName, Text, Trial
+from convatlas.experiments.networks import parameters
 from convatlas.recipes.recipe import Recipe
 from convatlas.runs.options import RunOptions
 from convatlas.runs.training_data import TrainingData
@@ -23,6 +24,17 @@ if TYPE_CHECKING:
     from torch import nn
 
     from convatlas.runs.run import Run
+
+# metrics and texts of several claims
+TEST_TOP1 = Metric("test_top1", Text("test accuracy", "테스트 정확도"), "points", 100)
+GAP = Metric("gap", Text("training minus validation accuracy", "학습 정확도 - 검증 정확도"), "points", 100)
+TRAIN_LOSS = Metric("train_loss", Text("training loss", "학습 손실"), "nats")
+PARAMETERS = Metric("parameters", Text("parameters", "파라미터"), "thousand")
+SAME_TRAINING = Text(
+    "Data, number of updates, batch size and seeds. Each arm's learning rate is chosen on the validation set by the "
+    "same sweep.",
+    "데이터, 갱신 횟수, 배치 크기, 시드가 같습니다. 학습률은 조건마다 같은 방법으로 검증 세트에서 골랐습니다.",
+)
 
 # one thread for every training, so that its bits do not depend on how many trainings run side by side
 OPTIONS = RunOptions(device="cpu", threads=1, precision="fp32", trial=False, compile="off")
@@ -37,7 +49,7 @@ def train(
     split: Split | None = None,
     measure: Callable[[Run, TrainingData], Mapping[str, float]] | None = None,
 ) -> Outcome:
-    """Train one network for a trial and measure it.
+    """Train one network for a trial and measure it; of a module its parameters (thousands) are a metric too.
 
     Args:
         model: a name of the atlas, or a function of (classes, channels, side) that builds a module. Modules are built
@@ -54,9 +66,11 @@ def train(
     began = time.perf_counter()
     data = data or trial.data
     shared = TrainingData(data, seed=0, split=split or split_of(data, trial))
+    counted: dict[str, float] = {}
     if not isinstance(model, str):
         torch.manual_seed(trial.seed)
-        model = model(len(data.classes), data.channels, (data.uniform_size or (32,))[0])
+        model = model(len(data.classes), data.channels, side_of(data))
+        counted["parameters"] = parameters(model) / 1000
     with tempfile.TemporaryDirectory() as folder:
         run = train_run(
             model, shared, recipe.change(lr=trial.lr), options=OPTIONS, seed=trial.seed, out=folder, name="run"
@@ -70,6 +84,7 @@ def train(
         "train_top1": epochs[-1]["train_top1"],
         "train_loss": epochs[-1]["train_loss"],
         "gap": epochs[-1]["train_top1"] - epochs[-1]["val_top1"],
+        **counted,
         **further,
     }
     return Outcome(metrics, curves, time.perf_counter() - began)

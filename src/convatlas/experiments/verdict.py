@@ -56,13 +56,18 @@ class Result:
             "smallest": self.contrast.smallest,
             "differences": list(self.differences),
             "mean": self.mean,
-            "interval": list(self.interval),
+            "interval": [finite(bound) for bound in self.interval],
             "level": self.level,
             "p": self.p,
             "effect": self.effect,
-            "detectable": self.detectable,
+            "detectable": finite(self.detectable),
             "decision": self.decision,
         }
+
+
+def finite(value: float) -> float | None:
+    """The value for JSON; None for the infinite bounds of a single seed."""
+    return value if math.isfinite(value) else None
 
 
 def results(experiment: Experiment, outcomes: Mapping[str, Sequence[Outcome]]) -> tuple[Result, ...]:

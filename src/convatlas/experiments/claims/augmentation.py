@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from convatlas.data.augmentation import Augmentation
-from convatlas.experiments.arms import plain, scales, train
-from convatlas.experiments.form import Arm, Contrast, Experiment, Metric, Outcome, Printed, Text, Trial
+from convatlas.experiments.arms import GAP, SAME_TRAINING, TEST_TOP1, plain, scales, train
+from convatlas.experiments.form import Arm, Contrast, Experiment, Outcome, Printed, Text, Trial
 from convatlas.experiments.networks import small_cnn
 
 KINDS = {
@@ -47,14 +47,10 @@ EXPERIMENT = Experiment(
         Arm("scale", Text("scale", "크기"), partial(run, kind="scale"), lrs=(0.03, 0.01, 0.1)),
         Arm("contrast", Text("contrast", "대비"), partial(run, kind="contrast"), lrs=(0.03, 0.01, 0.1)),
     ),
-    constant=Text(
-        "Data, number of updates, batch size and seeds. Each arm's learning rate is chosen on the validation set "
-        "by the same sweep.",
-        "데이터, 갱신 횟수, 배치 크기, 시드가 같습니다. 학습률은 조건마다 같은 방법으로 검증 세트에서 골랐습니다.",
-    ),
+    constant=SAME_TRAINING,
     metrics=(
-        Metric("test_top1", Text("test accuracy", "테스트 정확도"), "points", 100),
-        Metric("gap", Text("training minus validation accuracy", "학습 정확도 - 검증 정확도"), "points", 100),
+        TEST_TOP1,
+        GAP,
     ),
     contrasts=(
         Contrast("test_top1", higher="shift", lower="none", smallest=0.5),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from convatlas.experiments.arms import passes_to, plain, scales, train
+from convatlas.experiments.arms import SAME_TRAINING, TEST_TOP1, passes_to, plain, scales, train
 from convatlas.experiments.form import Arm, Contrast, Experiment, Metric, Outcome, Printed, Text, Trial
 from convatlas.experiments.networks import Norm, small_cnn
 
@@ -35,14 +35,10 @@ EXPERIMENT = Experiment(
         Arm("batch_norm", Text("batch norm", "배치 정규화"), partial(run, norm="batch"), lrs=(0.03, 0.01, 0.1)),
         Arm("without", Text("without", "정규화 없음"), partial(run, norm="none"), lrs=(0.03, 0.01, 0.1)),
     ),
-    constant=Text(
-        "Data, number of updates, batch size and seeds. Each arm's learning rate is chosen on the validation set "
-        "by the same sweep.",
-        "데이터, 갱신 횟수, 배치 크기, 시드가 같습니다. 학습률은 조건마다 같은 방법으로 검증 세트에서 골랐습니다.",
-    ),
+    constant=SAME_TRAINING,
     metrics=(
         Metric("passes", Text("passes to 25 % training error", "학습 오류율 25 %까지의 에포크"), "passes"),
-        Metric("test_top1", Text("test accuracy", "테스트 정확도"), "points", 100),
+        TEST_TOP1,
     ),
     contrasts=(Contrast("passes", higher="without", lower="batch_norm", smallest=0.5),),
     criterion=Text(

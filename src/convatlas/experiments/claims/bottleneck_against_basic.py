@@ -7,9 +7,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from convatlas.experiments.arms import plain, scales, side_of, train
-from convatlas.experiments.form import Arm, Contrast, Experiment, Metric, Outcome, Text, Trial
-from convatlas.experiments.networks import classifier, conv_norm, parameters
+from convatlas.experiments.arms import PARAMETERS, SAME_TRAINING, TEST_TOP1, plain, scales, train
+from convatlas.experiments.form import Arm, Contrast, Experiment, Outcome, Text, Trial
+from convatlas.experiments.networks import classifier, conv_norm
 
 
 class Block(nn.Module):
@@ -33,9 +33,7 @@ def net(classes: int, channels: int, side: int, *, width: int, bottleneck: bool)
 
 def run(trial: Trial, width: int, bottleneck: bool) -> Outcome:
     network = partial(net, width=width, bottleneck=bottleneck)
-    outcome = train(trial, network, plain(trial.setting("epochs")))
-    counted = parameters(network(len(trial.data.classes), trial.data.channels, side_of(trial.data)))
-    return Outcome({**outcome.metrics, "parameters": counted / 1000}, outcome.curves, outcome.seconds)
+    return train(trial, network, plain(trial.setting("epochs")))
 
 
 EXPERIMENT = Experiment(
@@ -50,14 +48,10 @@ EXPERIMENT = Experiment(
         Arm("bottleneck", Text("bottleneck", "병목"), partial(run, width=96, bottleneck=True), lrs=(0.03, 0.01, 0.1)),
         Arm("basic", Text("basic", "기본"), partial(run, width=24, bottleneck=False), lrs=(0.03, 0.01, 0.1)),
     ),
-    constant=Text(
-        "Data, number of updates, batch size and seeds. Each arm's learning rate is chosen on the validation set "
-        "by the same sweep.",
-        "데이터, 갱신 횟수, 배치 크기, 시드가 같습니다. 학습률은 조건마다 같은 방법으로 검증 세트에서 골랐습니다.",
-    ),
+    constant=SAME_TRAINING,
     metrics=(
-        Metric("test_top1", Text("test accuracy", "테스트 정확도"), "points", 100),
-        Metric("parameters", Text("parameters", "파라미터"), "thousand"),
+        TEST_TOP1,
+        PARAMETERS,
     ),
     contrasts=(Contrast("test_top1", higher="bottleneck", lower="basic", smallest=-0.5),),
     criterion=Text(

@@ -11,8 +11,8 @@ from torch import nn
 
 from convatlas.data import Dataset
 from convatlas.data.dataset import ArrayImages
-from convatlas.experiments.arms import pixels_of, plain, scales, side_of, train
-from convatlas.experiments.form import Arm, Contrast, Experiment, Metric, Outcome, Printed, Text, Trial
+from convatlas.experiments.arms import PARAMETERS, TEST_TOP1, pixels_of, plain, scales, side_of, train
+from convatlas.experiments.form import Arm, Contrast, Experiment, Outcome, Printed, Text, Trial
 from convatlas.experiments.networks import parameters, small_cnn
 
 
@@ -37,9 +37,7 @@ def run(trial: Trial, convolutional: bool, shuffled: bool) -> Outcome:
     convolutions = parameters(small_cnn(classes, channels, side))
     hidden = round((convolutions - classes) / (channels * side * side + 1 + classes))  # about equal parameters
     net = small_cnn if convolutional else partial(mlp, hidden=hidden)
-    outcome = train(trial, net, plain(trial.setting("epochs")), data=data)
-    counted = parameters(net(classes, channels, side))
-    return Outcome({**outcome.metrics, "parameters": counted / 1000}, outcome.curves, outcome.seconds)
+    return train(trial, net, plain(trial.setting("epochs")), data=data)
 
 
 LRS = (0.03, 0.01, 0.1)
@@ -87,8 +85,8 @@ EXPERIMENT = Experiment(
         "검증 세트에서 골랐습니다.",
     ),
     metrics=(
-        Metric("test_top1", Text("test accuracy", "테스트 정확도"), "points", 100),
-        Metric("parameters", Text("parameters", "파라미터"), "thousand"),
+        TEST_TOP1,
+        PARAMETERS,
     ),
     contrasts=(
         Contrast("test_top1", higher="cnn", lower="mlp", smallest=1.0),

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from convatlas.data import Split
-from convatlas.experiments.arms import plain, scales, split_of, train
+from convatlas.experiments.arms import SAME_TRAINING, TEST_TOP1, plain, scales, split_of, train
 from convatlas.experiments.form import Arm, Contrast, Experiment, Metric, Outcome, Text, Trial
 from convatlas.experiments.networks import small_cnn
 from convatlas.runs.run import Run
@@ -58,14 +58,10 @@ EXPERIMENT = Experiment(
             lrs=(0.03, 0.01, 0.1),
         ),
     ),
-    constant=Text(
-        "Data, number of updates, batch size and seeds. Each arm's learning rate is chosen on the validation set "
-        "by the same sweep.",
-        "데이터, 갱신 횟수, 배치 크기, 시드가 같습니다. 학습률은 조건마다 같은 방법으로 검증 세트에서 골랐습니다.",
-    ),
+    constant=SAME_TRAINING,
     metrics=(
         Metric("minority", Text("recall of the rare classes", "드문 클래스의 재현율"), "points", 100),
-        Metric("test_top1", Text("test accuracy", "테스트 정확도"), "points", 100),
+        TEST_TOP1,
     ),
     contrasts=(Contrast("minority", higher="focal", lower="cross_entropy", smallest=2.0),),
     criterion=Text(

@@ -8,9 +8,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from convatlas.experiments.arms import plain, scales, side_of, train
-from convatlas.experiments.form import Arm, Contrast, Experiment, Metric, Outcome, Printed, Text, Trial
-from convatlas.experiments.networks import blocks, classifier, conv_norm, parameters
+from convatlas.experiments.arms import PARAMETERS, SAME_TRAINING, TEST_TOP1, plain, scales, train
+from convatlas.experiments.form import Arm, Contrast, Experiment, Outcome, Printed, Text, Trial
+from convatlas.experiments.networks import blocks, classifier, conv_norm
 
 
 class DenseBlock(nn.Module):
@@ -41,9 +41,7 @@ NETWORKS: dict[str, Callable[[int, int, int], nn.Module]] = {
 
 def run(trial: Trial, network: str) -> Outcome:
     net = NETWORKS[network]
-    outcome = train(trial, net, plain(trial.setting("epochs")))
-    counted = parameters(net(len(trial.data.classes), trial.data.channels, side_of(trial.data)))
-    return Outcome({**outcome.metrics, "parameters": counted / 1000}, outcome.curves, outcome.seconds)
+    return train(trial, net, plain(trial.setting("epochs")))
 
 
 EXPERIMENT = Experiment(
@@ -69,14 +67,10 @@ EXPERIMENT = Experiment(
         Arm("dense", Text("dense", "밀집 연결"), partial(run, network="dense"), lrs=(0.03, 0.01, 0.1)),
         Arm("residual", Text("residual", "잔차 연결"), partial(run, network="residual"), lrs=(0.03, 0.01, 0.1)),
     ),
-    constant=Text(
-        "Data, number of updates, batch size and seeds. Each arm's learning rate is chosen on the validation set "
-        "by the same sweep.",
-        "데이터, 갱신 횟수, 배치 크기, 시드가 같습니다. 학습률은 조건마다 같은 방법으로 검증 세트에서 골랐습니다.",
-    ),
+    constant=SAME_TRAINING,
     metrics=(
-        Metric("test_top1", Text("test accuracy", "테스트 정확도"), "points", 100),
-        Metric("parameters", Text("parameters", "파라미터"), "thousand"),
+        TEST_TOP1,
+        PARAMETERS,
     ),
     contrasts=(Contrast("test_top1", higher="dense", lower="residual", smallest=-0.5),),
     criterion=Text(

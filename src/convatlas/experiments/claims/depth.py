@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from convatlas.experiments.arms import plain, scales, train
-from convatlas.experiments.form import Arm, Contrast, Experiment, Metric, Outcome, Printed, Text, Trial
+from convatlas.experiments.arms import SAME_TRAINING, TEST_TOP1, TRAIN_LOSS, plain, scales, train
+from convatlas.experiments.form import Arm, Contrast, Experiment, Outcome, Printed, Text, Trial
 from convatlas.experiments.networks import small_cnn
 
 
@@ -35,14 +35,10 @@ EXPERIMENT = Experiment(
         Arm("three", Text("three per stage", "단계마다 셋"), partial(run, per_stage=3), lrs=(0.03, 0.01, 0.1)),
         Arm("one", Text("one per stage", "단계마다 하나"), partial(run, per_stage=1), lrs=(0.03, 0.01, 0.1)),
     ),
-    constant=Text(
-        "Data, number of updates, batch size and seeds. Each arm's learning rate is chosen on the validation set "
-        "by the same sweep.",
-        "데이터, 갱신 횟수, 배치 크기, 시드가 같습니다. 학습률은 조건마다 같은 방법으로 검증 세트에서 골랐습니다.",
-    ),
+    constant=SAME_TRAINING,
     metrics=(
-        Metric("test_top1", Text("test accuracy", "테스트 정확도"), "points", 100),
-        Metric("train_loss", Text("training loss", "학습 손실"), "nats"),
+        TEST_TOP1,
+        TRAIN_LOSS,
     ),
     contrasts=(Contrast("test_top1", higher="three", lower="one", smallest=1.0),),
     criterion=Text(

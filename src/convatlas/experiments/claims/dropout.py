@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from convatlas.experiments.arms import plain, scales, train
-from convatlas.experiments.form import Arm, Contrast, Experiment, Metric, Outcome, Printed, Text, Trial
+from convatlas.experiments.arms import GAP, SAME_TRAINING, TEST_TOP1, plain, scales, train
+from convatlas.experiments.form import Arm, Contrast, Experiment, Outcome, Printed, Text, Trial
 from convatlas.experiments.networks import small_cnn
 
 
@@ -31,14 +31,10 @@ EXPERIMENT = Experiment(
         Arm("without", Text("without dropout", "드롭아웃 없음"), partial(run, dropout=0.0), lrs=(0.03, 0.01, 0.1)),
         Arm("with", Text("dropout 0.5", "드롭아웃 0.5"), partial(run, dropout=0.5), lrs=(0.03, 0.01, 0.1)),
     ),
-    constant=Text(
-        "Data, number of updates, batch size and seeds. Each arm's learning rate is chosen on the validation set "
-        "by the same sweep.",
-        "데이터, 갱신 횟수, 배치 크기, 시드가 같습니다. 학습률은 조건마다 같은 방법으로 검증 세트에서 골랐습니다.",
-    ),
+    constant=SAME_TRAINING,
     metrics=(
-        Metric("gap", Text("training minus validation accuracy", "학습 정확도 - 검증 정확도"), "points", 100),
-        Metric("test_top1", Text("test accuracy", "테스트 정확도"), "points", 100),
+        GAP,
+        TEST_TOP1,
     ),
     contrasts=(Contrast("gap", higher="without", lower="with", smallest=1.0),),
     criterion=Text(

@@ -6,9 +6,9 @@ from functools import partial
 
 from torch import nn
 
-from convatlas.experiments.arms import plain, scales, side_of, train
-from convatlas.experiments.form import Arm, Contrast, Experiment, Metric, Outcome, Printed, Text, Trial
-from convatlas.experiments.networks import classifier, conv_norm, parameters
+from convatlas.experiments.arms import PARAMETERS, SAME_TRAINING, TEST_TOP1, plain, scales, train
+from convatlas.experiments.form import Arm, Contrast, Experiment, Outcome, Printed, Text, Trial
+from convatlas.experiments.networks import classifier, conv_norm
 from convatlas.models.squeezenet import Fire
 
 
@@ -24,9 +24,7 @@ def net(classes: int, channels: int, side: int, *, fire: bool) -> nn.Module:
 
 def run(trial: Trial, fire: bool) -> Outcome:
     network = partial(net, fire=fire)
-    outcome = train(trial, network, plain(trial.setting("epochs")))
-    counted = parameters(network(len(trial.data.classes), trial.data.channels, side_of(trial.data)))
-    return Outcome({**outcome.metrics, "parameters": counted / 1000}, outcome.curves, outcome.seconds)
+    return train(trial, network, plain(trial.setting("epochs")))
 
 
 EXPERIMENT = Experiment(
@@ -51,14 +49,10 @@ EXPERIMENT = Experiment(
         Arm("fire", Text("fire modules", "파이어 모듈"), partial(run, fire=True), lrs=(0.03, 0.01, 0.1)),
         Arm("convolutions", Text("3x3 convolutions", "3x3 합성곱"), partial(run, fire=False), lrs=(0.03, 0.01, 0.1)),
     ),
-    constant=Text(
-        "Data, number of updates, batch size and seeds. Each arm's learning rate is chosen on the validation set "
-        "by the same sweep.",
-        "데이터, 갱신 횟수, 배치 크기, 시드가 같습니다. 학습률은 조건마다 같은 방법으로 검증 세트에서 골랐습니다.",
-    ),
+    constant=SAME_TRAINING,
     metrics=(
-        Metric("test_top1", Text("test accuracy", "테스트 정확도"), "points", 100),
-        Metric("parameters", Text("parameters", "파라미터"), "thousand"),
+        TEST_TOP1,
+        PARAMETERS,
     ),
     contrasts=(Contrast("test_top1", higher="fire", lower="convolutions", smallest=-3.0),),
     criterion=Text(

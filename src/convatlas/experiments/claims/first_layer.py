@@ -6,8 +6,8 @@ from functools import partial
 
 from torch import nn
 
-from convatlas.experiments.arms import plain, scales, train
-from convatlas.experiments.form import Arm, Contrast, Experiment, Metric, Outcome, Printed, Text, Trial
+from convatlas.experiments.arms import SAME_TRAINING, TEST_TOP1, plain, scales, train
+from convatlas.experiments.form import Arm, Contrast, Experiment, Outcome, Printed, Text, Trial
 from convatlas.experiments.networks import classifier, conv_norm
 
 
@@ -50,12 +50,8 @@ EXPERIMENT = Experiment(
             lrs=(0.03, 0.01, 0.1),
         ),
     ),
-    constant=Text(
-        "Data, number of updates, batch size and seeds. Each arm's learning rate is chosen on the validation set "
-        "by the same sweep.",
-        "데이터, 갱신 횟수, 배치 크기, 시드가 같습니다. 학습률은 조건마다 같은 방법으로 검증 세트에서 골랐습니다.",
-    ),
-    metrics=(Metric("test_top1", Text("test accuracy", "테스트 정확도"), "points", 100),),
+    constant=SAME_TRAINING,
+    metrics=(TEST_TOP1,),
     contrasts=(Contrast("test_top1", higher="fine", lower="coarse", smallest=1.0),),
     criterion=Text(
         "The accuracy of the finer first layer is higher by at least one point.",

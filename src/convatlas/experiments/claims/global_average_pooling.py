@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Literal
 
-from convatlas.experiments.arms import plain, scales, train
-from convatlas.experiments.form import Arm, Contrast, Experiment, Metric, Outcome, Printed, Text, Trial
+from convatlas.experiments.arms import GAP, SAME_TRAINING, TEST_TOP1, plain, scales, train
+from convatlas.experiments.form import Arm, Contrast, Experiment, Outcome, Printed, Text, Trial
 from convatlas.experiments.networks import small_cnn
 
 
@@ -36,14 +36,10 @@ EXPERIMENT = Experiment(
         Arm("connected", Text("fully connected", "완전 연결"), partial(run, head="fc"), lrs=(0.03, 0.01, 0.1)),
         Arm("average", Text("average pooling", "평균 풀링"), partial(run, head="average"), lrs=(0.03, 0.01, 0.1)),
     ),
-    constant=Text(
-        "Data, number of updates, batch size and seeds. Each arm's learning rate is chosen on the validation set "
-        "by the same sweep.",
-        "데이터, 갱신 횟수, 배치 크기, 시드가 같습니다. 학습률은 조건마다 같은 방법으로 검증 세트에서 골랐습니다.",
-    ),
+    constant=SAME_TRAINING,
     metrics=(
-        Metric("gap", Text("training minus validation accuracy", "학습 정확도 - 검증 정확도"), "points", 100),
-        Metric("test_top1", Text("test accuracy", "테스트 정확도"), "points", 100),
+        GAP,
+        TEST_TOP1,
     ),
     contrasts=(Contrast("gap", higher="connected", lower="average", smallest=1.0),),
     criterion=Text(

@@ -6,8 +6,8 @@ from functools import partial
 
 from torch import nn
 
-from convatlas.experiments.arms import plain, scales, train
-from convatlas.experiments.form import Arm, Contrast, Experiment, Metric, Outcome, Text, Trial
+from convatlas.experiments.arms import SAME_TRAINING, TEST_TOP1, TRAIN_LOSS, plain, scales, train
+from convatlas.experiments.form import Arm, Contrast, Experiment, Outcome, Text, Trial
 from convatlas.experiments.networks import small_cnn
 
 
@@ -40,14 +40,10 @@ EXPERIMENT = Experiment(
         Arm("gaussian", Text("N(0, 0.01)", "N(0, 0.01)"), partial(run, rule="gaussian"), lrs=(0.03, 0.01, 0.1)),
         Arm("glorot", Text("Glorot", "글로럿"), partial(run, rule="glorot"), lrs=(0.03, 0.01, 0.1)),
     ),
-    constant=Text(
-        "Data, number of updates, batch size and seeds. Each arm's learning rate is chosen on the validation set "
-        "by the same sweep.",
-        "데이터, 갱신 횟수, 배치 크기, 시드가 같습니다. 학습률은 조건마다 같은 방법으로 검증 세트에서 골랐습니다.",
-    ),
+    constant=SAME_TRAINING,
     metrics=(
-        Metric("train_loss", Text("training loss", "학습 손실"), "nats"),
-        Metric("test_top1", Text("test accuracy", "테스트 정확도"), "points", 100),
+        TRAIN_LOSS,
+        TEST_TOP1,
     ),
     contrasts=(Contrast("train_loss", higher="gaussian", lower="glorot", smallest=0.2),),
     criterion=Text(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from convatlas.experiments.arms import plain, scales, train
-from convatlas.experiments.form import Arm, Contrast, Experiment, Metric, Outcome, Text, Trial
+from convatlas.experiments.arms import GAP, TEST_TOP1, plain, scales, train
+from convatlas.experiments.form import Arm, Contrast, Experiment, Outcome, Text, Trial
 from convatlas.experiments.networks import small_cnn
 
 
@@ -37,8 +37,8 @@ EXPERIMENT = Experiment(
         "네트워크, 갱신 횟수, 배치 크기, 시드가 같습니다. 학습률은 조건마다 같은 방법으로 검증 세트에서 골랐습니다.",
     ),
     metrics=(
-        Metric("gap", Text("training minus validation accuracy", "학습 정확도 - 검증 정확도"), "points", 100),
-        Metric("test_top1", Text("test accuracy", "테스트 정확도"), "points", 100),
+        GAP,
+        TEST_TOP1,
     ),
     contrasts=(Contrast("gap", higher="quarter", lower="all", smallest=2.0),),
     criterion=Text(

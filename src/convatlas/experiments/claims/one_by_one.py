@@ -6,9 +6,9 @@ from functools import partial
 
 from torch import nn
 
-from convatlas.experiments.arms import plain, scales, side_of, train
-from convatlas.experiments.form import Arm, Contrast, Experiment, Metric, Outcome, Text, Trial
-from convatlas.experiments.networks import classifier, conv_norm, parameters
+from convatlas.experiments.arms import PARAMETERS, SAME_TRAINING, TEST_TOP1, plain, scales, train
+from convatlas.experiments.form import Arm, Contrast, Experiment, Outcome, Text, Trial
+from convatlas.experiments.networks import classifier, conv_norm
 
 
 def net(classes: int, channels: int, side: int, *, reduce: int) -> nn.Module:
@@ -21,9 +21,7 @@ def net(classes: int, channels: int, side: int, *, reduce: int) -> nn.Module:
 
 def run(trial: Trial, reduce: int) -> Outcome:
     network = partial(net, reduce=reduce)
-    outcome = train(trial, network, plain(trial.setting("epochs")))
-    counted = parameters(network(len(trial.data.classes), trial.data.channels, side_of(trial.data)))
-    return Outcome({**outcome.metrics, "parameters": counted / 1000}, outcome.curves, outcome.seconds)
+    return train(trial, network, plain(trial.setting("epochs")))
 
 
 EXPERIMENT = Experiment(
@@ -39,14 +37,10 @@ EXPERIMENT = Experiment(
         Arm("reduced", Text("1x1, then 5x5", "1x1 다음 5x5"), partial(run, reduce=16), lrs=(0.03, 0.01, 0.1)),
         Arm("direct", Text("5x5", "5x5"), partial(run, reduce=0), lrs=(0.03, 0.01, 0.1)),
     ),
-    constant=Text(
-        "Data, number of updates, batch size and seeds. Each arm's learning rate is chosen on the validation set "
-        "by the same sweep.",
-        "데이터, 갱신 횟수, 배치 크기, 시드가 같습니다. 학습률은 조건마다 같은 방법으로 검증 세트에서 골랐습니다.",
-    ),
+    constant=SAME_TRAINING,
     metrics=(
-        Metric("test_top1", Text("test accuracy", "테스트 정확도"), "points", 100),
-        Metric("parameters", Text("parameters", "파라미터"), "thousand"),
+        TEST_TOP1,
+        PARAMETERS,
     ),
     contrasts=(Contrast("test_top1", higher="reduced", lower="direct", smallest=-1.0),),
     criterion=Text(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from convatlas.experiments.arms import plain, scales, train
-from convatlas.experiments.form import Arm, Contrast, Experiment, Metric, Outcome, Printed, Text, Trial
+from convatlas.experiments.arms import SAME_TRAINING, TEST_TOP1, TRAIN_LOSS, plain, scales, train
+from convatlas.experiments.form import Arm, Contrast, Experiment, Outcome, Printed, Text, Trial
 from convatlas.experiments.networks import blocks
 
 
@@ -34,14 +34,10 @@ EXPERIMENT = Experiment(
         Arm("plain", Text("plain", "지름길 없음"), partial(run, shortcut=False), lrs=(0.03, 0.01, 0.1)),
         Arm("residual", Text("residual", "잔차 연결"), partial(run, shortcut=True), lrs=(0.03, 0.01, 0.1)),
     ),
-    constant=Text(
-        "Data, number of updates, batch size and seeds. Each arm's learning rate is chosen on the validation set "
-        "by the same sweep.",
-        "데이터, 갱신 횟수, 배치 크기, 시드가 같습니다. 학습률은 조건마다 같은 방법으로 검증 세트에서 골랐습니다.",
-    ),
+    constant=SAME_TRAINING,
     metrics=(
-        Metric("train_loss", Text("training loss", "학습 손실"), "nats"),
-        Metric("test_top1", Text("test accuracy", "테스트 정확도"), "points", 100),
+        TRAIN_LOSS,
+        TEST_TOP1,
     ),
     contrasts=(Contrast("train_loss", higher="plain", lower="residual", smallest=0.05),),
     criterion=Text(

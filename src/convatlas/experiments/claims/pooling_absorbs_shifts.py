@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from convatlas.experiments.arms import pixels_of, plain, scales, train, with_images
+from convatlas.experiments.arms import SAME_TRAINING, TEST_TOP1, pixels_of, plain, scales, train, with_images
 from convatlas.experiments.form import Arm, Contrast, Experiment, Metric, Outcome, Text, Trial
 from convatlas.experiments.networks import Pooling, small_cnn
 from convatlas.runs.run import Run
@@ -43,14 +43,10 @@ EXPERIMENT = Experiment(
         Arm("stride", Text("stride 2", "스트라이드 2"), partial(run, pooling="stride"), lrs=(0.03, 0.01, 0.1)),
         Arm("pooling", Text("max pooling", "최대 풀링"), partial(run, pooling="max"), lrs=(0.03, 0.01, 0.1)),
     ),
-    constant=Text(
-        "Data, number of updates, batch size and seeds. Each arm's learning rate is chosen on the validation set "
-        "by the same sweep.",
-        "데이터, 갱신 횟수, 배치 크기, 시드가 같습니다. 학습률은 조건마다 같은 방법으로 검증 세트에서 골랐습니다.",
-    ),
+    constant=SAME_TRAINING,
     metrics=(
         Metric("drop", Text("accuracy lost on shifted images", "이동한 이미지에서 잃은 정확도"), "points", 100),
-        Metric("test_top1", Text("test accuracy", "테스트 정확도"), "points", 100),
+        TEST_TOP1,
     ),
     contrasts=(Contrast("drop", higher="stride", lower="pooling", smallest=1.0),),
     criterion=Text(

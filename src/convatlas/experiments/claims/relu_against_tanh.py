@@ -7,7 +7,7 @@ from functools import partial
 from torch import nn
 
 from convatlas.data.augmentation import Augmentation
-from convatlas.experiments.arms import passes_to, train
+from convatlas.experiments.arms import TEST_TOP1, passes_to, train
 from convatlas.experiments.form import Arm, Contrast, Experiment, Metric, Outcome, Printed, Scale, Text, Trial
 from convatlas.recipes.recipe import Recipe
 
@@ -64,7 +64,7 @@ EXPERIMENT = Experiment(
     ),
     metrics=(
         Metric("passes", Text("passes to 25 % training error", "학습 오류율 25 %까지의 에포크"), "passes"),
-        Metric("test_top1", Text("test accuracy", "테스트 정확도"), "points", 100),
+        TEST_TOP1,
     ),
     contrasts=(Contrast("passes", higher="tanh", lower="relu", smallest=0.5),),
     criterion=Text(

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from convatlas.experiments.arms import plain, scales, side_of, train
-from convatlas.experiments.form import Arm, Contrast, Experiment, Metric, Outcome, Printed, Text, Trial
-from convatlas.experiments.networks import parameters, small_cnn
+from convatlas.experiments.arms import PARAMETERS, SAME_TRAINING, TEST_TOP1, plain, scales, train
+from convatlas.experiments.form import Arm, Contrast, Experiment, Outcome, Printed, Text, Trial
+from convatlas.experiments.networks import small_cnn
 
 
 def run(trial: Trial, separable: bool, widths: tuple[int, ...]) -> Outcome:
     net = partial(small_cnn, separable=separable, widths=widths, norm="batch")
-    outcome = train(trial, net, plain(trial.setting("epochs")))
-    counted = parameters(net(len(trial.data.classes), trial.data.channels, side_of(trial.data)))
-    return Outcome({**outcome.metrics, "parameters": counted / 1000}, outcome.curves, outcome.seconds)
+    return train(trial, net, plain(trial.setting("epochs")))
 
 
 EXPERIMENT = Experiment(
@@ -42,14 +40,10 @@ EXPERIMENT = Experiment(
         ),
         Arm("full", Text("full", "일반"), partial(run, separable=False, widths=(32, 48, 56)), lrs=(0.03, 0.01, 0.1)),
     ),
-    constant=Text(
-        "Data, number of updates, batch size and seeds. Each arm's learning rate is chosen on the validation set "
-        "by the same sweep.",
-        "데이터, 갱신 횟수, 배치 크기, 시드가 같습니다. 학습률은 조건마다 같은 방법으로 검증 세트에서 골랐습니다.",
-    ),
+    constant=SAME_TRAINING,
     metrics=(
-        Metric("test_top1", Text("test accuracy", "테스트 정확도"), "points", 100),
-        Metric("parameters", Text("parameters", "파라미터"), "thousand"),
+        TEST_TOP1,
+        PARAMETERS,
     ),
     contrasts=(Contrast("test_top1", higher="separable", lower="full", smallest=0.5),),
     criterion=Text(

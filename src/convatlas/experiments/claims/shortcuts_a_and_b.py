@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convatlas.experiments.arms import plain, scales, train
-from convatlas.experiments.form import Arm, Contrast, Experiment, Metric, Outcome, Printed, Text, Trial
+from convatlas.experiments.arms import SAME_TRAINING, TEST_TOP1, plain, scales, train
+from convatlas.experiments.form import Arm, Contrast, Experiment, Outcome, Printed, Text, Trial
 from convatlas.experiments.networks import classifier, conv_norm
 
 
@@ -64,12 +64,8 @@ EXPERIMENT = Experiment(
         Arm("projection", Text("B, projection", "B, 사영"), partial(run, shortcut="B"), lrs=(0.03, 0.01, 0.1)),
         Arm("padded", Text("A, padded", "A, 0으로 채움"), partial(run, shortcut="A"), lrs=(0.03, 0.01, 0.1)),
     ),
-    constant=Text(
-        "Data, number of updates, batch size and seeds. Each arm's learning rate is chosen on the validation set "
-        "by the same sweep.",
-        "데이터, 갱신 횟수, 배치 크기, 시드가 같습니다. 학습률은 조건마다 같은 방법으로 검증 세트에서 골랐습니다.",
-    ),
-    metrics=(Metric("test_top1", Text("test accuracy", "테스트 정확도"), "points", 100),),
+    constant=SAME_TRAINING,
+    metrics=(TEST_TOP1,),
     contrasts=(Contrast("test_top1", higher="projection", lower="padded", smallest=0.3),),
     criterion=Text(
         "The accuracy with projections is higher by at least 0.3 points.",

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from convatlas.experiments.arms import plain, scales, side_of, train
-from convatlas.experiments.form import Arm, Contrast, Experiment, Metric, Outcome, Printed, Text, Trial
-from convatlas.experiments.networks import parameters, small_cnn
+from convatlas.experiments.arms import PARAMETERS, SAME_TRAINING, TEST_TOP1, plain, scales, train
+from convatlas.experiments.form import Arm, Contrast, Experiment, Outcome, Printed, Text, Trial
+from convatlas.experiments.networks import small_cnn
 
 
 def run(trial: Trial, kernels: tuple[int, ...]) -> Outcome:
     net = partial(small_cnn, kernels=kernels)
-    outcome = train(trial, net, plain(trial.setting("epochs")))
-    counted = parameters(net(len(trial.data.classes), trial.data.channels, side_of(trial.data)))
-    return Outcome({**outcome.metrics, "parameters": counted / 1000}, outcome.curves, outcome.seconds)
+    return train(trial, net, plain(trial.setting("epochs")))
 
 
 EXPERIMENT = Experiment(
@@ -37,14 +35,10 @@ EXPERIMENT = Experiment(
         Arm("two_3x3", Text("two 3x3", "3x3 두 개"), partial(run, kernels=(3, 3)), lrs=(0.03, 0.01, 0.1)),
         Arm("one_5x5", Text("one 5x5", "5x5 하나"), partial(run, kernels=(5,)), lrs=(0.03, 0.01, 0.1)),
     ),
-    constant=Text(
-        "Data, number of updates, batch size and seeds. Each arm's learning rate is chosen on the validation set "
-        "by the same sweep.",
-        "데이터, 갱신 횟수, 배치 크기, 시드가 같습니다. 학습률은 조건마다 같은 방법으로 검증 세트에서 골랐습니다.",
-    ),
+    constant=SAME_TRAINING,
     metrics=(
-        Metric("test_top1", Text("test accuracy", "테스트 정확도"), "points", 100),
-        Metric("parameters", Text("parameters", "파라미터"), "thousand"),
+        TEST_TOP1,
+        PARAMETERS,
     ),
     contrasts=(Contrast("test_top1", higher="two_3x3", lower="one_5x5", smallest=1.0),),
     criterion=Text(

@@ -10,8 +10,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from convatlas.data import Dataset, make_split
-from convatlas.experiments.arms import balanced, pixels_of, plain, scales, train, with_images
-from convatlas.experiments.form import Arm, Contrast, Experiment, Metric, Outcome, Text, Trial
+from convatlas.experiments.arms import TEST_TOP1, balanced, pixels_of, plain, scales, train, with_images
+from convatlas.experiments.form import Arm, Contrast, Experiment, Outcome, Text, Trial
 from convatlas.experiments.networks import small_cnn
 from convatlas.runs.run import Run
 from convatlas.runs.training_data import TrainingData
@@ -73,7 +73,7 @@ EXPERIMENT = Experiment(
         "Network, target images, number of updates on the target, batch size and seeds.",
         "네트워크, 대상 이미지, 대상에서의 갱신 횟수, 배치 크기, 시드가 같습니다.",
     ),
-    metrics=(Metric("test_top1", Text("test accuracy", "테스트 정확도"), "points", 100),),
+    metrics=(TEST_TOP1,),
     contrasts=(Contrast("test_top1", higher="transfer", lower="scratch", smallest=2.0),),
     criterion=Text(
         "The accuracy is higher by at least two points.",
