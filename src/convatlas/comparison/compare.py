@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from convatlas.baselines.features import need_skimage
 from convatlas.baselines.names import is_baseline
 from convatlas.comparison.account import command_line, conditions_of, evidence_of
 from convatlas.comparison.budget import Budget
+from convatlas.comparison.deploy import Engines, deploy, engines_asked_for, recommend_deployment
 from convatlas.comparison.hand_made import fit as fit_hand_made
 from convatlas.comparison.majority import majority_class, with_chance_level
 from convatlas.comparison.measurements import measure_all
@@ -78,6 +80,8 @@ def compare(
     out: str | Path = "runs",
     start_from: str | Sequence[str] = (),
     download: bool = False,
+    engines: str | Sequence[str] = (),
+    precisions: str | Sequence[str] | None = None,
     continue_in: str | Path | None = None,
     listener: ComparisonListener | None = None,
     **settings: Any,
@@ -96,6 +100,9 @@ def compare(
             a network whose parameters, multiply-adds or size must exceed one is not trained.
         start_from: weights to start from, as in `train`; each network takes the first that fits it.
         download: whether published weights may be downloaded.
+        engines: "torch", "onnxruntime", "openvino": also export every network for these engines, check each file's
+            contract, measure the files as they are deployed, and recommend one of them. Needs the extra ``export``.
+        precisions: of the exported files: "fp32" (the default), "bf16", "fp16", "int8".
         continue_in: folder of an interrupted comparison with the same arguments; trainings that are finished there are
             not run again. See `resume_comparison`.
         sort: the order of the rows, one of `SORTED_BY`: as the networks were named, the most accurate first, or the
@@ -108,6 +115,7 @@ def compare(
     Raises:
         UsageError: a name is unknown or repeated, the budget cannot be read, or the images are too small for a network;
             always before the first training.
+        MissingDependencyError: the package of an engine is not installed; before the first training.
         LimitError: no network can fit the budget, whatever its training.
         DataError: the data cannot be used, or have no training, validation or test set.
         TrainingError: the training of every network failed. If only some failed, they are in ``failures``.
@@ -129,10 +137,13 @@ def compare(
         "budget": budget if isinstance(budget, str) else str(limits),
         "protocol": protocol, "on_bad": on_bad, "max_bad": max_bad, **settings,
     }  # fmt: skip
+    if engines:
+        plan |= {"engines": engines if isinstance(engines, str) else list(engines), "precisions": precisions}
     weights = (start_from,) if isinstance(start_from, str) else tuple(start_from)
     if epochs is not None:
         settings = settings | {"epochs": epochs, "min_updates": 0}
     protocol = evaluation.get_protocol(protocol).name
+    deployed = engines_asked_for(engines, precisions, protocol)
     # every name and setting is checked before anything is read or trained
     of_recipe, of_options = split_settings(settings)
     options = RunOptions(**of_options)
@@ -160,7 +171,7 @@ def compare(
         _candidate(model, labels[model], chosen, training_data, protocol, weights, download)
         for model, chosen in recipes.items()
     ]
-    skipped = _over_budget(candidates, limits)
+    skipped = _over_budget(candidates, limits, deployed)
     for each in skipped:
         listener.skipped(each)
     candidates = [each for each in candidates if each.label not in {out.model for out in skipped}]
@@ -210,6 +221,8 @@ def compare(
         "sort": (sort, "named"),
         "on-bad": (on_bad, "fail"),
         "max-bad": (max_bad, 0.05),
+        "engines": (engines if isinstance(engines, str) else ",".join(engines), ""),
+        "precisions": (precisions if isinstance(precisions, str | None) else ",".join(precisions), None),
         **{f"start-from{' ' * n}": (each, None) for n, each in enumerate(weights)},
         **{name.replace("_", "-"): (value, None) for name, value in reading.to_dict().items()},
     }
@@ -218,9 +231,18 @@ def compare(
     hits |= {each.fitted.name: each.evaluation.hits[None] for each in features}
     majority = majority_class(training_data)
     rows = with_chance_level(rows, hits, majority)
+    deployments = None
+    if deployed:
+        threads = rows[0].latency.threads
+        deployments, hits = deploy(deployed, rows, trained, training_data, threads, limits, sort, listener)
+        deployments = replace(deployments, rows=tuple(with_chance_level(deployments.rows, hits, majority)))
+        listener.stage(Message("writing the report"))
+        advice = recommend_deployment(deployments, hits, limits)
+    else:
+        advice = recommend(rows, hits, limits)
     comparison = Comparison(
         rows=tuple(rows),
-        recommendation=recommend(rows, hits, limits),
+        recommendation=advice,
         budget=limits,
         conditions=conditions_of(
             rows,
@@ -235,6 +257,7 @@ def compare(
         folder=folder,
         majority=majority.row,
         skipped=tuple(skipped),
+        deployments=deployments,
     )
     write_json(folder / "comparison.json", {"schema": SCHEMA, **comparison.to_dict()})
     write_text(comparison.report, report(comparison, evidence_of(trained, features, training_data)))
@@ -351,8 +374,10 @@ def _candidate(
     if evaluation.get_protocol(protocol).needs_larger_images:
         evaluation.check_network(protocol, network, (side, side), data.channels)
     totals = arithmetic.summarize(network, (data.channels, side, side)).totals
-    tensor_bytes = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
-    return Candidate(model, label, recipe, totals.params, totals.macs, tensor_bytes)
+    tensors = network.state_dict().values()
+    tensor_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    matrix_values = sum(tensor.numel() for tensor in tensors if tensor.ndim > 1)
+    return Candidate(model, label, recipe, totals.params, totals.macs, tensor_bytes, matrix_values)
 
 
 def _weights_that_fit(
@@ -386,8 +411,11 @@ def _weights_that_fit(
     )
 
 
-def _over_budget(candidates: Sequence[Candidate], budget: Budget) -> list[Failure]:
-    """The networks that exceed the budget by figures that need no training, with these figures."""
+def _over_budget(candidates: Sequence[Candidate], budget: Budget, deployed: Engines) -> list[Failure]:
+    """The networks that exceed the budget by figures that need no training, with these figures.
+
+    The size of an exported file is not known yet: at least its matrices are in it, in the narrowest precision.
+    """
     known = Budget(tuple(limit for limit in budget.limits if limit.quantity.name in ("params", "macs", "size")))
     return [
         Failure(
@@ -397,5 +425,5 @@ def _over_budget(candidates: Sequence[Candidate], budget: Budget) -> list[Failur
             ),
         )
         for candidate in candidates
-        if (broken := known.broken_by(candidate.costs()))
+        if (broken := known.broken_by(candidate.costs(deployed.bytes_of_weight if deployed else None)))
     ]
