@@ -10,6 +10,7 @@ from typing import Any
 from convatlas import tables, units
 from convatlas.comparison.budget import Budget
 from convatlas.comparison.measure import Latency, Memory
+from convatlas.comparison.proposal import Proposal
 from convatlas.evaluation.statistics import Accuracy, Difference
 from convatlas.i18n import _, translated
 from convatlas.message import Message, joined
@@ -32,6 +33,7 @@ class ComparisonRow:
         pareto: whether no other network is at least as accurate and as fast, and better in one of the two.
         over_budget: the exceeded limits, in words.
         at_chance: whether it is not significantly more accurate than the majority class.
+        predicted_s: median latency in seconds that was predicted before the training, if the network was proposed.
     """
 
     model: str
@@ -49,6 +51,7 @@ class ComparisonRow:
     pareto: bool = False
     over_budget: tuple[str, ...] = ()
     at_chance: bool = False
+    predicted_s: float | None = None
 
     @property
     def test_top1(self) -> float:
@@ -78,7 +81,7 @@ class ComparisonRow:
             "val_top1": self.val_top1,
             "params": self.params,
             "macs": self.macs,
-            "latency_ms": self.latency.to_dict(),
+            "latency_ms": self.latency.to_dict() | self._predicted(),
             "peak_memory_bytes": self.memory.peak_bytes,
             "size_bytes": self.size_bytes,
             "epochs": list(self.epochs),
@@ -88,6 +91,9 @@ class ComparisonRow:
             "at_chance": self.at_chance,
             "runs": [str(run) for run in self.runs],
         }
+
+    def _predicted(self) -> dict[str, float]:
+        return {} if self.predicted_s is None else {"predicted": self.predicted_s * 1e3}
 
 
 # how the rows of a comparison can be ordered; rows that are equal keep the order in which they were named
@@ -193,7 +199,8 @@ class Conditions:
 class Comparison:
     """The result of `compare`. ``rows`` have the order of the networks' names; ``report`` is the HTML report.
 
-    ``skipped`` are networks that were not trained, because they cannot fit the budget.
+    ``skipped`` are networks that were not trained, because they cannot fit the budget. ``proposal`` is set if the
+    networks were proposed and not named.
     """
 
     rows: tuple[ComparisonRow, ...]
@@ -204,6 +211,7 @@ class Comparison:
     folder: Path
     majority: Majority
     skipped: tuple[Failure, ...] = ()
+    proposal: Proposal | None = None
 
     @property
     def nothing_fits(self) -> bool:
@@ -229,6 +237,7 @@ class Comparison:
             "failures": [{"model": failure.model, "why": failure.why} for failure in self.failures],
             "skipped": [{"model": skipped.model, "why": skipped.why} for skipped in self.skipped],
             "conditions": self.conditions.to_dict(),
+            **({} if self.proposal is None else {"proposal": self.proposal.to_dict()}),
             "report": str(self.report),
         }
 
