@@ -98,7 +98,8 @@ def compare(
         time_s: duration of every training instead of epochs; two minutes by default for photos if ``names`` is None.
         budget: limits such as ``"latency<=20ms,size<=20MB"``; a network that exceeds one is not recommended, and
             a network whose parameters, multiply-adds or size must exceed one is not trained.
-        start_from: weights to start from, as in `train`; each network takes the first that fits it.
+        start_from: weights to start from, as in `train`; each network takes the first that fits it. A network that none
+            of them fits is in ``skipped`` if at least two others are compared and all weights are used.
         download: whether published weights may be downloaded.
         engines: "torch", "onnxruntime", "openvino": also export every network for these engines, check each file's
             contract, measure the files as they are deployed, and recommend one of them. Needs the extra ``export``.
@@ -167,11 +168,8 @@ def compare(
     if time_s is None:
         _check_same_length(recipes)
     labels = own.short_names(list(recipes))
-    candidates = [
-        _candidate(model, labels[model], chosen, training_data, protocol, weights, download)
-        for model, chosen in recipes.items()
-    ]
-    skipped = _over_budget(candidates, limits, deployed)
+    candidates, skipped = _candidates(recipes, labels, training_data, protocol, weights, download)
+    skipped += _over_budget(candidates, limits, deployed)
     for each in skipped:
         listener.skipped(each)
     candidates = [each for each in candidates if each.label not in {out.model for out in skipped}]
@@ -204,7 +202,13 @@ def compare(
         listener.stage(Message("fitting {name}", name=name))
         features.append(fit_hand_made(name, training_data, folder))
     rows = measure_all(
-        [c for c in candidates if c.model in trained], trained, features, training_data, all_seeds, limits, listener
+        [candidate for candidate in candidates if candidate.model in trained],
+        trained,
+        features,
+        training_data,
+        all_seeds,
+        Budget() if deployed else limits,  # which then is one of the exported files
+        listener,
     )
     rows = sorted(rows, key=SORTED_BY[sort])
     trained = {labels[model]: runs for model, runs in trained.items()}
@@ -355,6 +359,54 @@ def _check_same_length(recipes: Mapping[str, Recipe]) -> None:
         )
 
 
+class _NoWeights(UsageError):
+    """None of the weights named fits a network; ``reasons`` says why."""
+
+    def __init__(self, model: str, reasons: Sequence[object]) -> None:
+        self.reasons = joined(reasons, " ")
+        super().__init__(
+            "{model} cannot start from the weights named: {reasons} Leave this network out, or name weights of it with "
+            "another --start-from.",
+            model=model,
+            reasons=self.reasons,
+        )
+
+
+def _candidates(
+    recipes: Mapping[str, Recipe],
+    labels: Mapping[str, str],
+    training_data: TrainingData,
+    protocol: str,
+    weights: Sequence[str],
+    download: bool,
+) -> tuple[list[Candidate], list[Failure]]:
+    """The networks, and those that none of the weights fits.
+
+    Networks with weights and networks without are not compared: what they learned before would decide. Where two remain
+    and every name of weights was of use, so that none of them is a slip, the others are left out; else all are refused.
+
+    Raises:
+        UsageError: a network does not fit the images, the protocol or the weights.
+    """
+    candidates: list[Candidate] = []
+    without: list[tuple[str, _NoWeights]] = []
+    for model, chosen in recipes.items():
+        try:
+            candidates.append(_candidate(model, labels[model], chosen, training_data, protocol, weights, download))
+        except _NoWeights as error:
+            without.append((labels[model], error))
+    used = {candidate.recipe.start_from for candidate in candidates}
+    if without and (len(candidates) < 2 or not used.issuperset(weights)):
+        raise without[0][1]
+    return candidates, [
+        Failure(
+            label,
+            Message("{model} cannot start from the weights named: {reasons}", model=label, reasons=error.reasons),
+        )
+        for label, error in without
+    ]
+
+
 def _candidate(
     model: str,
     label: str,
@@ -403,12 +455,7 @@ def _weights_that_fit(
             reasons.append(error.message)
         else:
             return each, side
-    raise UsageError(
-        "{model} cannot start from the weights named: {reasons} Leave this network out, or name weights of it with "
-        "another --start-from.",
-        model=model,
-        reasons=joined(reasons, " "),
-    )
+    raise _NoWeights(model, reasons)
 
 
 def _over_budget(candidates: Sequence[Candidate], budget: Budget, deployed: Engines) -> list[Failure]:

@@ -27,7 +27,7 @@ from convatlas.comparison.deployed import (
 )
 from convatlas.comparison.deployed_timing import latencies_of, starts_of
 from convatlas.comparison.measure import Memory
-from convatlas.comparison.recommend import DEPLOYMENTS, recommend
+from convatlas.comparison.recommend import DEPLOYMENTS, SAME_TIME, recommend
 from convatlas.comparison.result import SORTED_BY, ComparisonRow, Recommendation
 from convatlas.comparison.steps import ComparisonListener, Trained
 from convatlas.errors import CheckpointError, ConvAtlasError, UnknownNameError, UsageError
@@ -321,7 +321,7 @@ def recommend_deployment(deployments: Deployments, hits: Mapping[str, Hits], bud
             return Recommendation(None, Message("nothing can be recommended: no network could be exported."))
         answer = Message("nothing can be recommended: every exported file breaks its contract.")
         return Recommendation(None, answer, (Message("Name another precision, such as fp32."),))
-    advice = recommend(sound, hits, budget, DEPLOYMENTS)
+    advice = recommend(sound, hits, budget, DEPLOYMENTS, SAME_TIME)
     reasons = list(advice.reasons)
     chosen = deployments.row(advice.model)
     if broken:
