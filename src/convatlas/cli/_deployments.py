@@ -46,7 +46,7 @@ def print_deployments(found: Comparison) -> None:
 
 def _cells(row: Deployment, chosen: bool) -> tuple[str, ...]:
     from convatlas import units
-    from convatlas.exports.page import STATES
+    from convatlas.exports.description import STATES
 
     notes = (_("front"),) * row.pareto + (_("over"),) * bool(row.over_budget) + (_("chance"),) * row.at_chance
     return (

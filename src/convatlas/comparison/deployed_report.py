@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from convatlas import units
 from convatlas.comparison.deployed import Deployment, Deployments, Refusal
 from convatlas.comparison.result import Comparison
-from convatlas.exports.page import STATES
+from convatlas.exports.description import STATES
 from convatlas.i18n import _, translated
 from convatlas.visualization import Point, SeriesStyle, html, new_axes, plot_style, plots, svg
 from convatlas.visualization.html import Column, Html
