@@ -92,8 +92,7 @@ def _table(page: _Page) -> Html:
         Column(_("against the network"), "measured"),
         Column(_("time for one image"), "measured"),
         Column(_("start-up"), "measured"),
-        Column(_("peak memory"), "measured"),
-        Column(_("file"), "measured"),
+        Column(_("peak memory; file"), "measured"),
     ]
     rows = [_row(page, row) for row in page.deployments.rows]
     chosen = page.comparison.recommendation.label
@@ -119,6 +118,7 @@ def _row(page: _Page, row: Deployment) -> tuple[Html | str, ...]:
     lost = row.against_network
     counts = _("{lost} lost, {won} won", lost=units.exact(lost.only_first), won=units.exact(lost.only_second))
     interval = f"{_signed(-lost.ci95.high)} – {_signed(-lost.ci95.low)}"
+    size = _("file {size}", size=units.bytes_(row.size_bytes))
     images = _("{n} images", n=units.exact(row.contract_n))
     if row.float_layers:
         images += "; " + _("{n} layers in float32", n=row.float_layers)
@@ -133,8 +133,7 @@ def _row(page: _Page, row: Deployment) -> tuple[Html | str, ...]:
         ),
         _over(units.duration(row.latency.p50_s), f"p95 {units.duration(row.latency.p95_s)}"),
         "n/a" if row.startup is None else units.duration(row.startup.p50_s),
-        "n/a" if row.memory.peak_bytes is None else units.bytes_(row.memory.peak_bytes),
-        units.bytes_(row.size_bytes),
+        _over("n/a" if row.memory.peak_bytes is None else units.bytes_(row.memory.peak_bytes), size),
     )
 
 
@@ -152,7 +151,7 @@ def _remarks(row: Deployment) -> Html:
     if row.at_chance:
         remarks.append(_("at chance level"))
     if row.over_budget:
-        remarks.append(_("over the budget: {limits}", limits=", ".join(map(translated, row.over_budget))))
+        remarks += [_("over the budget:"), *map(translated, row.over_budget)]
     return Html("".join(f'<span class="sub">{html.text(remark)}</span>' for remark in remarks))
 
 
