@@ -29,7 +29,7 @@ from convatlas.comparison.propose import propose_for
 from convatlas.comparison.recommend import recommend
 from convatlas.comparison.report import report
 from convatlas.comparison.result import SORTED_BY, Comparison, Failure
-from convatlas.comparison.start import weights_that_fit
+from convatlas.comparison.start import NoWeightsFit, weights_that_fit
 from convatlas.comparison.steps import Candidate, ComparisonListener
 from convatlas.comparison.trainings import train_all
 from convatlas.data import Dataset, ReadingOptions, write_split
@@ -101,7 +101,8 @@ def compare(
         time_s: duration of every training instead of epochs; two minutes by default for photos if ``names`` is None.
         budget: limits such as ``"latency<=20ms,size<=20MB"``; a network that exceeds one is not recommended, and
             a network whose parameters, multiply-adds or size must exceed one is not trained.
-        start_from: weights to start from, as in `train`; each network takes the first that fits it.
+        start_from: weights to start from, as in `train`; each network takes the first that fits it. A network that none
+            of them fits is in ``skipped`` if at least two others are compared and all weights are used.
         download: whether published weights may be downloaded.
         engines: "torch", "onnxruntime", "openvino": also export every network for these engines, check each file's
             contract, measure the files as they are deployed, and recommend one of them. Needs the extra ``export``.
@@ -186,11 +187,8 @@ def compare(
     if time_s is None:
         _check_same_length(recipes)
     labels = own.short_names(list(recipes))
-    to_train = [
-        _candidate(model, labels[model], chosen, training_data, protocol, weights, download)
-        for model, chosen in recipes.items()
-    ]
-    skipped = _over_budget(to_train, limits, deployed)
+    to_train, skipped = _candidates(recipes, labels, training_data, protocol, weights, download)
+    skipped += _over_budget(to_train, limits, deployed)
     for each in skipped:
         listener.skipped(each)
     to_train = [each for each in to_train if each.label not in {out.model for out in skipped}]
@@ -225,7 +223,13 @@ def compare(
         listener.stage(Message("fitting {name}", name=name))
         features.append(fit_hand_made(name, training_data, folder))
     rows = measure_all(
-        [c for c in to_train if c.model in trained], trained, features, training_data, all_seeds, limits, listener
+        [candidate for candidate in to_train if candidate.model in trained],
+        trained,
+        features,
+        training_data,
+        all_seeds,
+        Budget() if deployed else limits,  # which then is one of the exported files
+        listener,
     )
     rows = sorted(rows, key=SORTED_BY[sort])
     trained = {labels[model]: runs for model, runs in trained.items()}
@@ -379,6 +383,41 @@ def _check_same_length(recipes: Mapping[str, Recipe]) -> None:
             "the recipes have different numbers of epochs ({epochs_of}). Set one for all with --epochs.",
             epochs_of=epochs_of,
         )
+
+
+def _candidates(
+    recipes: Mapping[str, Recipe],
+    labels: Mapping[str, str],
+    training_data: TrainingData,
+    protocol: str,
+    weights: Sequence[str],
+    download: bool,
+) -> tuple[list[Candidate], list[Failure]]:
+    """The networks, and those that none of the weights fits.
+
+    Networks with weights and networks without are not compared: what they learned before would decide. Where two remain
+    and every name of weights was of use, so that none of them is a slip, the others are left out; else all are refused.
+
+    Raises:
+        UsageError: a network does not fit the images, the protocol or the weights.
+    """
+    candidates: list[Candidate] = []
+    without: list[tuple[str, NoWeightsFit]] = []
+    for model, chosen in recipes.items():
+        try:
+            candidates.append(_candidate(model, labels[model], chosen, training_data, protocol, weights, download))
+        except NoWeightsFit as error:
+            without.append((labels[model], error))
+    used = {candidate.recipe.start_from for candidate in candidates}
+    if without and (len(candidates) < 2 or not used.issuperset(weights)):
+        raise without[0][1]
+    return candidates, [
+        Failure(
+            label,
+            Message("{model} cannot start from the weights named: {reasons}", model=label, reasons=error.reasons),
+        )
+        for label, error in without
+    ]
 
 
 def _candidate(

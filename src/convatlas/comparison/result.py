@@ -51,7 +51,7 @@ class ComparisonRow:
         epochs: number of epochs of each run.
         train_s: mean wall time of one training in seconds.
         pareto: whether no other network is at least as accurate and as fast, and better in one of the two.
-        over_budget: the exceeded limits, in words.
+        over_budget: the exceeded limits, in words; none if deployments are compared, whose budget it then is.
         at_chance: whether it is not significantly more accurate than the majority class.
         predicted_s: median latency in seconds that was predicted before the training, if the network was proposed.
     """

@@ -285,10 +285,16 @@ export interface ComparisonRow {
   seeds: number[]; test_top1: number; ci95: [number, number]; test_n: number; val_top1: number | null;
   costs: Record<Cost, number | null>; train_s: number; at_chance: boolean;
 }
+// A network as an exported file in an engine; where there is no file, `refused` says why and the measurements are missing.
+export interface Deployment {
+  model: string | null; engine: string | null; precision: string | null; refused: string | null;
+  contract?: "kept" | "broken" | "open" | "not checked"; test_top1?: number; lost?: number; won?: number;
+  latency_ms?: { p50: number; p95: number }; peak_memory_bytes?: number | null; size_bytes?: number; startup_s?: { p50: number } | null;
+}
 export interface Comparison {
   schema: 1; id: string; data: string; rows: ComparisonRow[]; budget: string;
   quantities: { id: Cost; title: string; example: string }[];
-  majority: { class: string; test_top1: number };
+  deployments: Deployment[]; majority: { class: string; test_top1: number };
   failures: { model: string; why: string }[]; skipped: { model: string; why: string }[];
   conditions: { parts: Record<string, number>; training: string; split: string; machine: Record<string, string> };
 }
