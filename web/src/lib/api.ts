@@ -349,6 +349,10 @@ export function address(path: string, parameters: Parameters = {}): string {
 const MOST_KEPT = 150; // maps of a large layer are megabytes
 const kept = new Map<string, Promise<unknown>>(); // answers do not change while the page is open, except runs
 
+/** Whether a saved page has an answer. */
+export const has = (path: string, parameters: Parameters): boolean =>
+  ["en", "ko"].some((lang) => address(path, parameters).replace(/lang=(en|ko)/, `lang=${lang}`) in recorded);
+
 /** Whether an answer is there without asking the server. */
 export const known = (path: string, parameters: Parameters): boolean => saved || kept.has(address(path, parameters));
 
@@ -360,10 +364,29 @@ export function get<T>(path: string, parameters: Parameters = {}): Promise<T> {
   const fresh = path === "runs" || path === "run" || path === "session";
   const before = kept.get(where);
   if (before && !fresh) return before as Promise<T>;
-  const answer = ask<T>(where, { method: "GET" });
+  const answer = RUNNING.has(path) && !saved ? inLine(() => ask<T>(where, { method: "GET" })) : ask<T>(where, { method: "GET" });
   keep(where, answer);
   answer.catch(() => kept.delete(where));
   return answer;
+}
+
+// A browser opens six connections to a server. Requests that run a network use at most half of them, so that the arithmetic never
+// waits for a free one; of those in line the last goes first, as it is the one that is looked at.
+const RUNNING = new Set(["prepared", "predict", "maps", "filters", "window", "attribution", "effective", "times", "evaluation", "mistakes"]);
+const AT_ONCE = 3;
+const line: (() => void)[] = [];
+let busy = 0;
+
+async function inLine<T>(request: () => Promise<T>): Promise<T> {
+  if (busy >= AT_ONCE) await new Promise<void>((go) => line.push(go));
+  else busy++;
+  try {
+    return await request();
+  } finally {
+    const next = line.pop(); // takes over this place
+    if (next) next();
+    else busy--;
+  }
 }
 
 export interface Progress { done: number; total: number }

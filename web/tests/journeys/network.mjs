@@ -319,6 +319,10 @@ journey("a page saved with --save opens from disk with the network cut", async (
   const [field, image] = [await box(page.locator("rect[data-field]")), await box(page.locator("svg.field-figure image").first())];
   assert.ok(Math.abs(field.width / (image.width / 32) - 14) < 0.5);
   await page.locator("svg.channels image").waitFor();
+  await page.getByRole("button", { name: t("layer.compute") }).click(); // of the methods in the file
+  await page.locator("svg.attribution").first().waitFor();
+  await page.getByRole("combobox", { name: t("network.colour_by") }).selectOption("time");
+  await page.locator(".measured", { hasText: "1" }).waitFor(); // measured where the file was made
   await axe(page);
   await page.getByRole("tab", { name: t("network.tab.image") }).click();
   await page.getByRole("heading", { name: t("image.probabilities") }).waitFor();
