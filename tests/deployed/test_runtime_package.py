@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 
 import convatlas as ca
-from convatlas.cli._messages import KOREAN, read
 
 ROOT = Path(__file__).resolve().parents[2]
 # what the full program needs and the runtime does without; sklearn would be used for the digits
@@ -218,7 +217,3 @@ def test_help_and_errors_are_korean(runtime):
     code, _, err = runtime("train", "--lang", "ko")
     assert code == 4
     assert "PyTorch가 필요한 전체 프로그램을 설치하십시오" in err
-
-
-def test_what_argparse_says_is_translated():
-    assert all(read(KOREAN / "argparse.po").values())

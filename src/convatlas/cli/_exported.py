@@ -47,8 +47,8 @@ def refuse_flags(file: str, flags: Mapping[str, Any]) -> None:
     given = [f"--{name.replace('_', '-')}" for name, value in flags.items() if value not in (None, False)]
     if given:
         raise UsageError(
-            "{flags}: an exported file has its weights, classes and preparation inside or beside it. Leave the option "
-            "out, or give the run or the network that {file} was exported from.",
+            "{flags} cannot be used with {file}: an exported file has its weights, classes, preparation and precision "
+            "inside. Leave it out, or give the run or the network that the file was exported from.",
             flags=", ".join(given),
             file=file,
         )
@@ -58,7 +58,12 @@ def refuse_elsewhere(command: click.Command, arguments: Sequence[str]) -> None:
     """Raise UsageError for an exported file given to a command that needs the run or the network."""
     if command.name in TAKE_FILES:
         return
-    flags = {name for each in command.params if getattr(each, "is_flag", False) for name in each.opts}
+    flags = {
+        name
+        for each in command.params
+        if getattr(each, "is_flag", False)
+        for name in (*each.opts, *each.secondary_opts)
+    }
     before = ("", *arguments)
     for previous, argument in zip(before, arguments, strict=False):
         of_an_option = previous.startswith("-") and "=" not in previous and previous not in flags
