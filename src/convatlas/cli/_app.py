@@ -34,6 +34,7 @@ COMMANDS = {
     "compare": "Train and measure several networks on the same images; recommend one under a budget.",
     "export": "Write a network as ONNX, OpenVINO or torch.export, with a contract that is checked.",
     "check-export": "Check an exported file again, on another machine or in another engine.",
+    "serve": "A local prediction server for an exported file.",
     "experiment": "A claim of the literature, tested with controls; ends in a verdict.",
     "explore": "The local page: every layer of a network on your own image.",
     "runs": "Past runs: list, show, rename, delete, compare two.",
