@@ -109,6 +109,15 @@ def test_predict(runtime, convatlas, shipped, which):
     assert runtime(*arguments) == convatlas(*arguments)
 
 
+def test_damaged_and_unusual_images(runtime, convatlas, shipped, shared):
+    arguments = ("predict", shipped.photo, shared("data/odd-images"), "--json")
+    code, out, err = runtime(*arguments)
+    expected = convatlas(*arguments)
+    assert (code, out) == expected[:2]
+    ours = [line for line in err.splitlines() if line.startswith("convatlas-runtime: ")]  # libtiff prints lines too
+    assert [line.replace("convatlas-runtime: ", "convatlas: ") for line in ours] == expected[2].splitlines()
+
+
 def test_the_table_of_predictions(runtime, convatlas, shipped, tmp_path):
     assert runtime("predict", shipped.pixels, shipped.new, "--csv", tmp_path / "ours.csv")[0] == 0
     convatlas("predict", shipped.pixels, shipped.new, "--csv", tmp_path / "full.csv")
