@@ -22,18 +22,13 @@ def is_exported(name: str) -> bool:
     return Path(name).suffix.lower() in SUFFIXES and not Path(name).is_dir()
 
 
-def opened(file: str, flags: Mapping[str, Any]) -> ExportedModel:
+def opened(file: str) -> ExportedModel:
     """The exported file in its engine; what should be known about it goes to stderr.
 
-    Args:
-        flags: options that have no meaning for such a file, by name; given where their value is neither None nor False.
-
     Raises:
-        UsageError: one of the flags is given.
         CheckpointError: the file or its sidecar is missing, is damaged, or the two do not belong together.
         MissingDependencyError: the engine is not installed.
     """
-    refuse_flags(file, flags)
     from convatlas.deployed.output import print_remarks
     from convatlas.exports.exported import open_exported
 
@@ -43,7 +38,11 @@ def opened(file: str, flags: Mapping[str, Any]) -> ExportedModel:
 
 
 def refuse_flags(file: str, flags: Mapping[str, Any]) -> None:
-    """Raise UsageError for options that have no meaning for an exported file."""
+    """Raise UsageError for options that have no meaning for an exported file.
+
+    Args:
+        flags: the values of these options by name; given are those that are neither None nor False.
+    """
     given = [f"--{name.replace('_', '-')}" for name, value in flags.items() if value not in (None, False)]
     if given:
         raise UsageError(
