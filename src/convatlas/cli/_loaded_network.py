@@ -101,12 +101,16 @@ def asked(
 
 
 def is_network(name: str) -> bool:
-    from convatlas.models import list_models
+    from convatlas.models import bridges, list_models
 
-    return name in list_models()
+    return bridges.is_bridged(name) or name in list_models()
 
 
 def published_for(name: str) -> Message:
+    from convatlas.models import bridges
+
+    if bridges.is_bridged(name):
+        return Message("its library fetches its own:  --weights pretrained --download")
     from convatlas.models.weights.published import table
 
     known = [line.full_name for line in table() if line.network == name]

@@ -9,13 +9,13 @@ import fnmatch
 import functools
 import importlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from convatlas.errors import UnknownNameError, UsageError
 from convatlas.message import Message
-from convatlas.models import own
+from convatlas.models import bridges, own
 from convatlas.models.cards import Card, Modern, Network, Paper, Task
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ class Entry:
         weight_layers: number of convolutions and fully connected layers.
         modern: "normalised", "shallow" or "deep": the modern recipe for the network.
         starts_from: other networks whose trained layers can initialise it -> the names of these layers.
-        own: whether it is a network of the user's own: its input and its counts are not known beforehand.
+        own: whether it is a network of the user's own, or of another library: its counts are not known beforehand.
+        usual_input: whether ``input`` is known beforehand; that of a user's own network is not.
     """
 
     full_name: str
@@ -76,11 +77,13 @@ class Entry:
     starts_from: dict[str, tuple[str, ...]]
     card: Card
     own: bool = False
+    usual_input: bool = True
 
     @property
     def label(self) -> str:
         """The name in texts and directories: the class of a network of the user's own."""
-        return self.full_name.rpartition(".py:")[2].partition("(")[0] if self.own else self.full_name
+        is_file = self.own and not bridges.is_bridged(self.full_name)
+        return self.full_name.rpartition(".py:")[2].partition("(")[0] if is_file else self.full_name
 
     @property
     def name(self) -> str:
@@ -171,12 +174,32 @@ def own_entry(net: nn.Module, full_name: str) -> Entry:
         starts_from={},
         card=Card(paper=paper, summary="a network of your own", initialisation="as its class draws them"),
         own=True,
+        usual_input=False,
     )
 
 
 def named_entry(name: str) -> Entry:
-    """The entry of ``FILE.py:Class``; the class is built once for it."""
-    return own_entry(own.build(name), own.parse(name).full_name)
+    """The entry of ``FILE.py:Class``, ``timm:NAME`` or ``tv:NAME``; the network is built once for it."""
+    if not bridges.is_bridged(name):
+        return own_entry(own.build(name), own.parse(name).full_name)
+    return _bridged_entry(name)
+
+
+@functools.lru_cache(maxsize=64)
+def _bridged_entry(name: str) -> Entry:
+    import torch
+
+    bridged = bridges.parse(name)
+    try:
+        with torch.device("meta"):
+            net = bridges.build(name)
+    except Exception:  # some constructors compute with their weights
+        with torch.random.fork_rng(devices=()):
+            net = bridges.build(name)
+    found = own_entry(net, name)
+    summary = f"a network of {bridged.package}"
+    card = replace(found.card, summary=summary, initialisation="as its library draws them")
+    return replace(found, input=bridges.usual_input(name), num_classes=1000, usual_input=True, card=card)
 
 
 def card(name: str) -> Card:
