@@ -88,7 +88,9 @@ def asked(
                 what=what,
                 published=published_for(what),
             )
-        return load_network(what)
+        from convatlas.runs import pretrained
+
+        return pretrained.from_pretrained(what) if pretrained.is_pretrained(what) else load_network(what)
     from convatlas.runs.loaded_network import network_with_weights
 
     found = network_with_weights(
