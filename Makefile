@@ -1,5 +1,5 @@
 # The same words here, in the README and in CI.
-.PHONY: check page page-check format test test-slow test-peers test-exports parity catalogue messages
+.PHONY: release-check ranges check page page-check format test test-slow test-peers test-exports parity catalogue messages
 
 # the virtual environment of the libraries ours are compared with; never the one convatlas is used in
 PEERS ?= build/peers
@@ -38,6 +38,12 @@ parity: $(PEERS)/ready       ## the same with the deepest networks; writes resul
 
 $(PEERS)/ready: .ci/peers .ci/peers.txt constraints.txt pyproject.toml
 	.ci/peers $(PEERS)
+
+release-check:        ## wheel and sdist built twice, CITATION.cff, the README's first command from the wheel; QUICK=quick is shorter
+	.ci/release-check $(QUICK)
+
+ranges:               ## a part of the tests with the oldest versions of the dependencies that pyproject.toml allows
+	.ci/ranges oldest
 
 catalogue:            ## write models/catalogue.json, models/tables, models/weights/shapes.json, docs/ledger.md, docs/recipes.md and the counts on pages anew from what is declared (a test fails when it is stale)
 	python -m convatlas.models.catalogue
