@@ -1,5 +1,5 @@
 # The same words here, in the README and in CI.
-.PHONY: release-check ranges check page page-check format test test-slow test-peers test-exports parity catalogue messages
+.PHONY: test-loops release-check ranges check page page-check format test test-slow test-peers test-exports parity catalogue messages
 
 # the virtual environment of the libraries ours are compared with; never the one convatlas is used in
 PEERS ?= build/peers
@@ -32,6 +32,12 @@ test-exports:         ## exported files, their contracts and the mutations; need
 
 test-peers: $(PEERS)/ready   ## agreement with torchvision, timm, Keras and the counters; installs them where they are not
 	CONVATLAS_PEERS=required OMP_NUM_THREADS=1 $(PEERS)/bin/python -m pytest -n 2 -m "peers and not slow"
+
+test-loops:           ## the scripts of examples/ with Lightning, Accelerate, Keras and three loggers, in an environment of their own
+	test -x build/loops/bin/python || python3 -m venv build/loops
+	build/loops/bin/pip install -q -c constraints.txt -e '.[test]'
+	build/loops/bin/pip install -q -c constraints.txt -r .ci/loops.txt
+	build/loops/bin/python -m pytest -m "slow or not slow" tests/examples tests/training/test_loggers.py
 
 parity: $(PEERS)/ready       ## the same with the deepest networks; writes results/atlas/parity.json
 	CONVATLAS_PEERS=required PARITY_RECORD=results/atlas/parity.json $(PEERS)/bin/python -m pytest -m peers tests/models

@@ -66,7 +66,9 @@ def builds(tmp_path_factory):
     for number, moment in enumerate((1_000_000_000, 1_600_000_000)):
         copy = tmp_path_factory.mktemp(f"copy{number}") / f"source{number}"
         shutil.copytree(
-            ROOT, copy, ignore=shutil.ignore_patterns(".git", ".*_cache", "__pycache__", "node_modules", "runs", "build")
+            ROOT,
+            copy,
+            ignore=shutil.ignore_patterns(".git", ".*_cache", "__pycache__", "node_modules", "runs", "build"),
         )
         for path in copy.rglob("*"):
             os.utime(path, (moment, moment))
@@ -90,7 +92,12 @@ def test_what_the_wheel_holds(builds):
         names = archive.namelist()
         metadata = archive.read(f"convatlas-{convatlas.__version__}.dist-info/METADATA").decode()
     assert {name.partition("/")[0] for name in names} == {"convatlas", f"convatlas-{convatlas.__version__}.dist-info"}
-    for needed in ("py.typed", "models/catalogue.json", "locale/ko/LC_MESSAGES/convatlas.mo", "explorer/static/index.html"):
+    for needed in (
+        "py.typed",
+        "models/catalogue.json",
+        "locale/ko/LC_MESSAGES/convatlas.mo",
+        "explorer/static/index.html",
+    ):
         assert f"convatlas/{needed}" in names, needed
     assert f"Version: {convatlas.__version__}" in metadata
     assert "License-Expression: MIT" in metadata
