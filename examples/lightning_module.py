@@ -23,11 +23,11 @@ class Classifier(L.LightningModule):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.net(images)
 
-    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> torch.Tensor:
+    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], index: int) -> torch.Tensor:
         images, labels = batch
         return F.cross_entropy(self(images), labels)
 
-    def test_step(self, batch: tuple[torch.Tensor, torch.Tensor], _: int) -> None:
+    def test_step(self, batch: tuple[torch.Tensor, torch.Tensor], index: int) -> None:
         images, labels = batch
         hits = (self(images).argmax(dim=1) == labels).float()
         self.log("test_top1", hits.mean(), batch_size=len(labels))

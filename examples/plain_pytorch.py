@@ -1,6 +1,6 @@
 """A network of the atlas in a plain PyTorch loop:  python examples/plain_pytorch.py [EPOCHS]
 
-A network of convatlas is an ordinary ``torch.nn.Module``: its forward pass takes (N, C, H, W) and returns logits (N, K).
+A network of convatlas is an ordinary ``torch.nn.Module``: it takes images (N, C, H, W) and returns logits (N, K).
 """
 
 from __future__ import annotations

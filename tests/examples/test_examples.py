@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+SOURCE = str(EXAMPLES.parent / "src")
 NEEDS = {
     "plain_pytorch": ("torch",),
     "lightning_module": ("lightning",),
@@ -33,7 +34,7 @@ def run(script: str, *arguments: str, cwd: Path) -> str:
         capture_output=True,
         text=True,
         cwd=cwd,
-        env={**os.environ, "WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1"},
+        env={**os.environ, "PYTHONPATH": SOURCE, "WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1"},
         check=False,
     )
     assert done.returncode == 0, done.stderr
