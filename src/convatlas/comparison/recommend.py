@@ -55,7 +55,12 @@ DEPLOYMENTS = Words(
 def recommend(
     rows: Sequence[Choice], hits: Mapping[str, Hits], budget: Budget, words: Words = NETWORKS
 ) -> Recommendation:
-    """Recommend one of ``rows``; ``hits[row.label]`` is (seeds, images), for the same images in all of them."""
+    """Recommend one of ``rows``; ``hits[row.label]`` is (seeds, images), for the same images in all of them.
+
+    Args:
+        budget: the limits that a recommended network must meet.
+        words: the words of the budget, for the message.
+    """
     fitting = [row for row in rows if not budget.broken_by(row.costs())]
     if not fitting:
         return Recommendation(None, *_nothing_fits(rows, budget, words))

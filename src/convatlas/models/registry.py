@@ -58,6 +58,15 @@ class Entry:
         starts_from: other networks whose trained layers can initialise it -> the names of these layers.
         own: whether it is a network of the user's own, or of another library: its counts are not known beforehand.
         usual_input: whether ``input`` is known beforehand; that of a user's own network is not.
+        full_name: NAME or NAME@VARIANT.
+        num_classes: the paper's number of outputs.
+        smallest_size: smallest side of the images, pixels.
+        fixed_size: whether it accepts only the size that it is built for.
+        params: trainable parameters.
+        macs: multiply-adds for one image.
+        connections: connections in the sense of LeCun et al. (1998).
+        neurons: outputs of all layers.
+        card: paper, printed figures and departures.
     """
 
     full_name: str
@@ -122,6 +131,9 @@ def list_models(pattern: str = "*", variants: bool = True) -> list[str]:
 
 def entry(name: str) -> Entry:
     """The record of a network.
+
+    Args:
+        name: a name of `list_models`, or of a network of your own.
 
     Raises:
         UnknownNameError: no such network; the message lists similar names.
@@ -203,7 +215,11 @@ def _bridged_entry(name: str) -> Entry:
 
 
 def card(name: str) -> Card:
-    """The card of a network: paper, printed figures, departures, assumptions."""
+    """The card of a network: paper, printed figures, departures, assumptions.
+
+    Args:
+        name: a name of `list_models`.
+    """
     return entry(name).card
 
 

@@ -48,6 +48,7 @@ class Run:
     Args:
         net: the module that was trained, where it is one of the user's own that was not named as ``FILE.py:Class``;
             its class makes the network, and its weights are not read.
+        path: the run directory.
 
     Raises:
         DataError: the directory does not exist, or is not a run directory.

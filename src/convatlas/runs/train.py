@@ -102,6 +102,7 @@ def train(
         download: whether published weights to start from may be downloaded.
         loggers: record the run there too, besides the loggers that ``log`` names.
         settings: settings of the recipe or of the options to change, e.g. ``epochs=3, mixup=0.2, threads=2``.
+        seed: determines the initial weights, the split, the order of the images and their augmentation.
 
     Raises:
         UsageError: an unknown name, a setting out of range, an image too small for the network.
