@@ -112,7 +112,7 @@ def imported(library: str) -> Any:
     """
     package = PACKAGES[library]
     if importlib.util.find_spec(package) is None:
-        raise MissingDependencyError(package, package, Message("{library}:NAME", library=library))
+        raise MissingDependencyError(package, package, f"{library}:NAME")
     try:
         return importlib.import_module(package)
     except Exception as error:  # a torchvision of another build raises RuntimeError, AttributeError or OSError
