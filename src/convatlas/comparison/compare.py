@@ -115,6 +115,12 @@ def compare(
         sort: the order of the rows, one of `SORTED_BY`: as the networks were named, the most accurate first, or the
             smallest cost first.
         settings: settings of the recipes and of the options (`RunOptions`) to change for all networks.
+        protocol: name of the evaluation protocol of the test images.
+        on_bad: what to do with an image that cannot be read: "fail", or "skip" it and list it.
+        max_bad: largest share of all images that may be skipped.
+        reading: how the data are read: columns of a table, the source of the class, links, rare classes.
+        out: parent of the directory of the comparison.
+        listener: is told of the progress; None is silent.
 
     Returns: the comparison. Its ``folder`` contains report.html, comparison.json, split.csv and the runs. If no network
         fits the budget, ``recommendation.model`` is None and ``recommendation.why`` states by how much it is exceeded.
@@ -301,6 +307,8 @@ def resume_comparison(
 
     Args:
         data: where the data are now, if they have moved.
+        folder: the directory of the comparison.
+        listener: is told of the progress; None is silent.
 
     Raises:
         DataError: the folder holds no comparison, or the data have changed since it was started.
@@ -328,7 +336,11 @@ def resume_comparison(
 
 
 def default_networks(data: Dataset) -> tuple[str, ...]:
-    """Return the networks that are compared if none is named, by the size of the images."""
+    """Return the networks that are compared if none is named, by the size of the images.
+
+    Args:
+        data: the data set.
+    """
     return FOR_SMALL_IMAGES if int(np.median(data.sizes.min(axis=1))) <= SMALL_SIDE else FOR_PHOTOS
 
 

@@ -140,6 +140,7 @@ class Majority:
 
     Args:
         accuracy: on the test set. A network that has learned something is more accurate.
+        label: the most frequent class of the training images.
     """
 
     label: str
@@ -151,7 +152,12 @@ class Majority:
 
 @dataclass(frozen=True)
 class Failure:
-    """A network that could not be compared, and the reason."""
+    """A network that could not be compared, and the reason.
+
+    Attributes:
+        model: the network.
+        why: the error in words.
+    """
 
     model: str
     why: str
@@ -211,6 +217,8 @@ class Conditions:
         protocol: the evaluation protocol of every accuracy.
         machine: properties of the machine that the times depend on.
         command: the command that repeats the comparison.
+        classes: class names.
+        seeds: of the trainings.
     """
 
     data: str
@@ -245,6 +253,13 @@ class Comparison:
 
     ``skipped`` are networks that were not trained, because they cannot fit the budget. ``proposal`` is set if the
     networks were proposed and not named.
+
+    Attributes:
+        budget: the limits that were stated.
+        conditions: what all rows share: data, test images, machine.
+        failures: networks that could not be trained or measured.
+        folder: the directory of the comparison.
+        majority: what always naming the most frequent class would reach.
     """
 
     rows: tuple[ComparisonRow, ...]
