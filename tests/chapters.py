@@ -33,6 +33,7 @@ DOCS, SHARED = ROOT / "docs", ROOT.parent / "shared"
 _BLOCK = re.compile(r"(?:<!-- (?P<mark>[^\n]+?) -->\n)?```(?P<kind>\w*)\n(?P<text>.*?)```", re.DOTALL)
 _GIVEN = re.compile(r"<!-- given: (\S+) = (\S+) -->")
 RUN = ("sh", "python")  # the kinds of blocks that are run; the others are shown
+MACHINE = re.compile(r" *(machine|컴퓨터) {2}")  # a line of a run's header that depends on the processor
 ENOUGH = re.compile(r"(epoch|에포크) +3 ")  # of a training that is stopped
 
 
@@ -149,6 +150,7 @@ def missing_lines(shown: str, printed: str, measured: bool = True) -> list[str]:
 
 def masked(line: str) -> str:
     line = re.sub(r"\S*/hour/", "", line)  # the reader's folder
+    line = re.sub(r"\((?:onnxruntime|openvino) [^)]*\)", "(engine and processor)", line)
     line = re.sub(r"\d[\d.,]*(?:e-\d+)?", "#", line)
     line = re.sub(r"^#-.*", "#-name of an image", line)
     line = re.sub(r"# min # s|# (?:ns|µs|ms|s|B|[KM]iB)\b", "# unit", line)
@@ -164,7 +166,8 @@ def renewed(page: str, language: str) -> str:
         printed = [(step, text) for step, text in follow(page, folder, language, slow=True)]
     for step, text in reversed(printed):
         if step.place is not None and "…" not in (step.output or ""):
-            text = "\n".join(line.rstrip() for line in text.replace(f"{place}/hour", "/home/you/hour").splitlines())
+            text = text.replace(f"{place}/hour", "/home/you/hour")
+            text = "\n".join("…" if MACHINE.match(line) else line.rstrip() for line in text.splitlines())
             page = page[: step.place[0]] + text.strip("\n") + "\n" + page[step.place[1] :]
     return page
 

@@ -18,7 +18,9 @@ PAGES = sorted(
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)")
 # pages that the documentation site generates; its own build checks links to them (tests/docs)
-GENERATED = re.compile(r"docs/(?:en|ko)/(?:atlas/|reference/|notebooks/|results/|lectures\.md|how-to/choosing-a-family\.md)")
+GENERATED = re.compile(
+    r"docs/(?:en|ko)/(?:atlas/|reference/|notebooks/|results/|lectures\.md|how-to/choosing-a-family\.md)"
+)
 NAMED_PATH = re.compile(r"(?<![\w./-])(?:benchmarks|tests|docs|results|src)/[\w./-]+\.(?:py|md|json|jsonl|csv|png)\b")
 
 
