@@ -9,7 +9,8 @@ above it. A comment above a block says more:
     <!-- measured -->              its numbers are measured, or depend on the machine
     <!-- Ctrl-C -->                the reader stops it
 
-Several are separated by commas. ``<!-- given: FOLDER = data/hymenoptera -->`` on a page names what its reader has.
+Several are separated by commas. ``<!-- given: FOLDER = data/hymenoptera -->`` on a page names what its reader has, and
+``<!-- columns: 140 -->`` the width of the terminal, 100 by default.
 
     PYTHONPATH=src python tests/chapters.py docs/en/tutorial/shipping.md    fills in the outputs anew
 """
@@ -33,7 +34,8 @@ DOCS, SHARED = ROOT / "docs", ROOT.parent / "shared"
 _BLOCK = re.compile(r"(?:<!-- (?P<mark>[^\n]+?) -->\n)?```(?P<kind>\w*)\n(?P<text>.*?)```", re.DOTALL)
 _GIVEN = re.compile(r"<!-- given: (\S+) = (\S+) -->")
 RUN = ("sh", "python")  # the kinds of blocks that are run; the others are shown
-MACHINE = re.compile(r" *(machine|컴퓨터) {2}")  # a line of a run's header that depends on the processor
+# lines that depend on the processor: of a run's header, and below the table of a comparison
+MACHINE = re.compile(r" *(machine|컴퓨터) {2}|(Training|학습): ")
 ENOUGH = re.compile(r"(epoch|에포크) +3 ")  # of a training that is stopped
 
 
@@ -93,8 +95,8 @@ def furnish(folder: Path, page: str, shared: Path = SHARED) -> None:
         copy(shared / source, folder / name)
 
 
-def environment(folder: Path, language: str) -> dict[str, str]:
-    """That of a terminal of 100 columns, in which ``convatlas`` and ``python`` are those of this test."""
+def environment(folder: Path, language: str, columns: str = "100") -> dict[str, str]:
+    """That of a terminal in which ``convatlas`` and ``python`` are those of this test."""
     programs = folder.parent / "bin"
     programs.mkdir()
     for name, arguments in (("python", ""), ("convatlas", "-m convatlas")):
@@ -102,7 +104,7 @@ def environment(folder: Path, language: str) -> dict[str, str]:
         (programs / name).chmod(0o755)
     return os.environ | {
         "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT / "src"), "CONVATLAS_LANG": language,
-        "COLUMNS": "100", "PYTHONIOENCODING": "utf-8",
+        "COLUMNS": columns, "PYTHONIOENCODING": "utf-8",
     }  # fmt: skip
 
 
@@ -129,7 +131,8 @@ def carry_out(step: Step, folder: Path, variables: dict[str, str]) -> str:
 
 def follow(page: str, folder: Path, language: str, slow: bool) -> Iterator[tuple[Step, str]]:
     """Take the steps of a page, the slow ones only where ``slow``; each with what it printed."""
-    variables = environment(folder, language)
+    columns = re.search(r"<!-- columns: (\d+) -->", page)
+    variables = environment(folder, language, columns[1] if columns else "100")
     for step in steps_of(page):
         if not step.not_run and (slow or not step.slow):
             yield step, carry_out(step, folder, variables)
