@@ -203,7 +203,7 @@ journey("attribution of many passes: its progress is shown, it is cancelled, and
   await page.locator(".panel h2", { hasText: "pool1" }).waitFor();
   await page.locator(".panel .steps .result").first().waitFor();
   await page.locator("svg.channels image").waitFor(); // runs the network between two batches
-  await bar.waitFor(); // RISE needs no layer: it goes on for the same image
+  await bar.waitFor(); // the address still asks for RISE: it begins again
   assert.equal(await page.locator("svg.attribution").count(), 0);
   await page.getByRole("button", { name: t("layer.cancel") }).click();
   await bar.waitFor({ state: "detached" });
