@@ -45,6 +45,7 @@ SLOW = (
     "check-export",
 )  # more than a few seconds
 EXPORT = ("export", "check-export")
+EXPORTED = "exported/model.onnx"
 WITH_EXPORT = all(find_spec(package) is not None for package in ("onnx", "onnxscript", "onnxruntime", "openvino"))
 MET_OR_NOT = (0, 5)  # of a --budget: 5 says that nothing measured here meets it
 
@@ -62,11 +63,16 @@ def examples() -> list[str]:
     return list(dict.fromkeys(line for command in commands for line in examples_of(command)))
 
 
+def runs_exported(line: str) -> bool:
+    """Whether the example runs an exported file; those of serve are only parsed."""
+    return EXPORTED in line and not line.startswith("convatlas serve")
+
+
 def marked(line: str):
     offline = not any(word in line for word in NETWORK)
     slow = offline and line.removeprefix("convatlas ").startswith(SLOW) and "--list" not in line
-    marks = [pytest.mark.slow] if slow else []
-    if line.removeprefix("convatlas ").startswith(EXPORT):
+    marks = [pytest.mark.slow] if slow or runs_exported(line) else []
+    if line.removeprefix("convatlas ").startswith(EXPORT) or runs_exported(line):
         marks.append(pytest.mark.skipif(not WITH_EXPORT, reason="the extra [export] is not installed"))
     return pytest.param(line, marks=marks)
 
@@ -136,7 +142,7 @@ def folder(tmp_path_factory, request) -> Path:
             if "--write-split" in line:
                 (above / "mnist.csv").write_bytes((here / "runs/lenet5-mnist-001/split.csv").read_bytes())
         (here / "runs/resnet20_cifar-CIFAR-001").rename(here / "runs/resnet20_cifar-001")
-        if WITH_EXPORT and any("check-export" in item.name for item in request.session.items):
+        if WITH_EXPORT and any(runs_exported(item.name.partition("[")[2]) for item in request.session.items):
             run("export runs/resnet18-photos-001 --out exported", [])
         (here / "PHOTOS").symlink_to("photos")
         (here / "RUN").symlink_to("runs/resnet18-photos-001")
