@@ -13,6 +13,7 @@ from convatlas.cli._common import data_option, debug_option, json_option, print_
 from convatlas.cli._completion import network_names, protocol_names, recipe_names
 from convatlas.cli._deployments import print_deployments
 from convatlas.cli._lang import lang_option
+from convatlas.cli._proposal import predicted_and_measured
 from convatlas.cli.train import refuse_beside_resume, settings_options
 from convatlas.errors import LimitError, UsageError
 from convatlas.i18n import _, translated
@@ -33,6 +34,10 @@ SETTINGS = ("epochs", "batch_size", "lr", "image_size", "fit", "device", "thread
 @click.option("--seed", default=0, show_default=True, help="Random seed of the split and of the first training.")
 @click.option("--time", "minutes", type=float, help="Training time of each network in minutes, instead of epochs.")
 @click.option("--budget", help="Limits, such as latency<=20ms,size<=20MB,memory<=200MB,params<=1M,macs<=300M.")
+@click.option("--candidates", metavar="auto[:N]",
+              help="Propose networks whose size, MACs and predicted latency fit the budget: auto, or auto:N for at "
+              "most N (by default 4).")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Print the proposed networks and stop before any training.")
 @click.option("--recipe", default="modern", show_default=True, shell_complete=recipe_names,
               help="modern, paper, or a recipe's own name.")  # fmt: skip
 @click.option("--protocol", default="centre", show_default=True, shell_complete=protocol_names,
@@ -69,6 +74,8 @@ def command(
     seed: int,
     minutes: float | None,
     budget: str | None,
+    candidates: str | None,
+    dry_run: bool,
     recipe: str,
     protocol: str,
     split: Path | None,
@@ -96,6 +103,7 @@ def command(
     convatlas compare lenet5@modern resnet20_cifar --data photos/ --seeds 3
     convatlas compare --data photos/ --budget "latency<=20ms,size<=20MB"
     convatlas compare --data photos/ --engines onnxruntime,openvino --precisions fp32,int8
+    convatlas compare --candidates auto:5 --data photos/ --budget "latency<=20ms" --dry-run
     convatlas compare --resume runs/compare-photos-001
     """
     from convatlas.cli._comparison_progress import ComparisonProgress
@@ -104,6 +112,11 @@ def command(
 
     if minutes is not None and not minutes > 0:
         raise UsageError("--time {minutes:g}: minutes above 0 are expected.", minutes=minutes)
+    if dry_run:
+        if candidates is None or names:
+            raise UsageError("--dry-run lists what --candidates auto proposes. Add --candidates auto, and no names.")
+        _propose(data, candidates, budget, recipe, start_from, download, reading, as_json, settings)
+        return
     if resume_from is not None:
         refuse_beside_resume(ctx, {"resume_from", "data", "as_json", "lang", "debug"})
     with ExitStack() as stack:
@@ -137,6 +150,7 @@ def command(
                 download=download,
                 engines=engines or (),
                 precisions=precisions,
+                candidates=candidates,
                 listener=listener,
                 **chosen,
             )
@@ -146,6 +160,41 @@ def command(
         _print(found)
     if found.recommendation.model is None and found.nothing_fits:
         raise LimitError(found.recommendation.why)
+
+
+def _propose(
+    data: str,
+    candidates: str,
+    budget: str | None,
+    recipe: str,
+    start_from: tuple[str, ...],
+    download: bool,
+    reading: ReadingOptions,
+    as_json: bool,
+    settings: dict[str, Any],
+) -> None:
+    """Print the proposal on stdout, and nothing else."""
+    from convatlas.cli._proposal import proposal_text
+    from convatlas.comparison import propose_for
+    from convatlas.runs.options import split_settings
+
+    of_recipe, of_options = split_settings({name: value for name, value in settings.items() if value is not None})
+    proposal = propose_for(
+        data,
+        candidates,
+        budget=budget,
+        recipe=recipe,
+        changes=of_recipe,
+        start_from=start_from,
+        download=download,
+        threads=of_options.get("threads"),
+        reading=reading,
+        on_stage=lambda text: click.echo(translated(text), err=True),
+    )
+    if as_json:
+        print_json({"proposal": proposal.to_dict()})
+    else:
+        click.echo(proposal_text(proposal))
 
 
 def _print(found: Comparison) -> None:
@@ -213,6 +262,8 @@ def _print(found: Comparison) -> None:
     if any(row.at_chance for row in found.rows):
         marks.append(_("chance: not significantly more accurate than the majority class"))
     click.echo("; ".join(marks) + ".")
+    if found.proposal is not None:
+        click.echo(f"\n{predicted_and_measured(found)}\n")
     for failure in found.failures:
         click.echo(_("{model} failed: {why}", model=failure.model, why=translated(failure.why)))
     for skipped in found.skipped:

@@ -70,6 +70,8 @@ def recommend(
     """Recommend one of ``rows``; ``hits[row.label]`` is (seeds, images), for the same images in all of them.
 
     Args:
+        budget: the limits that a recommended network must meet.
+        words: the words of the budget, for the message.
         same_time: rows whose median latency is at most this share above the lowest count as equally fast, and the most
             accurate of them is recommended.
     """
