@@ -142,7 +142,7 @@ def main() -> None:
     engines = {name: __import__(name).__version__.partition("-")[0] for name in ("onnxruntime", "openvino")}
     content = {
         "network": f"{NETWORK}, random weights, {SIDE} x {SIDE}",
-        "processor": processor_name(),
+        "processor": processor_name(torch.device("cpu")),
         "threads": torch.get_num_threads(),
         "instruction_set": instruction_set(),
         "bf16_instructions": sorted(cpu_flags() & {"amx_bf16", "avx512_bf16"}),
