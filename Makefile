@@ -1,5 +1,5 @@
 # The same words here, in the README and in CI.
-.PHONY: test-loops release-check ranges docs test-docs check page page-check format test test-slow test-peers test-exports parity catalogue messages
+.PHONY: test-loops release-check ranges docs test-docs check page page-check format test test-slow test-peers test-exports test-runtime parity catalogue messages
 
 # the virtual environment of the libraries ours are compared with; never the one convatlas is used in
 PEERS ?= build/peers
@@ -35,6 +35,10 @@ test-slow:            ## real trainings and kill tests: minutes
 
 test-exports:         ## exported files, their contracts and the mutations; needs the extra [export]: minutes
 	python -m pytest -m "slow or not slow" tests/exports
+
+test-runtime:         ## convatlas-runtime in an empty environment, and the example clients (npm, Chromium, cmake, [export]): minutes
+	if command -v npm > /dev/null; then cd examples/clients/web && npm ci --silent --ignore-scripts; fi
+	python -m pytest -m "slow or not slow" tests/deployed
 
 test-peers: $(PEERS)/ready   ## agreement with torchvision, timm, Keras and the counters; installs them where they are not
 	CONVATLAS_PEERS=required OMP_NUM_THREADS=1 $(PEERS)/bin/python -m pytest -n 2 -m "peers and not slow"

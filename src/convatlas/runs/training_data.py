@@ -104,6 +104,7 @@ class TrainingData:
             preprocessing=preprocessing,
             augment=recipe.augment,
             sampling=recipe.sampling,
+            repeats=recipe.repeats,
             device=device,
         )
 
