@@ -81,6 +81,9 @@ def propose_for(
         budget: limits such as ``"latency<=20ms,size<=20MB"``.
         recipe, changes: the recipe of the comparison and its changed settings, such as ``image_size``.
         start_from: weights; only networks that one of them fits are proposed.
+        download: whether published weights that are not in the cache may be downloaded.
+        reading: how the data are read: columns of a table, the source of the class, links, rare classes.
+        on_stage: called with what is done next, in words.
         threads: of the latency; by default one for each core this process may use.
         model: the latency model; by default that of this machine, from the cache or fitted now.
 

@@ -47,7 +47,9 @@ def layer_times(net: nn.Module, images: Tensor, *, passes: int = PASSES) -> Laye
     part of the whole pass only. Outputs are freed as in any forward pass.
 
     Args:
+        net: the network; it is not changed.
         images: (N, C, H, W), preprocessed for the network.
+        passes: number of forward passes that are measured.
 
     Raises:
         ForwardError: the images do not fit the network; the message names the layer.
