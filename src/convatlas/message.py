@@ -21,6 +21,11 @@ class Message(str):
         return self
 
 
+def filled(message: Message, **values: object) -> Message:
+    """The message of a template that is chosen when the program runs, with its values."""
+    return Message(message.template, **values)
+
+
 def joined(parts: Iterable[object], by: str = ", ") -> Message:
     """One message of several parts with ``by`` between them. Parts and separator are translated with the rest."""
     numbered = {f"part{index}": part for index, part in enumerate(parts)}

@@ -17,22 +17,22 @@ from convatlas import units
 from convatlas.comparison.budget import Budget, Limit
 from convatlas.comparison.result import Choice, Recommendation
 from convatlas.evaluation.statistics import SIGNIFICANCE, Difference, Hits, difference, holm
-from convatlas.message import Message, joined
+from convatlas.message import Message, filled, joined
 
 
 @dataclass(frozen=True)
 class Words:
     """The sentences that name what is recommended: networks, or deployments of networks."""
 
-    only_learned: str
-    only_fitting: str
-    only_compared: str
-    others_worse: str
-    nothing_fits: str
-    raise_limit: str
-    nothing_learned: str
-    not_faster: str  # of one that cannot be distinguished from the recommended one
-    not_faster_many: str
+    only_learned: Message
+    only_fitting: Message
+    only_compared: Message
+    others_worse: Message
+    nothing_fits: Message
+    raise_limit: Message
+    nothing_learned: Message
+    not_faster: Message  # of one that cannot be distinguished from the recommended one
+    not_faster_many: Message
 
 
 NETWORKS = Words(
@@ -126,10 +126,10 @@ def _choice(
     )
     if len(fitting) == 1:
         if others_at_chance:
-            return [Message(words.only_learned, model=chosen.label, accuracy=accuracy)]
+            return [filled(words.only_learned, model=chosen.label, accuracy=accuracy)]
         if budget:
-            return [Message(words.only_fitting, model=chosen.label, budget=budget, accuracy=accuracy)]
-        return [Message(words.only_compared, model=chosen.label, accuracy=accuracy)]
+            return [filled(words.only_fitting, model=chosen.label, budget=budget, accuracy=accuracy)]
+        return [filled(words.only_compared, model=chosen.label, accuracy=accuracy)]
     within = Message(" within {budget}", budget=budget) if budget else ""
     best = Message(
         "{model} is the most accurate{within}: {accuracy}.", model=chosen.label, within=within, accuracy=accuracy
@@ -146,13 +146,13 @@ def _choice(
                 p=_p(nearest),
             )
         else:
-            verdict = Message(words.others_worse, model=nearest.second, points=points, p=_p(nearest))
+            verdict = filled(words.others_worse, model=nearest.second, points=points, p=_p(nearest))
         return [best, verdict]
     if chosen is leader:
         p = _p(min(tied, key=lambda d: d.adjusted_p))
         names, sample = _list([d.second for d in tied]), _sample(tied[0])
         template = words.not_faster if len(tied) == 1 else words.not_faster_many
-        verdict = Message(template, names=names, sample=sample, p=p)
+        verdict = filled(template, names=names, sample=sample, p=p)
         return [best, verdict, *_more_seeds(tied)]
     between = next(d for d in tied if d.second == chosen.label)
     also = [d.second for d in tied if d.second != chosen.label]
@@ -266,14 +266,14 @@ def _nothing_fits(rows: Sequence[Choice], budget: Budget, words: Words) -> tuple
     """The answer and the reasons if no network fits the budget."""
     nearest = min(rows, key=lambda row: _excess(row, budget.limits))
     return (
-        Message(words.nothing_fits, count=len(rows), budget=budget),
+        filled(words.nothing_fits, count=len(rows), budget=budget),
         (
             Message(
                 "{model} comes nearest, with {costs}.",
                 model=nearest.label,
                 costs=joined(budget.broken_by(nearest.costs())),
             ),
-            Message(words.raise_limit),
+            words.raise_limit,
         ),
     )
 
@@ -282,7 +282,7 @@ def _nothing_learned(rows: Sequence[Choice], words: Words) -> tuple[Message, tup
     """The answer and the reasons if no network is more accurate than the majority class."""
     best = max(rows, key=lambda row: row.test_top1)
     return (
-        Message(words.nothing_learned),
+        words.nothing_learned,
         (
             Message(
                 "{model} is the most accurate, with {share} of {n} test images.",
