@@ -8,52 +8,45 @@ is named. No network is called the best if its difference from another is not si
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 
-from convatlas import arithmetic, evaluation, models, training, units
+from convatlas import arithmetic, evaluation, models
 from convatlas.baselines.features import need_skimage
 from convatlas.baselines.names import is_baseline
-from convatlas.comparison import measure, pareto
+from convatlas.comparison.account import command_line, conditions_of, evidence_of
 from convatlas.comparison.budget import Budget
-from convatlas.comparison.hand_made import HandMade
+from convatlas.comparison.deploy import Engines, deploy, engines_asked_for, recommend_deployment
 from convatlas.comparison.hand_made import fit as fit_hand_made
 from convatlas.comparison.majority import majority_class, with_chance_level
+from convatlas.comparison.measurements import measure_all
 from convatlas.comparison.recommend import recommend
-from convatlas.comparison.report import Evidence, report
-from convatlas.comparison.result import SORTED_BY, Comparison, ComparisonRow, Conditions, Failure
-from convatlas.data import Dataset, ImageStore, Preprocessing, ReadingOptions, write_split
+from convatlas.comparison.report import report
+from convatlas.comparison.result import SORTED_BY, Comparison, Failure
+from convatlas.comparison.steps import Candidate, ComparisonListener
+from convatlas.comparison.trainings import train_all
+from convatlas.data import Dataset, ReadingOptions, write_split
 from convatlas.errors import (
     ConvAtlasError,
     DataError,
-    Interrupted,
     LimitError,
-    TrainingError,
     UnknownNameError,
     UsageError,
 )
-from convatlas.evaluation import Evaluation, statistics
 from convatlas.message import Message, joined
 from convatlas.models import own
 from convatlas.recipes.recipe import Recipe
 from convatlas.recipes.registry import recipe_for
 from convatlas.runs.directory import make as make_folder
 from convatlas.runs.directory import write_json, write_text
-from convatlas.runs.evaluation_images import EvaluationImages
 from convatlas.runs.header import FEW_PHOTOS
 from convatlas.runs.options import RunOptions, split_settings
-from convatlas.runs.places import run_folders
 from convatlas.runs.reconstruction import refuse_classifying
-from convatlas.runs.resumption import reopened
-from convatlas.runs.run import Run
-from convatlas.runs.train import RunListener, described_source, resume, train
+from convatlas.runs.train import described_source
 from convatlas.runs.training_data import TrainingData
 from convatlas.runs.transfer import load_initial_weights, read_source
 
@@ -64,50 +57,8 @@ SMALL_SIDE = 64  # pixels; images up to this side count as small
 # photos take a hundred times as long as digits, so each training has this time if the user sets no length
 PHOTO_TIME_S = 120.0
 
-LATENCY_LIMIT_S = 20.0
 SCHEMA = 1
 SETTINGS_FILE = "comparison-settings.json"  # in the folder of a comparison, from which it can be resumed
-
-
-class ComparisonListener:
-    """Is called as a comparison goes on. The command line overrides the methods to show progress."""
-
-    def training(self, model: str, seed: int, place: int, total: int) -> RunListener:
-        """Return the listener of the next training, which is number ``place`` (from 1) of ``total``."""
-        return RunListener()
-
-    def stage(self, text: str) -> None:
-        """A step other than a training begins; ``text`` describes it."""
-
-    def failed(self, failure: Failure) -> None:
-        """The training of a network failed; the comparison goes on with the others."""
-
-    def skipped(self, failure: Failure) -> None:
-        """A network is not trained, because it cannot fit the budget."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A network before its training: its recipe, parameters and MACs. ``label`` is its name in tables and texts."""
-
-    model: str
-    label: str
-    recipe: Recipe
-    params: int
-    macs: int
-    tensor_bytes: int  # of the weights; the file has a short header besides
-
-    def costs(self) -> dict[str, float]:
-        """What is known of its costs before the training; of the size, a lower bound."""
-        return {"params": self.params, "macs": self.macs, "size": self.tensor_bytes}
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A run and its evaluation on the test set."""
-
-    run: Run
-    evaluation: Evaluation
 
 
 def compare(
@@ -129,6 +80,8 @@ def compare(
     out: str | Path = "runs",
     start_from: str | Sequence[str] = (),
     download: bool = False,
+    engines: str | Sequence[str] = (),
+    precisions: str | Sequence[str] | None = None,
     continue_in: str | Path | None = None,
     listener: ComparisonListener | None = None,
     **settings: Any,
@@ -147,6 +100,9 @@ def compare(
             a network whose parameters, multiply-adds or size must exceed one is not trained.
         start_from: weights to start from, as in `train`; each network takes the first that fits it.
         download: whether published weights may be downloaded.
+        engines: "torch", "onnxruntime", "openvino": also export every network for these engines, check each file's
+            contract, measure the files as they are deployed, and recommend one of them. Needs the extra ``export``.
+        precisions: of the exported files: "fp32" (the default), "bf16", "fp16", "int8".
         continue_in: folder of an interrupted comparison with the same arguments; trainings that are finished there are
             not run again. See `resume_comparison`.
         sort: the order of the rows, one of `SORTED_BY`: as the networks were named, the most accurate first, or the
@@ -159,6 +115,7 @@ def compare(
     Raises:
         UsageError: a name is unknown or repeated, the budget cannot be read, or the images are too small for a network;
             always before the first training.
+        MissingDependencyError: the package of an engine is not installed; before the first training.
         LimitError: no network can fit the budget, whatever its training.
         DataError: the data cannot be used, or have no training, validation or test set.
         TrainingError: the training of every network failed. If only some failed, they are in ``failures``.
@@ -180,10 +137,13 @@ def compare(
         "budget": budget if isinstance(budget, str) else str(limits),
         "protocol": protocol, "on_bad": on_bad, "max_bad": max_bad, **settings,
     }  # fmt: skip
+    if engines:
+        plan |= {"engines": engines if isinstance(engines, str) else list(engines), "precisions": precisions}
     weights = (start_from,) if isinstance(start_from, str) else tuple(start_from)
     if epochs is not None:
         settings = settings | {"epochs": epochs, "min_updates": 0}
     protocol = evaluation.get_protocol(protocol).name
+    deployed = engines_asked_for(engines, precisions, protocol)
     # every name and setting is checked before anything is read or trained
     of_recipe, of_options = split_settings(settings)
     options = RunOptions(**of_options)
@@ -211,7 +171,7 @@ def compare(
         _candidate(model, labels[model], chosen, training_data, protocol, weights, download)
         for model, chosen in recipes.items()
     ]
-    skipped = _over_budget(candidates, limits)
+    skipped = _over_budget(candidates, limits, deployed)
     for each in skipped:
         listener.skipped(each)
     candidates = [each for each in candidates if each.label not in {out.model for out in skipped}]
@@ -238,12 +198,12 @@ def compare(
     else:
         folder = Path(continue_in)
     all_seeds = tuple(range(seed, seed + seeds))
-    trained, failures = _train_all(candidates, training_data, options, all_seeds, folder, time_s, protocol, listener)
+    trained, failures = train_all(candidates, training_data, options, all_seeds, folder, time_s, protocol, listener)
     features = []
     for name in dict.fromkeys(hand_made):
         listener.stage(Message("fitting {name}", name=name))
         features.append(fit_hand_made(name, training_data, folder))
-    rows = _measure_all(
+    rows = measure_all(
         [c for c in candidates if c.model in trained], trained, features, training_data, all_seeds, limits, listener
     )
     rows = sorted(rows, key=SORTED_BY[sort])
@@ -261,6 +221,8 @@ def compare(
         "sort": (sort, "named"),
         "on-bad": (on_bad, "fail"),
         "max-bad": (max_bad, 0.05),
+        "engines": (engines if isinstance(engines, str) else ",".join(engines), ""),
+        "precisions": (precisions if isinstance(precisions, str | None) else ",".join(precisions), None),
         **{f"start-from{' ' * n}": (each, None) for n, each in enumerate(weights)},
         **{name.replace("_", "-"): (value, None) for name, value in reading.to_dict().items()},
     }
@@ -269,26 +231,36 @@ def compare(
     hits |= {each.fitted.name: each.evaluation.hits[None] for each in features}
     majority = majority_class(training_data)
     rows = with_chance_level(rows, hits, majority)
+    deployments = None
+    if deployed:
+        threads = rows[0].latency.threads
+        deployments, hits = deploy(deployed, rows, trained, training_data, threads, limits, sort, listener)
+        deployments = replace(deployments, rows=tuple(with_chance_level(deployments.rows, hits, majority)))
+        listener.stage(Message("writing the report"))
+        advice = recommend_deployment(deployments, hits, limits)
+    else:
+        advice = recommend(rows, hits, limits)
     comparison = Comparison(
         rows=tuple(rows),
-        recommendation=recommend(rows, hits, limits),
+        recommendation=advice,
         budget=limits,
-        conditions=_conditions(
+        conditions=conditions_of(
             rows,
             trained,
             training_data,
             all_seeds,
             protocol,
             time_s,
-            _command(training_data, [*map(own.short_name, recipes), *hand_made], flags, settings),
+            command_line(training_data, [*map(own.short_name, recipes), *hand_made], flags, settings),
         ),
         failures=tuple(failures),
         folder=folder,
         majority=majority.row,
         skipped=tuple(skipped),
+        deployments=deployments,
     )
     write_json(folder / "comparison.json", {"schema": SCHEMA, **comparison.to_dict()})
-    write_text(comparison.report, report(comparison, _evidence(trained, features, training_data)))
+    write_text(comparison.report, report(comparison, evidence_of(trained, features, training_data)))
     return comparison
 
 
@@ -402,8 +374,10 @@ def _candidate(
     if evaluation.get_protocol(protocol).needs_larger_images:
         evaluation.check_network(protocol, network, (side, side), data.channels)
     totals = arithmetic.summarize(network, (data.channels, side, side)).totals
-    tensor_bytes = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
-    return Candidate(model, label, recipe, totals.params, totals.macs, tensor_bytes)
+    tensors = network.state_dict().values()
+    tensor_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    matrix_values = sum(tensor.numel() for tensor in tensors if tensor.ndim > 1)
+    return Candidate(model, label, recipe, totals.params, totals.macs, tensor_bytes, matrix_values)
 
 
 def _weights_that_fit(
@@ -437,8 +411,11 @@ def _weights_that_fit(
     )
 
 
-def _over_budget(candidates: Sequence[Candidate], budget: Budget) -> list[Failure]:
-    """The networks that exceed the budget by figures that need no training, with these figures."""
+def _over_budget(candidates: Sequence[Candidate], budget: Budget, deployed: Engines) -> list[Failure]:
+    """The networks that exceed the budget by figures that need no training, with these figures.
+
+    The size of an exported file is not known yet: at least its matrices are in it, in the narrowest precision.
+    """
     known = Budget(tuple(limit for limit in budget.limits if limit.quantity.name in ("params", "macs", "size")))
     return [
         Failure(
@@ -448,237 +425,5 @@ def _over_budget(candidates: Sequence[Candidate], budget: Budget) -> list[Failur
             ),
         )
         for candidate in candidates
-        if (broken := known.broken_by(candidate.costs()))
+        if (broken := known.broken_by(candidate.costs(deployed.bytes_of_weight if deployed else None)))
     ]
-
-
-# --- training ---------------------------------------------------------------------------------------------------------
-
-
-def _train_all(
-    candidates: Sequence[Candidate],
-    training_data: TrainingData,
-    options: RunOptions,
-    seeds: Sequence[int],
-    folder: Path,
-    time_s: float | None,
-    protocol: str,
-    listener: ComparisonListener,
-) -> tuple[dict[str, list[Trained]], list[Failure]]:
-    """Train each network with each seed. The outer loop is over seeds, so an interruption leaves complete rounds."""
-    trained: dict[str, list[Trained]] = {candidate.model: [] for candidate in candidates}
-    failures: dict[str, Failure] = {}
-    jobs = [(seed, candidate) for seed in seeds for candidate in candidates]
-    started = _started_runs(folder, training_data)
-    for place, (seed, candidate) in enumerate(jobs, start=1):
-        if candidate.model in failures:
-            continue
-        run_listener = listener.training(candidate.label, seed, place, len(jobs))
-        try:
-            if (candidate.model, seed) in started:
-                run = resume(started[candidate.model, seed].path, data=training_data, listener=run_listener)
-            else:
-                run = train(
-                    candidate.model,
-                    training_data,
-                    candidate.recipe,
-                    options=options,
-                    seed=seed,
-                    out=folder,
-                    time_s=time_s,
-                    listener=run_listener,
-                )
-            trained[candidate.model].append(Trained(run, _evaluate(run, training_data, protocol)))
-        except TrainingError as error:
-            failures[candidate.model] = Failure(candidate.label, error.message)
-            listener.failed(failures[candidate.model])
-        except Interrupted as error:
-            raise Interrupted(
-                "stopped in the training of {model}, number {place} of {total}. Continue:  "
-                "convatlas compare --resume {folder}",
-                error.exit_code - 128,
-                model=candidate.label,
-                place=place,
-                total=len(jobs),
-                folder=folder,
-            ) from error
-    for model in failures:
-        del trained[model]
-    if not trained:
-        reasons = [joined((failure.model, failure.why), ": ") for failure in failures.values()]
-        raise TrainingError("no network could be trained. {reasons}", reasons=joined(reasons, " "))
-    return trained, list(failures.values())
-
-
-def _started_runs(folder: Path, training_data: TrainingData) -> dict[tuple[str, int], Run]:
-    """The trainings in the folder of a comparison, finished or not, by network and seed.
-
-    Raises:
-        DataError: the data have changed since.
-    """
-    runs = [Run(path) for path in run_folders(folder) if path.parent == folder]
-    for run in runs:
-        reopened(run, training_data)
-    return {(run.model, run.seed): run for run in sorted(runs, key=lambda run: run.finished)}
-
-
-def _prepared(run: Run, training_data: TrainingData) -> tuple[Preprocessing, ImageStore]:
-    """The images as the run prepared them."""
-    like = run.preprocessing if run.recipe.start_from is not None else None
-    return training_data.prepared(models.entry(run.model), run.recipe, like)
-
-
-def _evaluate(run: Run, training_data: TrainingData, protocol: str) -> Evaluation:
-    """Evaluate the chosen weights on the test set; images that are decoded already are reused if possible."""
-    preprocessing, store = _prepared(run, training_data)
-    images = EvaluationImages(training_data.dataset, training_data.split.test, decoded=store)
-    return evaluation.evaluate(
-        run.network(),
-        partial(images.batches, preprocessing=preprocessing, labels=training_data.labels),
-        run.classes,
-        protocol,
-        size=preprocessing.size,
-        names=images.names,
-        run=str(run.path),
-        data=str(training_data.dataset.source),
-        part="test",
-    )
-
-
-# --- measuring --------------------------------------------------------------------------------------------------------
-
-
-def _measure_all(
-    candidates: Sequence[Candidate],
-    trained: Mapping[str, Sequence[Trained]],
-    features: Sequence[HandMade],
-    training_data: TrainingData,
-    seeds: Sequence[int],
-    budget: Budget,
-    listener: ComparisonListener,
-) -> list[ComparisonRow]:
-    listener.stage(Message("measuring the latency of all networks in turn"))
-    measured: dict[str, tuple[torch.nn.Module, torch.Tensor]] = {}
-    for model, of_model in trained.items():
-        measured[model] = of_model[0].run.network(), _example(of_model[0].run, training_data)
-    image = training_data.dataset.read(int(training_data.split.test[0]))
-    for each in features:
-        measured[each.fitted.name] = each.module(image), torch.empty(0)
-    latencies = measure.latencies(measured, limit_s=LATENCY_LIMIT_S)
-    rows = []
-    for candidate in candidates:
-        listener.stage(Message("measuring the memory of {model}", model=candidate.label))
-        runs = [trained_run.run for trained_run in trained[candidate.model]]
-        results = [run.result or {} for run in runs]
-        channels, height, width = _example(runs[0], training_data).shape[1:]
-        row = ComparisonRow(
-            model=candidate.label,
-            seeds=tuple(seeds),
-            runs=tuple(run.path for run in runs),
-            accuracy=statistics.accuracy(
-                np.stack([trained_run.evaluation.hits for trained_run in trained[candidate.model]])
-            ),
-            val_top1=float(np.mean([result["val_top1"] for result in results])),
-            params=candidate.params,
-            macs=candidate.macs,
-            latency=latencies[candidate.model],
-            memory=measure.peak_memory(runs[0].path, (channels, height, width), torch.get_num_threads()),
-            size_bytes=runs[0].size_bytes,
-            epochs=tuple(result["epochs"] for result in results),
-            train_s=float(np.mean([result["train_s"] for result in results])),
-        )
-        rows.append(row)
-    rows += [each.row(latencies[each.fitted.name]) for each in features]
-    rows = [replace(row, over_budget=tuple(budget.broken_by(row.costs()))) for row in rows]
-    on_front = pareto.front([row.test_top1 for row in rows], [row.latency.p50_s for row in rows])
-    return [replace(row, pareto=on) for row, on in zip(rows, on_front, strict=True)]
-
-
-def _example(run: Run, training_data: TrainingData) -> torch.Tensor:
-    """Return the first test image as input of the network: (1, C, H, W)."""
-    preprocessing, store = _prepared(run, training_data)
-    return (
-        training_data.batches("test", preprocessing, store, "cpu")
-        .batch(torch.as_tensor(training_data.split.test[:1]))
-        .images
-    )
-
-
-# --- conditions and evidence ------------------------------------------------------------------------------------------
-
-
-def _conditions(
-    rows: Sequence[ComparisonRow],
-    trained: Mapping[str, Sequence[Trained]],
-    training_data: TrainingData,
-    seeds: tuple[int, ...],
-    protocol: str,
-    time_s: float | None,
-    command: str,
-) -> Conditions:
-    data, split = training_data.dataset, training_data.split
-    network = next(row for row in rows if row.model in trained)
-    environment, run = training.environment(), trained[network.model][0].run
-    machine, recipe = run.config["machine"], run.recipe
-    if time_s is None:
-        length = Message("{epochs} epochs each", epochs=f"{network.epochs[0]:g}")
-    else:
-        length = Message(
-            "about {time} each; the time of a few updates determined the epochs", time=units.duration(time_s)
-        )
-    return Conditions(
-        data=str(data.source),
-        classes=data.classes,
-        parts={part: len(getattr(split, part)) for part in ("train", "val", "test")},
-        split=split.rule,
-        training=Message(
-            "{length}, recipe {recipe}, batches of {batch}", length=length, recipe=recipe.name, batch=recipe.batch_size
-        ),
-        seeds=seeds,
-        protocol=protocol,
-        machine={
-            "processor": Message(
-                "{cpu}, {threads} threads used", cpu=environment["cpu"], threads=network.latency.threads
-            ),
-            "training": f"{machine['device']}, {machine['precision']} ({machine['why']})",
-            "inference": f"{network.latency.device}, fp32, PyTorch eager, batch 1",
-            "software": f"convatlas {environment['convatlas']}, torch {environment['torch']}, "
-            f"Python {environment['python']}, {environment['platform']}",
-        },
-        command=command,
-    )
-
-
-def _command(
-    training_data: TrainingData,
-    names: Sequence[str],
-    flags: Mapping[str, tuple[object, object]],
-    settings: Mapping[str, object],
-) -> str:
-    """Return the command that repeats the comparison; ``flags`` are (value, default), and defaults are left out."""
-    words = ["convatlas", "compare", *names, "--data", str(training_data.dataset.source)]
-    for name, (value, default) in flags.items():
-        if value != default:
-            words += [f"--{name}"] if value is True else [f"--{name.strip()}", str(value)]
-    for name, value in settings.items():
-        if name != "min_updates":  # it goes with --epochs
-            words += [f"--{name.replace('_', '-')}", str(value)]
-    return shlex.join(words)
-
-
-def _evidence(
-    trained: Mapping[str, Sequence[Trained]], features: Sequence[HandMade], training_data: TrainingData
-) -> Evidence:
-    def image(index: int) -> np.ndarray:
-        return training_data.dataset.read(int(training_data.split.test[index]))
-
-    return Evidence(
-        evaluations={model: [trained_run.evaluation for trained_run in runs] for model, runs in trained.items()}
-        | {each.fitted.name: [each.evaluation] for each in features},
-        epochs={model: [trained_run.run.epochs() for trained_run in runs] for model, runs in trained.items()},
-        chosen={
-            model: [(trained_run.run.result or {})["chosen_epoch"] for trained_run in runs]
-            for model, runs in trained.items()
-        },
-        image=image,
-    )

@@ -1,7 +1,8 @@
 """The page's server: Starlette on uvicorn, bound to 127.0.0.1. No torch until a document needs it.
 
 An answer is one JSON document (`documents`), a file of the built page, or a stream of events. Everything in `safety`
-comes before. Documents run in threads, those that need a network one at a time.
+comes before. Documents run in threads, those that need a network one at a time (`turns`). A long attribution passes its
+turn on after every batch, so that it holds up nothing else.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from typing import Any
 
@@ -26,7 +28,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from convatlas.errors import ConvAtlasError, UsageError
-from convatlas.explorer import documents, run_events, safety
+from convatlas.explorer import attribution_events, documents, run_events, safety
 from convatlas.explorer.images import MAX_BYTES, too_large
 from convatlas.explorer.query import Query
 from convatlas.explorer.session import Session
@@ -35,6 +37,7 @@ from convatlas.http.bodies import read_body
 from convatlas.http.guard import new_token
 from convatlas.http.listening import LOOPBACK, bound
 from convatlas.i18n import LANGUAGES, in_language, translated
+from convatlas.inspection.methods import Progress
 from convatlas.message import Message
 
 HOST = LOOPBACK
@@ -44,6 +47,7 @@ DRAINED = 8 * MAX_BYTES  # of a body that is too large, read and dropped so that
 JSON_BYTES = 64 << 10  # of a body in JSON
 HEADER_BYTES = 32 << 10
 CONNECTIONS = 64
+LONG_AT_ONCE = 2  # attributions of many passes that are computed side by side
 
 
 def static_files() -> dict[str, bytes]:
@@ -62,13 +66,17 @@ class Application:
     def __init__(self, session: Session, debug: bool = False) -> None:
         self.session, self.debug = session, debug
         self.static = static_files()
-        self.running = anyio.CapacityLimiter(1)  # documents that run a network
+        self.running = anyio.CapacityLimiter(16)  # documents that run a network, most of them waiting for their turn
         self.counting = anyio.CapacityLimiter(4)  # all others
+        self.jobs = ThreadPoolExecutor(
+            LONG_AT_ONCE, thread_name_prefix="attribution"
+        )  # starts no thread before it must
         self.asgi = Starlette(
             routes=[
                 Route("/", self.page, methods=["GET"]),
                 Route("/api/image", self.image, methods=["PUT"]),
                 Route("/api/run/events", self.events, methods=["GET"]),
+                Route("/api/attribution/events", self.attribution, methods=["GET"]),
                 Route("/api/{name:path}", self.get, methods=["GET"]),
                 Route("/api/{name:path}", self.post, methods=["POST"]),
                 Route("/{name}", self.page, methods=["GET"]),
@@ -85,11 +93,18 @@ class Application:
     async def get(self, request: Request) -> Response:
         name = request.path_params["name"]
         query = Query(dict(request.query_params))
-        limiter = self.limiter(name, query)
-        return await self.answered(query, lambda: documents.document(self.session, name, query), limiter)
+        return await self.in_turn(name, query, lambda: documents.document(self.session, name, query))
 
-    def limiter(self, name: str, query: Query) -> anyio.CapacityLimiter:
-        return self.running if documents.uses_a_network(self.session, name, query) else self.counting
+    async def in_turn(self, name: str, query: Query, make: Callable[[], Mapping[str, Any]]) -> Response:
+        """The document, made in its turn where it uses a network."""
+        if not documents.uses_a_network(self.session, name, query):
+            return await self.answered(query, make, self.counting)
+
+        def wait_and_make() -> Mapping[str, Any]:
+            with self.session.turns:
+                return make()
+
+        return await self.answered(query, wait_and_make, self.running)
 
     async def post(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -99,8 +114,7 @@ class Application:
             body = json_of(await read_body(request, JSON_BYTES, too_long, DRAINED))
         except ConvAtlasError as error:
             return self.failure(error, query)
-        limiter = self.limiter(name, query)
-        return await self.answered(query, lambda: documents.posted(self.session, name, body), limiter)
+        return await self.in_turn(name, query, lambda: documents.posted(self.session, name, body))
 
     async def events(self, request: Request) -> Response:
         """A training that goes on: the epochs after the last one that the browser has."""
@@ -112,6 +126,17 @@ class Application:
             return self.failure(error, query)
         after = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 8 else 0
         return StreamingResponse(run_events.events(run, after), media_type="text/event-stream")
+
+    async def attribution(self, request: Request) -> Response:
+        """An attribution with its progress; closing the connection cancels it."""
+        query = Query(dict(request.query_params))
+
+        def make(progress: Progress) -> bytes:
+            found = self.made(query, lambda: documents.attribution(self.session, query, progress))
+            return attribution_events.outcome(found.status_code, bytes(found.body))
+
+        job = attribution_events.Job(make, self.session.turns)
+        return StreamingResponse(attribution_events.events(job, self.jobs), media_type="text/event-stream")
 
     async def image(self, request: Request) -> Response:
         query = Query(dict(request.query_params))
@@ -133,15 +158,16 @@ class Application:
         self, query: Query, make: Callable[[], Mapping[str, Any]], limiter: anyio.CapacityLimiter
     ) -> Response:
         """The document made in a thread, or the error that it raises."""
+        return await anyio.to_thread.run_sync(self.made, query, make, limiter=limiter)
 
-        def work() -> Response:
-            try:
-                with in_language(_language(query.values)):
-                    return json_response(make())
-            except Exception as error:
-                return self.failure(error, query)
-
-        return await anyio.to_thread.run_sync(work, limiter=limiter)
+    def made(self, query: Query, make: Callable[[], Mapping[str, Any]]) -> Response:
+        try:
+            with in_language(_language(query.values)):
+                return json_response(make())
+        except attribution_events.Cancelled:
+            raise
+        except Exception as error:
+            return self.failure(error, query)
 
     def failure(self, error: Exception, query: Query) -> Response:
         """An error as a document, in the language asked for and without the folders of this machine."""
