@@ -62,6 +62,13 @@ class Count:
         self.params += weights + (self.channels + squeezed) * bias
         self.macs += weights
 
+    def attend(self, squeezed: int) -> None:
+        """CBAM: the layers of squeeze-and-excitation, used twice; a 7x7 from two maps to one, with a norm."""
+        self.excite(squeezed)
+        self.macs += 2 * self.channels * squeezed
+        self.params += 2 * 49 + 2
+        self.macs += 2 * 49 * self.height * self.width
+
     def fc(self, out: int, bias: bool = True) -> None:
         inputs = self.height * self.width * self.channels
         self.params += inputs * out + out * bias
@@ -104,7 +111,7 @@ class Count:
         self.params += 2 * self.channels
 
     def row_fc(self, row: Row, stride: int) -> None:
-        self.fc(row["out"])
+        self.fc(row["out"], row.get("bias", True))
 
     def row_separable(self, row: Row, stride: int) -> None:
         self.depthwise(3, stride)
@@ -120,6 +127,44 @@ class Count:
         if "se" in row:  # EfficientNet squeezes to a share of the block's input, MobileNetV3 to a number
             self.excite(row["se"] if row["se"] >= 1 else max(1, int(block_input * row["se"])))
         self.conv(row["out"], 1)
+
+    def row_fused(self, row: Row, stride: int) -> None:
+        """EfficientNetV2's fused block: a 3x3 to ``t`` times the channels and a 1x1; without expansion one 3x3."""
+        if row["t"] == 1:
+            self.conv(row["out"], 3, stride)
+        else:
+            self.conv(self.channels * row["t"], 3, stride)
+            self.conv(row["out"], 1)
+
+    def row_shuffle_v1(self, row: Row, stride: int) -> None:
+        """ShuffleNet's unit of a quarter of the output channels inside; at stride 2 the input is concatenated."""
+        block_input = self.channels
+        self.conv(row["out"] // 4, 1, groups=1 if row.get("first") and stride == 2 else row["g"])
+        self.depthwise(3, stride)
+        self.conv(row["out"] - block_input if stride == 2 else row["out"], 1, groups=row["g"])
+        self.channels = row["out"]
+
+    def row_inception(self, row: Row, stride: int) -> None:
+        """Branches of convolutions [channels, kernel], the last with the stride; ``pool`` branches read a pooling."""
+        out, shape = 0, (self.height, self.width)
+        for branch in row["branches"]:
+            part = Count(*shape, self.channels, self.defaults)
+            for number, (channels, kernel) in enumerate(branch):
+                part.conv(channels, kernel, stride if number == len(branch) - 1 else 1)
+            self.params, self.macs, out = self.params + part.params, self.macs + part.macs, out + part.channels
+        if stride > 1:
+            self.height, self.width = (-(-side // stride) for side in shape)
+            out += self.channels  # of the max pooling
+        self.channels = out
+        self.excite(row["se"])
+
+    def row_fractal(self, row: Row, stride: int) -> None:
+        """The columns of a fractal block: 1, 2, 4, ... 3x3 convolutions, the first of each from the block's input."""
+        block_input = self.channels
+        for column in range(row["columns"]):
+            self.channels = block_input
+            for _ in range(2**column):
+                self.conv(row["out"], 3)
 
     def row_shuffle(self, row: Row, stride: int) -> None:
         """ShuffleNetV2's unit: at stride 1 one half of the channels passes, at stride 2 both branches are computed."""
@@ -149,6 +194,8 @@ class Count:
         self.conv(row["out"], 1)
         if "se" in row:
             self.excite(row["se"])
+        if "cbam" in row:
+            self.attend(row["cbam"])
 
     def row_basic(self, row: Row, stride: int) -> None:
         """Two 3x3; the shortcut projects (B) where the shape changes."""
@@ -164,7 +211,8 @@ class Count:
         kernels = row["kernels"]
         mid = row.get("mid", row["out"])
         for number, kernel in enumerate(kernels):
-            self.params += 2 * self.channels
+            if not (row.get("activated") and number == 0):
+                self.params += 2 * self.channels
             out = row["out"] if number == len(kernels) - 1 else mid
             self.conv(out, kernel, stride if number == 0 else 1, norm=False)
 

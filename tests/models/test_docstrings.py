@@ -19,6 +19,7 @@ SUBJECT = {
     "vgg": "vgg16",
     "resnet": "resnet50",
     "preact_resnet": "preact_resnet164_cifar",
+    "shufflenet_v1": "shufflenet_v1_x1_0_g3",
     "shufflenet_v2": "shufflenet_v2_x1_0",
     "mobilenet_v3": "mobilenet_v3_large",
     "regnet": "regnet_y_400mf",

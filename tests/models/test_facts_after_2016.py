@@ -86,7 +86,7 @@ def test_an_error_rate_is_on_the_card(row):
     for key, value in row.items():
         kind = key.removeprefix("acc_")
         if kind in ("top1", "top5", "error"):
-            error = round(100 - value, 2) if key.startswith("acc_") else float(value)
+            error = round(100 - value, 3) if key.startswith("acc_") else float(value)
             quantity = "error" if kind == "error" else f"{kind}_error"
             assert (quantity, error) in on_card, (row, on_card)
             assert on_card[quantity, error] == (row["src"] != "recalled")

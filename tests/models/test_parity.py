@@ -78,6 +78,16 @@ TORCHVISION = (
         Pair(f"regnet_{net}", f"regnet_{net}", 64, slow=True)
         for net in ("x_800mf", "x_1_6gf", "x_3_2gf", "y_1_6gf", "y_3_2gf")
     ),
+    *(
+        Pair(f"regnet_{peer}", f"regnet_{ours}", 64, slow=True)
+        for peer, ours in (
+            ("x_8gf", "x_8_0gf"),
+            ("x_16gf", "x_16gf"),
+            ("y_8gf", "y_8_0gf@torchvision"),
+            ("y_16gf", "y_16gf"),
+        )
+    ),
+    *(Pair(f"efficientnet_v2_{net}", f"efficientnet_v2_{net}@torchvision", 64, net != "s") for net in "sml"),
     *(Pair(f"convnext_{net}", f"convnext_{net}", 64, net != "tiny") for net in ("tiny", "small", "base")),
 )
 TIMM = (
@@ -97,6 +107,8 @@ TIMM = (
     Pair("mobilenetv2_100", "mobilenet_v2@torchvision", 64),
     *(Pair(f"mobilenetv3_{size}_100", f"mobilenet_v3_{size}@timm", 64) for size in ("small", "large")),
     *(Pair(f"tf_mobilenetv3_{size}_100", f"mobilenet_v3_{size}", 64) for size in ("small", "large")),
+    *(Pair(f"tf_mobilenetv3_{size}_075", f"mobilenet_v3_{size}_075", 64) for size in ("small", "large")),
+    *(Pair(f"tf_efficientnetv2_{net}", f"efficientnet_v2_{net}", 64, net != "s") for net in "sm"),
     Pair("efficientnet_b0", "efficientnet_b0@torchvision", 64),
     Pair("semnasnet_100", "mnasnet_a1@timm", 64),
     Pair("mnasnet_100", "mnasnet_b1@torchvision", 64),
@@ -120,6 +132,12 @@ TIMM = (
             ("y_016", "y_1_6gf"),
             ("y_032", "y_3_2gf"),
             ("y_040", "y_4_0gf"),
+            ("x_064", "x_6_4gf"),
+            ("x_080", "x_8_0gf"),
+            ("x_120", "x_12gf"),
+            ("y_064", "y_6_4gf"),
+            ("y_080", "y_8_0gf"),
+            ("y_120", "y_12gf"),
         )
     ),
     Pair("resnext50_32x4d", "resnext50_32x4d", 64, slow=True),

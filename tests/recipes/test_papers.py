@@ -59,7 +59,13 @@ def test_what_is_no_classifier_has_none():
 
 def test_every_recipe_of_a_paper_is_somebodys_or_says_whose_variation_it_is():
     by_name_only = {name for name, recipe in PAPER_RECIPES.items() if not networks_of(recipe)}
-    assert by_name_only == {"vgg_2014_s256", "vgg_2014_s384", "bn_inception_2015_x5", "stochastic_depth_2016"}
+    assert by_name_only == {
+        "vgg_2014_s256",
+        "vgg_2014_s384",
+        "bn_inception_2015_x5",
+        "stochastic_depth_2016",
+        "resnet_rs_2021",
+    }
 
 
 def test_a_name_that_is_none_offers_the_near_ones():
@@ -156,6 +162,8 @@ def test_the_papers_before_2018_decay_every_parameter_but_prelu_net_its_slopes()
         "convnext_2022",
         "mnasnet_2018",
         "repvgg_2021",
+        "efficientnet_v2_2021",
+        "resnet_rs_2021",
     }
     assert spared - released == {"prelu_net_2015", "nin_cifar_2013", "inception_v3_2015", "inception_v4_2016"}
 

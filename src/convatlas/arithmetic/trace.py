@@ -30,6 +30,7 @@ from convatlas.arithmetic.operators import Work, describe, named_arguments
 from convatlas.arithmetic.protocol import LayerCount, Shape, SupportsArithmetic
 from convatlas.errors import ConvAtlasError, ShapeError, UsageError
 
+_SCALARS = (bool, int, float, str, torch.dtype, torch.device, torch.memory_format, torch.layout)
 INPUT = -1  # stands for the inputs of the network among the sources, which are otherwise numbers of operators
 
 
@@ -80,6 +81,8 @@ class Trace:
     Attributes:
         failure: the exception that stopped the pass, else None.
         open_calls: the module calls that had not returned at the failure.
+        dispatched: of a pass with values, the place in ``operations`` of each operator call, or None where the call is
+            not an operation; in the order of the calls.
     """
 
     batch: int
@@ -90,6 +93,7 @@ class Trace:
     output_sources: tuple[int, ...] = ()
     failure: Exception | None = None
     open_calls: tuple[int, ...] = ()
+    dispatched: list[int | None] = field(default_factory=list)
 
 
 class DataDependentError(ConvAtlasError):
@@ -121,7 +125,7 @@ def trace(
                 "the lazy layer {layer!r} has no sizes yet. Run the network once on real input.",
                 layer=path.rpartition(".")[0],
             )
-    record = Trace(batch, tuple(leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)))
+    record = Trace(batch, tuple(_tensors_in((args, kwargs))))
     with restore_state(net):
         for module in net.modules():
             module.training = training
@@ -137,7 +141,7 @@ def trace(
         except Exception as error:
             record.failure, record.open_calls = error, tuple(recorder.stack)
         else:
-            record.outputs = tuple(leaf for leaf in tree_leaves(_plain(result)) if isinstance(leaf, Tensor))
+            record.outputs = tuple(_tensors_in(_plain(result)))
             record.output_sources = _merged(recorder.origin(t).sources for t in record.outputs)
             if not record.outputs:
                 record.failure = UsageError(
@@ -221,7 +225,7 @@ class _Recorder(TorchDispatchMode):
 
     def _entering(self, path: str) -> Any:
         def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
-            shapes = tuple(self.shape(t) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor))
+            shapes = tuple(self.shape(t) for t in _tensors_in((args, kwargs)))
             parent = self.stack[-1] if self.stack else -1
             if parent >= 0:
                 self.record.calls[parent].has_children = True
@@ -235,7 +239,7 @@ class _Recorder(TorchDispatchMode):
             self.stack.pop()  # left by an exception that the forward caught
         index = self.stack.pop()
         call = self.record.calls[index]
-        tensors = [t for t in tree_leaves(_plain(result)) if isinstance(t, Tensor)]
+        tensors = _tensors_in(_plain(result))
         if not tensors:
             return
         call.output = self.shape(tensors[0])
@@ -250,7 +254,7 @@ class _Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        tensors = _tensors_in((args, kwargs))
         if not any(t.is_meta or self.parameter_of(t) for t in tensors):
             return self._constant(func, args, kwargs)
         name = func._schema.name.partition("::")[2]
@@ -260,7 +264,9 @@ class _Recorder(TorchDispatchMode):
                 "Summarize the part of the network before it, or make the branch depend on shapes only.",
                 name=name,
             )
-        meta_args, meta_kwargs = tree_map_only(Tensor, self._on_meta, self._without_masks(name, args, kwargs))
+        meta_args, meta_kwargs = args, kwargs
+        if not all(t.is_meta for t in tensors):
+            meta_args, meta_kwargs = tree_map_only(Tensor, self._on_meta, self._without_masks(name, args, kwargs))
         result = _shapes_alone(name, meta_args) if not meta_kwargs else None
         if result is None:
             result = func(*meta_args, **meta_kwargs)
@@ -300,7 +306,7 @@ class _Recorder(TorchDispatchMode):
         return (args[0], indices, *args[2:]), kwargs
 
     def _record_call(self, func: Any, name: str, args: Any, kwargs: Any, tensors: list[Tensor], result: Any) -> None:
-        outputs = tuple(t for t in tree_leaves(result) if isinstance(t, Tensor))
+        outputs = tuple(_tensors_in(result))
         if not outputs:
             return
         origins = [self.origin(t) for t in tensors]
@@ -390,13 +396,16 @@ class _ValueRecorder(_Recorder):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        tensors = _tensors_in((args, kwargs))
         if not any(id(t) in self.origins or self.parameter_of(t) for t in tensors):
+            self.record.dispatched.append(None)
             return self._constant(func, args, kwargs)
         if func._schema.is_mutable:
             self._copy_recorded(args[0])
         result = func(*args, **kwargs)
+        number = len(self.record.operations)
         self._record_call(func, func._schema.name.partition("::")[2], args, kwargs, tensors, result)
+        self.record.dispatched.append(number if len(self.record.operations) > number else None)
         return result
 
     def _copy_recorded(self, written: Tensor) -> None:
@@ -480,6 +489,22 @@ def _tensors_of(net: nn.Module) -> Iterator[Tensor]:
     yield from net.buffers()
     for module in net.modules():
         yield from (value for value in module.__dict__.values() if isinstance(value, Tensor))
+
+
+def _tensors_in(value: Any) -> list[Tensor]:
+    """The tensors in nested tuples, lists and dictionaries, in order; for other containers torch's own traversal.
+
+    Arguments of operators are nearly always flat, and a deep network has thousands of operators.
+    """
+    if isinstance(value, Tensor):
+        return [value]
+    if value is None or isinstance(value, _SCALARS):
+        return []
+    if type(value) in (tuple, list):
+        return [t for item in value for t in _tensors_in(item)]
+    if type(value) is dict:
+        return [t for item in value.values() for t in _tensors_in(item)]
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
 def _plain(result: Any) -> Any:

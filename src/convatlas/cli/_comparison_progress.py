@@ -10,7 +10,8 @@ from rich.console import Console
 
 from convatlas import units
 from convatlas.cli._progress import ProgressListener
-from convatlas.comparison import ComparisonListener, Failure
+from convatlas.cli._proposal import show_proposal
+from convatlas.comparison import ComparisonListener, Failure, Proposal
 from convatlas.i18n import _, translated
 
 
@@ -35,6 +36,10 @@ class ComparisonProgress(ComparisonListener):
     def stage(self, text: str) -> None:
         self._finish()
         self._console.print(f"[dim]{translated(text)}[/dim]")
+
+    def proposed(self, proposal: Proposal) -> None:
+        self._finish()
+        show_proposal(proposal, self._console)
 
     def failed(self, failure: Failure) -> None:
         self._finish(well=False)

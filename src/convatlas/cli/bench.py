@@ -32,6 +32,8 @@ Choice = tuple[str, str, str]  # what was chosen, its value, why
 @click.option("--image-size", type=click.IntRange(1), help="Side of the images; each network's own by default.")
 @click.option("--time", "seconds", type=float, default=15.0, show_default=True,
               help="Seconds of measurement for each network, without set-up and warm-up.")  # fmt: skip
+@click.option("--fit-latency", is_flag=True,
+              help="Fit the latency model of this machine for compare --candidates auto, about a minute.")  # fmt: skip
 @settings_options("device", "threads", "precision", "channels_last", "allocator")
 @json_option
 @lang_option
@@ -41,6 +43,7 @@ def command(
     batch_size: int | None,
     image_size: int | None,
     seconds: float,
+    fit_latency: bool,
     as_json: bool,
     **settings: Any,
 ) -> None:
@@ -56,9 +59,15 @@ def command(
     convatlas bench resnet50 squeezenet1_1 --batch-size 32 --time 30
     convatlas bench exported/model.onnx --threads 1 --time 5
     convatlas bench lenet5 --precision fp32 --threads 1 --json
+    convatlas bench --fit-latency
     """
     if not 0 < seconds < float("inf"):
         raise UsageError("--time {seconds:g}: seconds above 0 are expected.", seconds=seconds)
+    if fit_latency:
+        if names:
+            raise UsageError("--fit-latency measures networks of its own. Leave the names out.")
+        _fit_latency(settings["threads"], as_json)
+        return
     if any(map(is_exported, names)):
         bench_files(names, batch_size, {"image_size": image_size, **settings}, seconds, as_json)
         return
@@ -106,6 +115,46 @@ def bench_files(
     refuse_flags(files[0], settings)
     speeds = [measure(file, batch_size=batch_size or 1, threads=threads, time_s=seconds) for file in files]
     print_speeds(speeds, as_json)
+
+
+def _fit_latency(threads: int | None, as_json: bool) -> None:
+    """Fit the latency model anew and store it in the cache folder."""
+    from convatlas.comparison.latency_model import LatencyModels, fit_latency_model
+    from convatlas.training import apply, choose
+    from convatlas.training.hardware import restored_threads
+
+    with restored_threads():
+        apply(choose(threads=threads))
+        model = fit_latency_model(on_stage=lambda text: click.echo(translated(text), err=True))
+    store = LatencyModels()
+    store.put(model)
+    operators = sum(map(len, model.operators))
+    if as_json:
+        print_json(
+            {
+                "latency_model": {
+                    "machine": dict(model.machine),
+                    "networks": list(model.fit_networks),
+                    "operators": operators,
+                    "fit_s": model.fit_s,
+                    "file": str(store.path),
+                }
+            }
+        )
+        return
+    click.echo(
+        _(
+            "Latency model of {cpu}, {threads} threads, torch {torch}: {operators} operators of {count} networks, "
+            "measured in {time}. Stored in {path}.",
+            cpu=model.machine["cpu"],
+            threads=model.machine["threads"],
+            torch=model.machine["torch"],
+            operators=units.exact(operators),
+            count=len(model.fit_networks),
+            time=units.duration(model.fit_s),
+            path=store.path,
+        )
+    )
 
 
 def chosen(hardware: Hardware, given: dict[str, Any]) -> list[Choice]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +13,7 @@ from convatlas.cli._common import data_option, debug_option, json_option, print_
 from convatlas.cli._completion import network_names, protocol_names, recipe_names
 from convatlas.cli._deployments import print_deployments
 from convatlas.cli._lang import lang_option
+from convatlas.cli._proposal import predicted_and_measured
 from convatlas.cli.train import refuse_beside_resume, settings_options
 from convatlas.errors import LimitError, UsageError
 from convatlas.i18n import _, translated
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from convatlas.comparison import Comparison
     from convatlas.data import ReadingOptions
 
+# those that change what is compared, or what it runs on; environment variables set them too
+SETTINGS = ("epochs", "batch_size", "lr", "image_size", "fit", "device", "threads", "precision")
+
 
 @click.command("compare", context_settings={"max_content_width": 110})
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=network_names)
@@ -29,6 +34,10 @@ if TYPE_CHECKING:
 @click.option("--seed", default=0, show_default=True, help="Random seed of the split and of the first training.")
 @click.option("--time", "minutes", type=float, help="Training time of each network in minutes, instead of epochs.")
 @click.option("--budget", help="Limits, such as latency<=20ms,size<=20MB,memory<=200MB,params<=1M,macs<=300M.")
+@click.option("--candidates", metavar="auto[:N]",
+              help="Propose networks whose size, MACs and predicted latency fit the budget: auto, or auto:N for at "
+              "most N (by default 4).")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Print the proposed networks and stop before any training.")
 @click.option("--recipe", default="modern", show_default=True, shell_complete=recipe_names,
               help="modern, paper, or a recipe's own name.")  # fmt: skip
 @click.option("--protocol", default="centre", show_default=True, shell_complete=protocol_names,
@@ -42,7 +51,8 @@ if TYPE_CHECKING:
               help="Parent of the comparison's folder.")  # fmt: skip
 @click.option("--start-from", multiple=True, metavar="WEIGHTS",
               help="Weights to start from: a run directory, a file, or published weights by name "
-              "(torchvision:IMAGENET1K_V1). May be repeated: each network takes the first that fits it.")  # fmt: skip
+              "(torchvision:IMAGENET1K_V1). May be repeated: each network takes the first that fits it. A network that "
+              "none of them fits is left out, if at least two others are compared.")  # fmt: skip
 @click.option("--download", is_flag=True, help="Allow the download of the published weights named by --start-from.")
 @click.option("--engines", metavar="NAMES",
               help="Also export every network for these engines, check and measure the files, and recommend one: "
@@ -51,7 +61,7 @@ if TYPE_CHECKING:
               help="Precisions of the exported files, fp32 if none is named: fp32,bf16,fp16,int8.")  # fmt: skip
 @click.option("--resume", "resume_from", type=click.Path(path_type=Path), metavar="DIR",
               help="Folder of an interrupted comparison to continue; finished trainings are not repeated.")  # fmt: skip
-@settings_options("epochs", "batch_size", "lr", "image_size", "fit", "device", "threads", "precision")
+@settings_options(*SETTINGS)
 @json_option
 @lang_option
 @debug_option
@@ -64,6 +74,8 @@ def command(
     seed: int,
     minutes: float | None,
     budget: str | None,
+    candidates: str | None,
+    dry_run: bool,
     recipe: str,
     protocol: str,
     split: Path | None,
@@ -91,26 +103,39 @@ def command(
     convatlas compare lenet5@modern resnet20_cifar --data photos/ --seeds 3
     convatlas compare --data photos/ --budget "latency<=20ms,size<=20MB"
     convatlas compare --data photos/ --engines onnxruntime,openvino --precisions fp32,int8
+    convatlas compare --candidates auto:5 --data photos/ --budget "latency<=20ms" --dry-run
     convatlas compare --resume runs/compare-photos-001
     """
     from convatlas.cli._comparison_progress import ComparisonProgress
     from convatlas.comparison import compare, resume_comparison
+    from convatlas.runs.configuration import given_settings
 
     if minutes is not None and not minutes > 0:
         raise UsageError("--time {minutes:g}: minutes above 0 are expected.", minutes=minutes)
+    if dry_run:
+        if candidates is None or names:
+            raise UsageError("--dry-run lists what --candidates auto proposes. Add --candidates auto, and no names.")
+        _propose(data, candidates, budget, recipe, start_from, download, reading, as_json, settings)
+        return
     if resume_from is not None:
         refuse_beside_resume(ctx, {"resume_from", "data", "as_json", "lang", "debug"})
-    with ComparisonProgress() as listener:
+    with ExitStack() as stack:
+        listener = stack.enter_context(ComparisonProgress())
         if resume_from is not None:
             moved_to = data if ctx.get_parameter_source("data") is ParameterSource.COMMANDLINE else None
             found = resume_comparison(resume_from, moved_to, listener=listener)
         else:
+            flags = {"epochs": epochs, **settings}
+            given = given_settings({name: flags[name] for name in SETTINGS})
+            chosen = {name: given.values[name] for name in SETTINGS if name in given.values}
+            if minutes is not None and given.origins.get("epochs") == "environment":
+                del chosen["epochs"]  # the flag --time wins
+            stack.enter_context(given.places_in_errors())
             found = compare(
                 names,
                 data,
                 seeds=seeds,
                 seed=seed,
-                epochs=epochs,
                 time_s=None if minutes is None else 60 * minutes,
                 budget=budget,
                 recipe=recipe,
@@ -125,8 +150,9 @@ def command(
                 download=download,
                 engines=engines or (),
                 precisions=precisions,
+                candidates=candidates,
                 listener=listener,
-                **{name: value for name, value in settings.items() if value is not None},
+                **chosen,
             )
     if as_json:
         print_json(found.to_dict())
@@ -134,6 +160,41 @@ def command(
         _print(found)
     if found.recommendation.model is None and found.nothing_fits:
         raise LimitError(found.recommendation.why)
+
+
+def _propose(
+    data: str,
+    candidates: str,
+    budget: str | None,
+    recipe: str,
+    start_from: tuple[str, ...],
+    download: bool,
+    reading: ReadingOptions,
+    as_json: bool,
+    settings: dict[str, Any],
+) -> None:
+    """Print the proposal on stdout, and nothing else."""
+    from convatlas.cli._proposal import proposal_text
+    from convatlas.comparison import propose_for
+    from convatlas.runs.options import split_settings
+
+    of_recipe, of_options = split_settings({name: value for name, value in settings.items() if value is not None})
+    proposal = propose_for(
+        data,
+        candidates,
+        budget=budget,
+        recipe=recipe,
+        changes=of_recipe,
+        start_from=start_from,
+        download=download,
+        threads=of_options.get("threads"),
+        reading=reading,
+        on_stage=lambda text: click.echo(translated(text), err=True),
+    )
+    if as_json:
+        print_json({"proposal": proposal.to_dict()})
+    else:
+        click.echo(proposal_text(proposal))
 
 
 def _print(found: Comparison) -> None:
@@ -201,6 +262,8 @@ def _print(found: Comparison) -> None:
     if any(row.at_chance for row in found.rows):
         marks.append(_("chance: not significantly more accurate than the majority class"))
     click.echo("; ".join(marks) + ".")
+    if found.proposal is not None:
+        click.echo(f"\n{predicted_and_measured(found)}\n")
     for failure in found.failures:
         click.echo(_("{model} failed: {why}", model=failure.model, why=translated(failure.why)))
     for skipped in found.skipped:

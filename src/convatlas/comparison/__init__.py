@@ -2,6 +2,8 @@
 
 from convatlas.comparison.budget import Budget
 from convatlas.comparison.compare import ComparisonListener, compare, default_networks, resume_comparison
+from convatlas.comparison.proposal import Considered, Proposal
+from convatlas.comparison.propose import propose_for
 from convatlas.comparison.recommend import recommend
 from convatlas.comparison.result import Comparison, ComparisonRow, Conditions, Failure, Majority, Recommendation
 
@@ -9,13 +11,16 @@ __all__ = [
     "Budget",
     "Comparison",
     "Conditions",
+    "Considered",
     "Failure",
     "Majority",
+    "Proposal",
     "Recommendation",
     "ComparisonRow",
     "ComparisonListener",
     "compare",
     "default_networks",
+    "propose_for",
     "recommend",
     "resume_comparison",
 ]

@@ -24,14 +24,16 @@ from convatlas.comparison.deploy import Engines, deploy, engines_asked_for, reco
 from convatlas.comparison.hand_made import fit as fit_hand_made
 from convatlas.comparison.majority import majority_class, with_chance_level
 from convatlas.comparison.measurements import measure_all
+from convatlas.comparison.proposal import Proposal
+from convatlas.comparison.propose import propose_for
 from convatlas.comparison.recommend import recommend
 from convatlas.comparison.report import report
 from convatlas.comparison.result import SORTED_BY, Comparison, Failure
+from convatlas.comparison.start import NoWeightsFit, weights_that_fit
 from convatlas.comparison.steps import Candidate, ComparisonListener
 from convatlas.comparison.trainings import train_all
 from convatlas.data import Dataset, ReadingOptions, write_split
 from convatlas.errors import (
-    ConvAtlasError,
     DataError,
     LimitError,
     UnknownNameError,
@@ -48,7 +50,6 @@ from convatlas.runs.options import RunOptions, split_settings
 from convatlas.runs.reconstruction import refuse_classifying
 from convatlas.runs.train import described_source
 from convatlas.runs.training_data import TrainingData
-from convatlas.runs.transfer import load_initial_weights, read_source
 
 # compared if no network is named: from a baseline to the strongest network that trains in minutes on a laptop
 FOR_SMALL_IMAGES = ("mlp", "lenet5@modern", "resnet20_cifar")
@@ -82,6 +83,8 @@ def compare(
     download: bool = False,
     engines: str | Sequence[str] = (),
     precisions: str | Sequence[str] | None = None,
+    candidates: str | None = None,
+    proposal: Proposal | None = None,
     continue_in: str | Path | None = None,
     listener: ComparisonListener | None = None,
     **settings: Any,
@@ -98,16 +101,26 @@ def compare(
         time_s: duration of every training instead of epochs; two minutes by default for photos if ``names`` is None.
         budget: limits such as ``"latency<=20ms,size<=20MB"``; a network that exceeds one is not recommended, and
             a network whose parameters, multiply-adds or size must exceed one is not trained.
-        start_from: weights to start from, as in `train`; each network takes the first that fits it.
+        start_from: weights to start from, as in `train`; each network takes the first that fits it. A network that none
+            of them fits is in ``skipped`` if at least two others are compared and all weights are used.
         download: whether published weights may be downloaded.
         engines: "torch", "onnxruntime", "openvino": also export every network for these engines, check each file's
             contract, measure the files as they are deployed, and recommend one of them. Needs the extra ``export``.
         precisions: of the exported files: "fp32" (the default), "bf16", "fp16", "int8".
+        candidates: ``auto`` or ``auto:N`` in the place of names: at most N networks (4) are proposed whose derived
+            size and multiply-adds and whose predicted latency fit the budget; see `propose_for`.
+        proposal: the networks that were proposed before, in the place of ``names`` and ``candidates``.
         continue_in: folder of an interrupted comparison with the same arguments; trainings that are finished there are
             not run again. See `resume_comparison`.
         sort: the order of the rows, one of `SORTED_BY`: as the networks were named, the most accurate first, or the
             smallest cost first.
         settings: settings of the recipes and of the options (`RunOptions`) to change for all networks.
+        protocol: name of the evaluation protocol of the test images.
+        on_bad: what to do with an image that cannot be read: "fail", or "skip" it and list it.
+        max_bad: largest share of all images that may be skipped.
+        reading: how the data are read: columns of a table, the source of the class, links, rare classes.
+        out: parent of the directory of the comparison.
+        listener: is told of the progress; None is silent.
 
     Returns: the comparison. Its ``folder`` contains report.html, comparison.json, split.csv and the runs. If no network
         fits the budget, ``recommendation.model`` is None and ``recommendation.why`` states by how much it is exceeded.
@@ -140,6 +153,17 @@ def compare(
     if engines:
         plan |= {"engines": engines if isinstance(engines, str) else list(engines), "precisions": precisions}
     weights = (start_from,) if isinstance(start_from, str) else tuple(start_from)
+    if candidates is not None:
+        if names:
+            raise UsageError("name networks, or pass candidates {candidates!r}; not both.", candidates=candidates)
+        of_recipe, of_options = split_settings(settings)
+        proposal = propose_for(
+            data, candidates, budget=limits, recipe=recipe, changes=of_recipe, start_from=weights, download=download,
+            threads=of_options.get("threads"), reading=reading, on_stage=listener.stage,
+        )  # fmt: skip
+    if proposal is not None:
+        listener.proposed(proposal)
+        names = proposal.names
     if epochs is not None:
         settings = settings | {"epochs": epochs, "min_updates": 0}
     protocol = evaluation.get_protocol(protocol).name
@@ -164,18 +188,17 @@ def compare(
         recipes = {model: recipe_for(model, recipe).change(**of_recipe) for model in chosen}
         if chosen == FOR_PHOTOS and epochs is None and time_s is None:
             time_s = PHOTO_TIME_S
+    if proposal is not None and epochs is None and time_s is None:
+        time_s = PHOTO_TIME_S  # the recipes of networks that were not named may differ in length
     if time_s is None:
         _check_same_length(recipes)
     labels = own.short_names(list(recipes))
-    candidates = [
-        _candidate(model, labels[model], chosen, training_data, protocol, weights, download)
-        for model, chosen in recipes.items()
-    ]
-    skipped = _over_budget(candidates, limits, deployed)
+    to_train, skipped = _candidates(recipes, labels, training_data, protocol, weights, download)
+    skipped += _over_budget(to_train, limits, deployed)
     for each in skipped:
         listener.skipped(each)
-    candidates = [each for each in candidates if each.label not in {out.model for out in skipped}]
-    if not candidates:
+    to_train = [each for each in to_train if each.label not in {out.model for out in skipped}]
+    if not to_train:
         told = joined((each.why for each in skipped), " ")
         raise LimitError("no network can fit {budget}. {told}", budget=limits, told=told)
 
@@ -194,17 +217,25 @@ def compare(
         plan |= {"names": [*recipes, *hand_made], "data": described_source(training_data.dataset), "time_s": time_s,
                  "start_from": [str(Path(each).resolve()) if Path(each).exists() else each for each in weights],
                  "reading": reading.to_dict()}  # fmt: skip
+        if proposal is not None:
+            plan["proposal"] = proposal.to_dict()
         write_json(folder / SETTINGS_FILE, {"schema": SCHEMA, **plan})
     else:
         folder = Path(continue_in)
     all_seeds = tuple(range(seed, seed + seeds))
-    trained, failures = train_all(candidates, training_data, options, all_seeds, folder, time_s, protocol, listener)
+    trained, failures = train_all(to_train, training_data, options, all_seeds, folder, time_s, protocol, listener)
     features = []
     for name in dict.fromkeys(hand_made):
         listener.stage(Message("fitting {name}", name=name))
         features.append(fit_hand_made(name, training_data, folder))
     rows = measure_all(
-        [c for c in candidates if c.model in trained], trained, features, training_data, all_seeds, limits, listener
+        [candidate for candidate in to_train if candidate.model in trained],
+        trained,
+        features,
+        training_data,
+        all_seeds,
+        Budget() if deployed else limits,  # which then is one of the exported files
+        listener,
     )
     rows = sorted(rows, key=SORTED_BY[sort])
     trained = {labels[model]: runs for model, runs in trained.items()}
@@ -231,6 +262,8 @@ def compare(
     hits |= {each.fitted.name: each.evaluation.hits[None] for each in features}
     majority = majority_class(training_data)
     rows = with_chance_level(rows, hits, majority)
+    if proposal is not None:
+        rows = [replace(row, predicted_s=proposal.predicted_s(row.model)) for row in rows]
     deployments = None
     if deployed:
         threads = rows[0].latency.threads
@@ -258,6 +291,7 @@ def compare(
         majority=majority.row,
         skipped=tuple(skipped),
         deployments=deployments,
+        proposal=proposal,
     )
     write_json(folder / "comparison.json", {"schema": SCHEMA, **comparison.to_dict()})
     write_text(comparison.report, report(comparison, evidence_of(trained, features, training_data)))
@@ -273,6 +307,8 @@ def resume_comparison(
 
     Args:
         data: where the data are now, if they have moved.
+        folder: the directory of the comparison.
+        listener: is told of the progress; None is silent.
 
     Raises:
         DataError: the folder holds no comparison, or the data have changed since it was started.
@@ -291,6 +327,8 @@ def resume_comparison(
     reading = ReadingOptions(**plan.pop("reading"))
     if data is not None:
         plan["data"] = data
+    if "proposal" in plan:
+        plan["proposal"] = Proposal.from_dict(plan["proposal"])
     return compare(**plan, reading=reading, split=folder / "split.csv", continue_in=folder, listener=listener)
 
 
@@ -298,7 +336,11 @@ def resume_comparison(
 
 
 def default_networks(data: Dataset) -> tuple[str, ...]:
-    """Return the networks that are compared if none is named, by the size of the images."""
+    """Return the networks that are compared if none is named, by the size of the images.
+
+    Args:
+        data: the data set.
+    """
     return FOR_SMALL_IMAGES if int(np.median(data.sizes.min(axis=1))) <= SMALL_SIDE else FOR_PHOTOS
 
 
@@ -355,6 +397,41 @@ def _check_same_length(recipes: Mapping[str, Recipe]) -> None:
         )
 
 
+def _candidates(
+    recipes: Mapping[str, Recipe],
+    labels: Mapping[str, str],
+    training_data: TrainingData,
+    protocol: str,
+    weights: Sequence[str],
+    download: bool,
+) -> tuple[list[Candidate], list[Failure]]:
+    """The networks, and those that none of the weights fits.
+
+    Networks with weights and networks without are not compared: what they learned before would decide. Where two remain
+    and every name of weights was of use, so that none of them is a slip, the others are left out; else all are refused.
+
+    Raises:
+        UsageError: a network does not fit the images, the protocol or the weights.
+    """
+    candidates: list[Candidate] = []
+    without: list[tuple[str, NoWeightsFit]] = []
+    for model, chosen in recipes.items():
+        try:
+            candidates.append(_candidate(model, labels[model], chosen, training_data, protocol, weights, download))
+        except NoWeightsFit as error:
+            without.append((labels[model], error))
+    used = {candidate.recipe.start_from for candidate in candidates}
+    if without and (len(candidates) < 2 or not used.issuperset(weights)):
+        raise without[0][1]
+    return candidates, [
+        Failure(
+            label,
+            Message("{model} cannot start from the weights named: {reasons}", model=label, reasons=error.reasons),
+        )
+        for label, error in without
+    ]
+
+
 def _candidate(
     model: str,
     label: str,
@@ -368,7 +445,7 @@ def _candidate(
     entry, data = models.entry(model), training_data.dataset
     side = training_data.side(entry, recipe)
     if weights:
-        start_from, own_side = _weights_that_fit(model, recipe, training_data, weights, download)
+        start_from, own_side = weights_that_fit(model, recipe, data, weights, download)
         recipe, side = recipe.change(start_from=start_from), own_side
     network = models.create_model(model, num_classes=len(data.classes), in_channels=data.channels, image_size=side)
     if evaluation.get_protocol(protocol).needs_larger_images:
@@ -378,37 +455,6 @@ def _candidate(
     tensor_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     matrix_values = sum(tensor.numel() for tensor in tensors if tensor.ndim > 1)
     return Candidate(model, label, recipe, totals.params, totals.macs, tensor_bytes, matrix_values)
-
-
-def _weights_that_fit(
-    model: str, recipe: Recipe, training_data: TrainingData, weights: Sequence[str], download: bool
-) -> tuple[str, int]:
-    """Return the first of ``weights`` that the network can start from, and the side of its input with them.
-
-    Raises:
-        UsageError: none of them fits; the message says why.
-    """
-    data, reasons = training_data.dataset, []
-    for each in weights:
-        try:
-            source = read_source(each, model, download, recipe.image_size)
-            side = recipe.image_size or (
-                source.preprocessing.size[0] if source.preprocessing else models.entry(model).input[1]
-            )
-            network = models.create_model(
-                model, num_classes=len(data.classes), in_channels=data.channels, image_size=side
-            )
-            load_initial_weights(network, model, source, data.classes, side)
-        except ConvAtlasError as error:
-            reasons.append(error.message)
-        else:
-            return each, side
-    raise UsageError(
-        "{model} cannot start from the weights named: {reasons} Leave this network out, or name weights of it with "
-        "another --start-from.",
-        model=model,
-        reasons=joined(reasons, " "),
-    )
 
 
 def _over_budget(candidates: Sequence[Candidate], budget: Budget, deployed: Engines) -> list[Failure]:

@@ -66,6 +66,7 @@ def report(comparison: Comparison, evidence: Evidence) -> str:
         html.header(title, lead, reasons, note),
         *_file(comparison),
         html.section(_("The networks"), _table(comparison, look_of), *_failures(comparison)),
+        *_proposed(comparison),
         html.section(_("Accuracy against time"), _scatter(comparison, look_of)),
         *deployments_sections(comparison, look_of),
         *_differences(comparison, look_of),
@@ -153,6 +154,46 @@ def _table(comparison: Comparison, look_of: Mapping[str, SeriesStyle]) -> Html:
     return html.table(columns, rows, " ".join(caption), marked)
 
 
+def _proposed(comparison: Comparison) -> list[Html]:
+    """Why these networks: what was predicted beside what was measured, and the near misses."""
+    proposal = comparison.proposal
+    if proposal is None:
+        return []
+    measured = {row.model: row for row in comparison.rows}
+    columns = [
+        Column(_("network"), number=False),
+        Column(_("printed error"), "printed"),
+        Column(_("predicted latency"), "derived"),
+        Column(_("measured latency"), "measured"),
+        Column(_("size"), "derived"),
+        Column(_("why"), number=False),
+    ]
+    rows = [
+        (
+            each.model,
+            "-" if each.printed_error is None else f"{each.printed_error:g} %",
+            "-" if each.predicted_s is None else units.duration(each.predicted_s),
+            units.duration(measured[each.model].latency.p50_s) if each.model in measured else "-",
+            units.bytes_(each.size_bytes),
+            translated(each.why),
+        )
+        for each in (*proposal.networks, *proposal.near_misses)
+    ]
+    caption = _(
+        "The networks were proposed for the budget before any training. Latencies are medians at batch 1; the "
+        "prediction is by a model that was fitted on {count} networks of the atlas on this machine. Networks without "
+        "a measured latency were not proposed.",
+        count=len(proposal.fitted),
+    )
+    return [
+        html.section(
+            _("Why these networks"),
+            html.paragraph(translated(proposal.summary)),
+            html.table(columns, rows, caption, None),
+        )
+    ]
+
+
 def _over(value: str, below: str) -> Html:
     return Html(f'{html.text(value)}<span class="sub">{html.text(below)}</span>')
 
@@ -170,7 +211,7 @@ def _failures(comparison: Comparison) -> list[Html]:
     blocks: list[Html] = []
     for failures, title in (
         (comparison.failures, _("Not in the table, because their training failed:")),
-        (comparison.skipped, _("Not trained, because they cannot fit the budget:")),
+        (comparison.skipped, _("Not trained:")),
     ):
         if failures:
             reasons = (html.join(html.code(failure.model), ": ", translated(failure.why)) for failure in failures)

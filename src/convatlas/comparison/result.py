@@ -11,6 +11,7 @@ from convatlas import tables, units
 from convatlas.comparison.budget import Budget
 from convatlas.comparison.deployed import Deployment, Deployments, deployment_label
 from convatlas.comparison.measure import Latency, Memory
+from convatlas.comparison.proposal import Proposal
 from convatlas.evaluation.statistics import Accuracy, Difference
 from convatlas.i18n import _, translated
 from convatlas.message import Message, joined
@@ -50,8 +51,9 @@ class ComparisonRow:
         epochs: number of epochs of each run.
         train_s: mean wall time of one training in seconds.
         pareto: whether no other network is at least as accurate and as fast, and better in one of the two.
-        over_budget: the exceeded limits, in words.
+        over_budget: the exceeded limits, in words; none if deployments are compared, whose budget it then is.
         at_chance: whether it is not significantly more accurate than the majority class.
+        predicted_s: median latency in seconds that was predicted before the training, if the network was proposed.
     """
 
     model: str
@@ -69,6 +71,7 @@ class ComparisonRow:
     pareto: bool = False
     over_budget: tuple[str, ...] = ()
     at_chance: bool = False
+    predicted_s: float | None = None
 
     @property
     def label(self) -> str:
@@ -103,7 +106,7 @@ class ComparisonRow:
             "val_top1": self.val_top1,
             "params": self.params,
             "macs": self.macs,
-            "latency_ms": self.latency.to_dict(),
+            "latency_ms": self.latency.to_dict() | self._predicted(),
             "peak_memory_bytes": self.memory.peak_bytes,
             "size_bytes": self.size_bytes,
             "epochs": list(self.epochs),
@@ -113,6 +116,9 @@ class ComparisonRow:
             "at_chance": self.at_chance,
             "runs": [str(run) for run in self.runs],
         }
+
+    def _predicted(self) -> dict[str, float]:
+        return {} if self.predicted_s is None else {"predicted": self.predicted_s * 1e3}
 
 
 # how the rows of a comparison can be ordered; rows that are equal keep the order in which they were named
@@ -134,6 +140,7 @@ class Majority:
 
     Args:
         accuracy: on the test set. A network that has learned something is more accurate.
+        label: the most frequent class of the training images.
     """
 
     label: str
@@ -145,7 +152,12 @@ class Majority:
 
 @dataclass(frozen=True)
 class Failure:
-    """A network that could not be compared, and the reason."""
+    """A network that could not be compared, and the reason.
+
+    Attributes:
+        model: the network.
+        why: the error in words.
+    """
 
     model: str
     why: str
@@ -205,6 +217,8 @@ class Conditions:
         protocol: the evaluation protocol of every accuracy.
         machine: properties of the machine that the times depend on.
         command: the command that repeats the comparison.
+        classes: class names.
+        seeds: of the trainings.
     """
 
     data: str
@@ -237,7 +251,15 @@ class Comparison:
     ``deployments`` are the networks as exported files in engines, if engines were named; the recommendation is then one
     of them.
 
-    ``skipped`` are networks that were not trained, because they cannot fit the budget.
+    ``skipped`` are networks that were not trained, because they cannot fit the budget. ``proposal`` is set if the
+    networks were proposed and not named.
+
+    Attributes:
+        budget: the limits that were stated.
+        conditions: what all rows share: data, test images, machine.
+        failures: networks that could not be trained or measured.
+        folder: the directory of the comparison.
+        majority: what always naming the most frequent class would reach.
     """
 
     rows: tuple[ComparisonRow, ...]
@@ -249,6 +271,7 @@ class Comparison:
     majority: Majority
     skipped: tuple[Failure, ...] = ()
     deployments: Deployments | None = None
+    proposal: Proposal | None = None
 
     @property
     def nothing_fits(self) -> bool:
@@ -277,6 +300,7 @@ class Comparison:
             "skipped": [{"model": skipped.model, "why": skipped.why} for skipped in self.skipped],
             "conditions": self.conditions.to_dict(),
             **({} if self.deployments is None else self.deployments.to_dict()),
+            **({} if self.proposal is None else {"proposal": self.proposal.to_dict()}),
             "report": str(self.report),
         }
 

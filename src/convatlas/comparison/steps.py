@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from convatlas.comparison.proposal import Proposal
 from convatlas.comparison.result import Failure
 from convatlas.evaluation import Evaluation
 from convatlas.recipes.recipe import Recipe
@@ -17,6 +18,9 @@ class ComparisonListener:
     def training(self, model: str, seed: int, place: int, total: int) -> RunListener:
         """Return the listener of the next training, which is number ``place`` (from 1) of ``total``."""
         return RunListener()
+
+    def proposed(self, proposal: Proposal) -> None:
+        """Networks are proposed (``candidates``), before the first training."""
 
     def stage(self, text: str) -> None:
         """A step other than a training begins; ``text`` describes it."""

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from convatlas.data import keyed, policy
 from convatlas.data.augmentation import Augmentation
+from convatlas.data.auto_augment import POLICIES, auto
 from convatlas.data.keyed import Draws
 from convatlas.data.normalisation import Normalisation
 
@@ -35,6 +36,8 @@ def augmented(
         crops = policy.trivial(crops, draws, normalise.background)
     elif augment.policy == "rand":
         crops = policy.rand(crops, draws, normalise.background, augment.policy_number, augment.policy_magnitude)
+    elif augment.policy in POLICIES:
+        crops = auto(crops, draws, normalise.background, augment.policy)
     if augment.colour:
         images = crops.permute(0, 3, 1, 2).float().div_(255)
         images = normalise.of_unit(jitter_colour(images, augment, draws, principal_colours))

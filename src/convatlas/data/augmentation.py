@@ -4,7 +4,7 @@ In the order applied:
 
     crop, flip             one gather on the uint8 pixels, or a box resized to the input (random-resized, scale-jitter);
                            with shift, rotate or scale one affine sampling (bilinear) does all of them
-    policy                 TrivialAugment or RandAugment, on 8-bit pixels (policy.py)
+    policy                 TrivialAugment, RandAugment or AutoAugment, on 8-bit pixels (policy.py, auto_augment.py)
     colour                 on pixel/255: brightness, contrast, saturation, hue, PCA noise
     normalisation          (pixel/255 - mean) / std
     cutout, erasing        a square set to 0, the mean; a box set to noise
@@ -126,11 +126,12 @@ class Augmentation:
     )  # Krizhevsky, Sutskever and Hinton, NIPS 2012, section 4.1
     policy: str = setting(
         "none",
-        "Augmentation policy: none, trivial (TrivialAugment: one operation of random strength), or rand (RandAugment: "
-        "policy_number operations of strength policy_magnitude).",
+        "Augmentation policy: none, trivial (TrivialAugment: one operation of random strength), rand (RandAugment: "
+        "policy_number operations of strength policy_magnitude), auto (AutoAugment's policy for ImageNet), or "
+        "auto-cifar (its policy for CIFAR-10).",
         "images",
-        ("none", "trivial", "rand"),
-    )  # sources in policy.py
+        ("none", "trivial", "rand", "auto", "auto-cifar"),
+    )  # sources in policy.py and auto_augment.py
     policy_number: int = setting(
         2,
         "With policy rand: operations per image (N in the paper).",

@@ -38,9 +38,13 @@ class Batches:
         shuffle: a new order every epoch.
         sampling: "natural" takes every image once per epoch. "balanced" takes the same number of images per epoch, with
             the classes as equal as possible: images of a small class repeat, and a large class is sampled anew.
+        repeats: times that an image occurs in a row, each time with another augmentation (Hoffer et al.,
+            arXiv:1901.09335); an epoch keeps its number of images, so it has fewer different ones.
         drop_last: leave out a last batch that is smaller.
         merge_last: a last batch of one image joins the one before, which then has one image more; batch norm needs two.
         device: where the batches are made. Pixels in memory are copied there once.
+        batch_size: images of a batch; the last may be smaller.
+        seed: of the order and the augmentation.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Batches:
         augment: Augmentation | None = None,
         shuffle: bool = True,
         sampling: str = "natural",
+        repeats: int = 1,
         drop_last: bool = False,
         merge_last: bool = False,
         device: str | torch.device = "cpu",
@@ -87,7 +92,12 @@ class Batches:
         self.store, self.preprocessing, self.seed = store, preprocessing, seed
         self.augment = None if augment is None else augment.resolved_for(preprocessing)
         self.batch_size, self.shuffle, self.drop_last, self.sampling = batch_size, shuffle, drop_last, sampling
-        self.merge_last = merge_last
+        if repeats < 1 or (repeats > 1 and (not shuffle or sampling == "balanced")):
+            raise UsageError(
+                "repeats is {repeats}; expected at least 1, and more only with shuffle and natural sampling",
+                repeats=repeats,
+            )
+        self.merge_last, self.repeats = merge_last, repeats
         self.device = torch.device(device)
         self.indices = torch.from_numpy(np.array(indices, dtype=np.int64))
         self.classes = int(labels.max()) + 1 if len(labels) else 0
@@ -113,7 +123,11 @@ class Batches:
         if not self.shuffle:
             return self.indices
         chosen = self.indices if self.sampling == "natural" else self._balanced(epoch)
-        return chosen[keyed.permutation(keyed.key(self.seed, epoch, "order"), len(chosen))]
+        order = chosen[keyed.permutation(keyed.key(self.seed, epoch, "order"), len(chosen))]
+        if self.repeats == 1:
+            return order
+        again = torch.arange(self.repeats) * len(self.store)  # each time as another sample, so with other draws
+        return (order[: -(-len(order) // self.repeats), None] + again).flatten()[: len(order)]
 
     def _balanced(self, epoch: int) -> Tensor:
         """Return as many images as there are, the classes equally often; random classes get one image more."""
@@ -184,6 +198,10 @@ class Batches:
 
 
 def prepare(images: Sequence[np.ndarray], preprocessing: Preprocessing) -> Tensor:
-    """Images from ``preprocessing.apply`` or ``load_file`` as the batch of an evaluation: float32 (N, C, H, W)."""
+    """Images from ``preprocessing.apply`` or ``load_file`` as the batch of an evaluation: float32 (N, C, H, W).
+
+    Args:
+        images: uint8 (h, w, C) each, of the stored size.
+    """
     pixels = torch.from_numpy(np.stack(images))
     return Normalisation(preprocessing, torch.device("cpu"))(geometry.centre_crop(pixels, preprocessing.size))

@@ -32,6 +32,7 @@ from convatlas.models.blocks import Classifier, SamePool
 from convatlas.models.branches import Branches, ConvNorm, Spec, inception_norm
 from convatlas.models.cards import Card, Departure, Figure, Network, Paper, errors
 from convatlas.models.initialisation import he_
+from convatlas.models.mobile_blocks import SqueezeExcitation
 
 # Figure 5: #1x1, #3x3 reduce, #3x3, double #3x3 reduce, double #3x3, pooling, its projection; "-" where there is none
 Row = tuple[int | str, ...]
@@ -80,11 +81,16 @@ class SeparableConvNorm(nn.Module):
 
 
 class BNInception(Classifier):
-    """GoogLeNet with batch norm, two 3x3 instead of each 5x5, and modules with stride 2."""
+    """GoogLeNet with batch norm, two 3x3 instead of each 5x5, and modules with stride 2.
+
+    Args:
+        reduction: of squeeze-and-excitation after each module (Hu et al., arXiv:1709.01507, Figure 2); 0 is none.
+    """
 
     def __init__(
         self,
         inceptions: dict[str, Row],
+        reduction: int = 0,
         num_classes: int = 1000,
         in_channels: int = 3,
         image_size: int = 224,
@@ -101,6 +107,8 @@ class BNInception(Classifier):
             module = Branches(channels, *branches(row))
             self.add_module(f"inception_{name}", module)
             channels = module.out_channels
+            if reduction:
+                self.add_module(f"se_{name}", SqueezeExcitation(channels, channels // reduction))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.fc = nn.Linear(channels, num_classes)

@@ -58,6 +58,8 @@ SMALL = (
 STEM = 16
 # stages, channels of the last 1x1 convolution, of the hidden layer
 NETS = {"large": (LARGE, 960, 1280), "small": (SMALL, 576, 1024)}
+# width multipliers by their suffix; below 1 the hidden layer keeps its width
+WIDTHS = {"": 1.0, "_075": 0.75, "_125": 1.25}
 
 
 class MobileNetV3(Classifier):
@@ -65,11 +67,13 @@ class MobileNetV3(Classifier):
 
     Args:
         size: "large" (Table 1) or "small" (Table 2).
+        width: multiplier of all channels; those within a block are scaled with its input.
     """
 
     def __init__(
         self,
         size: str,
+        width: float = 1.0,
         deployment: Deployment = TENSORFLOW,
         initialise: Callable[[nn.Module], None] = initialise_as_released,
         num_classes: int = 1000,
@@ -81,18 +85,20 @@ class MobileNetV3(Classifier):
         stages, features, hidden = NETS[size]
         squeeze = partial(SqueezeExcitation, gate=nn.Hardsigmoid)
         conv = partial(ConvNormAct, activation=HS, deployment=deployment)
-        self.stem = conv(in_channels, STEM, 3, stride=2)
-        channels = STEM
+        channels, unscaled = rounded(STEM * width), STEM
+        self.stem = conv(in_channels, channels, 3, stride=2)
         self.stages = len(stages)
         for number, lines in enumerate(stages, start=1):
             stage = nn.Sequential()
-            for kernel, expanded, out, squeezes, activation, stride in lines:
+            for kernel, full, full_out, squeezes, activation, stride in lines:
+                expanded, out = rounded(channels * (full / unscaled)), rounded(full_out * width)
                 squeezed = rounded(expanded / 4) if squeezes else 0
                 stage.append(
                     InvertedResidual(channels, expanded, out, kernel, stride, squeezed, activation, squeeze, deployment)
                 )
-                channels = out
+                channels, unscaled = out, full_out
             self.add_module(f"stage{number}", stage)
+        features, hidden = rounded(features * width), rounded(hidden * max(width, 1.0))
         self.head = conv(channels, features, 1)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.hidden = nn.Linear(features, hidden)
@@ -182,6 +188,49 @@ def network(size: str) -> Network:
     return Network(f"mobilenet_v3_{size}", partial(MobileNetV3, size), record, smallest_size=17)
 
 
+# multiply-adds and parameters in millions, top-1 error, source
+MEGVII = "megvii-model/ShuffleNet-Series README, which quotes the paper"
+QUOTED = "ILSVRC-2012 val, one crop"
+SCALED = {
+    ("large", "_075"): (("155", "4.0", "26.7", PROTOCOL, README), ("155", "4.0", "26.7", QUOTED, MEGVII)),
+    ("large", "_125"): (("356", "7.5", "23.4", QUOTED, MEGVII),),
+    ("small", "_075"): (("44", "2.4", "34.6", PROTOCOL, README),),
+}
+SCALED_DIFFER = {
+    (
+        "large",
+        "7.5",
+    ): "8.26 M as the released code scales it; with a hidden layer of 1,280 channels it would have 7.55 M",
+    ("small", "44"): "43.4 M in convolutions and linear layers; what else the README counts is not stated",
+    ("small", "2.4"): "with 1,280 channels before the last layer, not Table 2's 1,024, it would have 2.4 M",
+}
+
+
+def scaled(size: str, suffix: str) -> Network:
+    """A network with another number of channels."""
+    width = WIDTHS[suffix]
+    printed: list[Figure] = []
+    for macs, params, top1, protocol, source in SCALED[size, suffix]:
+        printed += [
+            Figure(quantity, value, unit=1_000_000, source=source, explanation=SCALED_DIFFER.get((size, value), ""))
+            for quantity, value in (("macs", macs), ("params", params))
+        ]
+        printed += errors(top1, "", protocol, source=source)
+    record = Card(
+        paper=PAPER,
+        summary=f"the {size} network with {width:g} times the channels",
+        initialisation=TRUNCATED,
+        figures=tuple(printed),
+        departures=(LAST_SQUEEZE,) if size == "small" else (),
+        unstated=(
+            "the accuracies are printed; the errors here are 100 minus them",
+            "padding: TensorFlow's 'same'; batch norm: epsilon 0.001; dropout 0.2: all as in the released code",
+            "channels: multiples of 8; those within a block are scaled with its input, as in the released code",
+        ),
+    )
+    return Network(f"mobilenet_v3_{size}{suffix}", partial(MobileNetV3, size, width), record, smallest_size=17)
+
+
 def deployed(size: str, library: str) -> Network:
     torchvision = library == "torchvision"
     deployment = TORCH._replace(epsilon=1e-3) if torchvision else TORCH
@@ -193,7 +242,7 @@ def deployed(size: str, library: str) -> Network:
         initialisation="Gaussian, standard deviation sqrt(2/n), n = k^2 times the outputs; linear layers Gaussian 0.01",
         departures=(*departures, rule, *((LAST_SQUEEZE,) if size == "small" else ())),
     )
-    build = partial(MobileNetV3, size, deployment, initialise_as_torchvision)
+    build = partial(MobileNetV3, size, deployment=deployment, initialise=initialise_as_torchvision)
     return Network(f"mobilenet_v3_{size}@{library}", build, record, smallest_size=17)
 
 
@@ -201,4 +250,5 @@ NETWORKS = (
     network("small"),
     network("large"),
     *(deployed(size, library) for size in NETS for library in ("torchvision", "timm")),
+    *(scaled(size, suffix) for size, suffix in SCALED),
 )

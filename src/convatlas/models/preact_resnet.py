@@ -1,5 +1,5 @@
 """Pre-activation residual networks. He, Zhang, Ren and Sun, ECCV 2016. Read: the authors' repository
-(KaimingHe/resnet-1k-layers), resnet-pre-act.lua; figures of arXiv:1603.05027 as quoted there and elsewhere.
+(KaimingHe/resnet-1k-layers), resnet-pre-act.lua; Table 5 of arXiv:1603.05027; its other figures as quoted elsewhere.
 
 ResNet-164 (depth 9n + 2 with n = 18) on a 32 x 32 image; shapes are (C, H, W).
     stage     layers                                       output          params
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convatlas.models.blocks import Classifier, Residual
-from convatlas.models.cards import Card, Figure, Network, Paper
+from convatlas.models.cards import Card, Figure, Network, Paper, errors
 from convatlas.models.initialisation import draw_, he, he_by_fan_out
 from convatlas.models.resnet import PaddedIdentity
 
@@ -36,18 +36,23 @@ class PreactUnit(Residual):
 
     Where the number of channels grows, a bottleneck's first norm and ReLU are before its projected shortcut too, as in
     the released code; two convolutions have shortcut A, which pads with zeros.
+
+    Args:
+        activated: whether the input is normalised and rectified already, as that of the first unit for ImageNet.
     """
 
-    bn1: nn.BatchNorm2d
+    bn1: nn.Module
     conv1: nn.Conv2d
 
-    def __init__(self, in_channels: int, channels: int, stride: int, kernels: tuple[int, ...]) -> None:
+    def __init__(
+        self, in_channels: int, channels: int, stride: int, kernels: tuple[int, ...], activated: bool = False
+    ) -> None:
         super().__init__()
         self.out_channels = channels * (4 if kernels == BOTTLENECK else 1)
         widths = [in_channels, *[channels] * (len(kernels) - 1), self.out_channels]
         for number, kernel in enumerate(kernels, start=1):
             before, after = widths[number - 1], widths[number]
-            self.add_module(f"bn{number}", nn.BatchNorm2d(before))
+            self.add_module(f"bn{number}", nn.Identity() if activated and number == 1 else nn.BatchNorm2d(before))
             conv = nn.Conv2d(before, after, kernel, stride if number == 1 else 1, kernel // 2, bias=False)
             self.add_module(f"conv{number}", conv)
         self.convolutions = len(kernels)
@@ -108,13 +113,50 @@ class PreactResNet(Classifier):
         return self.fc(x)  # (N, K), logits
 
 
+# Table 1 of the first paper, extended to 200 layers by 12 blocks in conv3_x and 12 in conv4_x
+BLOCKS_IMAGENET = {200: (3, 24, 36, 3)}
+
+
+class PreactResNetImageNet(Classifier):
+    """A 7x7 convolution, max pooling, four stages of bottlenecks, batch norm and ReLU, average pooling, one layer."""
+
+    def __init__(self, depth: int, num_classes: int = 1000, in_channels: int = 3, image_size: int = 224) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.conv1 = nn.Conv2d(in_channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+        channels = 64
+        for number, blocks in enumerate(BLOCKS_IMAGENET[depth], start=1):
+            stage = nn.Sequential()
+            for block in range(blocks):
+                stride = 2 if block == 0 and number > 1 else 1
+                first = block == 0 and number == 1
+                unit = PreactUnit(channels, 32 * 2**number, stride, BOTTLENECK, activated=first)
+                stage.append(unit)
+                channels = unit.out_channels
+            self.add_module(f"stage{number}", stage)
+        self.bn = nn.BatchNorm2d(channels)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(channels, num_classes)
+        draw_(self, he_by_fan_out, he)
+
+    def forward(self, images: Tensor) -> Tensor:  # (N, 3, 224, 224)
+        self.check(images)
+        x = self.maxpool(F.relu(self.bn1(self.conv1(images))))  # (N, 64, 56, 56)
+        for number in range(1, 5):
+            x = self.get_submodule(f"stage{number}")(x)  # stage4: (N, 2048, 7, 7)
+        x = torch.flatten(self.avgpool(F.relu(self.bn(x))), start_dim=1)  # (N, 2048)
+        return self.fc(x)  # (N, K), logits
+
+
 PAPER = Paper(
     authors=("He", "Zhang", "Ren", "Sun"),
     title="Identity Mappings in Deep Residual Networks",
     venue="ECCV 2016",
     year=2016,
     arxiv="1603.05027",
-    read="KaimingHe/resnet-1k-layers: README and resnet-pre-act.lua; abstract of arXiv:1603.05027",
+    read="KaimingHe/resnet-1k-layers: README and resnet-pre-act.lua; arXiv:1603.05027, abstract and Table 5",
 )
 README = "KaimingHe/resnet-1k-layers README"
 QUOTED = "quoted by two READMEs of reimplementations"
@@ -144,4 +186,23 @@ def network(depth: int) -> Network:
     return Network(f"preact_resnet{depth}_cifar", partial(PreactResNet, depth), record, (3, 32, 32), 10, 3)
 
 
-NETWORKS = tuple(network(depth) for depth in TABLE)
+TABLE_5 = "ILSVRC-2012 val, one crop of 320 pixels"
+IMAGENET = Network(
+    "preact_resnet200",
+    partial(PreactResNetImageNet, 200),
+    Card(
+        paper=PAPER,
+        summary="200 layers, pre-activated bottlenecks, for ImageNet",
+        initialisation="Gaussian, standard deviation sqrt(2/n), n = k^2 times the outputs (released code)",
+        figures=(
+            *errors("20.7", "5.3", TABLE_5, where="Table 5"),
+            *errors("20.1", "4.8", f"{TABLE_5}, trained with scale and aspect ratio augmentation", where="Table 5"),
+        ),
+        unstated=(
+            "the stride of a bottleneck: in the first 1x1, as in the released code for CIFAR",
+            "the initialisation of the last layer: He's rule by its inputs",
+        ),
+    ),
+    smallest_size=17,
+)
+NETWORKS = (*(network(depth) for depth in TABLE), IMAGENET)

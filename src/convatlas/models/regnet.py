@@ -52,6 +52,11 @@ NETS = {
     "x_1_6gf": Line(18, 80, 34.01, 2.25, 24),
     "x_3_2gf": Line(25, 88, 26.31, 2.25, 48),
     "x_4_0gf": Line(23, 96, 38.65, 2.43, 40),
+    "x_6_4gf": Line(17, 184, 60.83, 2.07, 56),
+    "x_8_0gf": Line(23, 80, 49.56, 2.88, 120),
+    "x_12gf": Line(19, 168, 73.36, 2.37, 112),
+    "x_16gf": Line(22, 216, 55.59, 2.1, 128),
+    "x_32gf": Line(23, 320, 69.86, 2.0, 168),
     "y_200mf": Line(13, 24, 36.44, 2.49, 8, True),
     "y_400mf": Line(16, 48, 27.89, 2.09, 8, True),
     "y_600mf": Line(15, 48, 32.54, 2.32, 16, True),
@@ -59,6 +64,11 @@ NETS = {
     "y_1_6gf": Line(27, 48, 20.71, 2.65, 24, True),
     "y_3_2gf": Line(21, 80, 42.63, 2.66, 24, True),
     "y_4_0gf": Line(22, 96, 31.41, 2.24, 64, True),
+    "y_6_4gf": Line(25, 112, 33.22, 2.27, 72, True),
+    "y_8_0gf": Line(17, 192, 76.82, 2.19, 56, True),
+    "y_12gf": Line(19, 168, 73.36, 2.37, 112, True),
+    "y_16gf": Line(18, 200, 106.23, 2.48, 112, True),
+    "y_32gf": Line(20, 232, 115.89, 2.53, 232, True),
 }
 
 
@@ -66,7 +76,8 @@ def stages_of(line: Line, half_up: bool = False) -> list[tuple[int, int, int]]:
     """(width, blocks, channels of a group) of each stage, by equations 2 to 4.
 
     Args:
-        half_up: whether 24.5 groups become 25, as in torchvision; in the released code they become 24.
+        half_up: torchvision's rounding: 24.5 groups become 25, and no width shrinks by more than 10 %; in the released
+            code 24.5 groups become 24.
     """
     widths = []
     for j in range(line.depth):
@@ -78,6 +89,8 @@ def stages_of(line: Line, half_up: bool = False) -> list[tuple[int, int, int]]:
     for width, blocks in runs:
         group = min(line.group, width)
         groups = math.floor(width / group + 0.5) if half_up else round(width / group)  # a whole number
+        if half_up and groups * group < 0.9 * width:
+            groups += 1
         stages.append((groups * group, blocks, group))
     return stages
 
@@ -171,6 +184,11 @@ TABLE = {
     "x_1_6gf": ("1.6", "9.2", "23.0"),
     "x_3_2gf": ("3.2", "15.3", "21.7"),
     "x_4_0gf": ("4.0", "22.1", "21.4"),
+    "x_6_4gf": ("6.5", "26.2", "20.8"),
+    "x_8_0gf": ("8.0", "39.6", "20.7"),
+    "x_12gf": ("12.1", "46.1", "20.3"),
+    "x_16gf": ("15.9", "54.3", "20.0"),
+    "x_32gf": ("31.7", "107.8", "19.5"),
     "y_200mf": ("0.2", "3.2", "29.6"),
     "y_400mf": ("0.4", "4.3", "25.9"),
     "y_600mf": ("0.6", "6.1", "24.5"),
@@ -178,6 +196,11 @@ TABLE = {
     "y_1_6gf": ("1.6", "11.2", "22.0"),
     "y_3_2gf": ("3.2", "19.4", "21.0"),
     "y_4_0gf": ("4.0", "20.6", "20.6"),
+    "y_6_4gf": ("6.4", "30.6", "20.1"),
+    "y_8_0gf": ("8.0", "39.2", "20.1"),
+    "y_12gf": ("12.1", "51.8", "19.7"),
+    "y_16gf": ("15.9", "83.6", "19.6"),
+    "y_32gf": ("32.3", "145.0", "19.0"),
 }
 
 
@@ -203,8 +226,8 @@ def torchvision(net: str) -> Network:
     ours, theirs = (" ".join(str(width) for width, _, _ in stages_of(NETS[net], up)) for up in (False, True))
     widths = Departure(
         "widths",
-        paper=f"{ours}: a width that is halfway between two numbers of groups goes to the even one (released code)",
-        here=f"{theirs}: it goes to the larger one",
+        paper=f"{ours}: a whole number of groups, the nearest to the width; halfway the even one (released code)",
+        here=f"{theirs}: halfway the larger one, and also where the nearest is more than 10 % narrower",
         why="torchvision's rounding; other shapes, so its weights fit this network only",
     )
     record = Card(
@@ -216,4 +239,4 @@ def torchvision(net: str) -> Network:
     return Network(f"regnet_{net}@torchvision", partial(RegNet, net, half_up=True), record, smallest_size=17)
 
 
-NETWORKS = (*(network(net) for net in TABLE), torchvision("x_400mf"), torchvision("y_800mf"))
+NETWORKS = (*(network(net) for net in TABLE), torchvision("x_400mf"), torchvision("y_800mf"), torchvision("y_8_0gf"))

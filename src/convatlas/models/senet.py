@@ -18,6 +18,7 @@ from functools import partial
 
 from torch import nn
 
+from convatlas.models.bn_inception import INCEPTIONS, BNInception
 from convatlas.models.cards import Card, Departure, Figure, Network, Paper, errors
 from convatlas.models.initialisation import draw_, he_, he_by_fan_out
 from convatlas.models.resnet import CAFFE_POOL, ResNet
@@ -38,6 +39,7 @@ PROTOCOL = "ILSVRC-2012 val, centre crop, shorter side 256, released weights"
 TABLE_2 = "ILSVRC-2012 val, centre crop, shorter side 256"
 # size of the released file in MiB, top-1 and top-5 error of the README
 RELEASED = {
+    "se_bn_inception": ("46", "23.62", "7.04"),
     "se_resnet50": ("107", "22.37", "6.36"),
     "se_resnet101": ("189", "21.75", "5.72"),
     "se_resnet152": ("256", "21.34", "5.54"),
@@ -45,8 +47,14 @@ RELEASED = {
     "se_resnext101_32x4d": ("187", "19.81", "4.96"),
 }
 WITH_STATISTICS = "a Caffe file holds the running statistics of batch norm too"
+EXPLAINED = {
+    "se_resnet101": WITH_STATISTICS,
+    "se_resnet152": WITH_STATISTICS,
+    "se_bn_inception": f"45.1 MiB by BN-Inception's table; {WITH_STATISTICS}",
+}
 # Table 2, recalled: billion multiply-adds, top-1 and top-5 error
 RECALLED = {
+    "se_bn_inception": ("2.04", "24.23", "7.14"),
     "se_resnet50": ("3.87", "23.29", "6.62"),
     "se_resnet101": ("7.60", "22.38", "6.07"),
     "se_resnet152": ("11.32", "21.57", "5.73"),
@@ -66,7 +74,7 @@ HE = "He: Gaussian, standard deviation sqrt(2/n), n the inputs of a unit (sectio
 def figures(name: str) -> tuple[Figure, ...]:
     size, top1, top5 = RELEASED[name]
     macs, printed1, printed5 = RECALLED[name]
-    explained = WITH_STATISTICS if name in ("se_resnet101", "se_resnet152") else ""
+    explained = EXPLAINED.get(name, "")
     return (
         Figure("params", size, unit=262_144, source=README, explanation=explained),
         *errors(top1, top5, PROTOCOL, source=README),
@@ -115,6 +123,12 @@ RESNEXTS = tuple(
     )
     for depth in (50, 101)
 )
+INCEPTION = Network(
+    "se_bn_inception",
+    partial(BNInception, INCEPTIONS, REDUCTION),
+    card("se_bn_inception", "BN-Inception with squeeze-and-excitation after every module"),
+    smallest_size=17,
+)
 TIMM = Card(
     paper=PAPER,
     summary="as timm deploys it (seresnet50): the stride in the 3x3 convolution",
@@ -130,6 +144,7 @@ CAFFE = Card(
 NETWORKS = (
     *RESNETS,
     *RESNEXTS,
+    INCEPTION,
     Network("se_resnet50@timm", aggregated(50, reduction=REDUCTION), TIMM, smallest_size=17),
     Network("se_resnet50@caffe", network(50, pool_rounds_up=True), CAFFE, smallest_size=19),
 )

@@ -7,8 +7,7 @@
 **Recalled.** RMSProp of decay 0.9 and momentum 0.9, learning rate 0.256 for 4096 images, times 0.97 every 2.4 epochs,
 weight decay 1e-5, 350 epochs, label smoothing 0.1, stochastic depth that reaches 0.2, averaged weights of decay 0.9999;
 the epsilon 0.001 of RMSProp and 5 epochs of warm-up are the released program's. The text of section 5 was not found.
-**Assumed.** Batch 256, with the learning rate in proportion. **A departure.** The paper's AutoAugment is not available;
-RandAugment of two operations, which the authors published in the same year, stands in its place.
+**Assumed.** Batch 256, with the learning rate in proportion; AutoAugment's policy for ImageNet.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ EFFICIENTNET_2019 = Recipe(
     label_smoothing=0.1,
     stochastic_depth=0.2,
     augment=Augmentation(
-        crop="random-resized", crop_area=(0.08, 1.0), crop_ratio=(3 / 4, 4 / 3), flip="on", policy="rand"
+        crop="random-resized", crop_area=(0.08, 1.0), crop_ratio=(3 / 4, 4 / 3), flip="on", policy="auto"
     ),
     keep="last",
     full_precision=True,

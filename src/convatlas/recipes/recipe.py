@@ -242,6 +242,13 @@ class Recipe:
         "images",
         ("natural", "balanced"),
     )
+    repeats: int = setting(
+        1,
+        "Repeated augmentation: times that an image occurs in a row, each time changed differently; an epoch keeps its "
+        "number of images.",
+        "images",
+        least=1,
+    )
     normalization: str = setting(
         "auto",
         "Normalization of the pixels: standard (mean 0 and standard deviation 1 per channel over the training set), "
@@ -332,6 +339,12 @@ class Recipe:
                     settings=("class_weights", "loss"),
                     loss=self.loss,
                 )
+        if self.repeats > 1 and self.sampling == "balanced":
+            raise RecipeError(
+                "repeats {repeats} and sampling = balanced both repeat images. Choose one of them.",
+                settings=("repeats", "sampling"),
+                repeats=self.repeats,
+            )
         if self.class_weights != "none" and self.sampling == "balanced":
             raise RecipeError(
                 "class_weights and sampling = balanced both give rare classes more weight. Together they give too "

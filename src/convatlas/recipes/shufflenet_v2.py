@@ -3,7 +3,8 @@
     convatlas train shufflenet_v2_x1_0 --data FOLDER --recipe paper
 
 **Time.** Not run to its end here.
-**To expect.** ILSVRC-2012 validation, top-1 error of the centre crop: 0.5x 38.9 %, 1x 30.6 %, 1.5x 27.4 %, 2x 25.0 %.
+**To expect.** ILSVRC-2012 validation, top-1 error of the centre crop: 0.5x 38.9 %, 1x 30.6 %, 1.5x 27.4 %, 2x 25.0 %;
+ShuffleNet of 2017, which the same repository trains: 1x with 3 groups 32.2 %.
 **Recalled.** Batch 1024, 300,000 updates, learning rate 0.5 on a straight line to 0, momentum 0.9, weight decay 4e-5,
 label smoothing 0.1, no decay on biases and norms: the released program's; its text was not found.
 **Assumed.** Crops of 8 to 100 % of the area, mirror images, and brightness, contrast and saturation of up to 0.4.
@@ -31,4 +32,4 @@ SHUFFLENET_V2_2018 = Recipe(
 )
 
 RECIPES = (SHUFFLENET_V2_2018,)
-PAPER_OF = {"shufflenet_v2": SHUFFLENET_V2_2018}
+PAPER_OF = {"shufflenet_v1": SHUFFLENET_V2_2018, "shufflenet_v2": SHUFFLENET_V2_2018}  # one released program for both

@@ -10,24 +10,26 @@ import re
 
 from torch import nn
 
+from convatlas.models.efficientnet_v2 import FusedInvertedResidual
 from convatlas.models.mobile_blocks import InvertedResidual
 from convatlas.models.mobilenet_v1 import DepthwiseSeparable
 from convatlas.models.weights.source import Rename, Rules, renamed
 
 PARTS = ("expand", "depthwise", "se", "project")  # of an inverted residual, in the order in which they run
+FUSED_PARTS = ("fused", "project")
 CONV_NORM = ("conv", "bn")
 
 
 def blocks_of(net: nn.Module) -> list[tuple[str, nn.Module]]:
     """The network's blocks in order, with their paths."""
-    return [
-        (path, each) for path, each in net.named_modules() if isinstance(each, InvertedResidual | DepthwiseSeparable)
-    ]
+    kinds = InvertedResidual | FusedInvertedResidual | DepthwiseSeparable
+    return [(path, each) for path, each in net.named_modules() if isinstance(each, kinds)]
 
 
 def parts_of(block: nn.Module) -> list[str]:
     """The parts that a block has: some expand nothing, some have no squeeze-and-excitation."""
-    return [part for part in PARTS if not isinstance(block.get_submodule(part), nn.Identity)]
+    parts = FUSED_PARTS if isinstance(block, FusedInvertedResidual) else PARTS
+    return [part for part in parts if not isinstance(block.get_submodule(part), nn.Identity)]
 
 
 # --- torchvision ------------------------------------------------------------------------------------------------------
@@ -84,6 +86,10 @@ TIMM_INVERTED: Rules = (
     (r"^conv_pwl\.", "project.conv."), (r"^bn3\.", "project.bn."),
     (r"^se\.conv_reduce\.", "se.fc1."), (r"^se\.conv_expand\.", "se.fc2."),
 )  # fmt: skip
+TIMM_FUSED: Rules = (
+    (r"^conv(_exp)?\.", "fused.conv."), (r"^bn1\.", "fused.bn."),
+    (r"^conv_pwl\.", "project.conv."), (r"^bn2\.", "project.bn."),
+)  # fmt: skip
 # a block that expands nothing: depthwise, then 1x1
 TIMM_SEPARABLE: Rules = (
     (r"^conv_dw\.", "depthwise.conv."), (r"^bn1\.", "depthwise.bn."),
@@ -104,8 +110,9 @@ def timm(net: nn.Module) -> Rename:
         path = f"stage{int(match[1]) + 1}.{match[2]}" if match else ""
         if match is None or path not in by_path:
             return renamed(name, ends)
-        expands = "expand" in parts_of(by_path[path])
-        return f"{path}.{renamed(match[3], TIMM_INVERTED if expands else TIMM_SEPARABLE)}"
+        parts = parts_of(by_path[path])
+        rules = TIMM_FUSED if "fused" in parts else TIMM_INVERTED if "expand" in parts else TIMM_SEPARABLE
+        return f"{path}.{renamed(match[3], rules)}"
 
     return rename
 

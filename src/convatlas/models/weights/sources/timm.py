@@ -91,7 +91,10 @@ FAMILIES = {
     "resnet": by_rules(RESNET),
     "densenet": by_rules(DENSENET),
     "xception": by_rules(XCEPTION),
-    **dict.fromkeys(("mobilenet_v1", "mobilenet_v2", "mobilenet_v3", "mnasnet", "efficientnet"), mobile_names.timm),
+    **dict.fromkeys(
+        ("mobilenet_v1", "mobilenet_v2", "mobilenet_v3", "mnasnet", "efficientnet", "efficientnet_v2"),
+        mobile_names.timm,
+    ),
     **dict.fromkeys(("resnext", "wide_resnet"), by_rules(RESNET)),
     "senet": by_rules((*modern_names.SENET_LEGACY, *RESNET)),
     "regnet": by_rules(modern_names.REGNET_TIMM),
