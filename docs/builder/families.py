@@ -130,6 +130,23 @@ WHEN: dict[str, tuple[str, str, str]] = {
     "speednet": ("speednet_cifar",
         "CIFAR-10 in minutes: {speednet_cifar:params} parameters.",
         "CIFAR-10을 몇 분 만에 학습합니다. 파라미터는 {speednet_cifar:params}입니다."),
+    "fractalnet": ("fractalnet20_cifar",
+        "Depth without shortcuts on small images: {fractalnet20_cifar:params} parameters, "
+        "{fractalnet20_cifar:macs/resnet20_cifar} times the multiply-adds of ResNet-20.",
+        "작은 이미지에서 지름길 없이 깊이를 얻습니다. 파라미터 {fractalnet20_cifar:params}, 곱셈-누산은 ResNet-20의 "
+        "{fractalnet20_cifar:macs/resnet20_cifar}배입니다."),
+    "shufflenet_v1": ("shufflenet_v1_x1_0_g3",
+        "Very few multiply-adds, by 1x1 convolutions in groups: {shufflenet_v1_x1_0_g3:macs}.",
+        "1x1 합성곱을 그룹으로 나누어 곱셈-누산을 크게 줄입니다. {shufflenet_v1_x1_0_g3:macs}입니다."),
+    "cbam": ("cbam_resnet50",
+        "ResNet-50 with attention over channels and positions: {cbam_resnet50:params/resnet50} times the parameters and "
+        "{cbam_resnet50:macs/resnet50} times the multiply-adds.",
+        "채널과 위치에 주의를 더한 ResNet-50입니다. 파라미터는 {cbam_resnet50:params/resnet50}배, 곱셈-누산은 {cbam_resnet50:macs/resnet50}배입니다."),
+    "efficientnet_v2": ("efficientnet_v2_s",
+        "EfficientNet for shorter trainings, with larger images: {efficientnet_v2_s:params} parameters, "
+        "{efficientnet_v2_s:macs} multiply-adds at 384 x 384.",
+        "학습 시간을 줄인 EfficientNet이며 이미지가 더 큽니다. 파라미터 {efficientnet_v2_s:params}, 384 x 384에서 곱셈-누산 "
+        "{efficientnet_v2_s:macs}입니다."),
 }  # fmt: skip
 # family -> what was measured here, and the page that records it
 MEASURED: dict[str, tuple[str, str, str]] = {

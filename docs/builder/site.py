@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from convatlas.recipes.page import markdown as recipes_page
 FOLDER = Path(__file__).parent
 NAMES = {"en": "English", "ko": "한국어"}
 SHIM = "https://unpkg.com/iframe-worker/shim"
+OTHER_LANGUAGE = re.compile(r'(<a href="(?:\.\./)+(?:en|ko)/)index\.html("[^>]*md-select__link)')
 REDIRECT = (
     '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>convatlas</title>'
     '<meta http-equiv="refresh" content="0; url=en/index.html"></head><body>'
@@ -139,18 +141,24 @@ def build(out: Path, languages: tuple[str, ...] = LANGUAGES) -> dict[str, int]:
         if zensical.returncode:
             sys.exit(f"the site in {NAMES[language]} cannot be built:\n{printed}")
         (work / "site" / language).rename(_parent(out / language))
-        without_shim(out / language)
+        finish(out / language)
     (out / "index.html").write_text(REDIRECT, "utf-8")
     return counts
 
 
-def without_shim(site: Path) -> None:
-    """Take the script that lets the search run in a page opened as a file from the site, not from the web."""
+def finish(site: Path) -> None:
+    """What the theme cannot be told: where its script for pages opened as files is, and the same page in the other language.
+
+    The script is one that the theme takes from the web; here it is in the site. Both languages have the same pages.
+    """
     shutil.copy(FOLDER / "iframe-worker.js", site / "assets" / "javascripts")
     for file in site.rglob("*.html"):
-        up = "../" * (len(file.relative_to(site).parts) - 1)
-        text = file.read_text("utf-8")
-        file.write_text(text.replace(SHIM, f"{up}assets/javascripts/iframe-worker.js"), "utf-8")
+        path = file.relative_to(site)
+        up = "../" * (len(path.parts) - 1)
+        text = file.read_text("utf-8").replace(SHIM, f"{up}assets/javascripts/iframe-worker.js")
+        if path.name != "404.html":
+            text = OTHER_LANGUAGE.sub(rf"\g<1>{path.as_posix()}\g<2>", text)
+        file.write_text(text, "utf-8")
 
 
 def _parent(folder: Path) -> Path:

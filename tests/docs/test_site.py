@@ -171,7 +171,10 @@ def test_both_languages_have_the_same_pages(built):
     assert len(english) > 270
     for language in LANGUAGES:
         for file in html_pages(built / language):
-            assert f'<html lang="{language}"' in file.read_text("utf-8")[:200], file
+            text = file.read_text("utf-8")
+            assert f'<html lang="{language}"' in text[:200], file
+            for other in LANGUAGES:  # the switch leads to the same page
+                assert f'/{other}/{file.relative_to(built / language).as_posix()}" hreflang="{other}"' in text, file
 
 
 @pytest.mark.slow
