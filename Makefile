@@ -1,5 +1,5 @@
 # The same words here, in the README and in CI.
-.PHONY: check page page-check format test test-slow test-peers test-exports parity catalogue messages
+.PHONY: docs test-docs check page page-check format test test-slow test-peers test-exports parity catalogue messages
 
 # the virtual environment of the libraries ours are compared with; never the one convatlas is used in
 PEERS ?= build/peers
@@ -16,6 +16,12 @@ page:                 ## build the page of `convatlas explore` from web/ (needs 
 
 page-check:           ## the page in a real browser: the committed build is fresh, and a wheel of it is clicked through
 	.ci/page
+
+docs:                 ## the documentation site in both languages, in build/site; needs the extra [docs]
+	python -m docs.builder
+
+test-docs:            ## the site, the notebooks and every block of code on a page; needs the extra [docs]: minutes
+	python -m pytest -m "slow or not slow" tests/docs
 
 format:               ## put the format and the fixable lint right
 	ruff format .

@@ -23,6 +23,7 @@ EXEMPT = ("models/", "cli/_messages.py")
 # file -> what its f-strings hold, where that is not for translation
 ALLOWED = {
     "comparison/account.py": ("{}, fp32, PyTorch eager, batch 1", "convatlas {}, torch {}, Python {}, {}"),
+    "data/workers.py": ("from {} import serve; serve()",),  # a program
     "data/policy.py": ("policy operation {}", "policy sign {}"),  # names of random streams
     "experiments/page.py": ("convatlas experiment {} --scale standard --data DATA",),  # a command
     "experiments/report.py": ("convatlas experiment {} --scale {}{}",),  # a command

@@ -1,4 +1,6 @@
-"""Model the time of an ImageNet training on n devices from the training rate of one; the table of docs/cost-model.md.
+"""Model the time of an ImageNet training on n devices from the training rate of one.
+
+It makes the table of docs/en/how-to/cost-model.md:
 
     python benchmarks/cost_model.py --model resnet50 --images-per-s 400 --gb-per-s 25
     python benchmarks/cost_model.py --model resnet50 --batch 8 --measure --gb-per-s 1.25
@@ -43,7 +45,7 @@ class Cost:
 
 
 def cost(devices: int, batch: int, images_per_s: float, gradient_bytes: int, bytes_per_s: float, epochs: int) -> Cost:
-    """The formulas 1 to 4 of docs/cost-model.md."""
+    """The formulas 1 to 4 of docs/en/how-to/cost-model.md."""
     compute = batch / images_per_s
     all_reduce = 2 * (devices - 1) / devices * gradient_bytes / bytes_per_s
     hidden = compute + max(0.0, all_reduce - BACKWARD * compute)

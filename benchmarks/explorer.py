@@ -7,6 +7,8 @@ first    the first feature maps of ResNet-50: imports torch, draws the weights, 
 maps     the feature maps of one more layer for another image: one forward pass and its picture
 again    those of another layer of the same image, whose forward pass is kept
 layer    the arithmetic of one layer
+busy     the arithmetic of another layer while RISE runs the network on 1,000 masked images
+between  the feature maps of another image while RISE runs: after its batch of 32
 """
 
 from __future__ import annotations
@@ -47,6 +49,11 @@ def one_process() -> dict[str, float]:
         times["first"] = ask(address, f"{maps}{images[0]}&layer=conv3_x.0.conv2")[0]
         times["maps"] = ask(address, f"{maps}{images[1]}&layer=conv3_x.0.conv2")[0]
         times["again"] = ask(address, f"{maps}{images[1]}&layer=conv4_x.0.conv2")[0]
+        with urlopen(f"{address}api/attribution/events?subject={NETWORK}&image={images[0]}&method=rise") as events:
+            while b'"done": 0,' in (line := events.readline()) or not line.startswith(b"data"):
+                pass
+            times["busy"] = ask(address, f"layer?subject={NETWORK}&layer=conv3_x.0.conv3")[0]
+            times["between"] = ask(address, f"{maps}{images[2]}&layer=conv3_x.0.conv2")[0]
     finally:
         process.terminate()
         process.wait(timeout=30)

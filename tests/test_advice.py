@@ -43,6 +43,7 @@ PRINTED_BY: dict[str, tuple[str, ...]] = {
     "data/hub.py": (),
     "errors.py": READS_DATA,
     "evaluation/": ("evaluate",),
+    "http/": ("serve",),
     "models/": LOADS,
     "recipes/": ("train",),
     "recipes/recipe.py": ("train",),
@@ -59,6 +60,7 @@ PRINTED_BY: dict[str, tuple[str, ...]] = {
     "runs/resumption.py": ("train",),
     "runs/configuration.py": ("train",),
     "runs/summarize.py": ("show", "explain"),
+    "serve/": ("serve",),
     "runs/lr_range.py": ("train",),
     "training/": ("train", "compare"),
 }

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # the public names: executed by type checkers and editors, parsed by `resolver` at run time
     from convatlas.comparison.compare import compare as compare
     from convatlas.data.sources import open_data as open_data
+    from convatlas.estimators.classifier import CNNClassifier as CNNClassifier
+    from convatlas.estimators.features import CNNFeatures as CNNFeatures
     from convatlas.explorer.notebook import explore as explore
     from convatlas.exports.check import check_export as check_export
     from convatlas.exports.export import export as export
@@ -60,6 +62,8 @@ __all__ = [
     "export",
     "check_export",
     "explore",
+    "CNNClassifier",
+    "CNNFeatures",
 ]
 
 

@@ -153,6 +153,7 @@ class MissingDependencyError(ConvAtlasError, ImportError):
     exit_code = 4
 
     def __init__(self, package: str, extra: str, why: str) -> None:
+        self.package, self.why = package, why
         super().__init__(
             "{why} needs the package {package}. Install it:  pip install 'convatlas[{extra}]'",
             why=why,

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import functools
 import gettext
+import itertools
 import locale
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -51,6 +52,20 @@ def in_language(language: str) -> Iterator[None]:
         yield
     finally:
         _here.reset(before)
+
+
+def choose_language(arguments: Sequence[str], domain: str) -> None:
+    """Choose the language that ``--lang`` names, before the arguments are parsed: the errors of parsing are in it too.
+
+    Args:
+        domain: the catalogue in ``locale/`` for what the library that parses says itself, which asks `gettext`.
+    """
+    said = [value for flag, value in itertools.pairwise(arguments) if flag == "--lang"]
+    said += [argument.removeprefix("--lang=") for argument in arguments if argument.startswith("--lang=")]
+    set_language(said[-1] if said and said[-1] in LANGUAGES else None)
+    os.environ["LANGUAGE"] = language()  # where gettext looks
+    gettext.bindtextdomain(domain, str(Path(__file__).with_name("locale")))
+    gettext.textdomain(domain)
 
 
 def language() -> str:

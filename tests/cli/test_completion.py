@@ -1,4 +1,4 @@
-"""Completion of names: by the real bash and zsh, with the lines of docs/completion.md, and without torch."""
+"""Completion of names: by the real bash and zsh, with the lines of docs/en/how-to/completion.md, and without torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from convatlas.evaluation import PROTOCOLS as KNOWN
 from convatlas.evaluation import get_protocol
 from convatlas.recipes.registry import recipe_for
 
-DOCS = (Path(__file__).parents[2] / "docs" / "completion.md").read_text()
+DOCS = (Path(__file__).parents[2] / "docs/en/how-to/completion.md").read_text()
 
 
 @pytest.fixture

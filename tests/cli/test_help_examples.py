@@ -174,6 +174,10 @@ def test_an_example_of_a_help_runs(line, folder, monkeypatch, capsys):
         with imported(name).make_context(name, arguments[1:]) as context:
             assert context.params["subjects"]
         return
+    if name == "serve":  # as well; tests/serve runs it
+        with imported(name).make_context(name, arguments[1:]) as context:
+            assert context.params["file"]
+        return
     finished = "--resume" in line or "--list" in line
     more = [] if finished else SHORTER.get(name, [])
     if name == "train" and "resnet18" in line:

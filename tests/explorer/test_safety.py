@@ -7,8 +7,8 @@ import http.client
 import pytest
 
 from convatlas.errors import UsageError
-from convatlas.explorer.safety import without_folders
 from convatlas.explorer.server import HOST, Server
+from convatlas.http.answers import without_folders
 
 
 def ask(page, target: str, method: str = "GET", headers: dict[str, str] | None = None) -> tuple[int, dict, bytes]:

@@ -222,6 +222,8 @@ BENCH = [
 ]  # fmt: skip
 
 EXPLORE = [
+    case("serve-missing", "serve missing.onnx", widths=(80,)),
+    case("serve-no-room", "serve missing.onnx --queue 8", widths=(80,)),
     case("explore-unknown", "explore lenet6", widths=(80,)),
     case("explore-save-nothing", "explore --save page.html", widths=(80,)),
     case("explore-save-format", "explore lenet5 --save page.pdf", widths=(80,)),

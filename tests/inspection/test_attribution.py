@@ -113,6 +113,31 @@ def test_every_method_gives_one_map_per_image_and_leaves_the_network(squeezenet,
     squeezenet.eval()
 
 
+@pytest.mark.parametrize(("name", "passes"), [("smoothgrad", 4), ("integrated_gradients", 4), ("occlusion", 18),
+                                              ("rise", 16)])  # fmt: skip
+def test_a_method_of_many_passes_says_how_far_it_is_and_can_be_stopped(squeezenet, name, passes):
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    function = attr.method(name).function
+    told: list[tuple[int, int]] = []
+    found = function(squeezenet, images, **FEW[name], progress=lambda done, total: told.append((done, total)))
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
+    assert {total for _, total in told} == {passes}
+    assert told[-1] == (passes, passes)
+    assert (found.values == function(squeezenet, images, **FEW[name]).values).all()
+
+    class Stop(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        raise Stop
+
+    squeezenet.train()
+    with pytest.raises(Stop):
+        function(squeezenet, images, **FEW[name], progress=stop)
+    assert squeezenet.training
+    squeezenet.eval()
+
+
 def test_a_random_method_repeats_with_its_seed(squeezenet):
     images = torch.randn(1, 3, 32, 32)
     for function, few in ((attr.smoothgrad, {"samples": 3}), (attr.rise, {"masks": 20})):

@@ -1,4 +1,4 @@
-"""``torch.export`` takes every family; docs/deployment-formats.md says which ``torch.jit.script`` takes."""
+"""``torch.export`` takes every family; docs/en/how-to/deployment-formats.md says which ``torch.jit.script`` takes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 import convatlas as ca
 from convatlas import models
 
-PAGE = (Path(__file__).parents[2] / "docs" / "deployment-formats.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs/en/how-to/deployment-formats.md").read_text(encoding="utf-8")
 # the names of a row of the page -> what it says of torch.export and torch.jit.script
 ROWS = {
     tuple(names.split(", ")): (exported, scripted)

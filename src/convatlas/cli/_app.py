@@ -12,6 +12,7 @@ import click
 
 from convatlas import __version__
 from convatlas.cli._common import process_number
+from convatlas.cli._exported import refuse_elsewhere
 from convatlas.cli._help import Context, help_where_no_command, speak, with_translated_help
 from convatlas.cli._lang import lang_option
 from convatlas.cli._other_spellings import refuse_assignments, with_near_options
@@ -33,6 +34,7 @@ COMMANDS = {
     "compare": "Train and measure several networks on the same images; recommend one under a budget.",
     "export": "Write a network as ONNX, OpenVINO or torch.export, with a contract that is checked.",
     "check-export": "Check an exported file again, on another machine or in another engine.",
+    "serve": "A local prediction server for an exported file.",
     "experiment": "A claim of the literature, tested with controls; ends in a verdict.",
     "explore": "The local page: every layer of a network on your own image.",
     "runs": "Past runs: list, show, rename, delete, compare two.",
@@ -77,6 +79,7 @@ class LazyGroup(click.Group):
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None and not ctx.resilient_parsing:
             refuse_assignments(command, rest)
+            refuse_elsewhere(command, rest)
         return name, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -1,6 +1,7 @@
 """Completion of names in the shell: networks, recipes, runs and protocols; no torch.
 
-click asks these functions for the names that begin with what was typed. docs/completion.md says how to switch it on.
+click asks these functions for the names that begin with what was typed. docs/en/how-to/completion.md says how to
+switch it on.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ STAGES = {
 def print_contract(contract: Contract) -> None:
     """The checks as a table, and the result in one line."""
     from convatlas.exports.contract import CHECKS
-    from convatlas.exports.page import STATES
+    from convatlas.exports.description import STATES
 
     rows = [
         (translated(CHECKS[each.name]), translated(STATES[each.state]), translated(each.statement))

@@ -6,19 +6,15 @@ option") goes through `gettext.gettext`, whose domain the program may choose: ``
 
 from __future__ import annotations
 
-import gettext
 import inspect
-import itertools
-import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import click
 
 from convatlas import i18n, units
-from convatlas.i18n import LANGUAGES, language, set_language
+from convatlas.i18n import choose_language, language
 
 WITH_EXTRA = re.compile(r"(.*?)((?:  \[[^][]*\])?)", re.DOTALL)  # what click puts after a help: [default: 0]
 
@@ -78,12 +74,7 @@ def help_where_no_command(ctx: click.Context) -> None:
 
 def speak(arguments: list[str]) -> None:
     """Choose the language before the arguments are parsed: the errors of parsing are in it too."""
-    said = [value for flag, value in itertools.pairwise(arguments) if flag == "--lang"]
-    said += [argument.removeprefix("--lang=") for argument in arguments if argument.startswith("--lang=")]
-    set_language(said[-1] if said and said[-1] in LANGUAGES else None)
-    os.environ["LANGUAGE"] = language()  # where gettext looks, and click asks gettext
-    gettext.bindtextdomain("click", str(Path(i18n.__file__).with_name("locale")))
-    gettext.textdomain("click")
+    choose_language(arguments, "click")
 
 
 def told_help(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from convatlas.errors import UnknownNameError
+from convatlas.inspection.methods import DESCRIPTIONS
 from convatlas.message import Message
 
 
@@ -28,48 +29,9 @@ class ViewOptions:
     allows_first_weights: bool = False
 
 
-# spelt out, for --help and completion do not wait for torch; a test compares them with inspection.attribution.METHODS
 METHODS = {
-    "grad-cam": ViewOptions(
-        Message("the feature maps of a layer, weighted by their mean gradient"),
-        "Selvaraju et al., arXiv:1610.02391, equations 1 and 2",
-        takes_layer=True,
-    ),
-    "grad-cam-plus-plus": ViewOptions(
-        Message("Grad-CAM with weights for several objects of a class"),
-        "Chattopadhyay et al., arXiv:1710.11063, equations 10 and 19",
-        takes_layer=True,
-    ),
-    "gradient": ViewOptions(
-        Message("the gradient of the class score with respect to the pixels"),
-        "Simonyan, Vedaldi and Zisserman, arXiv:1312.6034, section 3",
-    ),
-    "smoothgrad": ViewOptions(
-        Message("the mean gradient over noisy copies of the image"),
-        "Smilkov et al., arXiv:1706.03825",
-    ),
-    "integrated-gradients": ViewOptions(
-        Message(
-            "the gradient along the line from the mean image, times the difference; it adds up to the score. Much of "
-            "the map is the image itself and stays with random weights (results/inspection)"
-        ),
-        "Sundararajan, Taly and Yan, arXiv:1703.01365, section 3",
-    ),
-    "guided-backpropagation": ViewOptions(
-        Message(
-            "the gradient, with negative signals set to zero at each ReLU; it mostly shows edges: with random weights "
-            "half of the map's order stays (results/inspection)"
-        ),
-        "Springenberg et al., arXiv:1412.6806, section 3.4",
-    ),
-    "occlusion": ViewOptions(
-        Message("the decrease of the class score when a patch is covered"),
-        "Zeiler and Fergus, arXiv:1311.2901, section 4.2",
-    ),
-    "rise": ViewOptions(
-        Message("the mean of random masks, weighted by the class probability of the masked image"),
-        "Petsiuk, Das and Saenko, arXiv:1806.07421, section 3",
-    ),
+    name.replace("_", "-"): ViewOptions(method.shows, method.source, takes_layer=method.needs_layer)
+    for name, method in DESCRIPTIONS.items()
 }
 VIEWS = {
     **METHODS,

@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def subject_options(command: Command, several: bool = False) -> Command:
-    """The argument RUN_OR_NETWORK, or several, and the flags that say which weights a network gets."""
+def subject_options(command: Command, several: bool = False, files: bool = False) -> Command:
+    """The argument RUN_OR_NETWORK, or several, and the flags that say which weights a network gets.
+
+    Args:
+        files: whether an exported file is taken as well.
+    """
+    also = "|FILE" if files else ""
     argument = (
-        click.argument("what", nargs=-1, required=True, metavar="RUN...|NETWORK", shell_complete=run_or_network)
+        click.argument("what", nargs=-1, required=True, metavar=f"RUN...|NETWORK{also}", shell_complete=run_or_network)
         if several
-        else click.argument("what", metavar="RUN|NETWORK", shell_complete=run_or_network)
+        else click.argument("what", metavar=f"RUN|NETWORK{also}", shell_complete=run_or_network)
     )
     return argument(weights_options(command))
 

@@ -10,6 +10,7 @@ import click
 from convatlas import units
 from convatlas.cli._common import debug_option, json_option, print_json, print_table
 from convatlas.cli._completion import network_names
+from convatlas.cli._exported import is_exported, refuse_flags
 from convatlas.cli._lang import lang_option
 from convatlas.cli.train import settings_options
 from convatlas.errors import UsageError
@@ -25,7 +26,7 @@ Choice = tuple[str, str, str]  # what was chosen, its value, why
 
 
 @click.command("bench", context_settings={"max_content_width": 110})
-@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=network_names)
+@click.argument("names", nargs=-1, metavar="[NAME|FILE]...", shell_complete=network_names)
 @click.option("--batch-size", type=click.IntRange(1),
               help="Images of a batch; by default 128 up to 64 pixels and 16 above, 8 times that on GPUs.")  # fmt: skip
 @click.option("--image-size", type=click.IntRange(1), help="Side of the images; each network's own by default.")
@@ -50,21 +51,26 @@ def command(
 
     Training speed is that of whole updates on random images: forward, backward and SGD, without reading and
     augmentation. The peak is measured by a product of two large matrices and a copy of a large tensor. Without a NAME a
-    network for small images and one for large ones are timed.
+    network for small images and one for large ones are timed. Of an exported FILE latency, images per second, memory
+    and start-up are measured.
 
     \b
     convatlas bench
     convatlas bench resnet50 squeezenet1_1 --batch-size 32 --time 30
+    convatlas bench exported/model.onnx --threads 1 --time 5
     convatlas bench lenet5 --precision fp32 --threads 1 --json
     convatlas bench --fit-latency
     """
+    if not 0 < seconds < float("inf"):
+        raise UsageError("--time {seconds:g}: seconds above 0 are expected.", seconds=seconds)
+    if any(map(is_exported, names)):
+        bench_files(names, batch_size, {"image_size": image_size, **settings}, seconds, as_json)
+        return
     from convatlas.comparison.speed import DEFAULT_NETWORKS, measure_speed
     from convatlas.models import entry
     from convatlas.training import apply, choose
     from convatlas.training.hardware import restored_threads
 
-    if not 0 < seconds < float("inf"):
-        raise UsageError("--time {seconds:g}: seconds above 0 are expected.", seconds=seconds)
     if fit_latency:
         if names:
             raise UsageError("--fit-latency measures networks of its own. Leave the names out.")
@@ -129,6 +135,26 @@ def _fit_latency(threads: int | None, as_json: bool) -> None:
             path=store.path,
         )
     )
+
+
+def bench_files(
+    files: tuple[str, ...], batch_size: int | None, settings: dict[str, Any], seconds: float, as_json: bool
+) -> None:
+    """The speed of exported files, each in its own engine and precision."""
+    from convatlas.deployed.output import print_speeds
+    from convatlas.deployed.speed import measure
+
+    others = [name for name in files if not is_exported(name)]
+    if others:
+        raise UsageError(
+            "{network} is a network and {file} an exported file: time them in two commands.",
+            network=others[0],
+            file=next(filter(is_exported, files)),
+        )
+    threads = settings.pop("threads")
+    refuse_flags(files[0], settings)
+    speeds = [measure(file, batch_size=batch_size or 1, threads=threads, time_s=seconds) for file in files]
+    print_speeds(speeds, as_json)
 
 
 def chosen(hardware: Hardware, given: dict[str, Any]) -> list[Choice]:

@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from convatlas.cli._common import data_option, debug_option, json_option, print_json, print_table, reading_options
 from convatlas.cli._completion import network_names, protocol_names, recipe_names
+from convatlas.cli._deployments import print_deployments
 from convatlas.cli._lang import lang_option
 from convatlas.cli._proposal import predicted_and_measured
 from convatlas.cli.train import refuse_beside_resume, settings_options
@@ -48,6 +49,11 @@ if TYPE_CHECKING:
               help="Weights to start from: a run directory, a file, or published weights by name "
               "(torchvision:IMAGENET1K_V1). May be repeated: each network takes the first that fits it.")  # fmt: skip
 @click.option("--download", is_flag=True, help="Allow the download of the published weights named by --start-from.")
+@click.option("--engines", metavar="NAMES",
+              help="Also export every network for these engines, check and measure the files, and recommend one: "
+              "torch,onnxruntime,openvino.")  # fmt: skip
+@click.option("--precisions", metavar="NAMES",
+              help="Precisions of the exported files, fp32 if none is named: fp32,bf16,fp16,int8.")  # fmt: skip
 @click.option("--resume", "resume_from", type=click.Path(path_type=Path), metavar="DIR",
               help="Folder of an interrupted comparison to continue; finished trainings are not repeated.")  # fmt: skip
 @settings_options("epochs", "batch_size", "lr", "image_size", "fit", "device", "threads", "precision")
@@ -75,6 +81,8 @@ def command(
     out: Path,
     start_from: tuple[str, ...],
     download: bool,
+    engines: str | None,
+    precisions: str | None,
     resume_from: Path | None,
     epochs: int | None,
     as_json: bool,
@@ -90,6 +98,7 @@ def command(
     convatlas compare lenet5@modern resnet20_cifar --data photos/ --seeds 3
     convatlas compare --data photos/ --budget "latency<=20ms,size<=20MB"
     convatlas compare --candidates auto:5 --data photos/ --budget "latency<=20ms" --dry-run
+    convatlas compare --data photos/ --engines onnxruntime,openvino --precisions fp32,int8
     convatlas compare --resume runs/compare-photos-001
     """
     from convatlas.cli._comparison_progress import ComparisonProgress
@@ -128,6 +137,8 @@ def command(
                 start_from=start_from,
                 download=download,
                 candidates=candidates,
+                engines=engines or (),
+                precisions=precisions,
                 listener=listener,
                 **{name: value for name, value in settings.items() if value is not None},
             )
@@ -245,6 +256,9 @@ def _print(found: Comparison) -> None:
         click.echo(_("{model} failed: {why}", model=failure.model, why=translated(failure.why)))
     for skipped in found.skipped:
         click.echo(_("not trained: {why}", why=translated(skipped.why)))
+    print_deployments(found)
     if not found.nothing_fits:
         click.echo(f"\n{translated(found.recommendation.why)}")
+    if found.recommendation.file is not None:
+        click.echo(f"\n{_('file: {file}', file=found.recommendation.file)}")
     click.echo(f"\n{_('report')}: {found.report}")

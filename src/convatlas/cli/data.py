@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from convatlas import units
+from convatlas.cli._bar import bar
 from convatlas.cli._benchmark import print_benchmark
 from convatlas.cli._common import debug_option, json_option, picture_format, print_json, print_table, reading_options
 from convatlas.cli._completion import network_names, recipe_names
@@ -94,7 +92,7 @@ def command(
             "--{option} is for the picture of a batch: add --show-batch FILE.png.", option=given[0].replace("_", "-")
         )
 
-    with _bar(_("looking at the images")) as progress:
+    with bar(_("looking at the images")) as progress:
         dataset = room.open_data(
             data,
             on_bad=on_bad,
@@ -245,7 +243,7 @@ def _show_batch(
     print_notices(configuration.notices)
     chosen = configuration.recipe
     nothing = np.array([], dtype=np.int64)
-    with _bar(_("decoding")) as progress:
+    with bar(_("decoding")) as progress:
         everything = Split(np.arange(len(data)), nothing, nothing, seed, "all of them")
         training_data = TrainingData(data, seed=seed, split=split or everything, progress=progress)
         preprocessing, store = training_data.prepared(models.entry(model) if model else None, chosen)
@@ -262,14 +260,3 @@ def _show_batch(
         ),
         err=True,
     )
-
-
-@contextmanager
-def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr, where stderr is a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

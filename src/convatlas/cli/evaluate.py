@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from convatlas.cli._common import data_option, debug_option, json_option, print_json, print_table, reading_options
 from convatlas.cli._completion import protocol_names
+from convatlas.cli._exported import is_exported, opened
 from convatlas.cli._lang import lang_option
 from convatlas.cli._loaded_network import asked, subject_options
 from convatlas.errors import UsageError
@@ -18,12 +19,10 @@ from convatlas.tables import Column
 
 if TYPE_CHECKING:
     from convatlas.data import ReadingOptions
-    from convatlas.evaluation import Evaluation
 
-CLASSES_SHOWN = 30  # of more only the worst
 # spelt out, for --help does not wait for torch; a test compares them with evaluation.PROTOCOLS
 PROTOCOLS = "centre, flip, flip-shift, ten-crop, dense[@Q,Q...], multi-scale, 150-crop, 144-crop"
-several_subjects = partial(subject_options, several=True)
+several_subjects = partial(subject_options, several=True, files=True)
 
 
 def list_protocols(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
@@ -94,7 +93,7 @@ def command(
     A RUN is evaluated on its own test set or, with --data, on all images found there (or their test set). A NETWORK
     gets other people's --weights and needs --data; its images are prepared as those weights need it, and the folders
     may be called by its classes' names or, for ImageNet, by their WordNet numbers. Several RUNs are an ensemble: the
-    mean of their probabilities is evaluated.
+    mean of their probabilities is evaluated. An exported FILE needs --data.
 
     \b
     convatlas evaluate runs/lenet5-mnist-001
@@ -102,8 +101,36 @@ def command(
     convatlas evaluate runs/lenet5-mnist-001 runs/lenet5-mnist-002 runs/lenet5-mnist-003
     convatlas evaluate resnet50@torchvision --weights torchvision:IMAGENET1K_V2 --download --data imagenet/val/
     convatlas evaluate resnet20_cifar --weights resnet20.th --data cifar-10-batches-bin/
+    convatlas evaluate exported/model.onnx --data new_photos/
     convatlas evaluate resnet20_cifar --weights own.pth --mean 0.5 --std 0.25 --classes names.txt --data photos/
     """
+    files = [each for each in what if is_exported(each)]
+    if files:
+        _evaluate_file(
+            what,
+            data,
+            on_bad=on_bad,
+            max_bad=max_bad,
+            reading=reading,
+            mistakes=mistakes,
+            as_json=as_json,
+            flags={
+                "weights": weights,
+                "source": source,
+                "classes": classes,
+                "download": download,
+                "rename": rename,
+                "mean": mean,
+                "std": std,
+                "channels": channels,
+                "resize": resize,
+                "crop": crop,
+                "interpolation": interpolation,
+                "part": None if part == "test" else part,
+                "protocol": None if protocol == "centre" else protocol,
+            },
+        )
+        return
     from convatlas.runs.evaluate import evaluate
 
     if len(what) > 1 and weights is not None:
@@ -134,58 +161,44 @@ def command(
         origin = {"preparation": preparation, "preparation_from": first.prepared_from}
         print_json(found.to_dict() | origin | remarks)
     else:
-        _print(found, list(dict.fromkeys(translated(each.prepared) for each in subjects)))
+        from convatlas.evaluation import text
+
+        for line in text.lines(found, list(dict.fromkeys(translated(each.prepared) for each in subjects))):
+            click.echo(line)
         if mistakes is not None:
             click.echo(_("{n} mistakes: {place}", n=int((~found.hits).sum()), place=mistakes))
 
 
-def _print(found: Evaluation, preparations: list[str]) -> None:
-    from convatlas import units
+def _evaluate_file(
+    what: tuple[str, ...],
+    data: str | None,
+    *,
+    on_bad: Literal["fail", "skip"],
+    max_bad: float,
+    reading: ReadingOptions,
+    mistakes: Path | None,
+    as_json: bool,
+    flags: dict[str, Any],
+) -> None:
+    """Evaluate an exported file on a data set."""
+    from convatlas.data import open_data
+    from convatlas.deployed.evaluate import evaluate
+    from convatlas.deployed.output import Progress, print_evaluation
+    from convatlas.runs.mistakes import refuse_directory_with_files, write_mistakes
 
-    def share(value: float | None) -> str:
-        return "n/a" if value is None else units.percent(value, 1)
-
-    click.echo(
-        _(
-            "{run} on {data}, {part}: {n} images, protocol {protocol}",
-            run=found.run,
-            data=found.data,
-            part=found.part,
-            n=units.exact(found.n),
-            protocol=found.protocol,
+    if len(what) > 1:
+        raise UsageError("{file}: an exported file is evaluated alone; an ensemble is made of runs.", file=what[0])
+    if data is None:
+        raise UsageError(
+            "{file} is an exported file, which has no data of its own: name them with --data.", file=what[0]
         )
-    )
-    spread = _("95 % interval {interval} (Wilson)", interval=units.interval(*found.ci95))
-    click.echo(f"top-1  {units.percent(found.top1)}   {spread}")
-    click.echo("top-5  " + (_("n/a, fewer than six classes") if found.top5 is None else units.percent(found.top5)))
-    calibration = _("calibration error {error}", error=units.percent(found.calibration_error, 1))
-    click.echo(f"nll    {translated(units.nats(found.nll))}   {calibration}")
-    for preparation in preparations:
-        click.echo(_("preparation: {preparation}", preparation=preparation))
-
-    scores = [score for score in found.per_class if score.n or len(found.classes) <= CLASSES_SHOWN]
-    shown = (
-        sorted(scores, key=lambda score: score.recall or 0)[:CLASSES_SHOWN] if len(scores) > CLASSES_SHOWN else scores
-    )
-    columns = (
-        Column(_("class")),
-        Column(_("images"), number=True, drop=3),
-        Column(_("recall"), number=True),
-        Column(_("95 % interval"), number=True, drop=1),
-        Column(_("precision"), number=True, drop=2),
-        Column("F1", number=True, drop=4),
-    )
-    rows = [
-        (s.name, units.exact(s.n), share(s.recall), units.interval(*s.recall_ci95), share(s.precision), share(s.f1))
-        for s in shown
-    ]
-    title = ""
-    if len(shown) < len(scores):
-        title = _("the {n} worst of {all} classes with images", n=CLASSES_SHOWN, all=len(scores))
-    click.echo()
-    print_table(columns, rows, title)
-    click.echo()
-    for note in found.notes:
-        click.echo(_("note: {text}", text=translated(note)))
-    for true, said, count in found.most_confused:
-        click.echo(_("{n:>5} x  {true} taken for {said}", n=count, true=true, said=said))
+    if mistakes is not None:
+        refuse_directory_with_files(mistakes)
+    model = opened(what[0], flags)
+    dataset = open_data(data, on_bad=on_bad, max_bad=max_bad, **reading.to_dict())
+    found = evaluate(model, dataset, progress=Progress(_("images")))
+    if mistakes is not None:
+        write_mistakes(found, dataset, dataset.evaluated()[0], mistakes)
+    print_evaluation(found, model, as_json)
+    if mistakes is not None and not as_json:
+        click.echo(_("{n} mistakes: {place}", n=int((~found.hits).sum()), place=mistakes))

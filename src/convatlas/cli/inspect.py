@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
+from convatlas.cli._bar import bar
 from convatlas.cli._common import debug_option, json_option, listed, picture_format, print_json, print_table
 from convatlas.cli._completion import views
 from convatlas.cli._inspect_output import print_found
@@ -243,15 +244,17 @@ def attributed(request: Request) -> View:
     from convatlas.runs.inspect import attribute
 
     seeded: dict[str, Any] = {"seed": request.seed} if request.what in ("smoothgrad", "rise") else {}
-    return attribute(
-        request.network,
-        list(listed(request.images)),
-        request.what.replace("-", "_"),
-        target=request.target,
-        layer=request.layer,
-        sanity=request.sanity,
-        **seeded,
-    )
+    with bar(_("computing {what}", what=request.what)) as progress:
+        return attribute(
+            request.network,
+            list(listed(request.images)),
+            request.what.replace("-", "_"),
+            target=request.target,
+            layer=request.layer,
+            sanity=request.sanity,
+            progress=progress,
+            **seeded,
+        )
 
 
 def maps(request: Request) -> View:

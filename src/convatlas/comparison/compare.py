@@ -20,6 +20,7 @@ from convatlas.baselines.features import need_skimage
 from convatlas.baselines.names import is_baseline
 from convatlas.comparison.account import command_line, conditions_of, evidence_of
 from convatlas.comparison.budget import Budget
+from convatlas.comparison.deploy import Engines, deploy, engines_asked_for, recommend_deployment
 from convatlas.comparison.hand_made import fit as fit_hand_made
 from convatlas.comparison.majority import majority_class, with_chance_level
 from convatlas.comparison.measurements import measure_all
@@ -82,6 +83,8 @@ def compare(
     download: bool = False,
     candidates: str | None = None,
     proposal: Proposal | None = None,
+    engines: str | Sequence[str] = (),
+    precisions: str | Sequence[str] | None = None,
     continue_in: str | Path | None = None,
     listener: ComparisonListener | None = None,
     **settings: Any,
@@ -103,6 +106,9 @@ def compare(
         candidates: ``auto`` or ``auto:N`` in the place of names: at most N networks (4) are proposed whose derived
             size and multiply-adds and whose predicted latency fit the budget; see `propose_for`.
         proposal: the networks that were proposed before, in the place of ``names`` and ``candidates``.
+        engines: "torch", "onnxruntime", "openvino": also export every network for these engines, check each file's
+            contract, measure the files as they are deployed, and recommend one of them. Needs the extra ``export``.
+        precisions: of the exported files: "fp32" (the default), "bf16", "fp16", "int8".
         continue_in: folder of an interrupted comparison with the same arguments; trainings that are finished there are
             not run again. See `resume_comparison`.
         sort: the order of the rows, one of `SORTED_BY`: as the networks were named, the most accurate first, or the
@@ -115,6 +121,7 @@ def compare(
     Raises:
         UsageError: a name is unknown or repeated, the budget cannot be read, or the images are too small for a network;
             always before the first training.
+        MissingDependencyError: the package of an engine is not installed; before the first training.
         LimitError: no network can fit the budget, whatever its training.
         DataError: the data cannot be used, or have no training, validation or test set.
         TrainingError: the training of every network failed. If only some failed, they are in ``failures``.
@@ -136,6 +143,8 @@ def compare(
         "budget": budget if isinstance(budget, str) else str(limits),
         "protocol": protocol, "on_bad": on_bad, "max_bad": max_bad, **settings,
     }  # fmt: skip
+    if engines:
+        plan |= {"engines": engines if isinstance(engines, str) else list(engines), "precisions": precisions}
     weights = (start_from,) if isinstance(start_from, str) else tuple(start_from)
     if candidates is not None:
         if names:
@@ -151,6 +160,7 @@ def compare(
     if epochs is not None:
         settings = settings | {"epochs": epochs, "min_updates": 0}
     protocol = evaluation.get_protocol(protocol).name
+    deployed = engines_asked_for(engines, precisions, protocol)
     # every name and setting is checked before anything is read or trained
     of_recipe, of_options = split_settings(settings)
     options = RunOptions(**of_options)
@@ -180,7 +190,7 @@ def compare(
         _candidate(model, labels[model], chosen, training_data, protocol, weights, download)
         for model, chosen in recipes.items()
     ]
-    skipped = _over_budget(to_train, limits)
+    skipped = _over_budget(to_train, limits, deployed)
     for each in skipped:
         listener.skipped(each)
     to_train = [each for each in to_train if each.label not in {out.model for out in skipped}]
@@ -232,6 +242,8 @@ def compare(
         "sort": (sort, "named"),
         "on-bad": (on_bad, "fail"),
         "max-bad": (max_bad, 0.05),
+        "engines": (engines if isinstance(engines, str) else ",".join(engines), ""),
+        "precisions": (precisions if isinstance(precisions, str | None) else ",".join(precisions), None),
         **{f"start-from{' ' * n}": (each, None) for n, each in enumerate(weights)},
         **{name.replace("_", "-"): (value, None) for name, value in reading.to_dict().items()},
     }
@@ -242,9 +254,18 @@ def compare(
     rows = with_chance_level(rows, hits, majority)
     if proposal is not None:
         rows = [replace(row, predicted_s=proposal.predicted_s(row.model)) for row in rows]
+    deployments = None
+    if deployed:
+        threads = rows[0].latency.threads
+        deployments, hits = deploy(deployed, rows, trained, training_data, threads, limits, sort, listener)
+        deployments = replace(deployments, rows=tuple(with_chance_level(deployments.rows, hits, majority)))
+        listener.stage(Message("writing the report"))
+        advice = recommend_deployment(deployments, hits, limits)
+    else:
+        advice = recommend(rows, hits, limits)
     comparison = Comparison(
         rows=tuple(rows),
-        recommendation=recommend(rows, hits, limits),
+        recommendation=advice,
         budget=limits,
         conditions=conditions_of(
             rows,
@@ -260,6 +281,7 @@ def compare(
         majority=majority.row,
         skipped=tuple(skipped),
         proposal=proposal,
+        deployments=deployments,
     )
     write_json(folder / "comparison.json", {"schema": SCHEMA, **comparison.to_dict()})
     write_text(comparison.report, report(comparison, evidence_of(trained, features, training_data)))
@@ -378,12 +400,17 @@ def _candidate(
     if evaluation.get_protocol(protocol).needs_larger_images:
         evaluation.check_network(protocol, network, (side, side), data.channels)
     totals = arithmetic.summarize(network, (data.channels, side, side)).totals
-    tensor_bytes = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
-    return Candidate(model, label, recipe, totals.params, totals.macs, tensor_bytes)
+    tensors = network.state_dict().values()
+    tensor_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    matrix_values = sum(tensor.numel() for tensor in tensors if tensor.ndim > 1)
+    return Candidate(model, label, recipe, totals.params, totals.macs, tensor_bytes, matrix_values)
 
 
-def _over_budget(candidates: Sequence[Candidate], budget: Budget) -> list[Failure]:
-    """The networks that exceed the budget by figures that need no training, with these figures."""
+def _over_budget(candidates: Sequence[Candidate], budget: Budget, deployed: Engines) -> list[Failure]:
+    """The networks that exceed the budget by figures that need no training, with these figures.
+
+    The size of an exported file is not known yet: at least its matrices are in it, in the narrowest precision.
+    """
     known = Budget(tuple(limit for limit in budget.limits if limit.quantity.name in ("params", "macs", "size")))
     return [
         Failure(
@@ -393,5 +420,5 @@ def _over_budget(candidates: Sequence[Candidate], budget: Budget) -> list[Failur
             ),
         )
         for candidate in candidates
-        if (broken := known.broken_by(candidate.costs()))
+        if (broken := known.broken_by(candidate.costs(deployed.bytes_of_weight if deployed else None)))
     ]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
+from convatlas.comparison.deployed import Deployment
 from convatlas.comparison.result import ComparisonRow, Majority
 from convatlas.evaluation.statistics import SIGNIFICANCE, Hits, accuracy, difference, holm
 from convatlas.runs.training_data import TrainingData
+
+Row = TypeVar("Row", ComparisonRow, Deployment)
 
 
 @dataclass(frozen=True)
@@ -28,14 +32,14 @@ def majority_class(training_data: TrainingData) -> MajorityHits:
     return MajorityHits(Majority(classes[label], accuracy(hits)), hits)
 
 
-def with_chance_level(
-    rows: Sequence[ComparisonRow], hits: Mapping[str, Hits], majority: MajorityHits
-) -> list[ComparisonRow]:
-    """Return the rows with ``at_chance`` set: whether a network is not significantly better than the majority class.
+def with_chance_level(rows: Sequence[Row], hits: Mapping[str, Hits], majority: MajorityHits) -> list[Row]:
+    """Return the rows, of networks or of deployments, with ``at_chance`` set.
+
+    A row is at chance if it is not significantly better than the majority class.
 
     The tests are those between networks (`statistics.difference`), with Holm's correction over the networks.
     """
-    tests = [difference(row.model, hits[row.model], majority.row.label, majority.hits) for row in rows]
+    tests = [difference(row.label, hits[row.label], majority.row.label, majority.hits) for row in rows]
     adjusted = holm([test.p for test in tests])
     return [
         replace(row, at_chance=test.difference <= 0 or p >= SIGNIFICANCE)

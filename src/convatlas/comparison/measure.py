@@ -17,7 +17,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -76,24 +79,47 @@ def latencies(
 
     The number of threads is torch's current one; it is stored in the result.
     """
-    samples: dict[str, list[float]] = {name: [] for name in networks}
-    with torch.inference_mode():
-        for network, example in networks.values():
-            with eval_mode(network):
-                for _ in range(WARM_UP):
-                    _call(network, example, clock)
-        start = clock()
-        for block in range(BLOCKS_AT_MOST):
-            if block >= BLOCKS_AT_LEAST and clock() - start > limit_s:
-                break
-            for name, (network, example) in networks.items():
-                with eval_mode(network):
-                    _call(network, example, clock)
-                    samples[name] += [_call(network, example, clock) for _ in range(BLOCK)]
+    with torch.inference_mode(), ExitStack() as modes:
+        for network, _ in networks.values():
+            modes.enter_context(eval_mode(network))
+        calls = {name: partial(_call, *subject, clock) for name, subject in networks.items()}
+        rounds = take_turns(calls, limit_s=limit_s, clock=clock)
     return {
-        name: Latency(tuple(samples[name]), torch.get_num_threads(), example.device.type)
+        name: Latency(tuple(chain.from_iterable(rounds[name])), torch.get_num_threads(), example.device.type)
         for name, (_, example) in networks.items()
     }
+
+
+def take_turns(
+    calls: Mapping[str, Callable[[], float]],
+    *,
+    limit_s: float = 20.0,
+    rest_s: float = 0.0,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[list[float]]]:
+    """Make the calls in rounds: in each round every one has a block of ten, after one that is not counted.
+
+    Args:
+        calls: name -> a function that makes one call and returns its seconds.
+        limit_s: no new round begins after that many seconds; at least three rounds are made.
+        rest_s: seconds without work before each block, so that the threads of the call before have stopped waiting.
+
+    Returns: name -> the seconds of each block's calls, one block for each round.
+    """
+    for call in calls.values():
+        for _ in range(WARM_UP):
+            call()
+    rounds: dict[str, list[list[float]]] = {name: [] for name in calls}
+    start = clock()
+    for number in range(BLOCKS_AT_MOST):
+        if number >= BLOCKS_AT_LEAST and clock() - start > limit_s:
+            break
+        for name, call in calls.items():
+            if rest_s:
+                time.sleep(rest_s)
+            call()
+            rounds[name].append([call() for _ in range(BLOCK)])
+    return rounds
 
 
 def _call(network: nn.Module, example: Tensor, clock: Callable[[], float]) -> float:
@@ -119,12 +145,9 @@ def peak_memory(run: Path, input_shape: tuple[int, int, int], threads: int) -> M
     """Peak memory of a separate process that loads ``run`` and evaluates one image of ``input_shape`` (C, H, W)."""
     shape = "x".join(map(str, input_shape))
     command = [sys.executable, "-P", "-m", "convatlas.comparison.memory_probe", str(run), shape, str(threads)]
-    package = str(Path(convatlas.__file__).parents[1])
-    paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": paths}
     try:
         probe = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=MEMORY_TIMEOUT_S, check=True
+            command, env=environment_of(threads), capture_output=True, text=True, timeout=MEMORY_TIMEOUT_S, check=True
         )
         document: dict[str, Any] = json.loads(probe.stdout)
     except (OSError, subprocess.SubprocessError, json.JSONDecodeError) as error:
@@ -132,3 +155,10 @@ def peak_memory(run: Path, input_shape: tuple[int, int, int], threads: int) -> M
         why = lines[-1] if lines else error
         return Memory(None, Message("the measuring process failed: {why}", why=why))
     return Memory(document["peak_bytes"], document["how"])
+
+
+def environment_of(threads: int) -> dict[str, str]:
+    """The environment of a measuring process, in which this very package is imported."""
+    package = str(Path(convatlas.__file__).parents[1])
+    paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+    return os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": paths}

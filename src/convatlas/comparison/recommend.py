@@ -10,39 +10,74 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from convatlas import units
 from convatlas.comparison.budget import Budget, Limit
-from convatlas.comparison.result import ComparisonRow, Recommendation
+from convatlas.comparison.result import Choice, Recommendation
 from convatlas.evaluation.statistics import SIGNIFICANCE, Difference, Hits, difference, holm
 from convatlas.message import Message, joined
 
 
-def recommend(rows: Sequence[ComparisonRow], hits: Mapping[str, Hits], budget: Budget) -> Recommendation:
-    """Recommend one of ``rows``; ``hits[row.model]`` is (seeds, images), for the same images in all networks."""
+@dataclass(frozen=True)
+class Words:
+    """The sentences that name what is recommended: networks, or deployments of networks."""
+
+    only_learned: str
+    only_fitting: str
+    only_compared: str
+    others_worse: str
+    nothing_fits: str
+    raise_limit: str
+    nothing_learned: str
+
+
+NETWORKS = Words(
+    Message("{model} is the only network significantly more accurate than the majority class: {accuracy}."),
+    Message("{model} is the only network that fits {budget}: {accuracy}."),
+    Message("{model} is the only network that was compared: {accuracy}."),
+    Message("Every other network is significantly less accurate; the closest, {model}, by {points} ({p})."),
+    Message("none of the {count} networks fits {budget}."),
+    Message("Raise the limit, or name smaller networks."),
+    Message("nothing was learned: no network is significantly more accurate than the majority class."),
+)
+DEPLOYMENTS = Words(
+    Message("{model} is the only deployment significantly more accurate than the majority class: {accuracy}."),
+    Message("{model} is the only deployment that fits {budget}: {accuracy}."),
+    Message("{model} is the only deployment that was compared: {accuracy}."),
+    Message("Every other deployment is significantly less accurate; the closest, {model}, by {points} ({p})."),
+    Message("none of the {count} deployments fits {budget}."),
+    Message("Raise the limit, or name smaller networks, other engines or other precisions."),
+    Message("nothing was learned: no deployment is significantly more accurate than the majority class."),
+)
+
+
+def recommend(
+    rows: Sequence[Choice], hits: Mapping[str, Hits], budget: Budget, words: Words = NETWORKS
+) -> Recommendation:
+    """Recommend one of ``rows``; ``hits[row.label]`` is (seeds, images), for the same images in all of them."""
     fitting = [row for row in rows if not budget.broken_by(row.costs())]
     if not fitting:
-        return Recommendation(None, *_nothing_fits(rows, budget))
+        return Recommendation(None, *_nothing_fits(rows, budget, words))
     at_chance = [row for row in fitting if row.at_chance]
     fitting = [row for row in fitting if not row.at_chance]
     if not fitting:
-        return Recommendation(None, *_nothing_learned(at_chance))
+        return Recommendation(None, *_nothing_learned(at_chance, words))
     leader = max(fitting, key=lambda row: (row.test_top1, -row.latency.p50_s))
     differences = _against(leader, fitting, hits)
     tied = [d.second for d in differences if not d.significant]
-    equals = [row for row in fitting if row is leader or row.model in tied]
+    equals = [row for row in fitting if row is leader or row.label in tied]
     chosen = min(equals, key=lambda row: (row.latency.p50_s, row.size_bytes))
-    answer, *reasons = _choice(chosen, leader, fitting, differences, budget, bool(at_chance))
+    answer, *reasons = _choice(chosen, leader, fitting, differences, budget, bool(at_chance), words)
     reasons += _over_budget([row for row in rows if row not in at_chance], fitting, leader, budget)
     reasons += _at_chance(at_chance)
-    ties = tuple(row.model for row in equals if row is not chosen)
-    return Recommendation(chosen.model, answer, tuple(reasons), ties, tuple(differences))
+    ties = tuple(row.label for row in equals if row is not chosen)
+    return Recommendation(chosen.label, answer, tuple(reasons), ties, tuple(differences))
 
 
-def _against(leader: ComparisonRow, rows: Sequence[ComparisonRow], hits: Mapping[str, Hits]) -> list[Difference]:
+def _against(leader: Choice, rows: Sequence[Choice], hits: Mapping[str, Hits]) -> list[Difference]:
     raw = [
-        difference(leader.model, hits[leader.model], row.model, hits[row.model]) for row in rows if row is not leader
+        difference(leader.label, hits[leader.label], row.label, hits[row.label]) for row in rows if row is not leader
     ]
     return [replace(d, adjusted_p=p) for d, p in zip(raw, holm([d.p for d in raw]), strict=True)]
 
@@ -51,12 +86,13 @@ def _against(leader: ComparisonRow, rows: Sequence[ComparisonRow], hits: Mapping
 
 
 def _choice(
-    chosen: ComparisonRow,
-    leader: ComparisonRow,
-    fitting: Sequence[ComparisonRow],
+    chosen: Choice,
+    leader: Choice,
+    fitting: Sequence[Choice],
     differences: Sequence[Difference],
     budget: Budget,
     others_at_chance: bool,
+    words: Words,
 ) -> list[Message]:
     """The sentences for the recommendation, the answer first."""
     accuracy = Message(
@@ -68,28 +104,13 @@ def _choice(
     )
     if len(fitting) == 1:
         if others_at_chance:
-            return [
-                Message(
-                    "{model} is the only network significantly more accurate than the majority class: {accuracy}.",
-                    model=chosen.model,
-                    accuracy=accuracy,
-                )
-            ]
+            return [Message(words.only_learned, model=chosen.label, accuracy=accuracy)]
         if budget:
-            return [
-                Message(
-                    "{model} is the only network that fits {budget}: {accuracy}.",
-                    model=chosen.model,
-                    budget=budget,
-                    accuracy=accuracy,
-                )
-            ]
-        return [
-            Message("{model} is the only network that was compared: {accuracy}.", model=chosen.model, accuracy=accuracy)
-        ]
+            return [Message(words.only_fitting, model=chosen.label, budget=budget, accuracy=accuracy)]
+        return [Message(words.only_compared, model=chosen.label, accuracy=accuracy)]
     within = Message(" within {budget}", budget=budget) if budget else ""
     best = Message(
-        "{model} is the most accurate{within}: {accuracy}.", model=chosen.model, within=within, accuracy=accuracy
+        "{model} is the most accurate{within}: {accuracy}.", model=chosen.label, within=within, accuracy=accuracy
     )
     tied = [d for d in differences if not d.significant]
     if not tied:
@@ -103,12 +124,7 @@ def _choice(
                 p=_p(nearest),
             )
         else:
-            verdict = Message(
-                "Every other network is significantly less accurate; the closest, {model}, by {points} ({p}).",
-                model=nearest.second,
-                points=points,
-                p=_p(nearest),
-            )
+            verdict = Message(words.others_worse, model=nearest.second, points=points, p=_p(nearest))
         return [best, verdict]
     if chosen is leader:
         p = _p(min(tied, key=lambda d: d.adjusted_p))
@@ -129,14 +145,14 @@ def _choice(
             )
         )
         return [best, verdict, *_more_seeds(tied)]
-    between = next(d for d in tied if d.second == chosen.model)
-    also = [d.second for d in tied if d.second != chosen.model]
+    between = next(d for d in tied if d.second == chosen.label)
+    also = [d.second for d in tied if d.second != chosen.label]
     sentences = [
-        Message("{model}: {accuracy}.", model=chosen.model, accuracy=accuracy),
+        Message("{model}: {accuracy}.", model=chosen.label, accuracy=accuracy),
         Message(
             "It cannot be distinguished from {leader}, the most accurate{within} ({share}): {disagreement}, a "
             "difference that is not significant ({p}).",
-            leader=leader.model,
+            leader=leader.label,
             within=within,
             share=units.percent(leader.test_top1, 1),
             disagreement=_disagreement(between),
@@ -151,7 +167,7 @@ def _choice(
     ]
     if also:
         sentences.append(
-            Message("{names} cannot be distinguished from {leader} either.", names=_list(also), leader=leader.model)
+            Message("{names} cannot be distinguished from {leader} either.", names=_list(also), leader=leader.label)
         )
     return [*sentences, *_more_seeds([between])]
 
@@ -220,9 +236,7 @@ def _list(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else Message("{names} and {last}", names=joined(names[:-1]), last=names[-1])
 
 
-def _over_budget(
-    rows: Sequence[ComparisonRow], fitting: Sequence[ComparisonRow], leader: ComparisonRow, budget: Budget
-) -> list[Message]:
+def _over_budget(rows: Sequence[Choice], fitting: Sequence[Choice], leader: Choice, budget: Budget) -> list[Message]:
     """The sentence that names the more accurate networks that exceed the budget, if there are any."""
     better = [row for row in rows if row not in fitting and row.test_top1 > leader.test_top1]
     if not better:
@@ -230,7 +244,7 @@ def _over_budget(
     names = [
         Message(
             "{model} ({top1}; {costs})",
-            model=row.model,
+            model=row.label,
             top1=units.percent(row.test_top1, 1),
             costs=joined(budget.broken_by(row.costs())),
         )
@@ -239,31 +253,31 @@ def _over_budget(
     return [Message("More accurate here, but over the budget: {names}.", names=_list(names))]
 
 
-def _nothing_fits(rows: Sequence[ComparisonRow], budget: Budget) -> tuple[Message, tuple[Message, ...]]:
+def _nothing_fits(rows: Sequence[Choice], budget: Budget, words: Words) -> tuple[Message, tuple[Message, ...]]:
     """The answer and the reasons if no network fits the budget."""
     nearest = min(rows, key=lambda row: _excess(row, budget.limits))
     return (
-        Message("none of the {count} networks fits {budget}.", count=len(rows), budget=budget),
+        Message(words.nothing_fits, count=len(rows), budget=budget),
         (
             Message(
                 "{model} comes nearest, with {costs}.",
-                model=nearest.model,
+                model=nearest.label,
                 costs=joined(budget.broken_by(nearest.costs())),
             ),
-            Message("Raise the limit, or name smaller networks."),
+            Message(words.raise_limit),
         ),
     )
 
 
-def _nothing_learned(rows: Sequence[ComparisonRow]) -> tuple[Message, tuple[Message, ...]]:
+def _nothing_learned(rows: Sequence[Choice], words: Words) -> tuple[Message, tuple[Message, ...]]:
     """The answer and the reasons if no network is more accurate than the majority class."""
     best = max(rows, key=lambda row: row.test_top1)
     return (
-        Message("nothing was learned: no network is significantly more accurate than the majority class."),
+        Message(words.nothing_learned),
         (
             Message(
                 "{model} is the most accurate, with {share} of {n} test images.",
-                model=best.model,
+                model=best.label,
                 share=units.percent(best.test_top1, 1),
                 n=units.exact(best.accuracy.n),
             ),
@@ -275,19 +289,19 @@ def _nothing_learned(rows: Sequence[ComparisonRow]) -> tuple[Message, tuple[Mess
     )
 
 
-def _at_chance(rows: Sequence[ComparisonRow]) -> list[Message]:
+def _at_chance(rows: Sequence[Choice]) -> list[Message]:
     """The sentence that names the networks that are out because they have learned nothing, if there are any."""
     if not rows:
         return []
     return [
         Message(
             "Not considered, because not significantly more accurate than the majority class: {names}.",
-            names=_list([row.model for row in rows]),
+            names=_list([row.label for row in rows]),
         )
     ]
 
 
-def _excess(row: ComparisonRow, limits: Sequence[Limit]) -> float:
+def _excess(row: Choice, limits: Sequence[Limit]) -> float:
     """Return the largest ratio of a cost to its limit; infinite if a cost could not be measured."""
     costs = row.costs()
     values = [(costs.get(limit.quantity.name), limit.at_most) for limit in limits]

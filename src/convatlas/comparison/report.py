@@ -11,6 +11,7 @@ import numpy as np
 
 from convatlas import units
 from convatlas.baselines.names import is_baseline
+from convatlas.comparison.deployed_report import deployments_sections, method_of_deployments
 from convatlas.comparison.result import Comparison, ComparisonRow
 from convatlas.evaluation import Evaluation
 from convatlas.evaluation.statistics import Difference
@@ -46,6 +47,8 @@ class Evidence:
 def report(comparison: Comparison, evidence: Evidence) -> str:
     """Return the whole page."""
     look_of = styles([row.model for row in comparison.rows])
+    deployed = () if comparison.deployments is None else comparison.deployments.rows
+    look_of |= {row.label: look_of[row.model] for row in deployed}
     conditions, advice = comparison.conditions, comparison.recommendation
     spotlight = advice.model or max(comparison.rows, key=lambda row: row.test_top1).model
     title = _("Which network for {data}?", data=Path(conditions.data).name or conditions.data)
@@ -61,9 +64,11 @@ def report(comparison: Comparison, evidence: Evidence) -> str:
     return html.page(
         title,
         html.header(title, lead, reasons, note),
+        *_file(comparison),
         html.section(_("The networks"), _table(comparison, look_of), *_failures(comparison)),
         *_proposed(comparison),
         html.section(_("Accuracy against time"), _scatter(comparison, look_of)),
+        *deployments_sections(comparison, look_of),
         *_differences(comparison, look_of),
         html.section(_("Learning curves"), _curves(comparison, evidence, look_of)),
         html.section(_("Confusion matrices"), _confusion(comparison, evidence, look_of, spotlight)),
@@ -79,9 +84,14 @@ def _lead(comparison: Comparison) -> tuple[Html, Html]:
     """Return the recommendation in one sentence, with the network's name in bold, and the reasons for it."""
     advice = comparison.recommendation
     answer = translated(advice.answer)
-    before, after = answer.partition(advice.model)[::2] if advice.model else (_sentence(answer), "")
-    lead = html.join(before, html.strong(advice.model or ""), after)
+    before, after = answer.partition(advice.label)[::2] if advice.label else (_sentence(answer), "")
+    lead = html.join(before, html.strong(advice.label or ""), after)
     return lead, html.paragraph(translated(joined(advice.reasons, " "))) if advice.reasons else Html("")
+
+
+def _file(comparison: Comparison) -> list[Html]:
+    file = comparison.recommendation.file
+    return [] if file is None else [html.paragraph(_("file: {file}", file=file))]
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
@@ -237,18 +247,31 @@ def _differences(comparison: Comparison, look_of: Mapping[str, SeriesStyle]) -> 
     ]
     caption = " ".join(
         (
-            _(
-                "{model}, the most accurate{within}, compared with each other network on the same {n} test images, in "
-                "percentage points.",
-                model=leader,
-                within=_(" within {budget}", budget=comparison.budget) if comparison.budget else "",
-                n=units.exact(differences[0].n),
-            ),
+            _compared_with(comparison, leader, differences[0].n),
             _tests(differences),
             _("Every p includes Holm's correction. A difference is called significant if its p is below 0.05."),
         )
     )
     return [html.section(_("Are the differences significant?"), html.table(columns, rows, caption))]
+
+
+def _compared_with(comparison: Comparison, leader: str, n: int) -> str:
+    values = {
+        "model": leader,
+        "within": _(" within {budget}", budget=comparison.budget) if comparison.budget else "",
+        "n": units.exact(n),
+    }
+    if comparison.deployments is not None:
+        return _(
+            "{model}, the most accurate{within}, compared with each other deployment on the same {n} test images, in "
+            "percentage points.",
+            **values,
+        )
+    return _(
+        "{model}, the most accurate{within}, compared with each other network on the same {n} test images, in "
+        "percentage points.",
+        **values,
+    )
 
 
 def _tests(differences: Sequence[Difference]) -> str:
@@ -425,6 +448,7 @@ def _method(comparison: Comparison) -> Html:
                 ),
             ),
             (_("Peak memory"), _("{how}; each network in a separate process.", how=_sentence(memory.how))),
+            *method_of_deployments(comparison),
             (_("File"), _("The run's model.safetensors: weights, running statistics and a short header.")),
             *((name.capitalize(), value) for name, value in conditions.machine.items() if name != "training"),
             (_("Training on"), conditions.machine["training"]),

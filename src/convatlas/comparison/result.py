@@ -5,15 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from convatlas import tables, units
 from convatlas.comparison.budget import Budget
+from convatlas.comparison.deployed import Deployment, Deployments, deployment_label
 from convatlas.comparison.measure import Latency, Memory
 from convatlas.comparison.proposal import Proposal
 from convatlas.evaluation.statistics import Accuracy, Difference
 from convatlas.i18n import _, translated
 from convatlas.message import Message, joined
+
+
+class Choice(Protocol):
+    """What can be recommended: a network, or a deployment of one."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def accuracy(self) -> Accuracy: ...
+    @property
+    def test_top1(self) -> float: ...
+    @property
+    def latency(self) -> Latency: ...
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def at_chance(self) -> bool: ...
+
+    def costs(self) -> Mapping[str, float | None]: ...
 
 
 @dataclass(frozen=True)
@@ -52,6 +72,11 @@ class ComparisonRow:
     over_budget: tuple[str, ...] = ()
     at_chance: bool = False
     predicted_s: float | None = None
+
+    @property
+    def label(self) -> str:
+        """The name in tables and sentences."""
+        return self.model
 
     @property
     def test_top1(self) -> float:
@@ -97,7 +122,7 @@ class ComparisonRow:
 
 
 # how the rows of a comparison can be ordered; rows that are equal keep the order in which they were named
-SORTED_BY: dict[str, Callable[[ComparisonRow], float]] = {
+SORTED_BY: dict[str, Callable[[ComparisonRow | Deployment], float]] = {
     "named": lambda row: 0,
     "top1": lambda row: -row.test_top1,
     "latency": lambda row: row.latency.p50_s,
@@ -138,6 +163,9 @@ class Recommendation:
 
     ``answer`` is a sentence, ``reasons`` are further sentences, and ``why`` is all of them.
 
+    If deployments were compared, one of them is recommended: ``engine`` and ``precision`` are its own, ``file`` is the
+    exported file, and ``ties`` and ``differences`` are about deployments.
+
     ``ties`` are the networks that do not differ significantly from the most accurate one; they include the most
     accurate one if another is recommended. ``differences`` are the tests of the most accurate network against every
     other.
@@ -148,6 +176,16 @@ class Recommendation:
     reasons: tuple[Message, ...] = ()
     ties: tuple[str, ...] = ()
     differences: tuple[Difference, ...] = ()
+    engine: str | None = None
+    precision: str | None = None
+    file: Path | None = None
+
+    @property
+    def label(self) -> str | None:
+        """The name of what is recommended, in sentences and in the lists of ties."""
+        if self.model is None or self.engine is None or self.precision is None:
+            return self.model
+        return deployment_label(self.model, self.engine, self.precision)
 
     @property
     def why(self) -> Message:
@@ -155,7 +193,10 @@ class Recommendation:
         return joined((self.answer, *self.reasons), " ")
 
     def to_dict(self) -> dict[str, Any]:
-        return {"model": self.model, "why": self.why, "ties": list(self.ties)}
+        found = {"model": self.model, "why": self.why, "ties": list(self.ties)}
+        if self.engine is not None:
+            found |= {"engine": self.engine, "precision": self.precision, "file": str(self.file)}
+        return found
 
 
 @dataclass(frozen=True)
@@ -199,8 +240,11 @@ class Conditions:
 class Comparison:
     """The result of `compare`. ``rows`` have the order of the networks' names; ``report`` is the HTML report.
 
-    ``skipped`` are networks that were not trained, because they cannot fit the budget. ``proposal`` is set if the
-    networks were proposed and not named.
+    ``deployments`` are the networks as exported files in engines, if engines were named; the recommendation is then one
+    of them.
+
+    ``skipped`` are networks that were not trained, because they cannot fit the budget. ``proposal`` is set if
+    the networks were proposed and not named.
     """
 
     rows: tuple[ComparisonRow, ...]
@@ -212,10 +256,13 @@ class Comparison:
     majority: Majority
     skipped: tuple[Failure, ...] = ()
     proposal: Proposal | None = None
+    deployments: Deployments | None = None
 
     @property
     def nothing_fits(self) -> bool:
-        """Whether every network exceeds the budget."""
+        """Whether every network exceeds the budget; of deployments, whether each exceeds it or breaks its contract."""
+        if self.deployments is not None:
+            return not any(row.sound and not row.over_budget for row in self.deployments.rows)
         return all(row.over_budget for row in self.rows)
 
     @property
@@ -238,6 +285,7 @@ class Comparison:
             "skipped": [{"model": skipped.model, "why": skipped.why} for skipped in self.skipped],
             "conditions": self.conditions.to_dict(),
             **({} if self.proposal is None else {"proposal": self.proposal.to_dict()}),
+            **({} if self.deployments is None else self.deployments.to_dict()),
             "report": str(self.report),
         }
 

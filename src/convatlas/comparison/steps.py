@@ -42,10 +42,16 @@ class Candidate:
     params: int
     macs: int
     tensor_bytes: int  # of the weights; the file has a short header besides
+    matrix_values: int  # weights of convolutions and fully connected layers, which every exported file has
 
-    def costs(self) -> dict[str, float]:
-        """What is known of its costs before the training; of the size, a lower bound."""
-        return {"params": self.params, "macs": self.macs, "size": self.tensor_bytes}
+    def costs(self, bytes_of_weight: int | None = None) -> dict[str, float]:
+        """What is known of its costs before the training; of the size, a lower bound.
+
+        Args:
+            bytes_of_weight: of an exported file; None for the weights as they are trained.
+        """
+        size = self.tensor_bytes if bytes_of_weight is None else self.matrix_values * bytes_of_weight
+        return {"params": self.params, "macs": self.macs, "size": size}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import numpy as np
 
 from convatlas.data.dataset import ArrayImages, Dataset, numbered
 from convatlas.data.tree import Tree
-from convatlas.errors import DataError
+from convatlas.errors import DataError, MissingDependencyError
 from convatlas.message import Message, joined, system_reason
 
 IDX_NAME = re.compile(
@@ -66,7 +66,8 @@ def digits() -> Dataset:
     scikit-learn takes a second.
     """
     spec = importlib.util.find_spec("sklearn")
-    assert spec is not None  # a dependency of this package
+    if spec is None:  # a dependency of convatlas, but not of convatlas-runtime
+        raise MissingDependencyError("scikit-learn", "export", Message("the embedded data set digits"))
     assert spec.origin is not None
     table = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
     if table.exists():

@@ -199,6 +199,12 @@ class Dataset:
             if (parts == part).any()
         }
 
+    def evaluated(self) -> tuple[np.ndarray, str]:
+        """What an evaluation on this data set uses: the indices of the test set, or of all images if it has none; and
+        "test" or "all"."""
+        test = np.flatnonzero(self.parts == "test")
+        return (test, "test") if len(test) else (np.arange(len(self)), "all")
+
     def duplicates(self) -> list[list[int]]:
         """Groups of images with identical bytes, each in ascending order. Only files of equal size are read."""
         same_size: dict[object, list[int]] = defaultdict(list)

@@ -117,6 +117,26 @@ class Preprocessing:
         fitted = pixels if scale == 1 else self._scaled(pixels, scale, at_most=(height, width))
         return self._padded(fitted, height, width)
 
+    def in_words(self, origin: str) -> Message:
+        """The preprocessing with its numbers, and where it comes from."""
+        height, width = self.size
+        stored_size = " x ".join(map(str, self.store_size))
+        fitted = {
+            "squash": Message("squashed to {size}", size=stored_size),
+            "shorter-crop": Message("shorter side to {side}", side=min(self.store_size)),
+            "pad": Message("centred on {size}", size=stored_size),
+            "letterbox": Message("scaled to fit {size}, with a border", size=stored_size),
+        }[self.resize]
+        return Message(
+            "{fitted}, {interpolation}; centre {size}; {channels}, mean and std {values} ({origin})",
+            fitted=fitted,
+            interpolation=self.interpolation,
+            size=f"{height} x {width}",
+            channels="RGB" if self.channels == 3 else Message("grey"),
+            values="  ".join(" ".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std)),
+            origin=origin,
+        )
+
     def kept_at(self, side: int) -> Preprocessing:
         """The same preprocessing with stored images whose shorter side has ``side`` pixels."""
         return replace(self, margin=side / min(self.size))

@@ -195,7 +195,7 @@ class _Worker(threading.Thread):
     def _start_process(self) -> None:
         separate = {"start_new_session": True} if os.name == "posix" else {}  # only the parent handles Ctrl-C
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from convatlas.data.workers import serve; serve()"],
+            [sys.executable, "-c", f"from {__name__} import serve; serve()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},

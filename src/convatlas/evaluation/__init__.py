@@ -2,7 +2,6 @@
 
 from convatlas.evaluation.dense import FullyConvolutional
 from convatlas.evaluation.evaluate import (
-    Evaluation,
     check_network,
     common_protocol,
     ensemble,
@@ -32,6 +31,7 @@ from convatlas.evaluation.protocols import (
     get_protocol,
     log_mean_probability,
 )
+from convatlas.evaluation.result import Evaluation
 
 __all__ = [
     "Evaluation",

@@ -91,11 +91,17 @@ def train(
 
 
 def scales(
-    *, quick: Mapping[str, Any], standard: Mapping[str, Any], minutes: float, quick_minutes: float = 2
+    *,
+    quick: Mapping[str, Any],
+    standard: Mapping[str, Any],
+    minutes: float,
+    quick_minutes: float = 2,
+    data: str = "cifar-10",
 ) -> dict[ScaleName, Scale]:
     """The usual scales: digits with three seeds; a part of CIFAR-10 with five seeds and a sweep; all of CIFAR-10.
 
     Args:
+        data: of the standard and the full scale.
         quick, standard: settings of the arms; the full scale has four times the epochs of the standard one.
         minutes: of the standard scale, on two cores.
     """
@@ -104,8 +110,8 @@ def scales(
     full = {**everything, "epochs": 4 * int(standard["epochs"])}
     return {
         "quick": Scale(quick_minutes, (0, 1, 2), settings=quick),
-        "standard": Scale(minutes, (0, 1, 2, 3, 4), "cifar-10", pilots, standard),
-        "full": Scale(20 * minutes, (0, 1, 2, 3, 4), "cifar-10", pilots, full),
+        "standard": Scale(minutes, (0, 1, 2, 3, 4), data, pilots, standard),
+        "full": Scale(20 * minutes, (0, 1, 2, 3, 4), data, pilots, full),
     }
 
 
@@ -147,6 +153,11 @@ def side_of(data: Dataset) -> int:
 def pixels_of(data: Dataset, indices: np.ndarray) -> np.ndarray:
     """(n, H, W, C) uint8."""
     return np.stack([data.read(int(index)) for index in indices])
+
+
+def flat_pixels(data: Dataset, indices: np.ndarray) -> np.ndarray:
+    """(n, H W C) float32, from 0 to 1."""
+    return pixels_of(data, indices).reshape(len(indices), -1).astype(np.float32) / 255
 
 
 def with_images(

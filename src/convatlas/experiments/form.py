@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from convatlas.i18n import language
@@ -118,12 +119,17 @@ class Scale:
 
 @dataclass(frozen=True)
 class Trial:
-    """What an arm is given: the data, the seed, the learning rate, and the settings of the scale."""
+    """What an arm is given: the data, the seed, the learning rate, and the settings of the scale.
+
+    Attributes:
+        folder: of --data, where an arm finds further files that the scale's settings name; None without --data.
+    """
 
     data: Dataset
     seed: int
     lr: float
     scale: Scale
+    folder: Path | None = None
 
     def setting(self, name: str) -> Any:
         return self.scale.settings[name]
@@ -158,6 +164,7 @@ class Experiment:
         contradiction: what would contradict the claim.
         limits: what the experiment cannot show.
         sequential: the arms are measured one after another, because their time is measured.
+        needs: "cuda" where the claim is about a GPU, which must be there.
     """
 
     name: str
@@ -173,6 +180,7 @@ class Experiment:
     limits: Text
     scales: Mapping[ScaleName, Scale]
     sequential: bool = False
+    needs: Literal["", "cuda"] = ""
 
     def arm(self, name: str) -> Arm:
         return next(arm for arm in self.arms if arm.name == name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -119,3 +120,55 @@ def blocks(classes: int, channels: int, side: int, *, count: int, width: int = 1
     """A convolution, ``count`` blocks of one width, global average pooling and a fully connected layer."""
     body = [ResidualBlock(width, shortcut) for _ in range(count)]
     return nn.Sequential(conv_norm(channels, width, 3), *body, *classifier(width, classes))
+
+
+class DenseAutoencoder(nn.Module):
+    """Fully connected layers with ReLU to a code, and the same in reverse back to the pixels."""
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.encoder, self.decoder = dense(widths), dense(widths[::-1])
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, D) -> (N, D)
+        return self.decoder(self.encoder(x))
+
+
+def dense(widths: Sequence[int]) -> nn.Sequential:
+    """Fully connected layers with ReLU between them."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in itertools.pairwise(widths):
+        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def train_autoencoder(net: nn.Module, images: Tensor, epochs: int, lr: float, seed: int) -> list[float | None]:
+    """Train on the squared error by Adam, in batches of 100 in an order by the seed.
+
+    Args:
+        images: (N, D), from 0 to 1.
+
+    Returns: the mean loss of each epoch.
+    """
+    optimizer = torch.optim.Adam(net.parameters(), lr)
+    generator = torch.Generator().manual_seed(seed)
+    losses: list[float | None] = []
+    for _ in range(epochs):
+        total = 0.0
+        for batch in torch.randperm(len(images), generator=generator).split(100):
+            loss = nn.functional.mse_loss(net(images[batch]), images[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(batch)
+        losses.append(total / len(images))
+    return losses
+
+
+def with_he_weights(net: nn.Module) -> nn.Module:
+    """The network with He's initial weights in all convolutions, and biases of zero."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return net

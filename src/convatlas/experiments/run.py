@@ -165,13 +165,15 @@ def run_experiment(
             raise UsageError("seeds {seeds}: at least 1 is needed.", seeds=seeds)
         design = replace(design, seeds=tuple(range(seeds)))
         experiment = with_scale(experiment, chosen, design)
+    _need(experiment)
     source, dataset = _opened(experiment, design, data)
+    files = None if data is None else Path(data)
     folder = Path(out) / f"{name}-{scale}"
     _keep_plan(folder, experiment, chosen, dataset)
 
     def run_all(todo: Sequence[Job]) -> dict[Job, Outcome]:
         workers = 1 if experiment.sequential else jobs
-        return _run_all(experiment, chosen, design, todo, source, folder, workers, backend, scheduler, listener)
+        return _run_all(experiment, design, todo, source, files, folder, workers, backend, scheduler, listener)
 
     sweep_jobs = [
         Job(arm.name, seed, lr, sweep=True) for arm in experiment.arms for lr in arm.lrs for seed in design.pilot_seeds
@@ -220,6 +222,18 @@ def _opened(experiment: Experiment, scale: Scale, data: str | Path | None) -> tu
             folder=data if data is not None else Message("the command: no --data was given"),
         )
     return str(found), open_data(str(found))
+
+
+def _need(experiment: Experiment) -> None:
+    """Raise UsageError for a claim about a device that is not there."""
+    import torch
+
+    if experiment.needs == "cuda" and not torch.cuda.is_available():
+        raise UsageError(
+            "{experiment} compares a GPU with a CPU, and PyTorch finds no GPU here. Run it on a machine with a CUDA "
+            "device.",
+            experiment=experiment.name,
+        )
 
 
 def plan_of(experiment: Experiment, scale: ScaleName, dataset: Dataset | None) -> dict[str, Any]:
@@ -285,10 +299,10 @@ def _write(file: Path, document: Mapping[str, Any]) -> None:
 
 def _run_all(
     experiment: Experiment,
-    scale_name: ScaleName,
     scale: Scale,
     todo: Sequence[Job],
     source: str,
+    files: Path | None,
     folder: Path,
     jobs: int,
     backend: str | None,
@@ -304,7 +318,7 @@ def _run_all(
             outcomes[job] = kept
         else:
             missing.append(job)
-    for job, outcome in _computed(experiment, scale, missing, source, jobs, backend, scheduler):
+    for job, outcome in _computed(experiment, scale, missing, source, files, jobs, backend, scheduler):
         # the process that started the experiment writes all files: workers may be on other machines
         _write(folder / JOBS / job.file, {"lr": job.lr, **outcome.to_dict()})
         outcomes[job] = outcome
@@ -313,20 +327,20 @@ def _run_all(
 
 
 def _computed(
-    experiment: Experiment, scale: Scale, missing: Sequence[Job], source: str, jobs: int, backend: str | None,
-    scheduler: str | None,
+    experiment: Experiment, scale: Scale, missing: Sequence[Job], source: str, files: Path | None, jobs: int,
+    backend: str | None, scheduler: str | None,
 ) -> Iterator[tuple[Job, Outcome]]:  # fmt: skip
     if not missing:
         return
     if jobs == 1 and backend is None:
         for job in missing:
-            yield run_job(experiment.name, scale, job, source)
+            yield run_job(experiment.name, scale, job, source, files)
         return
     import joblib
 
     with _backend(backend, scheduler):
         parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
-        yield from parallel(joblib.delayed(run_job)(experiment.name, scale, job, source) for job in missing)
+        yield from parallel(joblib.delayed(run_job)(experiment.name, scale, job, source, files) for job in missing)
 
 
 @contextmanager
@@ -347,7 +361,7 @@ def _backend(backend: str | None, scheduler: str | None) -> Iterator[None]:
         yield
 
 
-def run_job(name: str, scale: Scale, job: Job, source: str) -> tuple[Job, Outcome]:
+def run_job(name: str, scale: Scale, job: Job, source: str, files: Path | None = None) -> tuple[Job, Outcome]:
     """Run one job in this process, on one thread. Called by joblib's workers."""
     import torch
 
@@ -355,7 +369,7 @@ def run_job(name: str, scale: Scale, job: Job, source: str) -> tuple[Job, Outcom
     experiment = get_experiment(name)
     dataset = None if source == "none" else open_data(source)
     began = time.perf_counter()
-    outcome = experiment.arm(job.arm).run(Trial(dataset, job.seed, job.lr, scale))  # type: ignore[arg-type]
+    outcome = experiment.arm(job.arm).run(Trial(dataset, job.seed, job.lr, scale, files))  # type: ignore[arg-type]
     return job, Outcome(outcome.metrics, outcome.curves, time.perf_counter() - began)
 
 

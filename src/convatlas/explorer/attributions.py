@@ -1,14 +1,13 @@
-"""The attribution methods, and their documents. The list of methods needs no torch."""
+"""The documents of attributions. The list of methods needs no torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from convatlas.errors import UnknownNameError, UsageError
 from convatlas.explorer.networks import SCHEMA
 from convatlas.i18n import translated
-from convatlas.message import Message
+from convatlas.inspection.methods import DESCRIPTIONS, Progress, is_long
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,44 +18,6 @@ if TYPE_CHECKING:
 
 FIELD_IMAGES = 4  # whose gradients are averaged for an effective field
 FIELD_SEED = 0  # of the noise for networks with random weights
-
-
-@dataclass(frozen=True)
-class Method:
-    """A method of `convatlas.inspection.attribution`; a test compares the two lists.
-
-    Attributes:
-        title: a message, or a name that is the same in every language.
-        sanity: whether its maps change when the weights are randomised (Adebayo et al.).
-        needs_layer: whether it uses the maps of a layer.
-        passes: roughly how many forward passes it needs.
-    """
-
-    title: str
-    source: str
-    passes: int
-    sanity: bool = True
-    needs_layer: bool = False
-
-
-METHODS = {
-    "grad_cam": Method("Grad-CAM", "Selvaraju et al., arXiv:1610.02391, equations 1 and 2", 2, needs_layer=True),
-    "grad_cam_plus_plus": Method(
-        "Grad-CAM++", "Chattopadhyay et al., arXiv:1710.11063, equations 10 and 19", 2, needs_layer=True
-    ),
-    "gradient": Method(
-        Message("gradient of the score"), "Simonyan, Vedaldi and Zisserman, arXiv:1312.6034, section 3", 2
-    ),
-    "smoothgrad": Method("SmoothGrad", "Smilkov et al., arXiv:1706.03825", 50),
-    "integrated_gradients": Method(
-        Message("integrated gradients"), "Sundararajan, Taly and Yan, arXiv:1703.01365, section 3", 128, sanity=False
-    ),
-    "guided_backpropagation": Method(
-        Message("guided backpropagation"), "Springenberg et al., arXiv:1412.6806, section 3.4", 2, sanity=False
-    ),
-    "occlusion": Method(Message("occlusion"), "Zeiler and Fergus, arXiv:1311.2901, section 4.2", 225),
-    "rise": Method(Message("RISE, random masks"), "Petsiuk, Das and Saenko, arXiv:1806.07421, section 3", 1000),
-}
 
 
 def methods_document() -> dict[str, Any]:
@@ -72,19 +33,26 @@ def methods_document() -> dict[str, Any]:
                 "needs_layer": method.needs_layer,
                 "passes": method.passes,
             }
-            for name, method in METHODS.items()
+            for name, method in DESCRIPTIONS.items()
         ],
     }
 
 
 def attribution_document(
-    bench: Workbench, subject: Subject, image: Picture, name: str, layer: str | None = None, class_: int | None = None
+    bench: Workbench,
+    subject: Subject,
+    image: Picture,
+    name: str,
+    layer: str | None = None,
+    class_: int | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """``api/attribution``: the pixels of an image that a class score depends on. Measured.
 
     Args:
         layer: for Grad-CAM; the last one with spatial axes where None.
         class_: index of the class to explain; the most probable one where None.
+        progress: called after each batch of a method of many passes.
 
     Raises:
         UnknownNameError: no such method or layer.
@@ -93,15 +61,17 @@ def attribution_document(
     from convatlas.explorer.image_documents import class_scores
     from convatlas.inspection import attribution as library
 
-    if name not in METHODS:
-        raise UnknownNameError("method", name, METHODS)
+    if name not in DESCRIPTIONS:
+        raise UnknownNameError("method", name, DESCRIPTIONS)
     found = bench.network(subject)
     forward = bench.forward(subject, image)
     scores = class_scores(found, forward.logits.detach())
     if class_ is not None and class_ >= len(scores):
         raise UsageError("class {index}: the network has the classes 0 to {last}.", index=class_, last=len(scores) - 1)
     settings: dict[str, Any] = {}
-    if METHODS[name].needs_layer and layer is not None:
+    if progress is not None and is_long(name):
+        settings["progress"] = progress
+    if DESCRIPTIONS[name].needs_layer and layer is not None:
         from convatlas.explorer.image_documents import row_of
 
         settings["layer"] = row_of(forward, layer)
@@ -123,7 +93,7 @@ def attribution_document(
         "maximum": float(values.max()),
         "signed": result.signed,
         "notes": [{"name": translated(note), "value": value} for note, value in result.notes],
-        "sanity": METHODS[name].sanity,
+        "sanity": DESCRIPTIONS[name].sanity,
     }
 
 

@@ -14,6 +14,7 @@ from convatlas.explorer.images import Picture
 from convatlas.explorer.query import Query
 from convatlas.explorer.session import Session
 from convatlas.explorer.subjects import OwnModule, Subject
+from convatlas.inspection.methods import Progress
 
 Document = dict[str, Any]
 Maker = Callable[[Session, Query], Document]
@@ -111,11 +112,12 @@ def _window(session: Session, query: Query) -> Document:
     return window_document(session.bench, subject, image, query.text("layer"), (place[0], place[1], place[2]))
 
 
-def _attribution(session: Session, query: Query) -> Document:
+def attribution(session: Session, query: Query, progress: Progress | None = None) -> Document:
+    """``api/attribution``, with its progress."""
     subject, image = _subject_and_image(session, query)
     class_ = query.optional_integer("class", 0, LARGEST_PLACE)
     return attributions.attribution_document(
-        session.bench, subject, image, query.text("method"), query.optional("layer"), class_
+        session.bench, subject, image, query.text("method"), query.optional("layer"), class_, progress
     )
 
 
@@ -141,14 +143,14 @@ WITHOUT_A_NETWORK: dict[str, Maker] = {
     "playground/presets": _presets,
     "playground/exercises": _exercises,
 }
-# documents that need weights or a forward pass; the server makes one of them at a time
+# documents that need weights or a forward pass; the server makes them in turn
 WITH_A_NETWORK: dict[str, Maker] = {
     "prepared": _prepared,
     "predict": _predict,
     "maps": _maps,
     "filters": _filters,
     "window": _window,
-    "attribution": _attribution,
+    "attribution": attribution,
     "effective": _effective,
     "evaluation": _evaluation,
     "mistakes": _mistakes,

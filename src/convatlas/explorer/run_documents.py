@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convatlas.errors import DataError, UnknownNameError, UsageError
-from convatlas.explorer.safety import without_folders
 from convatlas.explorer.subjects import damaged
+from convatlas.http.answers import without_folders
 from convatlas.i18n import translated
 
 if TYPE_CHECKING:

@@ -18,9 +18,10 @@ from convatlas.errors import ConvAtlasError, LimitError
 from convatlas.explorer.documents import document
 from convatlas.explorer.images import Picture
 from convatlas.explorer.query import Query
-from convatlas.explorer.server import finite, static_files
+from convatlas.explorer.server import static_files
 from convatlas.explorer.session import Session
 from convatlas.explorer.subjects import Subject
+from convatlas.http.answers import finite
 from convatlas.i18n import LANGUAGES, in_language, language
 
 if TYPE_CHECKING:

@@ -1,19 +1,19 @@
 """The page's server: Starlette on uvicorn, bound to 127.0.0.1. No torch until a document needs it.
 
 An answer is one JSON document (`documents`), a file of the built page, or a stream of events. Everything in `safety`
-comes before. Documents run in threads, those that need a network one at a time.
+comes before. Documents run in threads, those that need a network one at a time (`turns`). A long attribution passes its
+turn on after every batch, so that it holds up nothing else.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-import math
-import socket
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from typing import Any
 
@@ -22,31 +22,32 @@ import anyio.to_thread
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from convatlas.errors import ConvAtlasError, DataError, MissingDependencyError, UnknownNameError, UsageError
-from convatlas.explorer import documents, run_events, safety
+from convatlas.errors import ConvAtlasError, UsageError
+from convatlas.explorer import attribution_events, documents, run_events, safety
 from convatlas.explorer.images import MAX_BYTES, too_large
 from convatlas.explorer.query import Query
 from convatlas.explorer.session import Session
+from convatlas.http.answers import json_response, status_of, without_folders
+from convatlas.http.bodies import read_body
+from convatlas.http.guard import new_token
+from convatlas.http.listening import LOOPBACK, bound
 from convatlas.i18n import LANGUAGES, in_language, translated
-from convatlas.message import Message, system_reason
+from convatlas.inspection.methods import Progress
+from convatlas.message import Message
 
-HOST = "127.0.0.1"
+HOST = LOOPBACK
 STATIC = "static"
 MEDIA_TYPES = {"html": "text/html; charset=utf-8", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
-SLOWEST_BODY = 60  # seconds until a body must have arrived
 DRAINED = 8 * MAX_BYTES  # of a body that is too large, read and dropped so that the sender sees the answer
 JSON_BYTES = 64 << 10  # of a body in JSON
 HEADER_BYTES = 32 << 10
 CONNECTIONS = 64
-
-
-class TooLarge(DataError):
-    """A body above its limit."""
+LONG_AT_ONCE = 2  # attributions of many passes that are computed side by side
 
 
 def static_files() -> dict[str, bytes]:
@@ -65,13 +66,17 @@ class Application:
     def __init__(self, session: Session, debug: bool = False) -> None:
         self.session, self.debug = session, debug
         self.static = static_files()
-        self.running = anyio.CapacityLimiter(1)  # documents that run a network
+        self.running = anyio.CapacityLimiter(16)  # documents that run a network, most of them waiting for their turn
         self.counting = anyio.CapacityLimiter(4)  # all others
+        self.jobs = ThreadPoolExecutor(
+            LONG_AT_ONCE, thread_name_prefix="attribution"
+        )  # starts no thread before it must
         self.asgi = Starlette(
             routes=[
                 Route("/", self.page, methods=["GET"]),
                 Route("/api/image", self.image, methods=["PUT"]),
                 Route("/api/run/events", self.events, methods=["GET"]),
+                Route("/api/attribution/events", self.attribution, methods=["GET"]),
                 Route("/api/{name:path}", self.get, methods=["GET"]),
                 Route("/api/{name:path}", self.post, methods=["POST"]),
                 Route("/{name}", self.page, methods=["GET"]),
@@ -88,22 +93,28 @@ class Application:
     async def get(self, request: Request) -> Response:
         name = request.path_params["name"]
         query = Query(dict(request.query_params))
-        limiter = self.limiter(name, query)
-        return await self.answered(query, lambda: documents.document(self.session, name, query), limiter)
+        return await self.in_turn(name, query, lambda: documents.document(self.session, name, query))
 
-    def limiter(self, name: str, query: Query) -> anyio.CapacityLimiter:
-        return self.running if documents.uses_a_network(self.session, name, query) else self.counting
+    async def in_turn(self, name: str, query: Query, make: Callable[[], Mapping[str, Any]]) -> Response:
+        """The document, made in its turn where it uses a network."""
+        if not documents.uses_a_network(self.session, name, query):
+            return await self.answered(query, make, self.counting)
+
+        def wait_and_make() -> Mapping[str, Any]:
+            with self.session.turns:
+                return make()
+
+        return await self.answered(query, wait_and_make, self.running)
 
     async def post(self, request: Request) -> Response:
         name = request.path_params["name"]
         query = Query(dict(request.query_params))
-        too_long = DataError("the request has more than {most} KiB.", most=JSON_BYTES >> 10)
+        too_long = Message("the request has more than {most} KiB.", most=JSON_BYTES >> 10)
         try:
-            body = json_of(await read_body(request, JSON_BYTES, too_long))
+            body = json_of(await read_body(request, JSON_BYTES, too_long, DRAINED))
         except ConvAtlasError as error:
             return self.failure(error, query)
-        limiter = self.limiter(name, query)
-        return await self.answered(query, lambda: documents.posted(self.session, name, body), limiter)
+        return await self.in_turn(name, query, lambda: documents.posted(self.session, name, body))
 
     async def events(self, request: Request) -> Response:
         """A training that goes on: the epochs after the last one that the browser has."""
@@ -116,10 +127,21 @@ class Application:
         after = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 8 else 0
         return StreamingResponse(run_events.events(run, after), media_type="text/event-stream")
 
+    async def attribution(self, request: Request) -> Response:
+        """An attribution with its progress; closing the connection cancels it."""
+        query = Query(dict(request.query_params))
+
+        def make(progress: Progress) -> bytes:
+            found = self.made(query, lambda: documents.attribution(self.session, query, progress))
+            return attribution_events.outcome(found.status_code, bytes(found.body))
+
+        job = attribution_events.Job(make, self.session.turns)
+        return StreamingResponse(attribution_events.events(job, self.jobs), media_type="text/event-stream")
+
     async def image(self, request: Request) -> Response:
         query = Query(dict(request.query_params))
         try:
-            content = await read_body(request, MAX_BYTES, too_large())
+            content = await read_body(request, MAX_BYTES, too_large().message, DRAINED)
         except ConvAtlasError as error:
             return self.failure(error, query)
         keep = functools.partial(self.session.pictures.add, content, query.values.get("name", ""))
@@ -136,21 +158,22 @@ class Application:
         self, query: Query, make: Callable[[], Mapping[str, Any]], limiter: anyio.CapacityLimiter
     ) -> Response:
         """The document made in a thread, or the error that it raises."""
+        return await anyio.to_thread.run_sync(self.made, query, make, limiter=limiter)
 
-        def work() -> Response:
-            try:
-                with in_language(_language(query.values)):
-                    return json_response(make())
-            except Exception as error:
-                return self.failure(error, query)
-
-        return await anyio.to_thread.run_sync(work, limiter=limiter)
+    def made(self, query: Query, make: Callable[[], Mapping[str, Any]]) -> Response:
+        try:
+            with in_language(_language(query.values)):
+                return json_response(make())
+        except attribution_events.Cancelled:
+            raise
+        except Exception as error:
+            return self.failure(error, query)
 
     def failure(self, error: Exception, query: Query) -> Response:
         """An error as a document, in the language asked for and without the folders of this machine."""
         with in_language(_language(query.values)):
             if isinstance(error, ConvAtlasError):
-                text = safety.without_folders(translated(error), self.session.folders)
+                text = without_folders(translated(error), self.session.folders)
                 return json_response({"error": text}, status_of(error))
             if self.debug:
                 traceback.print_exception(error)
@@ -159,48 +182,6 @@ class Application:
                 print("convatlas:", translated(text), file=sys.stderr)
             text = translated(Message("an internal error ({kind}); the terminal shows more", kind=type(error).__name__))
             return json_response({"error": text}, 500)
-
-
-def status_of(error: ConvAtlasError) -> int:
-    if isinstance(error, TooLarge):
-        return 413
-    if isinstance(error, UnknownNameError):
-        return 404
-    if isinstance(error, UsageError):
-        return 400
-    return 501 if isinstance(error, MissingDependencyError) else 422
-
-
-async def read_body(request: Request, most: int, refusal: DataError) -> bytes:
-    """The body of a request, read until it is longer than ``most`` bytes.
-
-    Raises:
-        TooLarge: it is longer; the text is that of ``refusal``.
-        UsageError: it did not arrive in time, or only a part of it.
-    """
-    length = request.headers.get("content-length", "0")
-    declared = int(length) if length.isascii() and length.isdigit() and len(length) <= 12 else DRAINED + 1
-    if declared > DRAINED:
-        raise TooLarge(refusal.message)
-    too_long = declared > most
-    parts: list[bytes] = []
-    received = 0
-    try:
-        with anyio.fail_after(SLOWEST_BODY):
-            async for part in request.stream():
-                received += len(part)
-                if received > most or too_long:
-                    too_long = True
-                    parts.clear()
-                    if received > DRAINED:
-                        break
-                else:
-                    parts.append(part)
-    except (TimeoutError, ClientDisconnect) as error:
-        raise UsageError("the file did not arrive completely. Send it again.") from error
-    if too_long:
-        raise TooLarge(refusal.message)
-    return b"".join(parts)
 
 
 def json_of(content: bytes) -> object:
@@ -213,23 +194,6 @@ def json_of(content: bytes) -> object:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise UsageError("the request is not JSON.") from error
-
-
-def json_response(document: Mapping[str, Any], status: int = 200) -> Response:
-    try:
-        text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    except ValueError:  # a network's own values may be nan or inf, which JSON does not have
-        text = json.dumps(finite(document), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return Response(text.encode("utf-8", "replace"), status, media_type="application/json")
-
-
-def finite(value: Any) -> Any:
-    """The document with null in the place of nan and inf."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: finite(each) for key, each in value.items()}
-    return [finite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _language(parameters: Mapping[str, str]) -> str:
@@ -250,11 +214,11 @@ class Server:
     """
 
     def __init__(self, session: Session, port: int = 0, framed: bool = False, debug: bool = False) -> None:
-        self.socket = _bound(port)
+        self.socket = bound(port, waiting=CONNECTIONS)
         self.port = int(self.socket.getsockname()[1])
-        self.token = safety.new_token()
+        self.token = new_token()
         hosts = [f"{name}:{self.port}" for name in (HOST, "localhost")]
-        app: ASGIApp = safety.Guard(Application(session, debug).asgi, self.token, hosts, framed)
+        app: ASGIApp = safety.guarded(Application(session, debug).asgi, self.token, hosts, framed)
         self._uvicorn = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -291,20 +255,3 @@ class Server:
         if self._thread is not None:
             self._thread.join(timeout=10)
         self.socket.close()
-
-
-def _bound(port: int) -> socket.socket:
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        if sys.platform != "win32":
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((HOST, port))
-        listening.listen(CONNECTIONS)
-    except OSError as error:
-        listening.close()
-        raise UsageError(
-            "port {port} cannot be used: {reason}. Give another --port, or leave it out for a free one.",
-            port=port,
-            reason=system_reason(error),
-        ) from error
-    return listening

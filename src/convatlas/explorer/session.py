@@ -12,6 +12,7 @@ from convatlas.explorer.images import Pictures, limits
 from convatlas.explorer.measurements import Measurements
 from convatlas.explorer.networks import SCHEMA
 from convatlas.explorer.subjects import Subjects
+from convatlas.explorer.turns import Turns
 
 if TYPE_CHECKING:
     from convatlas.explorer.ready import Workbench
@@ -26,6 +27,7 @@ class Session:
         out: the folder of runs.
         folders: that are left out of the paths in error messages.
         measurements: the evaluations of runs.
+        turns: who may run a network.
     """
 
     subjects: Subjects
@@ -34,6 +36,7 @@ class Session:
     out: Path | None = None
     folders: tuple[Path, ...] = ()
     measurements: Measurements = field(default_factory=Measurements)
+    turns: Turns = field(default_factory=Turns)
 
     @functools.cached_property
     def bench(self) -> Workbench:

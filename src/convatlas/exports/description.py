@@ -26,7 +26,7 @@ from typing import Any
 from convatlas.atomic import written_atomically
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import CheckpointError, UsageError
-from convatlas.message import system_reason
+from convatlas.message import Message, system_reason
 
 SCHEMA = 1
 METADATA_KEY = "convatlas"  # of the description, inside the file
@@ -40,6 +40,13 @@ RESIZED_INSIDE = ("squash", "shorter-crop")  # what a file with the input "photo
 OPSET = 20  # of ONNX files, unless another one is asked for
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
 CONTRACT, REFERENCE = "contract.json", "reference.npz"
+# of a contract, as they are printed
+STATES = {
+    "kept": Message("kept"),
+    "broken": Message("BROKEN"),
+    "open": Message("cannot be established"),
+    "not checked": Message("not checked"),
+}
 OF_THE_FILE = ("file", "sha256", "size_bytes", "contract")  # what a sidecar states and a file cannot state of itself
 
 DECODING = (

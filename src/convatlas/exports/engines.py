@@ -150,7 +150,9 @@ class TorchExport:
 
     def run(self, images: NDArray[np.uint8]) -> Arrays:
         with self._torch.inference_mode():
-            logits, probabilities = self._module(self._torch.from_numpy(np.ascontiguousarray(images)))
+            # copied only where it is read-only or not contiguous, which PyTorch does not take
+            given = self._torch.from_numpy(np.require(images, requirements=("C", "W")))
+            logits, probabilities = self._module(given)
         return {LOGITS: logits.numpy(), PROBABILITIES: probabilities.numpy()}
 
 

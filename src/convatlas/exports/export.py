@@ -99,6 +99,7 @@ def export(
     preprocessing: Preprocessing | None = None,
     most_images: int = MOST_IMAGES,
     reading: ReadingOptions = ReadingOptions(),  # noqa: B008
+    dataset: Dataset | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Export:
     """Export a network, with its preparation and class names, and check the file on images.
@@ -118,6 +119,7 @@ def export(
         classes, preprocessing: of a network whose weights do not state them, as in `evaluate`.
         most_images: number of images to check at most.
         reading: how ``calibration`` and ``check`` are read.
+        dataset: the data of the run, where they are open already; else they are opened where the run found them.
         progress: called with (what is done, done, total).
 
     Returns: the file and its contract. A file that breaks its contract is kept, as ``model.broken.onnx``.
@@ -137,7 +139,7 @@ def export(
             resize=network.preprocessing.resize,
             supported=", ".join(RESIZED_INSIDE),
         )
-    images, labels, part, notes = _images_to_check(network, check, reading)
+    images, labels, part, notes = _images_to_check(network, check, reading, dataset)
     described = describe(network, format, precision, input, opset)
     folder = Path(out) if out is not None else _folder(network, format, precision, input)
     tell = progress or (lambda what, done, total: None)
@@ -155,20 +157,20 @@ def export(
         n_of=0 if images is None else len(images.indices),
         notes=notes,
     )
-    dataset = None if images is None else images.dataset
+    checked_data = None if images is None else images.dataset
     with tempfile.TemporaryDirectory(prefix="convatlas-export-") as temporary:
         workplace = Path(temporary)
 
         def checked(file: Path, description: Description) -> Contract:
             write_sidecar(file, description)
-            return check_file(file, reference, dataset, progress=lambda done, total: tell("checking", done, total))
+            return check_file(file, reference, checked_data, progress=lambda done, total: tell("checking", done, total))
 
         if precision == "int8":
             from convatlas.exports.quantization import quantized
 
-            if dataset is None and calibration is None:
+            if checked_data is None and calibration is None:
                 raise UsageError("int8 needs images that set its ranges: name some with --calibration DATA.")
-            calibration_images, calibrated_on = _calibration_images(network, calibration, reading)
+            calibration_images, calibrated_on = _calibration_images(network, calibration, reading, dataset)
             file, description, contract = quantized(
                 network, described, workplace, calibration_images, calibrated_on, checked, tell
             )
@@ -336,19 +338,19 @@ def _folder(network: LoadedNetwork, format: str, precision: str, input: str) -> 
 
 
 def _images_to_check(
-    network: LoadedNetwork, check: str | Path | Dataset | None, reading: ReadingOptions
+    network: LoadedNetwork, check: str | Path | Dataset | None, reading: ReadingOptions, own: Dataset | None
 ) -> tuple[EvaluationImages | None, NDArray[np.int64] | None, str | None, tuple[str, ...]]:
     """Images, their labels as outputs of the network, the name of their set, and notes on what limits the check."""
     run = network.run
     if check is None:
         if run is None:
             return None, None, None, ()
-        dataset = run.dataset()
+        dataset = own if own is not None else run.dataset()
         split = run.split(dataset)
-        own = EvaluationImages(dataset, split.val)
+        validation = EvaluationImages(dataset, split.val)
         if not len(split.val):
             raise DataError("{run} has no validation images. Name images with --check DATA.", run=run.path)
-        return own, dataset.labels, "val", ()
+        return validation, dataset.labels, "val", ()
     images, part = images_of_data(check, reading=reading)
     labels = np.asarray(labels_for(network, images, check), dtype=np.int64)
     return images, labels, part, (*notes_on_overlap(_without_path(network), images), *_note_on_test_images(run, images))
@@ -376,7 +378,7 @@ def _note_on_test_images(run: Run | None, images: EvaluationImages) -> list[str]
 
 
 def _calibration_images(
-    network: LoadedNetwork, calibration: str | Path | Dataset | None, reading: ReadingOptions
+    network: LoadedNetwork, calibration: str | Path | Dataset | None, reading: ReadingOptions, own: Dataset | None
 ) -> tuple[list[NDArray[np.uint8]], dict[str, Any]]:
     """Prepared pixels of the images that set the ranges of an int8 file, and where they are from."""
     from convatlas.exports.reference import prepared
@@ -385,7 +387,7 @@ def _calibration_images(
     if calibration is None:
         if run is None:
             raise UsageError("int8 needs images that set its ranges: name some with --calibration DATA.")
-        dataset = run.dataset()
+        dataset = own if own is not None else run.dataset()
         indices, part = run.split(dataset).train, "train"
     else:
         dataset = (

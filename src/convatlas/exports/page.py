@@ -8,18 +8,11 @@ from pathlib import Path
 from convatlas import units
 from convatlas.atomic import written_atomically
 from convatlas.exports.contract import CHECKS, Contract
-from convatlas.exports.description import CONTRACT
+from convatlas.exports.description import CONTRACT, STATES
 from convatlas.i18n import _, language, translated
-from convatlas.message import Message
 from convatlas.visualization import html
 
 PAGE = "contract.html"
-STATES = {
-    "kept": Message("kept"),
-    "broken": Message("BROKEN"),
-    "open": Message("cannot be established"),
-    "not checked": Message("not checked"),
-}
 
 
 def write_contract(contract: Contract, folder: Path) -> None:

@@ -14,14 +14,21 @@ maximise(net, shape, layer, channel)      an image that is made to excite a chan
 features(net, batches)                    the penultimate features; embedding.pca, t_sne and neighbours of them
 """
 
-from convatlas.inspection.activations import channel_statistics, feature_maps, first_layer_filters
-from convatlas.inspection.channels import channel_patches, maximise
-from convatlas.inspection.deconvnet import deconvolve
-from convatlas.inspection.embedding import features
-from convatlas.inspection.faithfulness import faithfulness
-from convatlas.inspection.forward import ForwardPass
-from convatlas.inspection.gradients import gradient_norms
-from convatlas.inspection.sanity import randomisation_check
+from typing import TYPE_CHECKING
+
+from convatlas._lazy import resolver
+
+if TYPE_CHECKING:
+    from convatlas.inspection.activations import channel_statistics, feature_maps, first_layer_filters
+    from convatlas.inspection.channels import channel_patches, maximise
+    from convatlas.inspection.deconvnet import deconvolve
+    from convatlas.inspection.embedding import features
+    from convatlas.inspection.faithfulness import faithfulness
+    from convatlas.inspection.forward import ForwardPass
+    from convatlas.inspection.gradients import gradient_norms
+    from convatlas.inspection.sanity import randomisation_check
+else:
+    __getattr__ = resolver(__name__)
 
 __all__ = [
     "ForwardPass",

@@ -7,6 +7,8 @@ softmax probability also depends on the scores of the other classes.
 Adebayo et al., "Sanity checks for saliency maps" (NeurIPS 2018): some maps hardly change when the weights are
 randomised, here those of guided backpropagation and of integrated gradients. `convatlas.inspection.sanity` repeats the
 check on a network; results/inspection has it for all methods, beside deletion and insertion scores.
+
+Methods of many passes call ``progress`` after each of their batches.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from torch import Tensor, nn
 
 from convatlas.errors import UnknownNameError, UsageError
 from convatlas.inspection.forward import ForwardPass, errors_that_name_the_layer, first_tensor, logits_of
+from convatlas.inspection.methods import DESCRIPTIONS, Description, Progress
 from convatlas.inspection.relus import ReLUsWith
 from convatlas.message import Message
 from convatlas.modes import eval_mode
@@ -74,6 +77,7 @@ def smoothgrad(
     samples: int = 25,
     noise: float = 0.15,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> Attribution:
     """The mean gradient over noisy copies of the image. Smilkov et al., arXiv:1706.03825.
 
@@ -84,9 +88,10 @@ def smoothgrad(
     generator = torch.Generator().manual_seed(seed)
     spread = images.amax(dim=(1, 2, 3), keepdim=True) - images.amin(dim=(1, 2, 3), keepdim=True)
     total = torch.zeros(images.shape)
-    for _ in range(samples):
+    for sample in range(samples):
         noisy = images + noise * spread * torch.randn(images.shape, generator=generator).to(images)
         total += _input_gradient(net, noisy, chosen)[1]
+        _tell(progress, (sample + 1) * len(images), samples * len(images))
     return Attribution("smoothgrad", chosen, (total / samples).numpy(), signed=True)
 
 
@@ -97,6 +102,7 @@ def integrated_gradients(
     *,
     baseline: Tensor | None = None,
     steps: int = 64,
+    progress: Progress | None = None,
 ) -> Attribution:
     """The gradient along the line from a baseline, times the difference. Sundararajan et al., arXiv:1703.01365.
 
@@ -114,6 +120,7 @@ def integrated_gradients(
     for step in range(steps):
         point = start + (images - start) * ((step + 0.5) / steps)
         total += _input_gradient(net, point, chosen)[1]
+        _tell(progress, (step + 1) * len(images), steps * len(images))
     values = (images - start).cpu() * total / steps
     with torch.no_grad():
         difference = _scores(logits_of(net, images), chosen) - _scores(logits_of(net, start), chosen)
@@ -175,6 +182,7 @@ def occlusion(
     stride: int | None = None,
     value: float = 0.0,
     batch_size: int = 32,
+    progress: Progress | None = None,
 ) -> Attribution:
     """The decrease of the score when a patch is covered. Zeiler and Fergus, ECCV 2014, section 4.2.
 
@@ -211,6 +219,7 @@ def occlusion(
             scores = _scores(logits_of(net, covered), chosen[number : number + 1] * len(some)).tolist()
             for (top, left), score in zip(some, scores, strict=True):
                 falls[number, top : top + patch, left : left + patch] += whole - score
+            _tell(progress, number * len(places) + first + len(some), len(images) * len(places))
     return Attribution("occlusion", chosen, (falls / counts)[:, None].numpy(), signed=True)
 
 
@@ -224,6 +233,7 @@ def rise(
     keep: float = 0.5,
     seed: int = 0,
     batch_size: int = 32,
+    progress: Progress | None = None,
 ) -> Attribution:
     """The mean of random masks, weighted by the probability of the masked image. Petsiuk et al., arXiv:1806.07421.
 
@@ -249,10 +259,17 @@ def rise(
             logits = logits_of(net, image[None] * smooth.to(image)).softmax(dim=1)
             scores = logits[:, chosen[number]].float().cpu()
             total[number] += (scores[:, None, None] * smooth[:, 0]).sum(dim=0)
+            _tell(progress, first * len(images) + (number + 1) * count, masks * len(images))
     return Attribution("rise", chosen, (total / (masks * keep))[:, None].numpy(), signed=False)
 
 
 # --- shared by the methods --------------------------------------------------------------------------------------------
+
+
+def _tell(progress: Progress | None, done: int, total: int) -> None:
+    """Say how far a method is. The network is as it was meanwhile, so that others may use it, and may raise to stop."""
+    if progress is not None:
+        progress(done, total)
 
 
 def _input_gradient(net: nn.Module, images: Tensor, classes: Sequence[int] | None) -> tuple[tuple[int, ...], Tensor]:
@@ -321,83 +338,37 @@ class _GuidedReLU(torch.autograd.Function):
         return signals[0].clamp(min=0) * (x > 0)
 
 
-LOGIT = Message("logit")
-LOGIT_PER_PIXEL = Message("logit per unit of a preprocessed pixel")
-PROBABILITY = Message("probability")
-
-
 @dataclass(frozen=True)
 class Method:
-    """An attribution method by name.
-
-    Attributes:
-        shows: what the map shows, in words.
-        unit: of the map's values.
-        source: the paper and its section.
-    """
+    """An attribution method by name: its function, and what `convatlas.inspection.methods` says of it."""
 
     function: Callable[..., Attribution]
-    shows: Message
-    unit: Message
-    source: str
+    description: Description
+
+    @property
+    def shows(self) -> Message:
+        return self.description.shows
+
+    @property
+    def unit(self) -> Message:
+        return self.description.unit
+
+    @property
+    def source(self) -> str:
+        return self.description.source
 
 
-METHODS = {
-    "gradient": Method(
-        gradient,
-        Message("the gradient of the class score with respect to the pixels"),
-        LOGIT_PER_PIXEL,
-        "Simonyan, Vedaldi and Zisserman, arXiv:1312.6034, section 3",
-    ),
-    "smoothgrad": Method(
-        smoothgrad,
-        Message("the mean gradient over noisy copies of the image"),
-        LOGIT_PER_PIXEL,
-        "Smilkov et al., arXiv:1706.03825",
-    ),
-    "integrated_gradients": Method(
-        integrated_gradients,
-        Message(
-            "the gradient along the line from the mean image, times the difference; it adds up to the score. Much of "
-            "the map is the image itself and stays with random weights (results/inspection)"
-        ),
-        LOGIT,
-        "Sundararajan, Taly and Yan, arXiv:1703.01365, section 3",
-    ),
-    "guided_backpropagation": Method(
-        guided_backpropagation,
-        Message(
-            "the gradient, with negative signals set to zero at each ReLU; it mostly shows edges: with random weights "
-            "half of the map's order stays (results/inspection)"
-        ),
-        LOGIT_PER_PIXEL,
-        "Springenberg et al., arXiv:1412.6806, section 3.4",
-    ),
-    "grad_cam": Method(
-        grad_cam,
-        Message("the feature maps of a layer, weighted by their mean gradient"),
-        LOGIT,
-        "Selvaraju et al., arXiv:1610.02391, equations 1 and 2",
-    ),
-    "grad_cam_plus_plus": Method(
-        grad_cam_plus_plus,
-        Message("Grad-CAM with weights for several objects of a class"),
-        LOGIT,
-        "Chattopadhyay et al., arXiv:1710.11063, equations 10 and 19",
-    ),
-    "occlusion": Method(
-        occlusion,
-        Message("the decrease of the class score when a patch is covered"),
-        LOGIT,
-        "Zeiler and Fergus, arXiv:1311.2901, section 4.2",
-    ),
-    "rise": Method(
-        rise,
-        Message("the mean of random masks, weighted by the class probability of the masked image"),
-        PROBABILITY,
-        "Petsiuk, Das and Saenko, arXiv:1806.07421, section 3",
-    ),
+FUNCTIONS: dict[str, Callable[..., Attribution]] = {
+    "grad_cam": grad_cam,
+    "grad_cam_plus_plus": grad_cam_plus_plus,
+    "gradient": gradient,
+    "smoothgrad": smoothgrad,
+    "integrated_gradients": integrated_gradients,
+    "guided_backpropagation": guided_backpropagation,
+    "occlusion": occlusion,
+    "rise": rise,
 }
+METHODS = {name: Method(FUNCTIONS[name], description) for name, description in DESCRIPTIONS.items()}
 
 
 def method(name: str) -> Method:

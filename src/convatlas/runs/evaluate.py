@@ -191,10 +191,8 @@ def images_of_data(
         dataset = data
     else:
         dataset = room.open_data(str(data), on_bad=on_bad, max_bad=max_bad, **reading.to_dict())
-    in_test_set = dataset.parts == "test"
-    if in_test_set.any():
-        return EvaluationImages(dataset, np.flatnonzero(in_test_set)), "test"
-    return EvaluationImages(dataset, np.arange(len(dataset))), "all"
+    indices, part = dataset.evaluated()
+    return EvaluationImages(dataset, indices), part
 
 
 def labels_for(member: LoadedNetwork, images: EvaluationImages, data: str | Path | Dataset | None) -> np.ndarray:

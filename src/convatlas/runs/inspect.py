@@ -16,6 +16,7 @@ from convatlas.errors import UsageError
 from convatlas.i18n import _
 from convatlas.inspection import attribution as methods
 from convatlas.inspection.attribution import Attribution
+from convatlas.inspection.methods import Progress, is_long
 from convatlas.inspection.sanity import SanityCheck, randomisation_check
 from convatlas.runs.loaded_network import LoadedNetwork, load_network
 from convatlas.runs.run import Run
@@ -98,6 +99,7 @@ def attribute(
     sanity: bool = False,
     classes: Sequence[str] | None = None,
     preprocessing: Preprocessing | None = None,
+    progress: Progress | None = None,
     **settings: Any,
 ) -> Attributed:
     """Find the pixels of images that a class score depends on.
@@ -112,6 +114,8 @@ def attribute(
             None.
         sanity: compute the maps of randomised weights as well.
         classes, preprocessing: as in `predict`.
+        progress: called with the number of images that were passed through the network, and of all that will be; of
+            a method of few passes with the number of images done.
         settings: of the method, such as ``samples=50`` of smoothgrad.
 
     Raises:
@@ -131,7 +135,10 @@ def attribute(
     found, checks = [], []
     for start in range(0, len(seen), AT_ONCE):
         some, wanted = seen.images[start : start + AT_ONCE], indices[start : start + AT_ONCE]
-        found.append(function(network.net, some, wanted))
+        told = _told(progress, start, len(some), len(seen)) if is_long(method) else {}
+        found.append(function(network.net, some, wanted, **told))
+        if progress is not None and not told:
+            progress(start + len(some), len(seen))
         if sanity:
             checks.append(randomisation_check(network.net, some, function, wanted))
     return Attributed(network.name, seen, _joined(found), _joined_checks(checks) if sanity else None)
@@ -139,6 +146,18 @@ def attribute(
 
 def _index(network: LoadedNetwork, target: str | int) -> int:
     return target if isinstance(target, int) else class_index(network, target)
+
+
+def _told(progress: Progress | None, before: int, count: int, images: int) -> dict[str, Progress]:
+    """The argument ``progress`` for ``count`` of all images, ``before`` of which are done."""
+    if progress is None:
+        return {}
+
+    def tell(done: int, total: int) -> None:
+        each = total // count  # passes for one image
+        progress(before * each + done, images * each)
+
+    return {"progress": tell}
 
 
 def _joined(parts: Sequence[Attribution]) -> Attribution:

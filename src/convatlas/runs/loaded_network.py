@@ -47,25 +47,7 @@ class LoadedNetwork:
     @property
     def prepared(self) -> Message:
         """The preprocessing of the images with its numbers, and where it comes from, in words."""
-        preprocessing, (height, width) = self.preprocessing, self.preprocessing.size
-        stored_size = " x ".join(map(str, preprocessing.store_size))
-        fitted = {
-            "squash": Message("squashed to {size}", size=stored_size),
-            "shorter-crop": Message("shorter side to {side}", side=min(preprocessing.store_size)),
-            "pad": Message("centred on {size}", size=stored_size),
-            "letterbox": Message("scaled to fit {size}, with a border", size=stored_size),
-        }[preprocessing.resize]
-        return Message(
-            "{fitted}, {interpolation}; centre {size}; {channels}, mean and std {values} ({origin})",
-            fitted=fitted,
-            interpolation=preprocessing.interpolation,
-            size=f"{height} x {width}",
-            channels="RGB" if preprocessing.channels == 3 else Message("grey"),
-            values="  ".join(
-                " ".join(f"{value:.4g}" for value in values) for values in (preprocessing.mean, preprocessing.std)
-            ),
-            origin=self.prepared_from,
-        )
+        return self.preprocessing.in_words(self.prepared_from)
 
     @property
     def batch_size(self) -> int:
@@ -103,6 +85,12 @@ def load_network(
         raise UsageError("a run has its own class names; leave classes out.")
     if preprocessing is not None:
         raise UsageError("a run has its own preprocessing; leave preprocessing out.")
+    if not isinstance(network, Run) and Path(network).suffix in (".onnx", ".xml", ".pt2") and Path(network).is_file():
+        raise UsageError(
+            "{network} is an exported file: open it with convatlas.exports.open_exported({name!r}).",
+            network=network,
+            name=str(network),
+        )
     if isinstance(network, str) and network in models.list_models() and not Path(network).exists():
         raise UsageError(
             "{network} is a network, not a run. Give the directory of a run, or build the network with weights: "

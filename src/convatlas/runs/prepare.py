@@ -115,6 +115,7 @@ def prepare(
     *,
     options: RunOptions | None = None,
     download: bool = False,
+    needs_test: bool = True,
 ) -> Setup:
     """Build and check everything for a training of ``model``; nothing is written.
 
@@ -122,6 +123,7 @@ def prepare(
         time_s: duration of the training, which determines the epochs; None: the epochs of the recipe.
         options: the settings of the run besides its recipe; None stands for the defaults.
         download: whether published weights to start from may be downloaded.
+        needs_test: whether a split without a test set is an error, because the training ends with a test.
     """
     if recipe.start_from is not None and (isinstance(model, nn.Module) or models.entry(model).own):
         raise UsageError(
@@ -129,9 +131,11 @@ def prepare(
             "module to train."
         )
     if recipe.start_from is None:
-        return prepare_new(model, training_data, recipe, seed, time_s, options=options)
+        return prepare_new(model, training_data, recipe, seed, time_s, options=options, needs_test=needs_test)
     assert isinstance(model, str)
-    return prepare_from_weights(model, training_data, recipe, seed, time_s, options=options, download=download)
+    return prepare_from_weights(
+        model, training_data, recipe, seed, time_s, options=options, download=download, needs_test=needs_test
+    )
 
 
 def prepare_new(
@@ -142,9 +146,10 @@ def prepare_new(
     time_s: float | None = None,
     *,
     options: RunOptions | None = None,
+    needs_test: bool = True,
 ) -> Setup:
     """Prepare a training that starts with random weights."""
-    conditions = check_conditions(model, training_data, recipe, options, seed, time_s)
+    conditions = check_conditions(model, training_data, recipe, options, seed, time_s, needs_test)
     return conditions.setup(conditions.network())
 
 
@@ -157,13 +162,14 @@ def prepare_from_weights(
     *,
     options: RunOptions | None = None,
     download: bool = False,
+    needs_test: bool = True,
 ) -> Setup:
     """Prepare a training that starts with the weights named by ``recipe.start_from``.
 
     Images are prepared as they were when these weights were trained, unless the recipe says otherwise.
     """
     assert recipe.start_from is not None
-    conditions = check_conditions(model, training_data, recipe, options, seed, time_s)
+    conditions = check_conditions(model, training_data, recipe, options, seed, time_s, needs_test)
     source = read_source(recipe.start_from, model, download, recipe.image_size, Origin.of(recipe))
     net = conditions.network(source.preprocessing)
     transfer = load_initial_weights(
@@ -196,6 +202,7 @@ def check_conditions(
     options: RunOptions | None,
     seed: int,
     time_s: float | None = None,
+    needs_test: bool = True,
 ) -> Conditions:
     """Check the settings, join the process group, apply the settings of the machine, and seed torch's generator."""
     module = model if isinstance(model, nn.Module) else None
@@ -218,7 +225,7 @@ def check_conditions(
         )
     )
     torch.manual_seed(seed)
-    return Conditions(entry, training_data, recipe, options, hardware, process_group, seed, time_s, module)
+    return Conditions(entry, training_data, recipe, options, hardware, process_group, seed, time_s, module, needs_test)
 
 
 @dataclass(frozen=True)
@@ -234,6 +241,7 @@ class Conditions:
     seed: int
     time_s: float | None
     module: nn.Module | None = None  # the user's own, which is trained as it is
+    needs_test: bool = True  # whether the training ends with a test
 
     def image_size(self, reference: Preprocessing | None = None) -> int:
         """Return the side of the input; ``reference`` is the preprocessing of the initial weights."""
@@ -272,7 +280,7 @@ class Conditions:
         batches = data.training_batches(preprocessing, store, recipe, self.seed, hardware.device)
         if len(batches) == 0:
             raise DataError("the training set is empty. Give more images, or another split.")
-        recipe = checked_split(data, recipe)
+        recipe = checked_split(data, recipe, self.needs_test)
         batches.merge_last = merges_last(net, batches, recipe, process_group.size, options.sync_batchnorm)
         if recipe.initial == "whitened":
             first = data.batches("train", preprocessing, store, batch_size=WHITENING_IMAGES)
@@ -385,14 +393,14 @@ def normalises_one_value(net: nn.Module, shape: tuple[int, int, int]) -> bool:
     return False
 
 
-def checked_split(training_data: TrainingData, recipe: Recipe) -> Recipe:
+def checked_split(training_data: TrainingData, recipe: Recipe, needs_test: bool = True) -> Recipe:
     """Return the recipe, which keeps the last weights if there is no validation set to choose the best by.
 
     Raises:
-        DataError: no test set, or no validation set and a setting that needs one.
+        DataError: no test set where one is needed, or no validation set and a setting that needs one.
     """
     split, source = training_data.split, training_data.dataset.source
-    if not len(split.test):
+    if needs_test and not len(split.test):
         raise DataError(
             "the split of {source} has no test set, so no accuracy can be reported. Leave --split out to have a test "
             "set drawn, or name a split file that has one.",

@@ -79,6 +79,6 @@ EXPERIMENT = Experiment(
         "가중치는 쓰지 않습니다.",
     ),
     scales=scales(
-        quick={"epochs": 8, "ratio": 10}, standard={"epochs": 15, "train_images": 10_000, "ratio": 100}, minutes=50
+        quick={"epochs": 8, "ratio": 10}, standard={"epochs": 10, "train_images": 5000, "ratio": 100}, minutes=15
     ),
 )

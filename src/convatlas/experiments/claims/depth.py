@@ -53,5 +53,5 @@ EXPERIMENT = Experiment(
         "Depth and parameters grow together, as in the paper.",
         "논문처럼 깊이와 파라미터 수가 함께 늘어납니다.",
     ),
-    scales=scales(quick={"epochs": 6}, standard={"epochs": 10, "train_images": 8000}, minutes=90, quick_minutes=3),
+    scales=scales(quick={"epochs": 6}, standard={"epochs": 10, "train_images": 5000}, minutes=55, quick_minutes=3),
 )

@@ -69,5 +69,5 @@ EXPERIMENT = Experiment(
         "AlexNet이 아니라 단순한 합성곱 네트워크와 비교합니다. AlexNet의 파라미터는 대부분 완전 연결층에 있어 "
         "50배라는 비율은 검정하지 않습니다.",
     ),
-    scales=scales(quick={"epochs": 6}, standard={"epochs": 10, "train_images": 8000}, minutes=80),
+    scales=scales(quick={"epochs": 6}, standard={"epochs": 10, "train_images": 5000}, minutes=50),
 )

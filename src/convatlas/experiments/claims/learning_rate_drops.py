@@ -55,5 +55,5 @@ EXPERIMENT = Experiment(
         "Each schedule has its own sweep of first learning rates; a short training.",
         "일정마다 처음 학습률을 따로 골랐고 학습이 짧습니다.",
     ),
-    scales=scales(quick={"epochs": 8}, standard={"epochs": 12, "train_images": 8000}, minutes=60),
+    scales=scales(quick={"epochs": 8}, standard={"epochs": 10, "train_images": 5000}, minutes=30),
 )

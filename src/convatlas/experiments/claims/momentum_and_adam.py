@@ -52,5 +52,5 @@ EXPERIMENT = Experiment(
         "Three learning rates for each optimizer and a constant schedule.",
         "최적화 방법마다 학습률 세 가지만 시도했고 학습률은 일정합니다.",
     ),
-    scales=scales(quick={"epochs": 6}, standard={"epochs": 10, "train_images": 8000}, minutes=70),
+    scales=scales(quick={"epochs": 6}, standard={"epochs": 10, "train_images": 5000}, minutes=45),
 )

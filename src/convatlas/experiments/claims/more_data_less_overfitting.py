@@ -53,5 +53,5 @@ EXPERIMENT = Experiment(
         "Two amounts only; the textbook's polynomial is not fitted here.",
         "두 가지 양만 비교합니다. 교과서의 다항식 적합은 다루지 않습니다.",
     ),
-    scales=scales(quick={"epochs": 8, "train_images": 800}, standard={"epochs": 12, "train_images": 8000}, minutes=60),
+    scales=scales(quick={"epochs": 8, "train_images": 800}, standard={"epochs": 10, "train_images": 5000}, minutes=30),
 )

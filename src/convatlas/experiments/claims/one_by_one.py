@@ -55,5 +55,5 @@ EXPERIMENT = Experiment(
         "Two layers at one resolution, reduced four times.",
         "한 해상도의 두 층에서 채널을 4분의 1로 줄였습니다.",
     ),
-    scales=scales(quick={"epochs": 6}, standard={"epochs": 10, "train_images": 8000}, minutes=90),
+    scales=scales(quick={"epochs": 6}, standard={"epochs": 10, "train_images": 5000}, minutes=55),
 )

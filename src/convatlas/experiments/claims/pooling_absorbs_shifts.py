@@ -62,5 +62,5 @@ EXPERIMENT = Experiment(
         "other side.",
         "양방향으로 한 변의 16분의 1만 이동했습니다. 밖으로 나간 픽셀은 반대쪽에서 들어옵니다.",
     ),
-    scales=scales(quick={"epochs": 8}, standard={"epochs": 12, "train_images": 8000}, minutes=50),
+    scales=scales(quick={"epochs": 8}, standard={"epochs": 10, "train_images": 5000}, minutes=25),
 )
