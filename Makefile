@@ -1,5 +1,5 @@
 # The same words here, in the README and in CI.
-.PHONY: docs test-docs check page page-check format test test-slow test-peers test-exports parity catalogue messages
+.PHONY: test-loops release-check ranges docs test-docs check page page-check format test test-slow test-peers test-exports test-runtime parity catalogue messages
 
 # the virtual environment of the libraries ours are compared with; never the one convatlas is used in
 PEERS ?= build/peers
@@ -36,14 +36,30 @@ test-slow:            ## real trainings and kill tests: minutes
 test-exports:         ## exported files, their contracts and the mutations; needs the extra [export]: minutes
 	python -m pytest -m "slow or not slow" tests/exports
 
+test-runtime:         ## convatlas-runtime in an empty environment, and the example clients (npm, Chromium, cmake, [export]): minutes
+	if command -v npm > /dev/null; then cd examples/clients/web && npm ci --silent --ignore-scripts; fi
+	python -m pytest -m "slow or not slow" tests/deployed
+
 test-peers: $(PEERS)/ready   ## agreement with torchvision, timm, Keras and the counters; installs them where they are not
 	CONVATLAS_PEERS=required OMP_NUM_THREADS=1 $(PEERS)/bin/python -m pytest -n 2 -m "peers and not slow"
+
+test-loops:           ## the scripts of examples/ with Lightning, Accelerate, Keras and three loggers, in an environment of their own
+	test -x build/loops/bin/python || python3 -m venv build/loops
+	build/loops/bin/pip install -q -c constraints.txt -e '.[test]'
+	build/loops/bin/pip install -q -c constraints.txt -r .ci/loops.txt
+	build/loops/bin/python -m pytest -m "slow or not slow" tests/examples tests/training/test_loggers.py
 
 parity: $(PEERS)/ready       ## the same with the deepest networks; writes results/atlas/parity.json
 	CONVATLAS_PEERS=required PARITY_RECORD=results/atlas/parity.json $(PEERS)/bin/python -m pytest -m peers tests/models
 
 $(PEERS)/ready: .ci/peers .ci/peers.txt constraints.txt pyproject.toml
 	.ci/peers $(PEERS)
+
+release-check:        ## wheel and sdist built twice, CITATION.cff, the README's first command from the wheel; QUICK=quick is shorter
+	.ci/release-check $(QUICK)
+
+ranges:               ## a part of the tests with the oldest versions of the dependencies that pyproject.toml allows
+	.ci/ranges oldest
 
 catalogue:            ## write models/catalogue.json, models/tables, models/weights/shapes.json, docs/ledger.md, docs/recipes.md and the counts on pages anew from what is declared (a test fails when it is stale)
 	python -m convatlas.models.catalogue

@@ -31,9 +31,9 @@ def sentences() -> list[tuple[str, str]]:
     compared = str(coverage(all_figures()))
     return [
         ("README.md", atlas),
+        ("README.ko.md", f"신경망 {len(own)}개와 변형 {len(names) - len(own)}개"),
         ("CHANGELOG.md", atlas),
         (ATLAS, f"| networks and variants | {len(own)} and {len(names) - len(own)} |"),
-        ("README.md", compared),
         (ATLAS, compared),
         *built(),
         *trained(),
@@ -57,7 +57,6 @@ def trained() -> list[tuple[str, str]]:
     return [
         (ATLAS, f"| ImageNet networks that overfit 32 photos | {passed(photos)} of {of_imagenet} |"),
         (ATLAS, f"| small-image networks above 35 % after 3 epochs | {passed(epochs)} of {small};"),
-        ("README.md", f"{passed(photos)} of the {of_imagenet} made for ImageNet can learn 32 photos by heart"),
     ]
 
 
@@ -74,6 +73,7 @@ def peers_that_agree() -> list[tuple[str, str]]:
     return [
         (ATLAS, f"{len(pairs)} pairs, {networks} networks: {libraries}"),
         ("README.md", f"{len(pairs)} networks of torchvision, timm and Keras give the same logits (to {largest})"),
+        ("README.ko.md", f"신경망 {len(pairs)}개가 같은 로짓을 냅니다(차이 {largest}까지)"),
     ]
 
 

@@ -23,6 +23,7 @@ REPOSITORY = FOLDER.parent
 SOURCE = REPOSITORY / "src"
 FROM, TO = "convatlas", "convatlas_runtime"
 CONTRACT = "runtime"  # the id of the import contract that lists the modules
+WRITTEN = Path("written") / TO  # the package in a source distribution
 CATALOGUES = ("convatlas.mo", "argparse.mo")
 
 PACKAGE = f'''"""Image classifiers that convatlas exported, without PyTorch.
@@ -55,7 +56,7 @@ main()
 
 def version() -> str:
     """The version of convatlas, of which this is a part."""
-    written = FOLDER / TO / "__init__.py"
+    written = FOLDER / WRITTEN / "__init__.py"
     source = written if written.exists() else SOURCE / FROM / "__init__.py"
     found = re.search(r'^__version__ = "(.+)"$', source.read_text("utf-8"), re.MULTILINE)
     assert found is not None
@@ -145,12 +146,13 @@ else:
         """Adds the package to the wheel and to the source distribution."""
 
         def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-            package = Path(self.root) / TO
+            package = FOLDER / WRITTEN
             if not package.exists():
                 self._folder = tempfile.TemporaryDirectory()
                 package = Path(self._folder.name) / TO
                 write_package(package)
-            build_data["force_include"][str(package)] = TO
+            place = TO if self.target_name == "wheel" else str(WRITTEN)
+            build_data["force_include"][str(package)] = place
 
         def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
             if hasattr(self, "_folder"):

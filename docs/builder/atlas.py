@@ -31,7 +31,7 @@ WORDS = {
         "name, or a version that differs in one respect. Networks are in the order of publication.",
         "신경망 {own}개와 변형 {variants}개입니다. 파라미터와 곱셈-누산(MAC)은 표에 적힌 크기의 이미지 한 장에 대해 층에서 "
         "계산한 값이고, 오류율은 논문에 적힌 값입니다. `NAME@VARIANT`는 같은 이름으로 배포되는 다른 신경망이거나 한 가지만 바꾼 "
-        "것입니다. 순서는 발표 순입니다.",
+        "것입니다. 순서는 발표 순이며, 카드의 설명은 논문을 인용하므로 영어입니다.",
     ),
     "network": ("network", "신경망"),
     "paper": ("paper", "논문"),
@@ -75,6 +75,7 @@ WORDS = {
         "논문에 학습 방법이 없습니다. 기본은 `--recipe modern`입니다.",
     ),
     "others": ("What others deploy under this name", "같은 이름으로 배포되는 것"),
+    "differs": ("what it is", "설명"),
     "variant_of": ("A variant of [{name}]({name}.md).", "[{name}]({name}.md)의 변형입니다."),
     "published": ("Published weights that can be loaded", "불러올 수 있는 공개 가중치"),
     "layer_table": ("Layers", "층"),
@@ -224,7 +225,7 @@ def deployed(record: Entry, w: dict[str, str]) -> list[str]:
             [f"[{v.full_name}]({v.full_name}.md)", v.card.summary, units.exact(v.params), units.exact(v.macs)]
             for v in variants
         ]
-        headings = [w["network"], "", w["params"], w["macs"]]
+        headings = [w["network"], w["differs"], w["params"], w["macs"]]
         lines += [f"## {w['others']}", "", table(headings, rows, numbers=(2, 3)), ""]
     weights = [line.full_name for line in published() if line.network == record.full_name]
     if weights:

@@ -40,7 +40,7 @@ def pages(language: str) -> Iterator[Page]:
 
 def described(command: click.Command, name: str, above: click.Context, language: str) -> list[str]:
     """Usage, description, options and examples; then the commands below it."""
-    *_, options, option, meaning, examples, _word = WORDS[language]
+    options, option, meaning, examples = WORDS[language][2:6]
     context = Context(command, info_name=name, parent=above)
     lines = ["```text", f"{context.command_path} {' '.join(command.collect_usage_pieces(context))}", "```", ""]
     shown = []

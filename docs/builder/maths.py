@@ -11,7 +11,8 @@ from latex2mathml.converter import convert
 
 CODE = re.compile(r"(^```.*?^```[ \t]*$|`[^`\n]+`)", re.S | re.M)
 DISPLAYED = re.compile(r"\$\$(.+?)\$\$", re.S)
-INLINE = re.compile(r"(?<![\\$\w])\$(?=\S)([^$\n]+?)(?<=\S)\$(?![\w$])")
+# a Korean particle may follow at once
+INLINE = re.compile(r"(?<![\\$A-Za-z0-9])\$(?=\S)([^$\n]+?)(?<=\S)\$(?![A-Za-z0-9$])")
 # what Markdown would read inside the formula
 ENTITIES = {"*": "&#42;", "_": "&#95;", "\\": "&#92;", "`": "&#96;", "|": "&#124;", "[": "&#91;"}
 

@@ -73,7 +73,8 @@ def lay_out(language: str, folder: Path) -> list[Page]:
         write(folder / page.path, with_mathml(text).encode())
         for path, content in (*page.files, *((path, file.read_bytes()) for path, file in pictures.items())):
             write(folder / path, content)
-    shutil.copy(FOLDER / "site.css", folder / "site.css")
+    for name in ("site.css", "site.js"):
+        shutil.copy(FOLDER / name, folder / name)
     return pages
 
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:  # the public names: executed by type checkers and editors, pa
     from convatlas.runs.options import RunOptions as RunOptions
     from convatlas.runs.overview import list_runs as list_runs
     from convatlas.runs.predict import predict as predict
+    from convatlas.runs.pretrained import from_pretrained as from_pretrained
+    from convatlas.runs.pretrained import save_pretrained as save_pretrained
     from convatlas.runs.run import Run as Run
     from convatlas.runs.summarize import explain as explain
     from convatlas.runs.summarize import summarize as summarize
@@ -61,6 +63,8 @@ __all__ = [
     "compare",
     "export",
     "check_export",
+    "save_pretrained",
+    "from_pretrained",
     "explore",
     "CNNClassifier",
     "CNNFeatures",

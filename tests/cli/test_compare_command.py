@@ -57,6 +57,20 @@ def test_the_json_keys_others_rely_on(compared):
     assert {"model", "why", "ties"} <= document["recommendation"].keys()
 
 
+def test_environment_variables_set_what_the_flags_set(tmp_path, monkeypatch):
+    for name, value in (("THREADS", "1"), ("BATCH_SIZE", "64"), ("EPOCHS", "1"), ("LR", "0.02")):
+        monkeypatch.setenv(f"CONVATLAS_{name}", value)
+    done = in_another_process("compare", "mlp", "--lr", "0.01", "--device", "cpu", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    (config,) = tmp_path.glob("*/*/config.toml")
+    run = Run(config.parent)
+    assert (run.options.threads, run.recipe.batch_size, run.recipe.lr, len(run.epochs())) == (1, 64, 0.01, 1)
+    monkeypatch.setenv("CONVATLAS_BATCH_SIZE", "0")
+    done = in_another_process("compare", "mlp", "--out", tmp_path / "refused")
+    assert done.returncode == 2
+    assert "CONVATLAS_BATCH_SIZE" in done.stderr
+
+
 def test_the_derived_figures_are_those_of_the_layers(compared):
     mlp, lenet = compared[0]["rows"]
     assert (mlp["params"], mlp["macs"]) == (266_610, 784 * 300 + 300 * 100 + 100 * 10)

@@ -150,6 +150,16 @@ def test_networks_start_from_the_weights_that_fit_them(tmp_path):
     with pytest.raises(UsageError, match="mlp cannot start from the weights named"):
         compare(["mlp", "lenet5@modern"], start_from=weights[0], out=tmp_path / "refused", **SHORT)
     assert not (tmp_path / "refused").exists()
+    # a third network that none of them fits is left out, and not trained without
+    listener = StopIn()
+    names = ["mlp", "resnet20_cifar", "lenet5@modern"]
+    found = compare(names, start_from=weights, out=tmp_path / "others", listener=listener, **SHORT)
+    assert [row.model for row in found.rows] == ["mlp", "lenet5@modern"]
+    assert listener.out == ["resnet20_cifar"]
+    assert "cannot start from the weights named" in found.skipped[0].why
+    assert "cannot start from the weights named" in found.report.read_text()
+    with pytest.raises(UsageError, match="resnet20_cifar cannot start"):  # a name that helps no network may be a slip
+        compare(names, start_from=[*weights, str(tmp_path / "no.pth")], out=tmp_path / "refused", **SHORT)
 
 
 class Header(RunListener):

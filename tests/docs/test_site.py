@@ -141,6 +141,7 @@ def test_formulas_become_mathml_and_code_stays():
     assert "echo $HOME $PATH" in made
     assert "<mfrac>" in made
     assert "*" not in made.partition("<mfrac>")[2]
+    assert maths.with_mathml("한 변이 $K$인 커널").count("<math") == 1
 
 
 def test_links_to_files_become_links_to_pages_or_names():

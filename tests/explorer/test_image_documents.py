@@ -162,6 +162,18 @@ def test_an_attribution_is_that_of_the_library(page, name):
     assert document["signed"] == expected.signed
 
 
+def test_times_are_of_every_row_and_add_up_over_blocks(page):
+    network, times = page.get("network", subject="resnet20_cifar"), page.get("times", subject="resnet20_cifar")
+    assert times["kind"] == "measured"
+    assert list(times["rows"]) == [row["name"] for row in network["rows"]]
+    assert times["rows_s"] == pytest.approx(sum(times["rows"].values()))
+    for block in network["blocks"]:
+        inside = [row["name"] for row in network["rows"][slice(*block["rows"])]]
+        assert times["blocks"][block["path"]] == pytest.approx(sum(times["rows"][name] for name in inside)), block
+    assert times["machine"]
+    assert times["batch"] == 1
+
+
 def test_grad_cam_of_a_chosen_layer(page):
     image = page.session.pictures.all()[0].id
     document = page.get("attribution", subject="resnet20_cifar", image=image, method="grad_cam", layer="conv1")

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from convatlas.cli import main
+from convatlas.explorer.networks import names_layer
 
 TEN = (
     "lenet5",
@@ -63,6 +64,38 @@ def test_the_layer_document_is_that_of_explain(page, printed, name):
         answered = page.get("layer", subject=name, layer=explained["name"])
         assert answered["heading"] == explained["heading"]
         assert answered["steps"] == explained["steps"]
+
+
+def test_a_layer_has_what_the_card_says_of_it(page):
+    network = page.get("network", subject="alexnet@torchvision")
+    of = {
+        row["name"]: [each["topic"] for each in page.get("layer", subject=network["subject"], layer=row["name"])[
+            "departures"]]
+        for row in network["rows"]
+    }  # fmt: skip
+    assert of["conv1"] == ["normalisation", "conv1"]
+    assert of["pool5"] == ["pool5"]
+    assert of["conv3"] == []
+    assert page.get("layer", subject="resnet50@caffe", layer="conv1")["departures"][0]["topic"] == "bias of conv1"
+    assert page.get("layer", subject="resnet50@caffe", layer="conv2_x.0.conv1")["departures"] == []
+    inside = page.get("layer", subject="bn_inception", layer="inception_4c.branch1.conv1x1.conv", lang="ko")
+    assert [each["topic"] for each in inside["departures"]] == ["pool projection of 4c and 4d"]
+
+
+@pytest.mark.parametrize(
+    ("row", "text", "named"),
+    [
+        ("conv1", "no padding in conv1, conv2", True),
+        ("conv1", "conv10", False),
+        ("conv2_x.0.conv1", "conv1", False),
+        ("conv2_x.0.conv1", "the first block of conv2_x.", True),
+        ("conv2_x.0.relu:2", "conv2_x.0.relu is after the sum", True),
+        ("inception_4c.pool", "4c and 4d", True),
+        ("0", "0 is the mean", False),
+    ],
+)
+def test_a_card_names_a_layer_by_a_word_of_its_own(row, text, named):
+    assert names_layer(row, text) == named
 
 
 @pytest.mark.parametrize("name", TEN)

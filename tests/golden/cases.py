@@ -273,6 +273,11 @@ ERRORS = [
     case("error-data-picture-setting", "data photos --cutout 4"),
     case("error-data-split", "data photos --split nowhere.csv"),
     case("error-predict-top", f"predict {RUN} photos --top 0"),
+    case("error-exported-train", "train model.onnx --data photos"),
+    case("error-exported-not-there", "predict model.onnx photos"),
+    case("error-exported-without-data", "evaluate model.onnx"),
+    case("error-exported-with-weights", "predict model.onnx --weights net.pth photos"),
+    case("error-exported-beside-network", "bench model.onnx mlp"),
 ]
 
 LAYERS = ("conv", "pool", "fc", "lrn", "relu", "softmax", "loss")

@@ -104,7 +104,7 @@ def state(net: nn.Module) -> dict[str, Any]:
     }  # fmt: skip
 
 
-NEED_MAPS = {"grad_cam", "grad_cam_plus_plus", "filters", "patterns", "sanity"}
+NEED_MAPS = {"grad_cam", "grad_cam_plus_plus", "maps", "statistics", "filters", "patterns", "sanity"}
 NEED_CLASSES = {*METHODS, "sanity", "scores"}
 
 
@@ -115,8 +115,7 @@ def checks_for(name: str) -> list[str]:
 
 
 def check_network(net: nn.Module, images: Tensor, names: list[str]) -> None:
-    forward = ForwardPass(net, images)
-    layer = forward.rows[0] if NEED_MAPS.isdisjoint(names) else forward.last_spatial_row()
+    layer = "" if NEED_MAPS.isdisjoint(names) else ForwardPass(net, images).last_spatial_row()
     net.train()
     before, tensors = state(net), {name: tensor.clone() for name, tensor in net.state_dict().items()}
     generator = torch.get_rng_state()

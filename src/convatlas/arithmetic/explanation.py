@@ -24,7 +24,12 @@ from convatlas.message import Message, joined
 
 @dataclass(frozen=True)
 class Explanation:
-    """The calculation of the figures of a row, for ``print`` or as ``steps``."""
+    """The calculation of the figures of a row, for ``print`` or as ``steps``.
+
+    Attributes:
+        row: the layer, or the sum of the layers of a block.
+        heading: the first line of the text.
+    """
 
     row: LayerRow
     heading: str
@@ -48,6 +53,10 @@ MOST_PARTS = 12  # the counts of a block with more parts are not written out as 
 
 def explain(summary: Summary, name: str) -> Explanation:
     """Explain the figures of one row, or those of a module with several rows as the sum over its rows.
+
+    Args:
+        summary: the counted network.
+        name: of a row, or what stands before a dot of such a name.
 
     Raises:
         UnknownNameError: no such layer.

@@ -151,6 +151,8 @@ def receptive_box(
         layer: name of a row, or of a module, which means its last row.
         position: (row, column) in the layer's map; ignored for an axis that the layer does not have; None for all
             positions together.
+        net: any network; it is not changed.
+        input_shape: (C, H, W) of one image.
     Raises:
         UnknownNameError: no such layer.
         UsageError: the position is outside the map, or the receptive field of the layer is not known.

@@ -46,6 +46,11 @@ class LayerRow:
         shared: whether an earlier row counted some of its parameters.
         stated: whether the counts are those of the module's own ``__arithmetic__``.
         working: calculations that the module stated.
+        groups: of a convolution.
+        transposed: whether a convolution is a transposed one.
+        ceil_mode: whether a pooling rounds its output size up.
+        bias: whether it has a bias.
+        input_shapes: shapes of its inputs, without the batch.
     """
 
     name: str
@@ -81,7 +86,12 @@ class LayerRow:
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over the rows. With an unknown operator ``macs`` and ``connections`` are lower bounds."""
+    """Sums over the rows. With an unknown operator ``macs`` and ``connections`` are lower bounds.
+
+    Attributes:
+        params: trainable parameters.
+        activation_bytes: bytes of the outputs of all layers for one image.
+    """
 
     params: int
     macs: int

@@ -65,6 +65,13 @@ def last_operations(trace: Trace) -> dict[str, Operation]:
     return {named[id(group)]: trace.operations[group.members[-1]] for group in groups}
 
 
+def rows_of_operations(trace: Trace) -> dict[int, str]:
+    """Place of an operation in the trace -> the name of its row."""
+    groups = _groups(trace)
+    named = _unique_names(trace, groups)
+    return {index: named[id(group)] for group in groups for index in group.members}
+
+
 def last_row(layer: str, rows: Iterable[str]) -> str:
     """The row of that name, or the last row inside the module of that name.
 

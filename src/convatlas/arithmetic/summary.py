@@ -30,6 +30,9 @@ class Summary:
         buffers: number of elements of floating-point buffers (running statistics, fixed codes), which are not trained.
         frozen_params: number of parameters in ``totals.params`` with ``requires_grad`` off.
         notes: limitations of the totals; empty for most networks.
+        blocks: the modules that hold rows, with their own sums.
+        param_bytes: bytes of the trainable parameters in their own types.
+        model: the name of the network.
     """
 
     inputs: tuple[Shape, ...]

@@ -81,6 +81,8 @@ class Trace:
     Attributes:
         failure: the exception that stopped the pass, else None.
         open_calls: the module calls that had not returned at the failure.
+        dispatched: of a pass with values, the place in ``operations`` of each operator call, or None where the call is
+            not an operation; in the order of the calls.
     """
 
     batch: int
@@ -91,6 +93,7 @@ class Trace:
     output_sources: tuple[int, ...] = ()
     failure: Exception | None = None
     open_calls: tuple[int, ...] = ()
+    dispatched: list[int | None] = field(default_factory=list)
 
 
 class DataDependentError(ConvAtlasError):
@@ -395,11 +398,14 @@ class _ValueRecorder(_Recorder):
         kwargs = kwargs or {}
         tensors = _tensors_in((args, kwargs))
         if not any(id(t) in self.origins or self.parameter_of(t) for t in tensors):
+            self.record.dispatched.append(None)
             return self._constant(func, args, kwargs)
         if func._schema.is_mutable:
             self._copy_recorded(args[0])
         result = func(*args, **kwargs)
+        number = len(self.record.operations)
         self._record_call(func, func._schema.name.partition("::")[2], args, kwargs, tensors, result)
+        self.record.dispatched.append(number if len(self.record.operations) > number else None)
         return result
 
     def _copy_recorded(self, written: Tensor) -> None:

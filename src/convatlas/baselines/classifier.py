@@ -24,6 +24,9 @@ class FittedBaseline:
         weight: (K, F); bias: (K,).
         c: the chosen inverse strength of the regularisation.
         val_top1: by which it was chosen; None without a validation set.
+        name: of the features.
+        extractor: computes the features of an image.
+        bias: (K,) of the classifier.
     """
 
     name: str
@@ -59,7 +62,12 @@ class FittedBaseline:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A baseline before it is fitted. The same images and seed give the same result."""
+    """A baseline before it is fitted. The same images and seed give the same result.
+
+    Attributes:
+        name: one of `BASELINES`.
+        seed: of the samples that the visual words are learned from.
+    """
 
     name: str
     seed: int = 0
@@ -124,6 +132,10 @@ class Baseline:
 
 def baseline(name: str, seed: int = 0) -> Baseline:
     """A baseline by name.
+
+    Args:
+        name: one of `BASELINES`.
+        seed: of the samples that the visual words are learned from.
 
     Raises:
         UnknownNameError: no such baseline.

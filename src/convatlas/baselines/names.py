@@ -13,4 +13,9 @@ BASELINES = {
 
 
 def is_baseline(name: str) -> bool:
+    """Whether a name is that of a baseline, and not of a network.
+
+    Args:
+        name: of a baseline or a network.
+    """
     return name in BASELINES

@@ -129,7 +129,11 @@ def escape_what_cannot_be_encoded() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and leave the process with the exit code of DESIGN section 2."""
+    """Run the command line and leave the process with the exit code of DESIGN section 2.
+
+    Args:
+        arguments: those of the command line, without the program; None for those of this process.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     if process_number() is not None:
         # DistributedDataParallel warns in every process of what training.distributed chooses on purpose

@@ -25,14 +25,14 @@ def print_deployments(found: Comparison) -> None:
         Column(_("precision")),
         Column(_("contract")),
         Column(_("test top-1"), number=True),
-        Column(f"95 % {_('interval')}", number=True, drop=1),
+        Column(f"95 % {_('interval')}", number=True, drop=6),
         Column(_("lost/won"), number=True, drop=5),
         Column("p50", number=True),
-        Column("p95", number=True, drop=6),
-        Column(_("memory"), number=True, drop=3),
-        Column(_("size"), number=True, drop=4),
-        Column(_("start-up"), number=True, drop=2),
-        Column(_("note"), drop=7),
+        Column("p95", number=True, drop=7),
+        Column(_("memory"), number=True, drop=4),
+        Column(_("size"), number=True, drop=2),
+        Column(_("start-up"), number=True, drop=3),
+        Column(_("note"), drop=1),
     ]
     chosen = found.recommendation.label
     rows = [_cells(row, row.label == chosen) for row in found.deployments.rows]
@@ -46,14 +46,14 @@ def print_deployments(found: Comparison) -> None:
 
 def _cells(row: Deployment, chosen: bool) -> tuple[str, ...]:
     from convatlas import units
-    from convatlas.exports.page import STATES
+    from convatlas.exports.description import STATES
 
     notes = (_("front"),) * row.pareto + (_("over"),) * bool(row.over_budget) + (_("chance"),) * row.at_chance
     return (
         f"{'→' if chosen else ' '} {row.model}",
         row.engine,
         row.precision,
-        translated(STATES[row.contract]),
+        _("open") if row.contract == "open" else translated(STATES[row.contract]),
         units.percent(row.test_top1),
         units.interval(*row.accuracy.ci95),
         f"{row.against_network.only_first}/{row.against_network.only_second}",
@@ -80,6 +80,14 @@ def _notes(deployments: Deployments) -> list[str]:
             count=max((len(row.startup.samples_s) for row in deployments.rows if row.startup is not None), default=0),
         )
     ]
+    unsettled = [row.contract_n for row in deployments.rows if row.contract == "open"]
+    if unsettled:
+        lines.append(
+            _(
+                "open: {n} validation images are too few to establish that the file keeps its contract.",
+                n=", ".join(f"{n:,}" for n in sorted(set(unsettled))),
+            )
+        )
     for refusal in deployments.refusals:
         name = "/".join(part for part in (refusal.model, refusal.engine, refusal.precision) if part)
         lines.append(_("no file: {name}: {why}", name=name, why=translated(refusal.why)))

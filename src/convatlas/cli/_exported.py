@@ -22,18 +22,13 @@ def is_exported(name: str) -> bool:
     return Path(name).suffix.lower() in SUFFIXES and not Path(name).is_dir()
 
 
-def opened(file: str, flags: Mapping[str, Any]) -> ExportedModel:
+def opened(file: str) -> ExportedModel:
     """The exported file in its engine; what should be known about it goes to stderr.
 
-    Args:
-        flags: options that have no meaning for such a file, by name; given where their value is neither None nor False.
-
     Raises:
-        UsageError: one of the flags is given.
         CheckpointError: the file or its sidecar is missing, is damaged, or the two do not belong together.
         MissingDependencyError: the engine is not installed.
     """
-    refuse_flags(file, flags)
     from convatlas.deployed.output import print_remarks
     from convatlas.exports.exported import open_exported
 
@@ -43,12 +38,16 @@ def opened(file: str, flags: Mapping[str, Any]) -> ExportedModel:
 
 
 def refuse_flags(file: str, flags: Mapping[str, Any]) -> None:
-    """Raise UsageError for options that have no meaning for an exported file."""
+    """Raise UsageError for options that have no meaning for an exported file.
+
+    Args:
+        flags: the values of these options by name; given are those that are neither None nor False.
+    """
     given = [f"--{name.replace('_', '-')}" for name, value in flags.items() if value not in (None, False)]
     if given:
         raise UsageError(
-            "{flags}: an exported file has its weights, classes and preparation inside or beside it. Leave the option "
-            "out, or give the run or the network that {file} was exported from.",
+            "{flags} cannot be used with {file}: an exported file has its weights, classes, preparation and precision "
+            "inside. Leave it out, or give the run or the network that the file was exported from.",
             flags=", ".join(given),
             file=file,
         )
@@ -58,7 +57,12 @@ def refuse_elsewhere(command: click.Command, arguments: Sequence[str]) -> None:
     """Raise UsageError for an exported file given to a command that needs the run or the network."""
     if command.name in TAKE_FILES:
         return
-    flags = {name for each in command.params if getattr(each, "is_flag", False) for name in each.opts}
+    flags = {
+        name
+        for each in command.params
+        if getattr(each, "is_flag", False)
+        for name in (*each.opts, *each.secondary_opts)
+    }
     before = ("", *arguments)
     for previous, argument in zip(before, arguments, strict=False):
         of_an_option = previous.startswith("-") and "=" not in previous and previous not in flags

@@ -93,7 +93,9 @@ def asked(
                 what=what,
                 published=published_for(what),
             )
-        return load_network(what)
+        from convatlas.runs import pretrained
+
+        return pretrained.from_pretrained(what) if pretrained.is_pretrained(what) else load_network(what)
     from convatlas.runs.loaded_network import network_with_weights
 
     found = network_with_weights(
@@ -106,12 +108,16 @@ def asked(
 
 
 def is_network(name: str) -> bool:
-    from convatlas.models import list_models
+    from convatlas.models import bridges, list_models
 
-    return name in list_models()
+    return bridges.is_bridged(name) or name in list_models()
 
 
 def published_for(name: str) -> Message:
+    from convatlas.models import bridges
+
+    if bridges.is_bridged(name):
+        return Message("its library fetches its own:  --weights pretrained --download")
     from convatlas.models.weights.published import table
 
     known = [line.full_name for line in table() if line.network == name]

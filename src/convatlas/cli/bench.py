@@ -63,6 +63,11 @@ def command(
     """
     if not 0 < seconds < float("inf"):
         raise UsageError("--time {seconds:g}: seconds above 0 are expected.", seconds=seconds)
+    if fit_latency:
+        if names:
+            raise UsageError("--fit-latency measures networks of its own. Leave the names out.")
+        _fit_latency(settings["threads"], as_json)
+        return
     if any(map(is_exported, names)):
         bench_files(names, batch_size, {"image_size": image_size, **settings}, seconds, as_json)
         return
@@ -71,11 +76,6 @@ def command(
     from convatlas.training import apply, choose
     from convatlas.training.hardware import restored_threads
 
-    if fit_latency:
-        if names:
-            raise UsageError("--fit-latency measures networks of its own. Leave the names out.")
-        _fit_latency(settings["threads"], as_json)
-        return
     names = names or DEFAULT_NETWORKS
     for name in names:
         entry(name)  # an unknown name is reported before anything is measured
@@ -95,6 +95,26 @@ def command(
         print_json({**speed.to_dict(), "chosen": rows})
     else:
         show(speed, choices)
+
+
+def bench_files(
+    files: tuple[str, ...], batch_size: int | None, settings: dict[str, Any], seconds: float, as_json: bool
+) -> None:
+    """The speed of exported files, each in its own engine and precision."""
+    from convatlas.deployed.output import print_speeds
+    from convatlas.deployed.speed import measure
+
+    others = [name for name in files if not is_exported(name)]
+    if others:
+        raise UsageError(
+            "{network} is a network and {file} an exported file: time them in two commands.",
+            network=others[0],
+            file=next(filter(is_exported, files)),
+        )
+    threads = settings.pop("threads")
+    refuse_flags(files[0], settings)
+    speeds = [measure(file, batch_size=batch_size or 1, threads=threads, time_s=seconds) for file in files]
+    print_speeds(speeds, as_json)
 
 
 def _fit_latency(threads: int | None, as_json: bool) -> None:
@@ -135,26 +155,6 @@ def _fit_latency(threads: int | None, as_json: bool) -> None:
             path=store.path,
         )
     )
-
-
-def bench_files(
-    files: tuple[str, ...], batch_size: int | None, settings: dict[str, Any], seconds: float, as_json: bool
-) -> None:
-    """The speed of exported files, each in its own engine and precision."""
-    from convatlas.deployed.output import print_speeds
-    from convatlas.deployed.speed import measure
-
-    others = [name for name in files if not is_exported(name)]
-    if others:
-        raise UsageError(
-            "{network} is a network and {file} an exported file: time them in two commands.",
-            network=others[0],
-            file=next(filter(is_exported, files)),
-        )
-    threads = settings.pop("threads")
-    refuse_flags(files[0], settings)
-    speeds = [measure(file, batch_size=batch_size or 1, threads=threads, time_s=seconds) for file in files]
-    print_speeds(speeds, as_json)
 
 
 def chosen(hardware: Hardware, given: dict[str, Any]) -> list[Choice]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +22,9 @@ from convatlas.tables import Column
 if TYPE_CHECKING:
     from convatlas.comparison import Comparison
     from convatlas.data import ReadingOptions
+
+# those that change what is compared, or what it runs on; environment variables set them too
+SETTINGS = ("epochs", "batch_size", "lr", "image_size", "fit", "device", "threads", "precision")
 
 
 @click.command("compare", context_settings={"max_content_width": 110})
@@ -47,7 +51,8 @@ if TYPE_CHECKING:
               help="Parent of the comparison's folder.")  # fmt: skip
 @click.option("--start-from", multiple=True, metavar="WEIGHTS",
               help="Weights to start from: a run directory, a file, or published weights by name "
-              "(torchvision:IMAGENET1K_V1). May be repeated: each network takes the first that fits it.")  # fmt: skip
+              "(torchvision:IMAGENET1K_V1). May be repeated: each network takes the first that fits it. A network that "
+              "none of them fits is left out, if at least two others are compared.")  # fmt: skip
 @click.option("--download", is_flag=True, help="Allow the download of the published weights named by --start-from.")
 @click.option("--engines", metavar="NAMES",
               help="Also export every network for these engines, check and measure the files, and recommend one: "
@@ -56,7 +61,7 @@ if TYPE_CHECKING:
               help="Precisions of the exported files, fp32 if none is named: fp32,bf16,fp16,int8.")  # fmt: skip
 @click.option("--resume", "resume_from", type=click.Path(path_type=Path), metavar="DIR",
               help="Folder of an interrupted comparison to continue; finished trainings are not repeated.")  # fmt: skip
-@settings_options("epochs", "batch_size", "lr", "image_size", "fit", "device", "threads", "precision")
+@settings_options(*SETTINGS)
 @json_option
 @lang_option
 @debug_option
@@ -97,12 +102,13 @@ def command(
     convatlas compare
     convatlas compare lenet5@modern resnet20_cifar --data photos/ --seeds 3
     convatlas compare --data photos/ --budget "latency<=20ms,size<=20MB"
-    convatlas compare --candidates auto:5 --data photos/ --budget "latency<=20ms" --dry-run
     convatlas compare --data photos/ --engines onnxruntime,openvino --precisions fp32,int8
+    convatlas compare --candidates auto:5 --data photos/ --budget "latency<=20ms" --dry-run
     convatlas compare --resume runs/compare-photos-001
     """
     from convatlas.cli._comparison_progress import ComparisonProgress
     from convatlas.comparison import compare, resume_comparison
+    from convatlas.runs.configuration import given_settings
 
     if minutes is not None and not minutes > 0:
         raise UsageError("--time {minutes:g}: minutes above 0 are expected.", minutes=minutes)
@@ -113,17 +119,23 @@ def command(
         return
     if resume_from is not None:
         refuse_beside_resume(ctx, {"resume_from", "data", "as_json", "lang", "debug"})
-    with ComparisonProgress() as listener:
+    with ExitStack() as stack:
+        listener = stack.enter_context(ComparisonProgress())
         if resume_from is not None:
             moved_to = data if ctx.get_parameter_source("data") is ParameterSource.COMMANDLINE else None
             found = resume_comparison(resume_from, moved_to, listener=listener)
         else:
+            flags = {"epochs": epochs, **settings}
+            given = given_settings({name: flags[name] for name in SETTINGS})
+            chosen = {name: given.values[name] for name in SETTINGS if name in given.values}
+            if minutes is not None and given.origins.get("epochs") == "environment":
+                del chosen["epochs"]  # the flag --time wins
+            stack.enter_context(given.places_in_errors())
             found = compare(
                 names,
                 data,
                 seeds=seeds,
                 seed=seed,
-                epochs=epochs,
                 time_s=None if minutes is None else 60 * minutes,
                 budget=budget,
                 recipe=recipe,
@@ -136,11 +148,11 @@ def command(
                 out=out,
                 start_from=start_from,
                 download=download,
-                candidates=candidates,
                 engines=engines or (),
                 precisions=precisions,
+                candidates=candidates,
                 listener=listener,
-                **{name: value for name, value in settings.items() if value is not None},
+                **chosen,
             )
     if as_json:
         print_json(found.to_dict())

@@ -10,7 +10,7 @@ import click
 
 from convatlas.cli._common import data_option, debug_option, json_option, print_json, print_table, reading_options
 from convatlas.cli._completion import protocol_names
-from convatlas.cli._exported import is_exported, opened
+from convatlas.cli._exported import is_exported, opened, refuse_flags
 from convatlas.cli._lang import lang_option
 from convatlas.cli._loaded_network import asked, subject_options
 from convatlas.errors import UsageError
@@ -104,38 +104,14 @@ def command(
     convatlas evaluate exported/model.onnx --data new_photos/
     convatlas evaluate resnet20_cifar --weights own.pth --mean 0.5 --std 0.25 --classes names.txt --data photos/
     """
-    files = [each for each in what if is_exported(each)]
-    if files:
-        _evaluate_file(
-            what,
-            data,
-            on_bad=on_bad,
-            max_bad=max_bad,
-            reading=reading,
-            mistakes=mistakes,
-            as_json=as_json,
-            flags={
-                "weights": weights,
-                "source": source,
-                "classes": classes,
-                "download": download,
-                "rename": rename,
-                "mean": mean,
-                "std": std,
-                "channels": channels,
-                "resize": resize,
-                "crop": crop,
-                "interpolation": interpolation,
-                "part": None if part == "test" else part,
-                "protocol": None if protocol == "centre" else protocol,
-            },
-        )
-        return
-    from convatlas.runs.evaluate import evaluate
-
-    if len(what) > 1 and weights is not None:
-        raise UsageError("--weights belongs to one network; {n} were named. An ensemble is made of runs.", n=len(what))
-    preparation = {
+    weights_flags: dict[str, Any] = {
+        "weights": weights,
+        "source": source,
+        "classes": classes,
+        "download": download,
+        "rename": rename,
+    }
+    preparation: dict[str, Any] = {
         "mean": mean,
         "std": std,
         "channels": channels,
@@ -143,7 +119,20 @@ def command(
         "crop": crop,
         "interpolation": interpolation,
     }
-    subjects = [asked(each, weights, source, classes, download, rename, **preparation) for each in what]
+    if any(map(is_exported, what)):
+        of_runs = {
+            "part": None if part == "test" else part,
+            "protocol": None if protocol == "centre" else protocol,
+        }
+        file = exported_alone(what)
+        refuse_flags(file, weights_flags | preparation | of_runs)
+        _evaluate_file(file, data, on_bad=on_bad, max_bad=max_bad, reading=reading, mistakes=mistakes, as_json=as_json)
+        return
+    from convatlas.runs.evaluate import evaluate
+
+    if len(what) > 1 and weights is not None:
+        raise UsageError("--weights belongs to one network; {n} were named. An ensemble is made of runs.", n=len(what))
+    subjects = [asked(each, **weights_flags, **preparation) for each in what]
     first = subjects[0]
     found = evaluate(
         tuple(subjects) if len(subjects) > 1 else first,
@@ -157,8 +146,7 @@ def command(
     )
     if as_json:
         remarks = {"remarks": list(first.remarks)} if first.remarks else {}
-        preparation = first.preprocessing.to_dict()
-        origin = {"preparation": preparation, "preparation_from": first.prepared_from}
+        origin = {"preparation": first.preprocessing.to_dict(), "preparation_from": first.prepared_from}
         print_json(found.to_dict() | origin | remarks)
     else:
         from convatlas.evaluation import text
@@ -169,8 +157,20 @@ def command(
             click.echo(_("{n} mistakes: {place}", n=int((~found.hits).sum()), place=mistakes))
 
 
+def exported_alone(subjects: tuple[str, ...]) -> str:
+    """The exported file, which is the only subject.
+
+    Raises:
+        UsageError: there are others.
+    """
+    file = next(filter(is_exported, subjects))
+    if len(subjects) > 1:
+        raise UsageError("{file}: an exported file is evaluated alone; an ensemble is made of runs.", file=file)
+    return file
+
+
 def _evaluate_file(
-    what: tuple[str, ...],
+    file: str,
     data: str | None,
     *,
     on_bad: Literal["fail", "skip"],
@@ -178,23 +178,18 @@ def _evaluate_file(
     reading: ReadingOptions,
     mistakes: Path | None,
     as_json: bool,
-    flags: dict[str, Any],
 ) -> None:
-    """Evaluate an exported file on a data set."""
+    """Evaluate an exported file on a data set, and print the result."""
     from convatlas.data import open_data
     from convatlas.deployed.evaluate import evaluate
     from convatlas.deployed.output import Progress, print_evaluation
     from convatlas.runs.mistakes import refuse_directory_with_files, write_mistakes
 
-    if len(what) > 1:
-        raise UsageError("{file}: an exported file is evaluated alone; an ensemble is made of runs.", file=what[0])
     if data is None:
-        raise UsageError(
-            "{file} is an exported file, which has no data of its own: name them with --data.", file=what[0]
-        )
+        raise UsageError("{file} is an exported file, which has no data of its own: name them with --data.", file=file)
     if mistakes is not None:
         refuse_directory_with_files(mistakes)
-    model = opened(what[0], flags)
+    model = opened(file)
     dataset = open_data(data, on_bad=on_bad, max_bad=max_bad, **reading.to_dict())
     found = evaluate(model, dataset, progress=Progress(_("images")))
     if mistakes is not None:

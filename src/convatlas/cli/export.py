@@ -11,17 +11,19 @@ from convatlas.cli._common import debug_option, json_option, print_json, reading
 from convatlas.cli._contract import Stages, print_contract
 from convatlas.cli._lang import lang_option
 from convatlas.cli._loaded_network import asked, subject_options
-from convatlas.errors import LimitError
+from convatlas.errors import LimitError, UsageError
 from convatlas.i18n import _
 
 if TYPE_CHECKING:
     from convatlas.data import ReadingOptions
+    from convatlas.runs.loaded_network import LoadedNetwork
 
 
 @click.command("export", context_settings={"max_content_width": 110})
 @subject_options
-@click.option("--format", "format_", type=click.Choice(["onnx", "openvino", "torch"]), default="onnx",
-              show_default=True, help="Format of the file; torch is a file of torch.export (.pt2).")  # fmt: skip
+@click.option("--format", "format_", type=click.Choice(["onnx", "openvino", "torch", "hub"]), default="onnx",
+              show_default=True, help="Format of the file; torch is a file of torch.export (.pt2), hub a folder in the "
+              "layout of the Hugging Face Hub with a model card.")  # fmt: skip
 @click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16", "int8"]), default="fp32", show_default=True,
               help="fp16 halves the size of the weights; bf16 (OpenVINO, torch) and int8 compute in it.")  # fmt: skip
 @click.option("--input", "input_", type=click.Choice(["pixels", "photo"]), default="pixels", show_default=True,
@@ -36,6 +38,12 @@ if TYPE_CHECKING:
               help="Number of images to check at most.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR",
               help="Directory to write to; by default export/FORMAT-PRECISION in the run, or in exports/.")  # fmt: skip
+@click.option(
+    "--upload",
+    metavar="OWNER/NAME",
+    help="With --format hub: send the folder to this repository of the Hub, which is private if it is new.",
+)
+@click.option("--licence", metavar="NAME", help="With --format hub: licence of the weights for the card, such as mit.")
 @reading_options
 @json_option
 @lang_option
@@ -61,6 +69,8 @@ def command(
     check: str | None,
     most_images: int,
     out: Path | None,
+    upload: str | None,
+    licence: str | None,
     on_bad: str,
     max_bad: float,
     reading: ReadingOptions,
@@ -77,10 +87,17 @@ def command(
     convatlas export runs/resnet18-photos-001 --precision int8
     convatlas export runs/resnet18-photos-001 --input photo
     convatlas export resnet20_cifar --weights resnet20.th --check cifar-10-batches-bin/
+    convatlas export runs/resnet18-photos-001 --format hub
     """
     from convatlas.exports.export import export, refuse
 
-    refuse(format_, precision, input_)
+    if format_ != "hub":
+        refuse(format_, precision, input_)
+        if upload is not None or licence is not None:
+            raise UsageError("--upload and --licence are for --format hub.")
+    elif precision != "fp32" or input_ != "pixels" or calibration is not None or check is not None:
+        raise UsageError("--format hub holds the weights as they are: leave --precision, --input, --calibration and "
+                         "--check out.")  # fmt: skip
     subject = asked(
         what,
         weights,
@@ -95,6 +112,9 @@ def command(
         crop=crop,
         interpolation=interpolation,
     )
+    if format_ == "hub":
+        write_hub_folder(subject, out, upload, licence, as_json)
+        return
     written = export(
         subject,
         format_,
@@ -119,3 +139,24 @@ def command(
             file=written.file,
             headline=written.contract.headline,
         )
+
+
+def write_hub_folder(
+    subject: LoadedNetwork, out: Path | None, upload: str | None, licence: str | None, as_json: bool
+) -> None:
+    """Write a folder in the layout of the Hub, and upload it where that is asked."""
+    from convatlas.runs import pretrained
+
+    if out is None:
+        network = str(getattr(subject.net, "network", "network")).replace(":", "-")
+        out = Path("exports") / f"{network}-hub" if subject.run is None else subject.run.path / "export" / "hub"
+    folder = pretrained.save_pretrained(subject, out, licence=licence)
+    address = None if upload is None else pretrained.upload(folder, upload)
+    if as_json:
+        names = (pretrained.CONFIG, pretrained.WEIGHTS, pretrained.CARD)
+        files = [{"file": str(folder / name), "size_bytes": (folder / name).stat().st_size} for name in names]
+        print_json({"format": "hub", "folder": str(folder), "files": files, "uploaded": address})
+        return
+    click.echo(_("folder: {folder}", folder=folder))
+    if address is not None:
+        click.echo(_("uploaded: {address}", address=address))

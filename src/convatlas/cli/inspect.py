@@ -223,7 +223,7 @@ def inspected_network(what: str, view: str, seed: int, subject: dict[str, Any]) 
     """The run, the network with its weights, or a network with its first weights where the view allows it."""
     from convatlas.models import own
 
-    built = own.is_own(what) or (is_network(what) and VIEWS[view].allows_first_weights)
+    built = own.is_file(what) or (is_network(what) and VIEWS[view].allows_first_weights)
     if not built or subject["weights"] is not None or Path(what).is_dir():
         return asked(what, **subject)
     from convatlas.models.weights.given import GivenPreparation

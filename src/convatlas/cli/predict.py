@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from convatlas.cli._common import debug_option, listed
-from convatlas.cli._exported import is_exported, opened
+from convatlas.cli._exported import is_exported, opened, refuse_flags
 from convatlas.cli._lang import lang_option
 from convatlas.cli._loaded_network import asked, subject_options
 from convatlas.errors import UsageError
@@ -78,7 +78,8 @@ def command(
     if is_exported(what):
         from convatlas.deployed import predict as deployed
 
-        model = opened(what, weights_flags | preparation)
+        refuse_flags(what, weights_flags | preparation)
+        model = opened(what)
         print_files_left_out(paths)
         predictions = deployed.predict(model, paths, top)
     else:

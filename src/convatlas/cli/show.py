@@ -69,7 +69,8 @@ def command(
 ) -> None:
     """The layer table of NAME: shapes, parameters, MACs, connections, memory, receptive field.
 
-    NAME is a network of the atlas, or FILE.py:Class, a torch.nn.Module of your own, whose file is imported.
+    NAME is a network of the atlas; FILE.py:Class, a torch.nn.Module of your own, whose file is imported; or timm:NAME
+    or tv:NAME, a network of timm or torchvision.
 
     With MODULE, a name before a dot in the table, only that part of the network is shown, from its own input.
 
@@ -82,7 +83,7 @@ def command(
     network = entry(name)
     usual = network.input
     shape = None if input_ is None else parse_input(input_)
-    if network.own and shape is None:
+    if not network.usual_input and shape is None:
         raise UsageError("the input of {network} is not known: pass it with --input, such as 3x224x224.", network=name)
     if bars and svg is None:
         raise UsageError("--bars needs --svg FILE, the file of the picture.")

@@ -98,7 +98,11 @@ class Limit:
 
 @dataclass(frozen=True)
 class Budget:
-    """All limits. Every network meets an empty budget."""
+    """All limits. Every network meets an empty budget.
+
+    Attributes:
+        limits: the limits, each with its quantity and its value.
+    """
 
     limits: tuple[Limit, ...] = ()
 

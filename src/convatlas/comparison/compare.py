@@ -29,7 +29,7 @@ from convatlas.comparison.propose import propose_for
 from convatlas.comparison.recommend import recommend
 from convatlas.comparison.report import report
 from convatlas.comparison.result import SORTED_BY, Comparison, Failure
-from convatlas.comparison.start import weights_that_fit
+from convatlas.comparison.start import NoWeightsFit, weights_that_fit
 from convatlas.comparison.steps import Candidate, ComparisonListener
 from convatlas.comparison.trainings import train_all
 from convatlas.data import Dataset, ReadingOptions, write_split
@@ -81,10 +81,10 @@ def compare(
     out: str | Path = "runs",
     start_from: str | Sequence[str] = (),
     download: bool = False,
-    candidates: str | None = None,
-    proposal: Proposal | None = None,
     engines: str | Sequence[str] = (),
     precisions: str | Sequence[str] | None = None,
+    candidates: str | None = None,
+    proposal: Proposal | None = None,
     continue_in: str | Path | None = None,
     listener: ComparisonListener | None = None,
     **settings: Any,
@@ -101,19 +101,26 @@ def compare(
         time_s: duration of every training instead of epochs; two minutes by default for photos if ``names`` is None.
         budget: limits such as ``"latency<=20ms,size<=20MB"``; a network that exceeds one is not recommended, and
             a network whose parameters, multiply-adds or size must exceed one is not trained.
-        start_from: weights to start from, as in `train`; each network takes the first that fits it.
+        start_from: weights to start from, as in `train`; each network takes the first that fits it. A network that none
+            of them fits is in ``skipped`` if at least two others are compared and all weights are used.
         download: whether published weights may be downloaded.
-        candidates: ``auto`` or ``auto:N`` in the place of names: at most N networks (4) are proposed whose derived
-            size and multiply-adds and whose predicted latency fit the budget; see `propose_for`.
-        proposal: the networks that were proposed before, in the place of ``names`` and ``candidates``.
         engines: "torch", "onnxruntime", "openvino": also export every network for these engines, check each file's
             contract, measure the files as they are deployed, and recommend one of them. Needs the extra ``export``.
         precisions: of the exported files: "fp32" (the default), "bf16", "fp16", "int8".
+        candidates: ``auto`` or ``auto:N`` in the place of names: at most N networks (4) are proposed whose derived
+            size and multiply-adds and whose predicted latency fit the budget; see `propose_for`.
+        proposal: the networks that were proposed before, in the place of ``names`` and ``candidates``.
         continue_in: folder of an interrupted comparison with the same arguments; trainings that are finished there are
             not run again. See `resume_comparison`.
         sort: the order of the rows, one of `SORTED_BY`: as the networks were named, the most accurate first, or the
             smallest cost first.
         settings: settings of the recipes and of the options (`RunOptions`) to change for all networks.
+        protocol: name of the evaluation protocol of the test images.
+        on_bad: what to do with an image that cannot be read: "fail", or "skip" it and list it.
+        max_bad: largest share of all images that may be skipped.
+        reading: how the data are read: columns of a table, the source of the class, links, rare classes.
+        out: parent of the directory of the comparison.
+        listener: is told of the progress; None is silent.
 
     Returns: the comparison. Its ``folder`` contains report.html, comparison.json, split.csv and the runs. If no network
         fits the budget, ``recommendation.model`` is None and ``recommendation.why`` states by how much it is exceeded.
@@ -186,11 +193,8 @@ def compare(
     if time_s is None:
         _check_same_length(recipes)
     labels = own.short_names(list(recipes))
-    to_train = [
-        _candidate(model, labels[model], chosen, training_data, protocol, weights, download)
-        for model, chosen in recipes.items()
-    ]
-    skipped = _over_budget(to_train, limits, deployed)
+    to_train, skipped = _candidates(recipes, labels, training_data, protocol, weights, download)
+    skipped += _over_budget(to_train, limits, deployed)
     for each in skipped:
         listener.skipped(each)
     to_train = [each for each in to_train if each.label not in {out.model for out in skipped}]
@@ -225,7 +229,13 @@ def compare(
         listener.stage(Message("fitting {name}", name=name))
         features.append(fit_hand_made(name, training_data, folder))
     rows = measure_all(
-        [c for c in to_train if c.model in trained], trained, features, training_data, all_seeds, limits, listener
+        [candidate for candidate in to_train if candidate.model in trained],
+        trained,
+        features,
+        training_data,
+        all_seeds,
+        Budget() if deployed else limits,  # which then is one of the exported files
+        listener,
     )
     rows = sorted(rows, key=SORTED_BY[sort])
     trained = {labels[model]: runs for model, runs in trained.items()}
@@ -280,8 +290,8 @@ def compare(
         folder=folder,
         majority=majority.row,
         skipped=tuple(skipped),
-        proposal=proposal,
         deployments=deployments,
+        proposal=proposal,
     )
     write_json(folder / "comparison.json", {"schema": SCHEMA, **comparison.to_dict()})
     write_text(comparison.report, report(comparison, evidence_of(trained, features, training_data)))
@@ -297,6 +307,8 @@ def resume_comparison(
 
     Args:
         data: where the data are now, if they have moved.
+        folder: the directory of the comparison.
+        listener: is told of the progress; None is silent.
 
     Raises:
         DataError: the folder holds no comparison, or the data have changed since it was started.
@@ -324,7 +336,11 @@ def resume_comparison(
 
 
 def default_networks(data: Dataset) -> tuple[str, ...]:
-    """Return the networks that are compared if none is named, by the size of the images."""
+    """Return the networks that are compared if none is named, by the size of the images.
+
+    Args:
+        data: the data set.
+    """
     return FOR_SMALL_IMAGES if int(np.median(data.sizes.min(axis=1))) <= SMALL_SIDE else FOR_PHOTOS
 
 
@@ -379,6 +395,41 @@ def _check_same_length(recipes: Mapping[str, Recipe]) -> None:
             "the recipes have different numbers of epochs ({epochs_of}). Set one for all with --epochs.",
             epochs_of=epochs_of,
         )
+
+
+def _candidates(
+    recipes: Mapping[str, Recipe],
+    labels: Mapping[str, str],
+    training_data: TrainingData,
+    protocol: str,
+    weights: Sequence[str],
+    download: bool,
+) -> tuple[list[Candidate], list[Failure]]:
+    """The networks, and those that none of the weights fits.
+
+    Networks with weights and networks without are not compared: what they learned before would decide. Where two remain
+    and every name of weights was of use, so that none of them is a slip, the others are left out; else all are refused.
+
+    Raises:
+        UsageError: a network does not fit the images, the protocol or the weights.
+    """
+    candidates: list[Candidate] = []
+    without: list[tuple[str, NoWeightsFit]] = []
+    for model, chosen in recipes.items():
+        try:
+            candidates.append(_candidate(model, labels[model], chosen, training_data, protocol, weights, download))
+        except NoWeightsFit as error:
+            without.append((labels[model], error))
+    used = {candidate.recipe.start_from for candidate in candidates}
+    if without and (len(candidates) < 2 or not used.issuperset(weights)):
+        raise without[0][1]
+    return candidates, [
+        Failure(
+            label,
+            Message("{model} cannot start from the weights named: {reasons}", model=label, reasons=error.reasons),
+        )
+        for label, error in without
+    ]
 
 
 def _candidate(

@@ -27,14 +27,14 @@ from convatlas.comparison.deployed import (
 )
 from convatlas.comparison.deployed_timing import latencies_of, starts_of
 from convatlas.comparison.measure import Memory
-from convatlas.comparison.recommend import DEPLOYMENTS, recommend
+from convatlas.comparison.recommend import DEPLOYMENTS, SAME_TIME, recommend
 from convatlas.comparison.result import SORTED_BY, ComparisonRow, Recommendation
 from convatlas.comparison.steps import ComparisonListener, Trained
 from convatlas.errors import CheckpointError, ConvAtlasError, UnknownNameError, UsageError
 from convatlas.evaluation import statistics
 from convatlas.evaluation.statistics import Hits
 from convatlas.exports.contract import State, read_contract
-from convatlas.exports.description import PRECISIONS, SUFFIXES
+from convatlas.exports.description import PRECISIONS, SUFFIXES, read_sidecar
 from convatlas.exports.export import BROKEN, OF_FORMAT, STEM, export, refuse
 from convatlas.exports.exported import ExportedModel, open_exported
 from convatlas.exports.reference_results import weights_digest
@@ -164,7 +164,8 @@ def deploy(
             why = Message("hand-made features are not exported")
             refusals.append(Refusal(row.label, None, None, why))
             continue
-        for pair, found in _of_network(row.label, asked.pairs, trained[row.label], training_data, listener).items():
+        of_network = _of_network(row.label, asked.pairs, trained[row.label], training_data, threads, listener)
+        for pair, found in of_network.items():
             if isinstance(found, _Files):
                 made[row.label, *pair] = found
             else:
@@ -183,7 +184,7 @@ def deploy(
     deployments = []
     hits = {deployment_label(*key): np.stack(files.hits) for key, files in made.items()}
     for (model, engine, precision), files in made.items():
-        label, of_network = deployment_label(model, engine, precision), by_label[model]
+        label, row = deployment_label(model, engine, precision), by_label[model]
         started = starts[label]
         deployments.append(
             Deployment(
@@ -202,9 +203,9 @@ def deploy(
                 memory=started if isinstance(started, Memory) else started.memory,
                 startup=None if isinstance(started, Memory) else Startup(started.samples_s),
                 size_bytes=opened[label].sidecar.size_bytes,
-                params=of_network.params,
-                macs=of_network.macs,
-                train_s=of_network.train_s,
+                params=row.params,
+                macs=row.macs,
+                train_s=row.train_s,
             )
         )
     deployments = [replace(each, over_budget=tuple(budget.broken_by(each.costs()))) for each in deployments]
@@ -221,6 +222,7 @@ def _of_network(
     pairs: Sequence[tuple[str, str]],
     runs: Sequence[Trained],
     training_data: TrainingData,
+    threads: int,
     listener: ComparisonListener,
 ) -> dict[tuple[str, str], _Files | str]:
     """The files of one network for each engine and precision, or why there is none."""
@@ -234,9 +236,13 @@ def _of_network(
             listener.stage(Message("exporting {deployment}", deployment=deployment_label(model, *pair)))
             try:
                 file, contract = exported_file(network, *pair, training_data)
-                opened[pair] = open_exported(file, pair[0])
+                opened[pair] = open_exported(file, pair[0], threads)
             except ConvAtlasError as error:
                 found[pair] = error.message
+                continue
+            except Exception as error:  # a fault of an exporter; the other files are worth as much without this one
+                reason = " ".join(str(error).split())[:200]
+                found[pair] = Message("the export failed: {kind}: {reason}", kind=type(error).__name__, reason=reason)
                 continue
             files.files.append(file)
             files.states.append(contract["state"])
@@ -278,7 +284,7 @@ def _contract_of(file: Path, network: LoadedNetwork, engine: str) -> dict[str, A
     if not file.is_file():
         return None
     try:
-        weights = open_exported(file, engine).description.weights
+        weights = read_sidecar(file).description.weights
         contract = read_contract(file)
         same = contract["conditions"]["engine"] == engine and contract["state"] in WORST_FIRST and "n" in contract
     except (CheckpointError, KeyError, TypeError):
@@ -321,7 +327,7 @@ def recommend_deployment(deployments: Deployments, hits: Mapping[str, Hits], bud
             return Recommendation(None, Message("nothing can be recommended: no network could be exported."))
         answer = Message("nothing can be recommended: every exported file breaks its contract.")
         return Recommendation(None, answer, (Message("Name another precision, such as fp32."),))
-    advice = recommend(sound, hits, budget, DEPLOYMENTS)
+    advice = recommend(sound, hits, budget, DEPLOYMENTS, SAME_TIME)
     reasons = list(advice.reasons)
     chosen = deployments.row(advice.model)
     if broken:

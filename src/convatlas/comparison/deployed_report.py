@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from convatlas import units
 from convatlas.comparison.deployed import Deployment, Deployments, Refusal
 from convatlas.comparison.result import Comparison
-from convatlas.exports.page import STATES
+from convatlas.exports.description import STATES
 from convatlas.i18n import _, translated
 from convatlas.visualization import Point, SeriesStyle, html, new_axes, plot_style, plots, svg
 from convatlas.visualization.html import Column, Html
@@ -86,15 +86,13 @@ def _busy(page: _Page) -> list[Html]:
 
 def _table(page: _Page) -> Html:
     columns = [
-        Column(_("network"), number=False),
-        Column(_("engine, precision"), number=False),
+        Column(_("network, engine, precision"), number=False),
         Column(_("contract"), "measured", number=False),
         Column(_("test top-1"), "measured"),
         Column(_("against the network"), "measured"),
         Column(_("time for one image"), "measured"),
-        Column(_("peak memory"), "measured"),
-        Column(_("file"), "measured"),
         Column(_("start-up"), "measured"),
+        Column(_("peak memory; file"), "measured"),
     ]
     rows = [_row(page, row) for row in page.deployments.rows]
     chosen = page.comparison.recommendation.label
@@ -102,8 +100,8 @@ def _table(page: _Page) -> Html:
     caption = [
         _(
             "Accuracy is that of the files' own predictions on the same test images. “Against the network”: accuracy "
-            "lost against the network in PyTorch, in percentage points, with the {level} interval of the paired "
-            "difference; below it, the images that only the network and only the file classifies correctly.",
+            "of the file minus that of the network in PyTorch, in percentage points, with the {level} interval of the "
+            "paired difference; below it, the images that only the network and only the file classifies correctly.",
             level="95 %",
         ),
         _(
@@ -119,32 +117,29 @@ def _table(page: _Page) -> Html:
 def _row(page: _Page, row: Deployment) -> tuple[Html | str, ...]:
     lost = row.against_network
     counts = _("{lost} lost, {won} won", lost=units.exact(lost.only_first), won=units.exact(lost.only_second))
-    low, high = (f"{100 * bound:+.1f}" for bound in lost.ci95)
+    interval = f"{_signed(-lost.ci95.high)} – {_signed(-lost.ci95.low)}"
+    size = _("file {size}", size=units.bytes_(row.size_bytes))
     images = _("{n} images", n=units.exact(row.contract_n))
     if row.float_layers:
         images += "; " + _("{n} layers in float32", n=row.float_layers)
     return (
         html.join(html.name(row.model, page.look_of[row.model]), _remarks(row)),
-        _over(row.engine, row.precision),
         _over(translated(STATES[row.contract]), images),
         _over(units.percent(row.test_top1), units.interval(*row.accuracy.ci95)),
         Html(
-            f"{html.text(_signed(lost.difference))}"
-            f'<span class="sub">{html.text(f"{low} – {high}".replace("-", MINUS))}</span>'
+            f"{html.text(_signed(-lost.difference))}"
+            f'<span class="sub">{html.text(interval)}</span>'
             f'<span class="sub">{html.text(counts)}</span>'
         ),
         _over(units.duration(row.latency.p50_s), f"p95 {units.duration(row.latency.p95_s)}"),
-        "n/a" if row.memory.peak_bytes is None else units.bytes_(row.memory.peak_bytes),
-        units.bytes_(row.size_bytes),
         "n/a" if row.startup is None else units.duration(row.startup.p50_s),
+        _over("n/a" if row.memory.peak_bytes is None else units.bytes_(row.memory.peak_bytes), size),
     )
 
 
-MINUS = "\N{MINUS SIGN}"
-
-
 def _signed(share: float) -> str:
-    return f"{100 * share:+.1f}".replace("-", MINUS)
+    points = 0.0 if abs(share) < 5e-4 else 100 * share  # no minus before a zero
+    return f"{points:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _over(value: str, below: str) -> Html:
@@ -152,11 +147,11 @@ def _over(value: str, below: str) -> Html:
 
 
 def _remarks(row: Deployment) -> Html:
-    remarks = [_("on the Pareto front")] if row.pareto else []
+    remarks = [f"{row.engine}, {row.precision}"] + [_("on the Pareto front")] * row.pareto
     if row.at_chance:
         remarks.append(_("at chance level"))
     if row.over_budget:
-        remarks.append(_("over the budget: {limits}", limits=", ".join(map(translated, row.over_budget))))
+        remarks += [_("over the budget:"), *map(translated, row.over_budget)]
     return Html("".join(f'<span class="sub">{html.text(remark)}</span>' for remark in remarks))
 
 

@@ -1,10 +1,11 @@
-"""Recommend a network, and state how certain the recommendation is.
+"""Recommend a network, or a deployment of one, and state how certain the recommendation is.
 
 1. Networks over the budget, and networks at chance level, are excluded.
 2. The most accurate of the others is the leader. It is tested against each of them on the same test images, with Holm's
    correction.
 3. Networks whose difference from the leader is not significant count as equally accurate. Of these and the leader, the
-   one with the lowest median latency is recommended, and the accuracy that this may cost is stated.
+   one with the lowest median latency is recommended, and the accuracy that this may cost is stated. Of deployments
+   whose latencies differ by less than the noise of their timing, it is the most accurate one.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class Words:
     nothing_fits: str
     raise_limit: str
     nothing_learned: str
+    not_faster: str  # of one that cannot be distinguished from the recommended one
+    not_faster_many: str
 
 
 NETWORKS = Words(
@@ -40,6 +43,8 @@ NETWORKS = Words(
     Message("none of the {count} networks fits {budget}."),
     Message("Raise the limit, or name smaller networks."),
     Message("nothing was learned: no network is significantly more accurate than the majority class."),
+    Message("{names} cannot be distinguished from it on these {sample} ({p}), but is not faster."),
+    Message("{names} cannot be distinguished from it on these {sample} ({p}), but are not faster."),
 )
 DEPLOYMENTS = Words(
     Message("{model} is the only deployment significantly more accurate than the majority class: {accuracy}."),
@@ -49,13 +54,27 @@ DEPLOYMENTS = Words(
     Message("none of the {count} deployments fits {budget}."),
     Message("Raise the limit, or name smaller networks, other engines or other precisions."),
     Message("nothing was learned: no deployment is significantly more accurate than the majority class."),
+    Message("{names} cannot be distinguished from it on these {sample} ({p}), but is not faster by more than 10 %."),
+    Message("{names} cannot be distinguished from it on these {sample} ({p}), but are not faster by more than 10 %."),
 )
+SAME_TIME = 0.1  # deployments of one network are often as fast as one another; the share that the noise of timing takes
 
 
 def recommend(
-    rows: Sequence[Choice], hits: Mapping[str, Hits], budget: Budget, words: Words = NETWORKS
+    rows: Sequence[Choice],
+    hits: Mapping[str, Hits],
+    budget: Budget,
+    words: Words = NETWORKS,
+    same_time: float = 0.0,
 ) -> Recommendation:
-    """Recommend one of ``rows``; ``hits[row.label]`` is (seeds, images), for the same images in all of them."""
+    """Recommend one of ``rows``; ``hits[row.label]`` is (seeds, images), for the same images in all of them.
+
+    Args:
+        budget: the limits that a recommended network must meet.
+        words: the words of the budget, for the message.
+        same_time: rows whose median latency is at most this share above the lowest count as equally fast, and the most
+            accurate of them is recommended.
+    """
     fitting = [row for row in rows if not budget.broken_by(row.costs())]
     if not fitting:
         return Recommendation(None, *_nothing_fits(rows, budget, words))
@@ -68,6 +87,9 @@ def recommend(
     tied = [d.second for d in differences if not d.significant]
     equals = [row for row in fitting if row is leader or row.label in tied]
     chosen = min(equals, key=lambda row: (row.latency.p50_s, row.size_bytes))
+    if same_time:
+        quick = [row for row in equals if row.latency.p50_s <= chosen.latency.p50_s * (1 + same_time)]
+        chosen = max(quick, key=lambda row: (row.test_top1, -row.latency.p50_s, -row.size_bytes))
     answer, *reasons = _choice(chosen, leader, fitting, differences, budget, bool(at_chance), words)
     reasons += _over_budget([row for row in rows if row not in at_chance], fitting, leader, budget)
     reasons += _at_chance(at_chance)
@@ -129,21 +151,8 @@ def _choice(
     if chosen is leader:
         p = _p(min(tied, key=lambda d: d.adjusted_p))
         names, sample = _list([d.second for d in tied]), _sample(tied[0])
-        verdict = (
-            Message(
-                "{names} cannot be distinguished from it on these {sample} ({p}), but is not faster.",
-                names=names,
-                sample=sample,
-                p=p,
-            )
-            if len(tied) == 1
-            else Message(
-                "{names} cannot be distinguished from it on these {sample} ({p}), but are not faster.",
-                names=names,
-                sample=sample,
-                p=p,
-            )
-        )
+        template = words.not_faster if len(tied) == 1 else words.not_faster_many
+        verdict = Message(template, names=names, sample=sample, p=p)
         return [best, verdict, *_more_seeds(tied)]
     between = next(d for d in tied if d.second == chosen.label)
     also = [d.second for d in tied if d.second != chosen.label]

@@ -211,7 +211,7 @@ def _failures(comparison: Comparison) -> list[Html]:
     blocks: list[Html] = []
     for failures, title in (
         (comparison.failures, _("Not in the table, because their training failed:")),
-        (comparison.skipped, _("Not trained, because they cannot fit the budget:")),
+        (comparison.skipped, _("Not trained:")),
     ):
         if failures:
             reasons = (html.join(html.code(failure.model), ": ", translated(failure.why)) for failure in failures)

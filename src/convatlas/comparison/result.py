@@ -51,7 +51,7 @@ class ComparisonRow:
         epochs: number of epochs of each run.
         train_s: mean wall time of one training in seconds.
         pareto: whether no other network is at least as accurate and as fast, and better in one of the two.
-        over_budget: the exceeded limits, in words.
+        over_budget: the exceeded limits, in words; none if deployments are compared, whose budget it then is.
         at_chance: whether it is not significantly more accurate than the majority class.
         predicted_s: median latency in seconds that was predicted before the training, if the network was proposed.
     """
@@ -140,6 +140,7 @@ class Majority:
 
     Args:
         accuracy: on the test set. A network that has learned something is more accurate.
+        label: the most frequent class of the training images.
     """
 
     label: str
@@ -151,7 +152,12 @@ class Majority:
 
 @dataclass(frozen=True)
 class Failure:
-    """A network that could not be compared, and the reason."""
+    """A network that could not be compared, and the reason.
+
+    Attributes:
+        model: the network.
+        why: the error in words.
+    """
 
     model: str
     why: str
@@ -211,6 +217,8 @@ class Conditions:
         protocol: the evaluation protocol of every accuracy.
         machine: properties of the machine that the times depend on.
         command: the command that repeats the comparison.
+        classes: class names.
+        seeds: of the trainings.
     """
 
     data: str
@@ -243,8 +251,15 @@ class Comparison:
     ``deployments`` are the networks as exported files in engines, if engines were named; the recommendation is then one
     of them.
 
-    ``skipped`` are networks that were not trained, because they cannot fit the budget. ``proposal`` is set if
-    the networks were proposed and not named.
+    ``skipped`` are networks that were not trained, because they cannot fit the budget. ``proposal`` is set if the
+    networks were proposed and not named.
+
+    Attributes:
+        budget: the limits that were stated.
+        conditions: what all rows share: data, test images, machine.
+        failures: networks that could not be trained or measured.
+        folder: the directory of the comparison.
+        majority: what always naming the most frequent class would reach.
     """
 
     rows: tuple[ComparisonRow, ...]
@@ -255,8 +270,8 @@ class Comparison:
     folder: Path
     majority: Majority
     skipped: tuple[Failure, ...] = ()
-    proposal: Proposal | None = None
     deployments: Deployments | None = None
+    proposal: Proposal | None = None
 
     @property
     def nothing_fits(self) -> bool:
@@ -284,8 +299,8 @@ class Comparison:
             "failures": [{"model": failure.model, "why": failure.why} for failure in self.failures],
             "skipped": [{"model": skipped.model, "why": skipped.why} for skipped in self.skipped],
             "conditions": self.conditions.to_dict(),
-            **({} if self.proposal is None else {"proposal": self.proposal.to_dict()}),
             **({} if self.deployments is None else self.deployments.to_dict()),
+            **({} if self.proposal is None else {"proposal": self.proposal.to_dict()}),
             "report": str(self.report),
         }
 

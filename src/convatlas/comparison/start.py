@@ -21,13 +21,26 @@ ALIKE = 0.8  # score of `nearest` from which a network is tried; a network with 
 TRIED = 12  # networks that are tried for a file of weights
 
 
+class NoWeightsFit(UsageError):
+    """None of the weights named fits a network; ``reasons`` says why."""
+
+    def __init__(self, model: str, reasons: Sequence[object]) -> None:
+        self.reasons = joined(reasons, " ")
+        super().__init__(
+            "{model} cannot start from the weights named: {reasons} Leave this network out, or name weights of it with "
+            "another --start-from.",
+            model=model,
+            reasons=self.reasons,
+        )
+
+
 def weights_that_fit(
     model: str, recipe: Recipe, data: Dataset, weights: Sequence[str], download: bool
 ) -> tuple[str, int]:
     """Return the first of ``weights`` that the network can start from, and the side of its input with them.
 
     Raises:
-        UsageError: none of them fits; the message says why.
+        NoWeightsFit: none of them fits.
     """
     reasons = []
     for each in weights:
@@ -44,12 +57,7 @@ def weights_that_fit(
             reasons.append(error.message)
         else:
             return each, side
-    raise UsageError(
-        "{model} cannot start from the weights named: {reasons} Leave this network out, or name weights of it with "
-        "another --start-from.",
-        model=model,
-        reasons=joined(reasons, " "),
-    )
+    raise NoWeightsFit(model, reasons)
 
 
 def networks_of_weights(start_from: str) -> list[str]:

@@ -43,6 +43,8 @@ class Batches:
         drop_last: leave out a last batch that is smaller.
         merge_last: a last batch of one image joins the one before, which then has one image more; batch norm needs two.
         device: where the batches are made. Pixels in memory are copied there once.
+        batch_size: images of a batch; the last may be smaller.
+        seed: of the order and the augmentation.
     """
 
     def __init__(
@@ -196,6 +198,10 @@ class Batches:
 
 
 def prepare(images: Sequence[np.ndarray], preprocessing: Preprocessing) -> Tensor:
-    """Images from ``preprocessing.apply`` or ``load_file`` as the batch of an evaluation: float32 (N, C, H, W)."""
+    """Images from ``preprocessing.apply`` or ``load_file`` as the batch of an evaluation: float32 (N, C, H, W).
+
+    Args:
+        images: uint8 (h, w, C) each, of the stored size.
+    """
     pixels = torch.from_numpy(np.stack(images))
     return Normalisation(preprocessing, torch.device("cpu"))(geometry.centre_crop(pixels, preprocessing.size))

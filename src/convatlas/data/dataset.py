@@ -26,7 +26,13 @@ ELONGATED = 2.0  # an image is elongated if it is more than this many times as l
 
 @dataclass(frozen=True)
 class Problem:
-    """A file that is not part of the data set: its index in the listing (None if it has none), its name, the reason."""
+    """A file that is not part of the data set: its index in the listing (None if it has none), its name, the reason.
+
+    Attributes:
+        index: its place in the listing, or None.
+        name: the file.
+        reason: why it is left out.
+    """
 
     index: int | None
     name: str

@@ -114,6 +114,7 @@ def read_image(path: str | Path, at_least: int | None = None) -> np.ndarray:
 
     Args:
         at_least: a JPEG may be decoded smaller, by 2, 4 or 8, as long as its shorter side keeps this many pixels.
+        path: of the image file.
     Raises:
         BadImageError: the file is missing, damaged, too large, or of a format that is not opened.
     """

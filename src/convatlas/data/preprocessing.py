@@ -212,6 +212,7 @@ def preprocessing_for(
         channels: of the network; by default those of the images.
         keep: shorter side of the stored images, pixels, from which training takes its crops.
         fit: how an image becomes the shape of the input: "crop", "squash", "pad", or "auto", by the sizes.
+        data: the data set.
     Raises:
         UsageError: ``keep`` is smaller than the input, or an unknown ``fit``.
     """
@@ -231,6 +232,9 @@ def preprocessing_for(
 
 def load_file(path: str | Path, preprocessing: Preprocessing) -> np.ndarray:
     """Read one image file and prepare it by ``preprocessing``: uint8 (*preprocessing.store_size, channels).
+
+    Args:
+        path: of the image file.
 
     Raises:
         BadImageError: the file is missing, damaged or no image.

@@ -70,6 +70,7 @@ def open_data(
         follow_links: read what symbolic links outside of the folder lead to.
         rare: "leave-out" leaves out classes with too few images for every split; "keep-in-training" lets `make_split`
             put all images of such classes into the training set; "refuse" lets it raise an error.
+        source: "digits", a path, a pattern of shards, or "hf:ID".
     Raises:
         DataError: nothing there, no layout recognised, an empty class, one class only, a damaged file.
         UsageError: an option that is not known.

@@ -28,7 +28,14 @@ from convatlas.message import Message, joined, system_reason
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Sorted, disjoint int64 indices into a data set; ``rule`` is a text that states how they were chosen."""
+    """Sorted, disjoint int64 indices into a data set; ``rule`` is a text that states how they were chosen.
+
+    Attributes:
+        train: (n,) int64, indices of the training images.
+        val: (n,) int64, of the validation images.
+        test: (n,) int64, of the test images.
+        seed: of the drawing; None if nothing was drawn.
+    """
 
     train: np.ndarray
     val: np.ndarray
@@ -47,6 +54,7 @@ def make_split(data: Dataset, *, seed: int = 0, val: float = 0.15, test: float =
     Args:
         val: share of the training images (what is left once the test set is set aside) that becomes validation.
         test: share of all images that becomes the test set, if none is given.
+        seed: of the drawing.
     Raises:
         DataError: a class has too few images for every split that must be drawn, unless ``data`` was opened with
             rare="keep-in-training".
@@ -139,6 +147,10 @@ def _draw(
 def check_training_classes(data: Dataset, training: np.ndarray) -> None:
     """Refuse training images ``training`` (indices) that lack a class: its images could only be classified wrongly.
 
+    Args:
+        data: the data set.
+        training: (n,) int64, indices of the training images.
+
     Raises:
         DataError: with the name of the class.
     """
@@ -191,6 +203,11 @@ def _rank(seed: int, part: str, name: str) -> bytes:
 def write_split(path: str | Path, data: Dataset, split: Split) -> None:
     """Write ``name,label,part``, one row per image that is in a split; atomically.
 
+    Args:
+        path: of the split file; it is replaced.
+        data: the data set.
+        split: the split of these data.
+
     Raises:
         ConvAtlasError: the file cannot be written; what was there before is untouched.
     """
@@ -206,6 +223,10 @@ def write_split(path: str | Path, data: Dataset, split: Split) -> None:
 
 def read_split(path: str | Path, data: Dataset) -> Split:
     """Read the split of these images from a file.
+
+    Args:
+        path: of the split file.
+        data: the data set.
 
     Raises:
         DataError: the file is missing or damaged, names an image that does not exist, states another label, or

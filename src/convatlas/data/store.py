@@ -231,6 +231,10 @@ def channel_stats(store: ImageStore, indices: np.ndarray) -> tuple[tuple[float, 
     """Mean and standard deviation of pixel/255 per channel over images ``indices``, those of the training set.
 
     Exact: computed from the counts of the 256 possible values.
+
+    Args:
+        store: the decoded images.
+        indices: (n,) int64, the images that count.
     """
     channels = store.pixels.shape[3]
     counts = np.zeros((channels, 256), dtype=np.int64)

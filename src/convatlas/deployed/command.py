@@ -24,7 +24,7 @@ PROGRAM = "convatlas-runtime"
 # the other commands of the full program; a test compares them with cli._app.COMMANDS
 OF_THE_FULL_PROGRAM = (
     "models", "show", "explain", "layer", "data", "train", "inspect", "weights", "compare", "export", "check-export",
-    "experiment", "explore", "runs",
+    "experiment", "explore", "runs", "serve",
 )  # fmt: skip
 WEIGHTS = (".safetensors", ".pth", ".pt", ".th", ".ckpt", ".bin", ".tar", ".h5", ".keras", ".npz", ".caffemodel")
 

@@ -49,6 +49,10 @@ def evaluate(
         size: (h, w) of the network's input; required for a protocol that needs larger images.
         precision: "fp32", which gives the same results on every machine up to rounding, or "bf16" autocast.
         names: one per image, in the order of the batches; kept in the result.
+        protocol: name of the evaluation protocol, or the `Protocol`.
+        run: name of the run, for the report.
+        data: name of the data set, for the report.
+        part: name of the set, for the report.
 
     Raises:
         DataError: no images, or a label that is not one of the classes.
@@ -85,6 +89,12 @@ def evaluate(
 
 def check_network(protocol: str | Protocol, network: nn.Module, size: tuple[int, int], channels: int) -> None:
     """Run the first pass of a protocol on one random image, to find out before a training whether it works.
+
+    Args:
+        protocol: name of the evaluation protocol, or the `Protocol`.
+        network: the network; it is not changed.
+        size: (H, W) of its input, pixels.
+        channels: C of its input.
 
     Raises:
         UsageError: the network's head does not allow the protocol.
@@ -130,6 +140,9 @@ def ensemble(members: Sequence[Evaluation]) -> Evaluation:
     The protocol of the result is, for example, ``ensemble of 3, centre``. Classes in another order are reordered as in
     the first member.
 
+    Args:
+        members: evaluations of several networks on the same images.
+
     Raises:
         UsageError: no member, or members under different protocols.
         DataError: other images, labels or classes.
@@ -147,6 +160,9 @@ def ensemble(members: Sequence[Evaluation]) -> Evaluation:
 
 def common_protocol(evaluations: Sequence[Evaluation]) -> str:
     """The protocol of all evaluations. Accuracies in one table must have the same protocol.
+
+    Args:
+        evaluations: of the same images.
 
     Raises:
         UsageError: no evaluation, or different protocols: their accuracies are different quantities.

@@ -17,7 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 
 
 class Interval(NamedTuple):
-    """The bounds of a confidence interval of a proportion, between 0 and 1."""
+    """The bounds of a confidence interval of a proportion, between 0 and 1.
+
+    Attributes:
+        low: the lower end.
+        high: the upper end.
+    """
 
     low: float
     high: float
@@ -31,6 +36,9 @@ def ranks(logits: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
 
     Of equal logits the class with the lower index comes first, as in ``argmax``, so that rank 0 is equivalent to
     ``predictions == labels``. A row with nan has rank K, which is not a hit for any k.
+
+    Args:
+        logits: (N, K) float.
     """
     scores = np.asarray(logits, dtype=np.float64)  # (N, K)
     truth = np.asarray(labels, dtype=np.int64)
@@ -41,7 +49,13 @@ def ranks(logits: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
 
 
 def topk_hits(logits: ArrayLike, labels: ArrayLike, k: int = 1) -> NDArray[np.bool_]:
-    """Whether the true class is among the k highest logits: (N,)."""
+    """Whether the true class is among the k highest logits: (N,).
+
+    Args:
+        logits: (N, K) float.
+        labels: (N,) indices of classes.
+        k: number of most probable classes among which the label must be.
+    """
     return ranks(logits, labels) < k
 
 
@@ -55,6 +69,9 @@ def wilson(hits: float, n: float, confidence: float = 0.95) -> Interval:
 
     Unlike p ± 1.96 sqrt(p(1-p)/n) it stays within 0 and 1, and its width is positive also for 0 and n hits. ``hits``
     and ``n`` may be fractional, for a mean over several runs. For n = 0 the interval is 0 to 1.
+
+    Args:
+        confidence: level of the interval.
 
     Source: Wilson, JASA 22 (1927) 209-212; Brown, Cai and DasGupta, Statistical Science 16 (2001) 101-133, eq. 4.
     """
@@ -73,7 +90,13 @@ def wilson(hits: float, n: float, confidence: float = 0.95) -> Interval:
 
 
 def confusion_matrix(labels: ArrayLike, predictions: ArrayLike, num_classes: int) -> NDArray[np.int64]:
-    """(K, K) counts: row = true class, column = predicted class."""
+    """(K, K) counts: row = true class, column = predicted class.
+
+    Args:
+        labels: (N,) indices of classes.
+        predictions: (N,) indices of classes.
+        num_classes: K.
+    """
     truth, guess = np.asarray(labels, dtype=np.int64), np.asarray(predictions, dtype=np.int64)
     return np.bincount(truth * num_classes + guess, minlength=num_classes**2).reshape(num_classes, num_classes)
 
@@ -84,6 +107,15 @@ class ClassScore:
 
     A metric without any trial is None: the precision of a class that is never predicted, the recall of a class without
     images.
+
+    Attributes:
+        name: of the class.
+        precision: share of the images labelled so that are of the class.
+        precision_ci95: its 95 % interval.
+        recall: share of the images of the class that are labelled so.
+        recall_ci95: its 95 % interval.
+        f1: harmonic mean of precision and recall.
+        f1_ci95: its 95 % interval.
     """
 
     name: str
@@ -111,7 +143,12 @@ class ClassScore:
 
 
 def per_class(confusion: ArrayLike, classes: Sequence[str]) -> tuple[ClassScore, ...]:
-    """Precision, recall and F1 of every class (one versus rest)."""
+    """Precision, recall and F1 of every class (one versus rest).
+
+    Args:
+        confusion: (K, K) int64: rows are the true classes, columns the predicted ones.
+        classes: class names, in the order of the outputs.
+    """
     matrix = np.asarray(confusion, dtype=np.int64)
     return tuple(
         _class_score(name, int(matrix[k, k]), int(matrix[k].sum()), int(matrix[:, k].sum()))
@@ -146,7 +183,13 @@ def _f1_interval(hits: int, union: int) -> Interval:
 
 
 def most_confused(confusion: ArrayLike, classes: Sequence[str], limit: int = 5) -> list[tuple[str, str, int]]:
-    """The most frequent mistakes as (true, predicted, count), the most frequent first."""
+    """The most frequent mistakes as (true, predicted, count), the most frequent first.
+
+    Args:
+        confusion: (K, K) int64: rows are the true classes, columns the predicted ones.
+        classes: class names, in the order of the outputs.
+        limit: number of pairs, the most frequent first.
+    """
     matrix = np.array(confusion, dtype=np.int64)
     np.fill_diagonal(matrix, 0)
     order = np.argsort(-matrix, axis=None, kind="stable")[:limit]
@@ -165,18 +208,34 @@ def log_softmax(logits: ArrayLike) -> NDArray[np.float64]:
 
 
 def probabilities(logits: ArrayLike) -> NDArray[np.float64]:
-    """(N, K), each row adds up to one."""
+    """(N, K), each row adds up to one.
+
+    Args:
+        logits: (N, K) float.
+    """
     return np.exp(log_softmax(logits))
 
 
 def mean_nll(logits: ArrayLike, labels: ArrayLike) -> float:
-    """Mean negative log likelihood of the true class, in nats: the cross-entropy of training, without smoothing."""
+    """Mean negative log likelihood of the true class, in nats: the cross-entropy of training, without smoothing.
+
+    Args:
+        logits: (N, K) float.
+        labels: (N,) indices of classes.
+    """
     truth = np.asarray(labels, dtype=np.int64)
     return float(-np.take_along_axis(log_softmax(logits), truth[:, None], axis=1).mean())
 
 
 class ReliabilityBin(NamedTuple):
-    """The images whose confidence is in one bin: their mean confidence and their accuracy."""
+    """The images whose confidence is in one bin: their mean confidence and their accuracy.
+
+    Attributes:
+        low: lower end of the confidences.
+        high: their upper end.
+        n: images in the bin.
+        accuracy: share of correct images.
+    """
 
     low: float
     high: float
@@ -187,6 +246,10 @@ class ReliabilityBin(NamedTuple):
 
 def reliability(logits: ArrayLike, labels: ArrayLike, bins: int = 15) -> list[ReliabilityBin]:
     """Mean confidence and accuracy in ``bins`` bins of equal width, (low, high] each.
+
+    Args:
+        logits: (N, K) float.
+        labels: (N,) indices of classes.
 
     Source: Guo, Pleiss, Sun and Weinberger, ICML 2017 (arXiv:1706.04599), section 2, eq. 1 and Figure 1.
     """
@@ -205,6 +268,11 @@ def reliability(logits: ArrayLike, labels: ArrayLike, bins: int = 15) -> list[Re
 
 def expected_calibration_error(logits: ArrayLike, labels: ArrayLike, bins: int = 15) -> float:
     """Mean difference between confidence and accuracy over the bins, weighted by their number of images.
+
+    Args:
+        logits: (N, K) float.
+        labels: (N,) indices of classes.
+        bins: number of bins of equal width.
 
     Source: Guo et al. (as above), eq. 3; 15 bins as in their Table 1. With few images the estimate is biased upwards.
     """

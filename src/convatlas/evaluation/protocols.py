@@ -65,6 +65,7 @@ class Pass:
     Args:
         reader: (network in evaluation mode, (h, w) of its input) -> function from images to logits.
         weight: weight of the pass in the mean over the passes; the number of views that it averages.
+        region: which part of the image goes through the network.
     """
 
     region: ImageRegion
@@ -80,6 +81,7 @@ class Protocol:
         name: the name on the command line and in every table.
         description: one sentence that explains the protocol.
         source: the paper that describes it.
+        passes: the passes whose results are averaged.
     """
 
     name: str
@@ -118,14 +120,23 @@ def combined(logits: Sequence[Tensor], passes: Sequence[Pass]) -> Tensor:
 
 
 def log_mean_probability(logits: Iterable[Tensor], weights: Sequence[float] | None = None) -> Tensor:
-    """Logarithm of the (weighted) mean of the softmax probabilities of ``logits``, each (N, K)."""
+    """Logarithm of the (weighted) mean of the softmax probabilities of ``logits``, each (N, K).
+
+    Args:
+        weights: (V,) of the views; equal where None.
+    """
     log_probabilities = torch.stack([torch.log_softmax(each.float(), dim=1) for each in logits])  # (V, N, K)
     shares = torch.tensor(weights or [1.0] * len(log_probabilities), device=log_probabilities.device)
     return torch.logsumexp(log_probabilities + (shares / shares.sum()).log()[:, None, None], dim=0)
 
 
 def average_views(views: Views, weights: Sequence[float] | None = None) -> Callable[[nn.Module, Size], Reader]:
-    """A reader that computes the logarithm of the mean probability over several views of each image."""
+    """A reader that computes the logarithm of the mean probability over several views of each image.
+
+    Args:
+        views: from images (N, C, H, W) and the (h, w) of the input to the V views of each image.
+        weights: (V,) of the views; equal where None.
+    """
 
     def reader(network: nn.Module, size: Size) -> Reader:
         return lambda images: log_mean_probability([network(view) for view in views(images, size)], weights)
@@ -297,6 +308,9 @@ def get_protocol(protocol: str | Protocol) -> Protocol:
     """The protocol with that name; a ``Protocol`` is returned unchanged.
 
     Dense evaluation takes any image sizes: ``dense@224,256,288``.
+
+    Args:
+        protocol: a name of `PROTOCOLS`, or a `Protocol`.
 
     Raises:
         UnknownNameError: there is no protocol with that name.

@@ -165,6 +165,13 @@ class Experiment:
         limits: what the experiment cannot show.
         sequential: the arms are measured one after another, because their time is measured.
         needs: "cuda" where the claim is about a GPU, which must be there.
+        claim: the sentence that is tested.
+        source: paper and section of the claim.
+        printed: what the paper prints.
+        arms: the trainings that are compared.
+        metrics: what is measured in each training.
+        contrasts: differences between arms, which the verdict is about.
+        scales: sizes at which the experiment can be run.
     """
 
     name: str

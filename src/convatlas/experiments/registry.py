@@ -20,6 +20,9 @@ def experiment_names() -> tuple[str, ...]:
 def get_experiment(name: str) -> Experiment:
     """An experiment by name.
 
+    Args:
+        name: a name of `experiment_names`.
+
     Raises:
         UnknownNameError: no such experiment; similar names are listed.
     """

@@ -57,6 +57,13 @@ class Record:
         detectable: before the run: the smallest difference of each contrast that the seeds can show, from the pilot
             seeds; None without at least two pilot seeds.
         outcomes: of each arm, in the order of the seeds.
+        experiment: the claim and its arms.
+        scale_name: the size at which it was run.
+        data: name of the data set.
+        fingerprint: of the data set.
+        contrasts: the differences that were measured.
+        decision: the verdict and its reason.
+        folder: the directory of the run.
     """
 
     experiment: Experiment
@@ -150,6 +157,8 @@ def run_experiment(
         backend: of joblib, such as "loky" or "dask".
         scheduler: address of the scheduler, for the backend "dask".
         out: the folder ``OUT/NAME-SCALE`` holds the plan, the jobs' results and the record.
+        name: a name of `experiment_names`.
+        listener: is told of the progress; None is silent.
 
     Raises:
         UnknownNameError: no such experiment or scale.

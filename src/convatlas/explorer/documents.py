@@ -126,6 +126,12 @@ def _effective(session: Session, query: Query) -> Document:
     return attributions.effective_document(session.bench, subject, session.pictures, query.text("layer"))
 
 
+def _times(session: Session, query: Query) -> Document:
+    from convatlas.explorer.times import times_document
+
+    return times_document(session.bench, session.subjects[query.text("subject")])
+
+
 def _subject_and_image(session: Session, query: Query) -> tuple[Subject, Picture]:
     return session.subjects[query.text("subject")], session.pictures[query.text("image")]
 
@@ -152,6 +158,7 @@ WITH_A_NETWORK: dict[str, Maker] = {
     "window": _window,
     "attribution": attribution,
     "effective": _effective,
+    "times": _times,
     "evaluation": _evaluation,
     "mistakes": _mistakes,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -80,10 +81,7 @@ def network_document(subject: Subject, shape: Shape | None = None) -> dict[str, 
         "variant": variant,
         "title": subject.title,
         "blocks": blocks(summary),
-        "figures": [
-            {**figure.to_dict(), "explanation": translated(figure.explanation)}
-            for figure in (subject.figures() if usual else ())
-        ],
+        "figures": _figures(subject) if usual else [],
         "departures": [departure.to_dict() for departure in subject.departures()],
         "notes": [translated(note) for note in summary.notes],
         "failure": failure,
@@ -145,6 +143,7 @@ def layer_document(subject: Subject, layer: str, shape: Shape | None = None) -> 
     explanation = explain(summary, layer)
     row = explanation.row
     whole = row.receptive_field is not None and row.jump is None
+    usual = shape is None
     return {
         "schema": SCHEMA,
         "row": _plain(row),
@@ -167,7 +166,33 @@ def layer_document(subject: Subject, layer: str, shape: Shape | None = None) -> 
         and row.own_params > 0
         and not row.stated,  # such as LeNet-5's C3, whose weights are a list of kernels
         "maps": len(row.output) == 3,
+        "figures": [
+            each
+            for each in (_figures(subject) if usual else ())
+            if names_layer(row.name, each["source"], each["protocol"], each["explanation"])
+        ],
+        "departures": [
+            each.to_dict()
+            for each in subject.departures()
+            if names_layer(row.name, each.topic, each.paper, each.here, each.why)
+        ],
     }
+
+
+def names_layer(row: str, *texts: str) -> bool:
+    """Whether texts of a card name a row, a block around it, or its module by the last part of its name.
+
+    "conv1" names the row conv1 and not layer1.0.conv1; "4c" names the rows of inception_4c.
+    """
+    words = {word for text in texts for word in re.findall(r"[\w.]*\w", translated(text))}
+    parts = row.split(".")
+    names = {".".join(parts[:length]) for length in range(1, len(parts) + 1)}
+    names |= {row.partition(":")[0]} | {name.rpartition("_")[2] for name in parts[:1] if "_" in name}
+    return any(name in words and any(letter.isalpha() for letter in name) and len(name) > 1 for name in names)
+
+
+def _figures(subject: Subject) -> list[dict[str, Any]]:
+    return [{**figure.to_dict(), "explanation": translated(figure.explanation)} for figure in subject.figures()]
 
 
 def _plain(row: LayerRow) -> dict[str, Any]:

@@ -226,8 +226,14 @@ def comparison_document(session: Session, name: str) -> dict[str, Any]:
         **kept,
         "conditions": conditions,
         "rows": rows,
+        "deployments": [_deployment(record) for record in document.get("deployments", ())],
         "quantities": quantities,
     }
+
+
+def _deployment(record: dict[str, Any]) -> dict[str, Any]:
+    """A network as an exported file, without the places of its files."""
+    return {key: value for key, value in record.items() if key != "files"}
 
 
 def recommend_document(session: Session, body: object) -> dict[str, Any]:

@@ -140,6 +140,7 @@ def _on_image(recording: Recording, subject: Subject, image: Picture, languages:
     if not _try(lambda: recording.add("prepared", languages, **parameters)):
         return
     _try(lambda: recording.add("predict", languages, **parameters))
+    _try(lambda: recording.add("times", LANGUAGES[:1], subject=subject.id))  # without text to translate
     rows = subject.summary().rows
     filters = next((row.name for row in rows if row.kind == "conv"), None)
     if filters is not None:

@@ -29,6 +29,9 @@ def check_export(
             None checks the probes alone.
         engine: "onnxruntime", "openvino" or "torch"; by default the first that reads the file.
         progress: called with (done, total).
+        file: the exported file.
+        threads: of the CPU; None for one for each core.
+        reading: how the data are read: columns of a table, the source of the class, links, rare classes.
 
     Raises:
         CheckpointError: the file, its sidecar or its reference is missing, damaged, or of another export.

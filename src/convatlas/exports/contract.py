@@ -49,7 +49,7 @@ from convatlas.exports.limits import (
     BATCHES,
     LIMITS,
     NORMALISED,
-    OPENVINO_LEVELS,
+    OPENVINO_BICUBIC_LEVELS,
     PROBABILITY,
     Limits,
 )
@@ -383,7 +383,8 @@ def _check_pixels(model: ExportedModel, observed: Observed, limits: Limits) -> C
         "other_than_reference": int(observed.other_pixels.sum()),
         "normalised_difference": observed.normalised,
     }
-    allowed = OPENVINO_LEVELS if model.engine.name == "openvino" else limits.levels
+    bicubic = model.description.preprocessing.interpolation == "bicubic"
+    allowed = OPENVINO_BICUBIC_LEVELS if model.engine.name == "openvino" and bicubic else limits.levels
     if observed.other_pixels.any():
         text = Message(
             "{count} of {n} images are prepared with other pixels than in the run",

@@ -74,7 +74,7 @@ class Description:
         weights: name, SHA-256 over all tensors, and licence of the weights.
         limits: the limits of the contract for this precision.
         opset: of an ONNX file, or of the one that this file was converted from; None for "torch".
-        float_layers: layers of an int8 file that stayed in floating point.
+        float_layers: layers of an int8 file that stayed in floating point, by their names in the network.
         instruction_set: what multiplied 8-bit integers where an int8 file was checked.
         calibration: name, part and number of the images that set the ranges of an int8 file.
         made_with: version of each program that took part.

@@ -209,9 +209,7 @@ def refuse(format: str, precision: str, input: str) -> None:
         )
     if input == "photo" and format != "onnx":
         raise UsageError(
-            "--input photo is written in ONNX only, whose float64 arithmetic gives the pixels of Pillow. OpenVINO "
-            "reads that file too, with pixels that differ by up to 2 of 255 levels. Use --format onnx, or --input "
-            "pixels."
+            "--input photo is written in ONNX only, which OpenVINO reads too. Use --format onnx, or --input pixels."
         )
     for package in NEEDED[format]:
         import_openvino() if package == "openvino" else imported(package, Message("exporting a network"))

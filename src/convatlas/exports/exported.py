@@ -31,6 +31,8 @@ class ExportedModel:
 
     Attributes:
         sidecar: the file's sidecar, with the state of its contract.
+        file: the exported file.
+        engine: the opened engine that computes it.
     """
 
     file: Path
@@ -103,6 +105,7 @@ def open_exported(
 
     Args:
         engine, threads, inner: as in `engines.load_engine`.
+        file: the exported file.
 
     Raises:
         CheckpointError: the file or its sidecar is missing, is damaged, or the two do not belong together.

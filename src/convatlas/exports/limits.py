@@ -24,7 +24,7 @@ class Limits:
             difference; "no significant loss": the paired loss of accuracy is not significant; "points": the upper 95 %
             bound of the paired loss of accuracy is at most ``points``.
         points: percentage points.
-        levels: largest difference of a prepared pixel, of 255; 0 in ONNX Runtime.
+        levels: largest difference of a prepared pixel, of 255.
     """
 
     largest: float | None
@@ -49,4 +49,4 @@ NORMALISED = 1e-5  # of a normalised pixel, relative to 1
 BATCHES = (1, 2, 5)
 # a batch may be computed in another order than single images: rounding, in standard deviations of the logits
 BATCH_DIFFERENCE = {"fp32": 1e-4, "fp16": 1e-4, "bf16": 2e-2, "int8": 1e-1}
-OPENVINO_LEVELS = 2  # OpenVINO computes the resize in float32
+OPENVINO_BICUBIC_LEVELS = 2  # OpenVINO computes bicubic weights in float32

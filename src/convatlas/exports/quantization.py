@@ -5,8 +5,8 @@ largest value on calibration images (ONNX Runtime's `quantize_static`, QDQ forma
 bits in ONNX Runtime and in OpenVINO. The preparation and the softmax stay in float32.
 
 If the file breaks its contract, layers are left in float32, those first whose quantization alone changes the logits
-most on calibration images: 1, 2, 4, ... layers, until the contract is kept. The layers and the number of files tried
-are stated.
+most on calibration images: 1, 2, 4, ... layers, until the contract is no longer broken. The layers and the number of
+files tried are stated.
 """
 
 from __future__ import annotations
@@ -59,7 +59,11 @@ def normalised(images: Sequence[NDArray[np.uint8]], preprocessing: Preprocessing
 
 
 class Quantizer:
-    """Quantizes one network again and again, with the ranges of one calibration."""
+    """Quantizes one network again and again, with the ranges of one calibration.
+
+    Attributes:
+        layers: the layers that have weights, by the names that they have in the network, with their nodes.
+    """
 
     def __init__(
         self,
@@ -72,7 +76,7 @@ class Quantizer:
         self._images, self._preprocessing, self._folder = images, preprocessing, folder
         self._core = folder / "float.onnx"
         onnx.save(onnx.shape_inference.infer_shapes(core), self._core)
-        self.layers = [node.name for node in core.graph.node if node.op_type in LAYERS]
+        self.layers = _layers(core)
         self.reduce_range = instruction_set() not in WITH_DOT_PRODUCTS  # 7-bit weights: without VNNI sums saturate
 
     def quantize(self, in_float: Sequence[str] = (), only: Sequence[str] = ()) -> onnx.ModelProto:
@@ -91,8 +95,8 @@ class Quantizer:
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 calibrate_method=CalibrationMethod.MinMax,
-                nodes_to_exclude=list(in_float),
-                nodes_to_quantize=list(only),
+                nodes_to_exclude=[self.layers[layer] for layer in in_float],
+                nodes_to_quantize=[self.layers[layer] for layer in only],
                 calibration_cache_path=self._folder / "ranges.json",
             )
         return onnx.load(result)
@@ -113,6 +117,19 @@ class Quantizer:
         options.intra_op_num_threads, options.log_severity_level = available_threads(), 3
         session = self._runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         return np.asarray(session.run([LOGITS], {NETWORK_INPUT: batch})[0])
+
+
+def _layers(core: onnx.ModelProto) -> dict[str, str]:
+    """Layer -> node. A layer is named by its weights; where they have no name of their own, by its node."""
+    weights = {tensor.name for tensor in core.graph.initializer}
+    found: dict[str, str] = {}
+    for node in core.graph.node:
+        if node.op_type in LAYERS:
+            names = [
+                name.removesuffix(".weight") for name in node.input if name in weights and name.endswith(".weight")
+            ]
+            found[names[0] if names and names[0] not in found else node.name] = node.name
+    return found
 
 
 def quantized(
@@ -142,9 +159,10 @@ def quantized(
     quantizer = Quantizer(core, preprocessing, images, folder)
     file = folder / f"model{SUFFIXES[described.format]}"
     order: list[str] = []
-    tried, left = 0, list(in_float)
+    tried, more = 0, 0
     while True:
         tried += 1
+        left = [*in_float, *order[:more]]
         description = replace(
             described,
             float_layers=tuple(left),
@@ -155,10 +173,10 @@ def quantized(
         contract = checked(file, description)
         if contract.state != "broken" or len(left) >= len(quantizer.layers) - 1:
             break
-        order = order or [
-            layer for layer, _change in quantizer.contributions(lambda done, total: tell("searching", done, total))
-        ]
-        left = order[: max(1, 2 * len(left))]
+        if not order:
+            found = quantizer.contributions(lambda done, total: tell("searching", done, total))
+            order = [layer for layer, _change in found if layer not in in_float]
+        more = max(1, 2 * more)
     if tried > 1:
         note = Message(
             "{tried} files were tried on these images; {count} of {all} layers stay in float32: {layers}.",

@@ -8,6 +8,7 @@ attribution.METHODS                       gradient, Grad-CAM and others: the pix
 randomisation_check(net, images, method)  how much a method's map depends on the weights
 faithfulness(net, images, heat, classes)  deletion and insertion scores of maps
 deconvolve(net, images, layer, channel)   the pixels that activate a feature map
+layer_times(net, images)                  the seconds of every row, measured
 gradient_norms(net, images, targets)      the norm of the loss's gradient per layer
 channel_patches(net, batches, layer)      the images that excite a channel most, and the part it sees
 maximise(net, shape, layer, channel)      an image that is made to excite a channel
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from convatlas.inspection.forward import ForwardPass
     from convatlas.inspection.gradients import gradient_norms
     from convatlas.inspection.sanity import randomisation_check
+    from convatlas.inspection.timing import layer_times
 else:
     __getattr__ = resolver(__name__)
 
@@ -40,6 +42,7 @@ __all__ = [
     "features",
     "first_layer_filters",
     "gradient_norms",
+    "layer_times",
     "maximise",
     "randomisation_check",
 ]

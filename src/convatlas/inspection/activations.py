@@ -91,6 +91,8 @@ def channel_statistics(net: nn.Module, batches: Iterable[Tensor], layer: str) ->
 
     Args:
         batches: preprocessed images, (N, C, H, W) each.
+        net: the network; its parameters are not changed.
+        layer: name of a row.
 
     Raises:
         UsageError: there are no batches.
@@ -142,6 +144,9 @@ class Filters:
 
 def first_layer_filters(net: nn.Module) -> Filters:
     """The kernels of the first convolution.
+
+    Args:
+        net: the network; its parameters are not changed.
 
     Raises:
         UsageError: the network has no convolution.

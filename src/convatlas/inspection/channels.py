@@ -169,6 +169,7 @@ def maximise(
         blur: standard deviation in pixels of the Gaussian that is applied every ``blur_every`` steps; 0 for none.
         jitter: largest shift of the image before each step, in pixels; the shift is undone afterwards.
         seed: of the noise and the shifts.
+        steps: of gradient ascent.
 
     Raises:
         UnknownNameError: no such layer.

@@ -120,6 +120,13 @@ def deconvolve(
 ) -> Tensor:
     """`deconvolutions` of one feature map.
 
+    Args:
+        net: the network; its parameters are not changed.
+        images: (N, C, H, W), preprocessed.
+        layer: name of a row.
+        channel: number of the feature map, from 0.
+        passed_through: types of modules that pass the backward signal unchanged; None as in `deconvolutions`.
+
     Returns:
         (N, C, H, W): the pattern in each image that activates the map; zero outside the receptive field of its maximum.
     """

@@ -65,6 +65,7 @@ def randomisation_check(
         images: (N, C, H, W), preprocessed for the network.
         method: a function of `convatlas.inspection.attribution`.
         classes: the classes to explain; those the trained network predicts where None.
+        seed: determines all random numbers.
     """
     trained = method(net, images, classes)
     first, second = (method(randomised(net, each), images, trained.classes) for each in (seed, seed + 1))

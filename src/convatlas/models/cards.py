@@ -28,7 +28,15 @@ Modern = Literal["normalised", "shallow", "deep"]
 
 @dataclass(frozen=True)
 class Paper:
-    """A publication; ``read`` names the version and the parts on which the model file is based."""
+    """A publication; ``read`` names the version and the parts on which the model file is based.
+
+    Attributes:
+        authors: family names, in order.
+        title: of the paper.
+        venue: conference or journal.
+        year: of publication.
+        arxiv: its number on arXiv, if it has one.
+    """
 
     authors: tuple[str, ...]
     title: str
@@ -47,7 +55,14 @@ class Paper:
 
 @dataclass(frozen=True)
 class Departure:
-    """A difference between the network here and the paper's."""
+    """A difference between the network here and the paper's.
+
+    Attributes:
+        topic: what differs.
+        paper: what the paper has.
+        here: what this network has.
+        why: the reason.
+    """
 
     topic: str
     paper: str
@@ -68,6 +83,9 @@ class Card:
         initialisation: how ``create_model`` draws the weights, and where that is printed. ``init="modern"`` draws them
             by one rule for all networks instead (``models.initialisation``).
         unstated: what the paper does not state, and what was assumed.
+        paper: where the network was published.
+        figures: what the paper prints.
+        departures: where this network differs from the paper.
     """
 
     paper: Paper

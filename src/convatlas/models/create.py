@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convatlas.errors import ShapeError, UsageError
-from convatlas.models import own
+from convatlas.models import bridges, own
 from convatlas.models.registry import declared, entry
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def create_model(
 
     Args:
         name: ``resnet50``, ``resnet50@torchvision``; see ``list_models``. Or ``FILE.py:Class``, a class of your own,
-            which is given those of the three counts below that it takes.
+            which is given those of the three counts below that it takes. Or ``timm:NAME`` and ``tv:NAME``, a network of
+            timm or torchvision; see `convatlas.models.bridges`.
         num_classes: outputs K; the paper's where None.
         in_channels: channels C of the images; the paper's where None.
         image_size: side of the square images; the paper's where None. Layers whose size depends on it (the first fully
@@ -46,7 +48,12 @@ def create_model(
         CheckpointError: a weights file that is missing, damaged, or of another network.
         ShapeError: the images are too small for the network's depth.
         UsageError: a number that is not a positive integer; both ``weights`` and ``init``.
+        MissingDependencyError: timm or torchvision is not installed, or cannot be imported.
     """
+    if bridges.is_bridged(name):
+        if init != "printed":
+            raise UsageError("{name} draws its weights as its library does; leave init out.", name=name)
+        return bridged(name, num_classes, in_channels, image_size, weights, download)
     if own.is_own(name):
         if weights is not None or init != "printed":
             raise UsageError("{name} is a network of your own: its constructor initialises its weights.", name=name)
@@ -84,6 +91,23 @@ def create_model(
     net.num_classes = num_classes
     if weights is not None:
         fill(net, weights, download)
+    return net
+
+
+def bridged(
+    name: str,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    image_size: int | None = None,
+    weights: str | None = None,
+    download: bool = False,
+) -> nn.Module:
+    """A network of timm or torchvision; see `convatlas.models.bridges.build`. Its weights bring their class names."""
+    from convatlas.models.weights.labels import imagenet
+
+    net = bridges.build(name, num_classes, in_channels, image_size, weights, download)
+    if weights is not None and net.num_classes == 1000 and net.trained_on_imagenet:
+        net.loaded = replace(net.loaded, labels=imagenet())  # type: ignore[type-var]
     return net
 
 

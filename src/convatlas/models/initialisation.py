@@ -48,6 +48,7 @@ def initialise(net: nn.Module, name: str = "modern") -> None:
 
     Args:
         name: "modern"; or "printed", which leaves a network as ``create_model`` built it.
+        net: the network, whose weights are drawn in place.
     Raises:
         UnknownNameError: another name.
     """

@@ -1,11 +1,12 @@
-"""The user's own networks, named as ``FILE.py:Class``.
+"""The user's own networks, named as ``FILE.py:Class``, and those of other libraries, ``timm:NAME`` and ``tv:NAME``.
 
 The file is imported and the class is called:
 
     nets/mine.py:Net                     Net(), with num_classes, in_channels, image_size where it accepts them
     nets/mine.py:Net(width=32)           with arguments, which are plain Python values
 
-Instead of a class the name may be that of any callable that returns a module, or of a module in the file.
+Instead of a class the name may be that of any callable that returns a module, or of a module in the file. `bridges`
+builds the networks of other libraries; everywhere else they are treated like the user's own.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convatlas.errors import UsageError
+from convatlas.models import bridges
+from convatlas.models.bridges import BridgedName
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,11 +58,26 @@ class OwnName:
 
 
 def is_own(name: object) -> bool:
+    """Whether a name has the form ``FILE.py:Class``, ``timm:NAME`` or ``tv:NAME``."""
+    return is_file(name) or bridges.is_bridged(name)
+
+
+def is_file(name: object) -> bool:
     """Whether a name has the form ``FILE.py:Class``."""
     return isinstance(name, str) and _FORM.fullmatch(name) is not None
 
 
-def parse(name: str) -> OwnName:
+def parse(name: str) -> OwnName | BridgedName:
+    """Parse a name of the form ``FILE.py:Class(arguments)``, ``timm:NAME`` or ``tv:NAME``.
+
+    Raises:
+        UsageError: no such file or network, or arguments that are not named plain values.
+        MissingDependencyError: timm or torchvision is not installed, or cannot be imported.
+    """
+    return bridges.parse(name) if bridges.is_bridged(name) else parse_file(name)
+
+
+def parse_file(name: str) -> OwnName:
     """Parse a name of the form ``FILE.py:Class(arguments)``.
 
     Raises:
@@ -103,7 +121,7 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
 
 def short_name(name: str) -> str:
     """The name with its file's path from the working directory, for a command; other names as they are."""
-    if not is_own(name):
+    if not is_file(name):
         return name
     path, _, rest = name.rpartition(".py:")
     file = Path(f"{path}.py").resolve()
@@ -112,7 +130,7 @@ def short_name(name: str) -> str:
 
 def full_name(name: str) -> str:
     """The name that holds in every working directory; names of the atlas as they are."""
-    return parse(name).full_name if is_own(name) else name
+    return parse_file(name).full_name if is_file(name) else name
 
 
 def build(name: str, **decided: int | None) -> nn.Module:
@@ -127,7 +145,7 @@ def build(name: str, **decided: int | None) -> nn.Module:
     """
     from torch import nn
 
-    own = parse(name)
+    own = parse_file(name)
     maker = getattr(_imported(own.file.resolve(), own.file.stat().st_mtime_ns), own.callable, None)
     if isinstance(maker, nn.Module):
         return maker

@@ -9,13 +9,13 @@ import fnmatch
 import functools
 import importlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from convatlas.errors import UnknownNameError, UsageError
 from convatlas.message import Message
-from convatlas.models import own
+from convatlas.models import bridges, own
 from convatlas.models.cards import Card, Modern, Network, Paper, Task
 
 if TYPE_CHECKING:
@@ -56,7 +56,17 @@ class Entry:
         weight_layers: number of convolutions and fully connected layers.
         modern: "normalised", "shallow" or "deep": the modern recipe for the network.
         starts_from: other networks whose trained layers can initialise it -> the names of these layers.
-        own: whether it is a network of the user's own: its input and its counts are not known beforehand.
+        own: whether it is a network of the user's own, or of another library: its counts are not known beforehand.
+        usual_input: whether ``input`` is known beforehand; that of a user's own network is not.
+        full_name: NAME or NAME@VARIANT.
+        num_classes: the paper's number of outputs.
+        smallest_size: smallest side of the images, pixels.
+        fixed_size: whether it accepts only the size that it is built for.
+        params: trainable parameters.
+        macs: multiply-adds for one image.
+        connections: connections in the sense of LeCun et al. (1998).
+        neurons: outputs of all layers.
+        card: paper, printed figures and departures.
     """
 
     full_name: str
@@ -76,11 +86,13 @@ class Entry:
     starts_from: dict[str, tuple[str, ...]]
     card: Card
     own: bool = False
+    usual_input: bool = True
 
     @property
     def label(self) -> str:
         """The name in texts and directories: the class of a network of the user's own."""
-        return self.full_name.rpartition(".py:")[2].partition("(")[0] if self.own else self.full_name
+        is_file = self.own and not bridges.is_bridged(self.full_name)
+        return self.full_name.rpartition(".py:")[2].partition("(")[0] if is_file else self.full_name
 
     @property
     def name(self) -> str:
@@ -119,6 +131,9 @@ def list_models(pattern: str = "*", variants: bool = True) -> list[str]:
 
 def entry(name: str) -> Entry:
     """The record of a network.
+
+    Args:
+        name: a name of `list_models`, or of a network of your own.
 
     Raises:
         UnknownNameError: no such network; the message lists similar names.
@@ -171,16 +186,40 @@ def own_entry(net: nn.Module, full_name: str) -> Entry:
         starts_from={},
         card=Card(paper=paper, summary="a network of your own", initialisation="as its class draws them"),
         own=True,
+        usual_input=False,
     )
 
 
 def named_entry(name: str) -> Entry:
-    """The entry of ``FILE.py:Class``; the class is built once for it."""
-    return own_entry(own.build(name), own.parse(name).full_name)
+    """The entry of ``FILE.py:Class``, ``timm:NAME`` or ``tv:NAME``; the network is built once for it."""
+    if not bridges.is_bridged(name):
+        return own_entry(own.build(name), own.parse(name).full_name)
+    return _bridged_entry(name)
+
+
+@functools.lru_cache(maxsize=64)
+def _bridged_entry(name: str) -> Entry:
+    import torch
+
+    bridged = bridges.parse(name)
+    try:
+        with torch.device("meta"):
+            net = bridges.build(name)
+    except Exception:  # some constructors compute with their weights
+        with torch.random.fork_rng(devices=()):
+            net = bridges.build(name)
+    found = own_entry(net, name)
+    summary = f"a network of {bridged.package}"
+    card = replace(found.card, summary=summary, initialisation="as its library draws them")
+    return replace(found, input=bridges.usual_input(name), num_classes=1000, usual_input=True, card=card)
 
 
 def card(name: str) -> Card:
-    """The card of a network: paper, printed figures, departures, assumptions."""
+    """The card of a network: paper, printed figures, departures, assumptions.
+
+    Args:
+        name: a name of `list_models`.
+    """
     return entry(name).card
 
 

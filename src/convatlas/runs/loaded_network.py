@@ -15,6 +15,7 @@ from convatlas import models
 from convatlas.data import Preprocessing
 from convatlas.errors import DataError, UsageError
 from convatlas.message import Message, joined
+from convatlas.models import own
 from convatlas.models.create import fill
 from convatlas.models.weights import Labels, Loaded, Preparation
 from convatlas.models.weights.given import GivenPreparation
@@ -133,6 +134,8 @@ def network_with_weights(
         UsageError: the preparation or the class names are not known.
     """
     names = None if classes is None else class_names(classes)
+    if own.is_own(name) and not own.is_file(name):
+        return load_network(models.create_model(name, weights=weights, download=download), names)
     net = models.create_model(name, None if names is None else len(names))
     given = GivenPreparation.of_texts(**{"mean": None, "std": None, **(preparation or {})})
     fill(net, weights, download, source, rename=rename, preparation=given)

@@ -16,7 +16,7 @@ from convatlas import models, tables, units
 from convatlas.data import Dataset, Preprocessing, Split, open_data, read_split
 from convatlas.errors import CheckpointError, DataError, UsageError
 from convatlas.i18n import _
-from convatlas.models import own
+from convatlas.models import bridges, own
 from convatlas.recipes.recipe import Recipe
 from convatlas.runs.directory import CONFIG as CONFIG
 from convatlas.runs.options import OPTIONS, RunOptions
@@ -33,10 +33,12 @@ OWN_SOURCE = "own_network.py"  # the text of the class of a network of the user'
 def own_record(net: nn.Module, entry: models.Entry) -> dict[str, str]:
     """The table ``own`` of config.toml: the class of a network of the user's own, where it is from, and its text."""
     kind = type(net)
+    bridged = own.is_own(entry.full_name) and not own.is_file(entry.full_name)
     return {
         "class": entry.label,
         "defined_in": f"{kind.__module__}.{kind.__qualname__}",
-        "source": own.source_text(net),
+        **({"package": bridges.parse(entry.full_name).package} if bridged else {}),
+        "source": "" if bridged else own.source_text(net),  # a package has versions; its classes are not kept
     }
 
 
@@ -46,6 +48,7 @@ class Run:
     Args:
         net: the module that was trained, where it is one of the user's own that was not named as ``FILE.py:Class``;
             its class makes the network, and its weights are not read.
+        path: the run directory.
 
     Raises:
         DataError: the directory does not exist, or is not a run directory.

@@ -150,7 +150,7 @@ def first_weights(
     outputs = logits_of(net, torch.zeros(1, channels, side, side)).shape[-1]
     names = tuple(classes) if classes is not None else tuple(map(str, range(outputs)))
     prepared_from = Message("{names} as given", names=", ".join(given.names)) if given else Message("assumed")
-    title = Message("{network}, as its file builds it" if own.is_own(name) else "{network} with its first weights, "
+    title = Message("{network}, as its file builds it" if own.is_file(name) else "{network} with its first weights, "
                     "seed {seed}", network=record.label, seed=seed)  # fmt: skip
     return LoadedNetwork(title, net, preprocessing_of(preparation), Labels(names), prepared_from)
 

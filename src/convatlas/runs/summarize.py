@@ -32,8 +32,8 @@ def summarize(
     """Count every layer of a network: shapes, parameters, MACs, connections, memory, receptive field. For one image.
 
     Args:
-        what: a name of `list_models`; ``FILE.py:Class``, a class of your own; a run or its directory; or any
-            ``torch.nn.Module``, ours or not, which is neither copied nor changed.
+        what: a name of `list_models`; ``FILE.py:Class``, a class of your own; ``timm:NAME`` or ``tv:NAME``; a run or
+            its directory; or any ``torch.nn.Module``, ours or not, which is neither copied nor changed.
         input_shape: ``(C, H, W)`` of one image, without the batch; by default that of the paper or of the
             run. A module that is not of the atlas needs it, and may have several inputs: see
             `convatlas.arithmetic.summarize`.
@@ -56,7 +56,8 @@ def summarize(
             net, built_shape = _network(name, input_shape)
             return arithmetic.summarize(net, built_shape, dtype=dtype, training=training, model=model or name)
         if own.is_own(name):
-            shape = input_shape
+            record = models.entry(name)
+            shape = record.input if input_shape is None and record.usual_input else input_shape
             if shape is None:
                 raise UsageError(
                     "the input shape of {network} is not known: pass it, --input 3x224x224 or (3, 224, 224).",
@@ -65,9 +66,7 @@ def summarize(
             sides = [side for side in shape if isinstance(side, int)] if isinstance(shape, tuple | list) else []
             channels, side = sides[:2] if len(sides) == 3 else (None, None)
             net = models.create_model(name, in_channels=channels, image_size=side)
-            return arithmetic.summarize(
-                net, shape, dtype=dtype, training=training, model=model or models.entry(name).label
-            )
+            return arithmetic.summarize(net, shape, dtype=dtype, training=training, model=model or record.label)
         if not Path(what).is_dir():
             models.entry(name)  # raises, and lists the near names
         from convatlas.runs.run import Run

@@ -85,10 +85,10 @@ def train(
     run is finished. A launch that torchrun restarts continues from its newest checkpoint.
 
     Args:
-        model: a name of `list_models`; ``FILE.py:Class``, a class of your own; or a module of your own, which is
-            trained itself and holds the chosen weights afterwards. The run records its class and the class's text; to
-            resume, evaluate or predict with the run later, give the module again: ``resume(folder, net=net)``,
-            ``Run(folder, net=net)``.
+        model: a name of `list_models`; ``FILE.py:Class``, a class of your own; ``timm:NAME`` or ``tv:NAME``, a network
+            of timm or torchvision; or a module of your own, which is trained itself and holds the chosen weights
+            afterwards. The run records its class and the class's text; to resume, evaluate or predict with the run
+            later, give the module again: ``resume(folder, net=net)``, ``Run(folder, net=net)``.
         data: what `open_data` opens, or a `TrainingData` shared with other trainings.
         recipe: ``"modern"``, ``"paper"``, a recipe's name, or a `Recipe`.
         options: device, threads, checkpoints and so on; None stands for the defaults.
@@ -102,6 +102,7 @@ def train(
         download: whether published weights to start from may be downloaded.
         loggers: record the run there too, besides the loggers that ``log`` names.
         settings: settings of the recipe or of the options to change, e.g. ``epochs=3, mixup=0.2, threads=2``.
+        seed: determines the initial weights, the split, the order of the images and their augmentation.
 
     Raises:
         UsageError: an unknown name, a setting out of range, an image too small for the network.
@@ -281,7 +282,8 @@ def write_settings(folder: Path, setup: Setup) -> None:
         tables["start"] = setup.start
     if setup.entry.own:
         tables["own"] = own_record(setup.net, setup.entry)
-        directory.write_text(folder / OWN_SOURCE, tables["own"]["source"])
+        if tables["own"]["source"]:
+            directory.write_text(folder / OWN_SOURCE, tables["own"]["source"])
     directory.write_toml(folder / CONFIG, tables)
 
 

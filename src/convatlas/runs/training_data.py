@@ -89,7 +89,7 @@ class TrainingData:
         """The side of a network's input, pixels: the recipe's, that of earlier weights, the network's, the images'."""
         if recipe.image_size or reference is not None:
             return recipe.image_size or reference.size[0]  # type: ignore[union-attr]
-        known = entry is not None and not entry.own
+        known = entry is not None and entry.usual_input
         return entry.input[1] if known else (self.dataset.uniform_size or (224,))[0]  # type: ignore[union-attr]
 
     def training_batches(

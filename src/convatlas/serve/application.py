@@ -72,6 +72,7 @@ class Application:
             exception_handlers={HTTPException: self.refusal},
             lifespan=self.lifespan,
         )
+        self.asgi.router.redirect_slashes = False  # /predict/ does not exist, and no header decides on an address
 
     @asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:

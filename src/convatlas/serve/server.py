@@ -30,6 +30,8 @@ class PredictionServer:
         port: 0 for a free one.
         token: that requests need, except for /health; by default a new random one.
         debug: print the traceback of an internal error on stderr.
+        model: the opened exported file.
+        options: limits and address of the server.
 
     Raises:
         UsageError: the address or the port cannot be used.

@@ -58,7 +58,11 @@ class Callback:
 
 @contextlib.contextmanager
 def evaluation_weights(callbacks: Sequence[Callback]) -> Iterator[None]:
-    """The context in which the network holds the weights to evaluate and save, by every callback in turn."""
+    """The context in which the network holds the weights to evaluate and save, by every callback in turn.
+
+    Args:
+        callbacks: of the training, in their order.
+    """
     with ExitStack() as stack:
         for callback in callbacks:
             stack.enter_context(callback.evaluation_weights())
@@ -66,7 +70,11 @@ def evaluation_weights(callbacks: Sequence[Callback]) -> Iterator[None]:
 
 
 def describe_weights(callbacks: Sequence[Callback]) -> str:
-    """Describe the weights that are evaluated and saved, for the journal."""
+    """Describe the weights that are evaluated and saved, for the journal.
+
+    Args:
+        callbacks: of the training, in their order.
+    """
     return "; ".join(each.weights_description for each in callbacks if each.weights_description) or "as trained"
 
 
@@ -81,6 +89,7 @@ class WeightAverage(Callback):
 
     Args:
         decay: d, between 0 and 1. The average covers about the last 1 / (1 - d) updates.
+        net: the network that is trained.
     """
 
     name = "ema"

@@ -143,7 +143,13 @@ def _has_huge_pages() -> bool:
 
 @dataclass(frozen=True)
 class Hardware:
-    """The settings under which a run computes; printed in its header and kept in ``config.toml``."""
+    """The settings under which a run computes; printed in its header and kept in ``config.toml``.
+
+    Attributes:
+        device: "cpu", "cuda" or "cuda:N".
+        threads: of the CPU.
+        channels_last: whether networks and images have the channels_last memory format.
+    """
 
     device: str
     threads: int
@@ -192,6 +198,9 @@ def choose(
         threads: of the CPU; by default one for each core this process may use, or OMP_NUM_THREADS.
         channels_last: the memory format of networks and images; True by default.
         allocator: whether to keep freed memory in the process, in huge pages where the system has them.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        precision: "auto", "bf16" or "fp32".
+        compile: whether torch.compile is used.
 
     Raises:
         UsageError: the device does not exist, or another value is not known.

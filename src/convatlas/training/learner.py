@@ -17,6 +17,8 @@ class Learner:
 
     Attributes:
         compiled: the compiled form of ``net``, which shares its parameters; None where nothing is compiled.
+        optimizer: of the parameters of ``net``.
+        callbacks: called at fixed moments of the training.
     """
 
     net: nn.Module

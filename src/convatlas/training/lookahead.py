@@ -15,6 +15,10 @@ class Lookahead(Callback):
     Zhang, Lucas, Hinton and Ba, arXiv:1907.08610, use a constant d. Here d = 0.95^5 (n / N)^3 after n of N updates, as
     Jordan does (arXiv:2404.00498, section 3.4): no averaging at the beginning, a long average at the end. The run ends
     with the slow weights. Running statistics are averaged like weights.
+
+    Args:
+        net: the network that is trained.
+        updates: updates of the whole training.
     """
 
     name = "lookahead"

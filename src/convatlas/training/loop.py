@@ -37,7 +37,14 @@ EXPLODED_LOSS = 1e4  # a mean loss from which no training here recovers, whateve
 
 @dataclass
 class State:
-    """Everything that a run must remember besides its network, optimizer and callbacks."""
+    """Everything that a run must remember besides its network, optimizer and callbacks.
+
+    Attributes:
+        hits: correct images of the current epoch.
+        images: images of the current epoch.
+        best_epoch: the epoch with the best validation score.
+        journal_bytes: length of the journal.
+    """
 
     step: int = 0  # updates made
     loss_sum: float = 0.0  # of the current epoch, weighted by images
@@ -64,7 +71,18 @@ class State:
 
 @dataclass(frozen=True)
 class Plan:
-    """The settings of the loop."""
+    """The settings of the loop.
+
+    Attributes:
+        epochs: passes over the training images.
+        lr: learning rate, which the schedule multiplies by its factor.
+        seed: of the random numbers of updates.
+        schedule: factor on the learning rate.
+        max_grad_norm: L2 norm to which gradients are clipped; None: not.
+        accumulate: parts into which a batch is split.
+        checkpoint_every_s: seconds between two checkpoints.
+        checkpoint_every_steps: updates between two checkpoints; None: only the time counts.
+    """
 
     epochs: int
     lr: float
@@ -80,6 +98,8 @@ class Plan:
 
 @dataclass(frozen=True)
 class Validation:
+    """The result of a validation."""
+
     loss: float  # mean cross-entropy in nats; of a reconstruction, mean squared error
     top1: float | None  # share of hits; None where there are no classes
 
@@ -121,6 +141,15 @@ def fit(
 
     The weights that are validated and saved as the best are those of `Callback.evaluation_weights`. Afterwards the
     network holds the trained weights.
+
+    Args:
+        batches: of the training images.
+        loss: from outputs and targets to the mean loss.
+        plan: epochs, learning rate and schedule.
+        hardware: device, precision and memory format.
+        validate: measures the network after each epoch; None: nothing is validated.
+        listener: is told of the progress; None is silent.
+        process_group: the processes that train together.
 
     Raises:
         NonFiniteLossError: the loss became nan or inf; no checkpoint is written after that.
@@ -328,7 +357,13 @@ def add_results(state: State, results: list[StepResult], process_group: ProcessG
 
 
 def save_state(folder: Path, learner: Learner, state: State) -> None:
-    """Write a numbered checkpoint, and remove older ones."""
+    """Write a numbered checkpoint, and remove older ones.
+
+    Args:
+        folder: the run directory.
+        learner: what the training changes.
+        state: its counters.
+    """
     tensors, scalars = checkpoint.pack(learner)
     checkpoint.save(checkpoint.numbered(folder, state.step), tensors, {"state": asdict(state), **scalars})
     checkpoint.prune(folder)
@@ -338,6 +373,9 @@ def resume(folder: Path, learner: Learner) -> tuple[State, list[Message]]:
     """Restore the newest undamaged checkpoint into ``learner``.
 
     Returns the state, and the errors of newer checkpoints that are damaged.
+
+    Args:
+        folder: the run directory.
 
     Raises:
         CheckpointError: every checkpoint is damaged, or they were written with other settings.

@@ -44,6 +44,8 @@ def train_step(
         accumulate: split the batch into so many parts, which needs less memory, and add up their gradients. Loss and
             gradient are the mean over all N images, also where the parts differ in size. Batch norm computes its
             statistics over each part.
+        loss_fn: from outputs and targets to the mean loss.
+        optimizer: of the parameters of ``net``.
     """
     optimizer.zero_grad(set_to_none=True)
     losses, hits = [], []

@@ -27,7 +27,13 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Curve:
-    """One line of a plot. ``chosen`` is the index in ``x`` of the epoch whose weights were chosen."""
+    """One line of a plot. ``chosen`` is the index in ``x`` of the epoch whose weights were chosen.
+
+    Attributes:
+        label: in the legend.
+        y: the values; None leaves a gap.
+        style: colour and marker.
+    """
 
     label: str
     x: Sequence[float]
@@ -42,6 +48,11 @@ def error_curves(ax: Axes, curves: Sequence[Curve], title: str = "") -> Axes:
 
     The axis is linear up to 1 % and logarithmic above, which shows both the first epochs and differences of half a
     percent at the end.
+
+    Args:
+        ax: the matplotlib Axes that is drawn into.
+        curves: the lines, in the order of the legend.
+        title: heading of the Axes; none if empty.
     """
     _lines(ax, curves, scale=100)
     ax.set_yscale("symlog", linthresh=1, linscale=0.6)
@@ -54,7 +65,14 @@ def error_curves(ax: Axes, curves: Sequence[Curve], title: str = "") -> Axes:
 
 
 def loss_curves(ax: Axes, curves: Sequence[Curve], title: str = "", ylabel: str | None = None) -> Axes:
-    """Plot losses against the epoch. The axis is logarithmic where a large first loss would flatten all others."""
+    """Plot losses against the epoch. The axis is logarithmic where a large first loss would flatten all others.
+
+    Args:
+        ax: the matplotlib Axes that is drawn into.
+        curves: the lines, in the order of the legend.
+        title: heading of the Axes; none if empty.
+        ylabel: label of the vertical axis, with the unit.
+    """
     _lines(ax, curves, scale=1)
     finite = [value for curve in curves for value in curve.y if np.isfinite(value)]
     if finite and min(finite) > 0 and max(finite) > 20 * np.median(finite):
@@ -103,7 +121,17 @@ def _epochs(ax: Axes, title: str, ylabel: str) -> Axes:
 
 @dataclass(frozen=True)
 class Point:
-    """A network in the plot of accuracy (0 to 1) against latency (milliseconds)."""
+    """A network in the plot of accuracy (0 to 1) against latency (milliseconds).
+
+    Attributes:
+        label: in the picture.
+        p50_ms: median latency, ms.
+        p95_ms: 95th percentile of the latency, ms.
+        accuracy: from 0 to 1.
+        ci95: its 95 % interval.
+        style: colour and marker.
+        on_front: whether it is on the Pareto front.
+    """
 
     label: str
     p50_ms: float
@@ -121,6 +149,8 @@ def accuracy_latency(ax: Axes, points: Sequence[Point], limit_ms: float | None =
 
     Args:
         limit_ms: a latency limit, drawn as a vertical line.
+        ax: the matplotlib Axes that is drawn into.
+        points: one for each network.
     """
     front = sorted((point for point in points if point.on_front), key=lambda point: point.p50_ms)
     # a step: the best accuracy at each latency
@@ -248,6 +278,10 @@ def confusion(ax: Axes, matrix: ArrayLike, classes: Sequence[str], colour: str =
 
     Args:
         matrix: (K, K) counts, which are written into the cells.
+        ax: the matplotlib Axes that is drawn into.
+        classes: class names, in the order of the outputs.
+        colour: of the marks.
+        title: heading of the Axes; none if empty.
     """
     counts = np.asarray(matrix)
     k = len(classes)
@@ -305,7 +339,16 @@ def per_class(
     colour: str = PALETTE[0],
     xlabel: str | None = None,
 ) -> Axes:
-    """Plot a share per class with its confidence interval, the worst at the top. Of many classes only the worst."""
+    """Plot a share per class with its confidence interval, the worst at the top. Of many classes only the worst.
+
+    Args:
+        ax: the matplotlib Axes that is drawn into.
+        classes: class names, in the order of the outputs.
+        shares: (K,) share of each class, from 0 to 1.
+        intervals: (K,) their 95 % intervals.
+        colour: of the marks.
+        xlabel: label of the horizontal axis.
+    """
     xlabel = _("recall: share of the class's images classified correctly") if xlabel is None else xlabel
     defined = [k for k, share in enumerate(shares) if share is not None]
     order = sorted(defined, key=lambda k: (shares[k], classes[k]))[:BARS_UP_TO]
@@ -333,6 +376,9 @@ def reliability(
 
     Args:
         bins: (low, high, n, mean confidence, accuracy) of each bin, as ``evaluation.reliability`` returns them.
+        ax: the matplotlib Axes that is drawn into.
+        colour: of the marks.
+        title: heading of the Axes; none if empty.
     """
     ax.plot([0, 100], [0, 100], color=MUTED, linewidth=1, linestyle=(0, (1, 2)))
     total = sum(row[2] for row in bins) or 1
@@ -358,6 +404,9 @@ def image_grid(ax: Axes, images: Sequence[np.ndarray], captions: Sequence[str], 
 
     Args:
         images: uint8 (h, w) or (h, w, 1 or 3) each; sizes may differ.
+        ax: the matplotlib Axes that is drawn into.
+        captions: one for each image.
+        columns: images in a row.
     """
     rows = -(-len(images) // columns)
     for place, (image, caption) in enumerate(zip(images, captions, strict=True)):

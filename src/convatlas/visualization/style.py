@@ -61,7 +61,11 @@ class SeriesStyle:
 
 
 def styles(names: Sequence[str]) -> dict[str, SeriesStyle]:
-    """Name -> style, in order."""
+    """Name -> style, in order.
+
+    Args:
+        names: the networks, each of which gets a colour and a marker.
+    """
     return {name: SeriesStyle(number) for number, name in enumerate(names)}
 
 
@@ -112,7 +116,12 @@ def plot_style() -> Iterator[None]:
 
 
 def new_axes(width: float = 5.4, height: float = 3.4) -> Axes:
-    """Axes on a new figure of this size in inches. Opens no window. Use inside ``plot_style()``."""
+    """Axes on a new figure of this size in inches. Opens no window. Use inside ``plot_style()``.
+
+    Args:
+        width: of the figure, inches.
+        height: of the figure, inches.
+    """
     figure = Figure(figsize=(width, height), layout="constrained")
     axes: Axes = figure.add_subplot()
     return axes

@@ -127,8 +127,21 @@ export interface Layer {
   // parts of it may lie outside the image. null where it is unknown or the whole input
   field: { origin: Size; jump: Size; size: Size } | null;
   whole: boolean; // the field is the whole input
+  figures: Figure[]; // of the card, those that name this layer or a block around it
+  departures: Network["departures"]; // likewise
   filters: boolean; // api/filters answers for this layer
   maps: boolean; // the output has spatial axes
+}
+
+// ------------------------------------------------------------ GET api/times?subject=ID    measured when it is asked for
+
+export interface Times {
+  schema: 1; kind: "measured";
+  rows: Record<string, number>; // seconds of each row, by name
+  blocks: Record<string, number>; // and of each block, by path
+  rows_s: number; // of all rows
+  whole_s: number; // of a pass without a clock in it
+  passes: number; batch: number; threads: number; machine: string;
 }
 
 // ------------------------------------------------------------ PUT api/image?name=FILE  body: the file's bytes -> Picture
@@ -203,6 +216,8 @@ export interface Attribution {
   notes: { name: string; value: number }[];
   sanity: boolean; // whether the method's maps change when weights are randomised
 }
+// GET api/attribution/events?... -> SSE: "progress" {done, total} in images passed through the network, then "done" {Attribution} or
+// "problem" {error}. Closing the connection cancels it
 // GET api/effective?subject&layer -> EffectiveField
 export interface EffectiveField { schema: 1; layer: string; heat: string; size: Size; pixels: number; share: number; position: Size | null }
 
@@ -285,10 +300,16 @@ export interface ComparisonRow {
   seeds: number[]; test_top1: number; ci95: [number, number]; test_n: number; val_top1: number | null;
   costs: Record<Cost, number | null>; train_s: number; at_chance: boolean;
 }
+// A network as an exported file in an engine; where there is no file, `refused` says why and the measurements are missing.
+export interface Deployment {
+  model: string | null; engine: string | null; precision: string | null; refused: string | null;
+  contract?: "kept" | "broken" | "open" | "not checked"; test_top1?: number; lost?: number; won?: number;
+  latency_ms?: { p50: number; p95: number }; peak_memory_bytes?: number | null; size_bytes?: number; startup_s?: { p50: number } | null;
+}
 export interface Comparison {
   schema: 1; id: string; data: string; rows: ComparisonRow[]; budget: string;
   quantities: { id: Cost; title: string; example: string }[];
-  majority: { class: string; test_top1: number };
+  deployments: Deployment[]; majority: { class: string; test_top1: number };
   failures: { model: string; why: string }[]; skipped: { model: string; why: string }[];
   conditions: { parts: Record<string, number>; training: string; split: string; machine: Record<string, string> };
 }
@@ -334,6 +355,10 @@ export function address(path: string, parameters: Parameters = {}): string {
 const MOST_KEPT = 150; // maps of a large layer are megabytes
 const kept = new Map<string, Promise<unknown>>(); // answers do not change while the page is open, except runs
 
+/** Whether a saved page has an answer. */
+export const has = (path: string, parameters: Parameters): boolean =>
+  ["en", "ko"].some((lang) => address(path, parameters).replace(/lang=(en|ko)/, `lang=${lang}`) in recorded);
+
 /** Whether an answer is there without asking the server. */
 export const known = (path: string, parameters: Parameters): boolean => saved || kept.has(address(path, parameters));
 
@@ -345,11 +370,56 @@ export function get<T>(path: string, parameters: Parameters = {}): Promise<T> {
   const fresh = path === "runs" || path === "run" || path === "session";
   const before = kept.get(where);
   if (before && !fresh) return before as Promise<T>;
-  const answer = ask<T>(where, { method: "GET" });
-  kept.set(where, answer);
-  if (kept.size > MOST_KEPT) kept.delete(kept.keys().next().value!); // the oldest
+  const answer = RUNNING.has(path) && !saved ? inLine(() => ask<T>(where, { method: "GET" })) : ask<T>(where, { method: "GET" });
+  keep(where, answer);
   answer.catch(() => kept.delete(where));
   return answer;
+}
+
+// A browser opens six connections to a server. Requests that run a network use at most half of them, so that the arithmetic never
+// waits for a free one; of those in line the last goes first, as it is the one that is looked at.
+const RUNNING = new Set(["prepared", "predict", "maps", "filters", "window", "attribution", "effective", "times", "evaluation", "mistakes"]);
+const AT_ONCE = 3;
+const line: (() => void)[] = [];
+let busy = 0;
+
+async function inLine<T>(request: () => Promise<T>): Promise<T> {
+  if (busy >= AT_ONCE) await new Promise<void>((go) => line.push(go));
+  else busy++;
+  try {
+    return await request();
+  } finally {
+    const next = line.pop(); // takes over this place
+    if (next) next();
+    else busy--;
+  }
+}
+
+export interface Progress { done: number; total: number }
+export interface Following<T> { answer: Promise<T>; cancel: () => void }
+
+/** As `get`, of a document that takes long: its progress is told, and it can be cancelled. A cancelled answer never comes. */
+export function follow<T>(path: string, parameters: Parameters, onprogress: (progress: Progress) => void): Following<T> {
+  const where = address(path, parameters);
+  if (known(path, parameters)) return { answer: get<T>(path, parameters), cancel: () => undefined };
+  const source = new EventSource(where.replace("?", "/events?"));
+  const answer = new Promise<T>((done, fail) => {
+    const end = (act: () => void) => { source.close(); act(); };
+    source.addEventListener("progress", (event) => onprogress(JSON.parse((event as MessageEvent<string>).data)));
+    source.addEventListener("problem", (event) => end(() => fail(new ApiError(JSON.parse((event as MessageEvent<string>).data).error, 422))));
+    source.addEventListener("error", () => end(() => fail(new ApiError(t("app.no_server"), 0))));
+    source.addEventListener("done", (event) => end(() => {
+      const document = JSON.parse((event as MessageEvent<string>).data) as T;
+      keep(where, Promise.resolve(document));
+      done(document);
+    }));
+  });
+  return { answer, cancel: () => source.close() };
+}
+
+function keep(where: string, answer: Promise<unknown>): void {
+  kept.set(where, answer);
+  if (kept.size > MOST_KEPT) kept.delete(kept.keys().next().value!); // the oldest
 }
 
 export function post<T>(path: string, body: unknown): Promise<T> {

@@ -9,10 +9,19 @@ export interface Loaded<T> {
 
 const MOMENT = 120; // ms
 
-/** Ask again whenever something changes that `ask` reads. Undefined from `ask`: nothing to ask for. */
-export function load<T>(ask: () => Promise<T> | undefined): Loaded<T> {
+/**
+ * Ask again whenever something changes that `ask` reads. Undefined from `ask`: nothing to ask for. `leave` is called when the answer
+ * is no longer wanted.
+ */
+export function load<T>(ask: () => Promise<T> | undefined, leave?: () => void): Loaded<T> {
   const answer = new Answer<T>();
-  $effect(() => answer.follow(ask()));
+  $effect(() => {
+    const stop = answer.follow(ask());
+    return () => {
+      stop();
+      leave?.();
+    };
+  });
   return answer;
 }
 

@@ -194,6 +194,34 @@ journey("attribution: a method, a class, a map that is not empty; a method that 
   await page.locator("svg.attribution").first().waitFor();
 });
 
+journey("attribution of many passes: its progress is shown, it is cancelled, and a click on another layer does not wait for it", async ({ page, open, assert, t }) => {
+  await open("network/squeezenet1_1?layer=conv1&tab=layer&method=rise");
+  const bar = page.locator("progress");
+  await bar.waitFor();
+  await page.waitForFunction(() => document.querySelector("progress")?.value > 0 && document.querySelector("progress").max === 1000);
+  await page.locator('g.node[data-id="pool1"]').dispatchEvent("click");
+  await page.locator(".panel h2", { hasText: "pool1" }).waitFor();
+  await page.locator(".panel .steps .result").first().waitFor();
+  await page.locator("svg.channels image").waitFor(); // runs the network between two batches
+  await bar.waitFor(); // RISE needs no layer: it goes on for the same image
+  assert.equal(await page.locator("svg.attribution").count(), 0);
+  await page.getByRole("button", { name: t("layer.cancel") }).click();
+  await bar.waitFor({ state: "detached" });
+  assert.ok(!page.url().includes("method="), page.url());
+});
+
+journey("what the card says of a layer stands in its view, with the way to the rest", async ({ page, open, assert, t, axe }) => {
+  await open("network/alexnet@torchvision?layer=pool5");
+  const paper = page.getByRole("region", { name: t("layer.paper") });
+  await paper.waitFor();
+  assert.match(await paper.locator("dt").textContent(), /pool5/);
+  await axe();
+  await paper.getByRole("link").click();
+  await page.getByRole("heading", { name: t("network.departures") }).waitFor();
+  await open("network/vgg16?layer=conv3_1");
+  await paper.getByText(t("layer.paper_none")).waitFor();
+});
+
 // npm run picture writes it
 journey("the picture in the README: a layer of VGG-16 on a photo", { width: 1360, height: 900 }, async ({ page, open, assert, t }) => {
   await open("network/vgg16?layer=conv3_3&y=26&x=30");

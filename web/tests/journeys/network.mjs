@@ -241,6 +241,27 @@ journey("the graph is saved as SVG and as PNG", async ({ page, open, assert, dow
   assert.ok(png.content.length > 10_000, "something is drawn");
 });
 
+journey("the time of every layer is measured when it is asked for: as colour, as a column and in the profile", async ({ page, open, assert, t, axe, download }) => {
+  await open("network/lenet5?tab=table");
+  await page.locator("table tbody tr").first().waitFor();
+  assert.equal(await page.locator("thead th", { hasText: t("network.metric.time") }).count(), 0);
+  await page.getByRole("button", { name: t("network.measure") }).click();
+  await page.locator("thead th", { hasText: t("network.metric.time") }).waitFor();
+  const file = await download(() => page.getByRole("button", { name: t("save.csv") }).click());
+  const [head, ...lines] = file.content.toString("utf8").trim().split("\r\n");
+  const column = head.split(",").indexOf("time_s");
+  assert.ok(column > 0 && lines.every((line) => Number(line.split(",")[column]) >= 0), head);
+  assert.ok(Number(lines[0].split(",")[column]) > 0, "a convolution takes time");
+  await page.getByRole("combobox", { name: t("network.colour_by") }).selectOption("time");
+  await page.locator(".measured", { hasText: "1" }).waitFor();
+  const bar = await box(page.locator('g.node[data-id="C3"] rect.bar'));
+  assert.ok(bar.width > 1, "the bar of C3");
+  assert.match(await page.locator('g.node[data-id="C3"] .amount').textContent(), /\d (µs|ms|s)/);
+  await axe();
+  await page.locator('g.node[data-id="C3"]').click();
+  await page.locator(".panel dt", { hasText: t("network.metric.time") }).waitFor();
+});
+
 journey("language and colours are switched on the page, and the address keeps the language", async ({ page, open, assert, lang, t }) => {
   await open("network/vgg16?layer=conv5_3");
   await page.locator(".panel h2").waitFor();
@@ -298,6 +319,10 @@ journey("a page saved with --save opens from disk with the network cut", async (
   const [field, image] = [await box(page.locator("rect[data-field]")), await box(page.locator("svg.field-figure image").first())];
   assert.ok(Math.abs(field.width / (image.width / 32) - 14) < 0.5);
   await page.locator("svg.channels image").waitFor();
+  await page.getByRole("button", { name: t("layer.compute") }).click(); // of the methods in the file
+  await page.locator("svg.attribution").first().waitFor();
+  await page.getByRole("combobox", { name: t("network.colour_by") }).selectOption("time");
+  await page.locator(".measured", { hasText: "1" }).waitFor(); // measured where the file was made
   await axe(page);
   await page.getByRole("tab", { name: t("network.tab.image") }).click();
   await page.getByRole("heading", { name: t("image.probabilities") }).waitFor();
