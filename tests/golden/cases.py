@@ -265,6 +265,8 @@ ERRORS = [
     case("error-compare-twice", "compare mlp mlp"),
     case("error-compare-two-budgets", "compare mlp --epochs 2 --time 1"),
     case("error-compare-budget", "compare mlp --budget fast"),
+    case("error-compare-candidates", "compare --candidates all"),
+    case("error-compare-dry-run", "compare mlp --dry-run"),
     case("error-compare-autoencoder", "compare autoencoder"),
     case("error-compare-protocol", "compare mlp --protocol ten"),
     case("error-bench-time", "bench mlp --time 0"),

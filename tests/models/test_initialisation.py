@@ -153,3 +153,19 @@ def test_on_the_meta_device_nothing_is_drawn_and_elsewhere_everything():
         nn.init.kaiming_uniform_(nn.init.zeros_(weight))
         assert weight.eq(7).all()
     assert nn.init.zeros_(weight).eq(0).all()
+
+
+@pytest.mark.slow
+def test_a_thousand_layers_need_statistics_before_they_are_evaluated():
+    """What the card says: without statistics the activations overflow; one batch in training mode is enough."""
+    torch.manual_seed(0)
+    net = ca.create_model("preact_resnet1001_cifar").eval()
+    images = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        assert net(images).isnan().all()
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = None  # the statistics of this batch alone
+        net.train()(torch.randn(4, 3, 32, 32))
+        assert net.eval()(images).isfinite().all()
+    assert any("statistics" in each for each in ca.card("preact_resnet1001_cifar").unstated)

@@ -174,7 +174,8 @@ def chosen(
     fitting = [each for each in order if not each.why]
     out = [each for each in order if each.why]
     if not fitting:
-        nearest = min(out, key=lambda each: excess(each, budget), default=None)
+        # networks whose latency was predicted come first: of the others only a part of the costs is known
+        nearest = min(out, key=lambda each: (each.predicted_s is None, excess(each, budget)), default=None)
         raise LimitError(
             "none of the {count} networks that suit these images can be proposed. The nearest is {model}: {why}. Raise "
             "the limit, or name networks.",

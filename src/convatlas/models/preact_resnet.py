@@ -165,6 +165,13 @@ CIFAR = "CIFAR-10 test, flip and shift augmentation, median of 5 runs"
 TABLE = {110: ("1.7", "6.37", QUOTED), 164: ("1.7", "5.46", QUOTED), 1001: ("10.3", "4.92", README)}
 
 
+# measured: the standard deviation is 60 after 21 units, 3e13 after 111, and too large for float32 after 333
+WITHOUT_STATISTICS = (
+    "untrained and in evaluation mode it has infinite activations, so its logits are nan: its norms have no statistics "
+    "yet and change nothing, and each of 333 units enlarges its input; one batch in training mode is enough"
+)
+
+
 def network(depth: int) -> Network:
     params, error, source = TABLE[depth]
     shape = "two 3x3 convolutions" if UNITS[depth] == BASIC else "bottlenecks"
@@ -181,6 +188,7 @@ def network(depth: int) -> Network:
         unstated=(
             "the initialisation of the last layer: He's rule by its inputs",
             *(("the shortcut where the width grows: A, as in the first paper",) if depth == 110 else ()),
+            *((WITHOUT_STATISTICS,) if depth == 1001 else ()),
         ),
     )
     return Network(f"preact_resnet{depth}_cifar", partial(PreactResNet, depth), record, (3, 32, 32), 10, 3)
