@@ -38,6 +38,7 @@ PRINTED_BY: dict[str, tuple[str, ...]] = {
     "comparison/": ("compare",),
     "comparison/of_runs.py": ("train",),  # its advice is about trainings
     "comparison/speed.py": ("bench",),
+    "runs/pretrained.py": ("export",),
     "data/": READS_DATA,
     "data/augment.py": ("train",),
     "data/hub.py": (),

@@ -94,7 +94,7 @@ def test_what_cannot_fit_the_budget_is_not_trained(tmp_path):
     assert [row.model for row in found.rows] == ["lenet5@modern"]
     (skipped,) = found.to_dict()["skipped"]
     assert skipped["why"] == "mlp cannot fit params ≤ 100.0 K: params 266.6 K."
-    assert "cannot fit the budget" in found.report.read_text()
+    assert "mlp</code>: mlp cannot fit params" in found.report.read_text()
     for budget in ("size<=1kB", "macs<=1K", "latency<=1s,params<=5"):
         with pytest.raises(LimitError, match="no network can fit"):
             compare(["mlp", "lenet5@modern"], budget=budget, out=tmp_path / "none", **SHORT)

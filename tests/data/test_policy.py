@@ -140,5 +140,5 @@ def test_a_greater_magnitude_is_a_greater_change():
 def test_a_policy_that_does_not_exist_is_named():
     from convatlas.data import Augmentation
 
-    with pytest.raises(UsageError, match=r"policy = 'auto' is not known\. Known: none, trivial, rand"):
-        Augmentation(policy="auto")
+    with pytest.raises(UsageError, match=r"policy = 'best' is not known\. Known: none, trivial, rand"):
+        Augmentation(policy="best")

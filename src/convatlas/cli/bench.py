@@ -33,7 +33,7 @@ Choice = tuple[str, str, str]  # what was chosen, its value, why
 @click.option("--time", "seconds", type=float, default=15.0, show_default=True,
               help="Seconds of measurement for each network, without set-up and warm-up.")  # fmt: skip
 @click.option("--fit-latency", is_flag=True,
-              help="Fit the latency model of this machine for compare --candidates auto, about a minute.")  # fmt: skip
+              help="Fit the latency model of this machine for  convatlas compare --candidates auto.")  # fmt: skip
 @settings_options("device", "threads", "precision", "channels_last", "allocator")
 @json_option
 @lang_option
