@@ -11,7 +11,7 @@ from tests.comparison.test_latency_model import lawful
 from convatlas.comparison import ComparisonListener, Proposal, compare, propose_for, resume_comparison
 from convatlas.comparison.budget import Budget
 from convatlas.comparison.latency_model import LatencyModels, machine_of
-from convatlas.comparison.propose import printed_error, proposed_count
+from convatlas.comparison.propose import Considered, chosen, printed_error, proposed_count
 from convatlas.data import open_data
 from convatlas.errors import LimitError, UsageError
 from convatlas.models import create_model, entry
@@ -42,6 +42,17 @@ def test_the_order_is_that_of_the_printed_errors_and_no_family_has_more_than_two
     errors = [each.printed_error for each in proposal.networks if each.printed_error is not None]
     assert errors == sorted(errors)
     assert max(Counter(each.family for each in proposal.networks).values()) <= 2
+
+
+def test_of_a_network_and_its_variants_one_is_proposed(model):
+    def fitting(name):
+        return Considered(name, "squeezenet", 700_000, 350_000_000, 2_900_000, 0.01, 0.012, 42.5, "weights.pth", "")
+
+    found = [fitting("squeezenet1_1"), fitting("squeezenet1_1@torchvision"), fitting("squeezenet1_0")]
+    proposal = chosen(found, Budget.parse("latency<=20ms"), 4, model, weights=True)
+    assert list(proposal.names) == ["squeezenet1_1", "squeezenet1_0"]
+    (left_out,) = proposal.near_misses
+    assert left_out.why == "fits, but its variant squeezenet1_1 is proposed already"
 
 
 def test_counts_add_up_and_near_misses_have_reasons(proposal):

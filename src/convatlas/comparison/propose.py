@@ -174,8 +174,13 @@ def chosen(
     fitting = [each for each in order if not each.why]
     out = [each for each in order if each.why]
     if not fitting:
-        # networks whose latency was predicted come first: of the others only a part of the costs is known
-        nearest = min(out, key=lambda each: (each.predicted_s is None, excess(each, budget)), default=None)
+        # networks that the weights are for come first, then those whose latency was predicted: of the others only a part
+        # of the costs is known
+        nearest = min(
+            out,
+            key=lambda each: (weights and each.weights is None, each.predicted_s is None, excess(each, budget)),
+            default=None,
+        )
         raise LimitError(
             "none of the {count} networks that suit these images can be proposed. The nearest is {model}: {why}. Raise "
             "the limit, or name networks.",
@@ -187,7 +192,7 @@ def chosen(
     for most in range(1, OF_A_FAMILY + 1):
         for each in fitting:
             of_family = Counter(other.family for other in taken)
-            if len(taken) < count and each not in taken and of_family[each.family] < most:
+            if len(taken) < count and of_family[each.family] < most and not variant_of(each, taken):
                 taken.append(each)
     taken.sort(key=order.index)
     networks = tuple(replace(each, why=why_proposed(each, taken, weights)) for each in taken)
@@ -205,6 +210,12 @@ def chosen(
     )
 
 
+def variant_of(each: Considered, taken: Sequence[Considered]) -> str:
+    """The name of the same network, or of another variant of it, that is taken already; empty where none is."""
+    base = each.model.partition("@")[0]
+    return next((other.model for other in taken if other.model.partition("@")[0] == base), "")
+
+
 def why_proposed(each: Considered, taken: Sequence[Considered], weights: bool) -> Message:
     same = [other for other in taken if other.family == each.family]
     place = Message("the best of its family") if each is same[0] else Message("the second of its family")
@@ -216,6 +227,8 @@ def why_proposed(each: Considered, taken: Sequence[Considered], weights: bool) -
 
 
 def why_left_out(each: Considered, taken: Sequence[Considered], count: int) -> Message:
+    if variant_of(each, taken):
+        return Message("fits, but its variant {model} is proposed already", model=variant_of(each, taken))
     if sum(other.family == each.family for other in taken) >= OF_A_FAMILY:
         return Message("fits, but two networks of its family are proposed already")
     return Message("fits, but the {count} places went to others", count=count)
