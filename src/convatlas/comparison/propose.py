@@ -174,7 +174,7 @@ def chosen(
     fitting = [each for each in order if not each.why]
     out = [each for each in order if each.why]
     if not fitting:
-        # networks that the weights are for come first, then those whose latency was predicted: of the others only a part
+        # networks that the weights are for come first, then those with a prediction: of the others only a part
         # of the costs is known
         nearest = min(
             out,
