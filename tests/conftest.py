@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from convatlas.i18n import set_language
+
 os.environ["CONVATLAS_LANG"] = "en"  # what most tests read, on a Korean machine too; the others ask for their language
 
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it; a test of a narrow table sets its own
@@ -16,6 +18,12 @@ settings.register_profile("convatlas", deadline=None)  # no test fails because t
 settings.load_profile("convatlas")
 
 SHARED = Path(os.environ.get("CONVATLAS_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+
+@pytest.fixture(autouse=True)
+def language_of_the_environment():
+    """A command that was run with --lang in this process does not choose the language of the next test."""
+    set_language(None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
