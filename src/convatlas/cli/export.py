@@ -92,9 +92,9 @@ def command(
     from convatlas.exports.export import export, refuse
 
     if format_ != "hub":
-        refuse(format_, precision, input_)
         if upload is not None or licence is not None:
             raise UsageError("--upload and --licence are for --format hub.")
+        refuse(format_, precision, input_)
     elif precision != "fp32" or input_ != "pixels" or calibration is not None or check is not None:
         raise UsageError("--format hub holds the weights as they are: leave --precision, --input, --calibration and "
                          "--check out.")  # fmt: skip
