@@ -8,9 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from PIL import Image
-from tests.exports.tiny import CLASSES, Tiny, draw
+from tests.exports.tiny import draw_pictures, train_tiny
 
 import convatlas as ca
 from convatlas.cli import main
@@ -36,26 +34,9 @@ class Shipped:
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Shipped:
     root = tmp_path_factory.mktemp("deployed")
     rng = np.random.default_rng(0)
-    for folder, count in (("pictures", 30), ("new", 5)):
-        for kind in CLASSES:
-            (root / folder / kind).mkdir(parents=True)
-            for number in range(count):
-                Image.fromarray(draw(kind, rng)).save(root / folder / kind / f"{number:02d}.png")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        net = Tiny()
-    made = ca.train(
-        net,
-        data=root / "pictures",
-        out=root / "runs",
-        name="tiny",
-        epochs=4,
-        image_size=64,
-        device="cpu",
-        threads=1,
-        precision="fp32",
-    )
-    run = Run(made.path, net=net)
+    for folder, number in (("pictures", 30), ("new", 5)):
+        draw_pictures(root / folder, number, rng)
+    run = train_tiny(root / "pictures", root / "runs")
     files = [ca.export(run, input=input, out=root / input).file for input in ("pixels", "photo")]
     return Shipped(run, *files, root / "pictures", root / "new")
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
+import convatlas as ca
 from convatlas.data import Dataset
 from convatlas.runs.loaded_network import LoadedNetwork
 from convatlas.runs.run import Run
@@ -40,6 +42,33 @@ def draw(kind: str, rng: np.random.Generator) -> np.ndarray:
     else:
         pixels[:, :, ("red", "green", "blue").index(kind)] += 60
     return pixels.clip(0, 255).astype(np.uint8)
+
+
+def draw_pictures(folder: Path, number: int, rng: np.random.Generator) -> None:
+    """Write ``number`` pictures of each class below a folder, by class."""
+    for kind in CLASSES:
+        (folder / kind).mkdir(parents=True)
+        for index in range(number):
+            Image.fromarray(draw(kind, rng)).save(folder / kind / f"{index:02d}.png")
+
+
+def train_tiny(pictures: Path, out: Path) -> Run:
+    """A run of `Tiny` on the pictures of a folder: four epochs, always the same."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = Tiny()
+    made = ca.train(
+        net,
+        data=pictures,
+        out=out,
+        name="tiny",
+        epochs=4,
+        image_size=64,
+        device="cpu",
+        threads=1,
+        precision="fp32",
+    )
+    return Run(made.path, net=net)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def subject_options(command: Command, several: bool = False, files: bool = False
 
 
 def weights_options(command: Command) -> Command:
-    """The flags that say which weights a network gets."""
+    """The flags that say which weights a network gets; `asked` takes their values by name."""
     for decorate in (
         click.option("--download", is_flag=True, help="Fetch published weights that are not in the cache."),
         click.option("--classes", type=click.Path(path_type=Path), metavar="FILE",

@@ -22,6 +22,7 @@ from convatlas.tables import Column
 if TYPE_CHECKING:
     from convatlas.comparison import Comparison
     from convatlas.data import ReadingOptions
+    from convatlas.runs.configuration import GivenSettings
 
 # those that change what is compared, or what it runs on; environment variables set them too
 SETTINGS = ("epochs", "batch_size", "lr", "image_size", "fit", "device", "threads", "precision")
@@ -115,7 +116,9 @@ def command(
     if dry_run:
         if candidates is None or names:
             raise UsageError("--dry-run lists what --candidates auto proposes. Add --candidates auto, and no names.")
-        _propose(data, candidates, budget, recipe, start_from, download, reading, as_json, settings)
+        given = given_settings({"epochs": epochs, **settings})
+        with given.places_in_errors():
+            _propose(data, candidates, budget, recipe, start_from, download, reading, as_json, _chosen(given))
         return
     if resume_from is not None:
         refuse_beside_resume(ctx, {"resume_from", "data", "as_json", "lang", "debug"})
@@ -125,9 +128,8 @@ def command(
             moved_to = data if ctx.get_parameter_source("data") is ParameterSource.COMMANDLINE else None
             found = resume_comparison(resume_from, moved_to, listener=listener)
         else:
-            flags = {"epochs": epochs, **settings}
-            given = given_settings({name: flags[name] for name in SETTINGS})
-            chosen = {name: given.values[name] for name in SETTINGS if name in given.values}
+            given = given_settings({"epochs": epochs, **settings})
+            chosen = _chosen(given)
             if minutes is not None and given.origins.get("epochs") == "environment":
                 del chosen["epochs"]  # the flag --time wins
             stack.enter_context(given.places_in_errors())
@@ -162,6 +164,11 @@ def command(
         raise LimitError(found.recommendation.why)
 
 
+def _chosen(given: GivenSettings) -> dict[str, Any]:
+    """The settings of the flags and of the environment variables that have a flag here."""
+    return {name: given.values[name] for name in SETTINGS if name in given.values}
+
+
 def _propose(
     data: str,
     candidates: str,
@@ -178,7 +185,7 @@ def _propose(
     from convatlas.comparison import propose_for
     from convatlas.runs.options import split_settings
 
-    of_recipe, of_options = split_settings({name: value for name, value in settings.items() if value is not None})
+    of_recipe, of_options = split_settings(settings)
     proposal = propose_for(
         data,
         candidates,

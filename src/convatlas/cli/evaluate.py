@@ -68,17 +68,6 @@ def list_protocols(ctx: click.Context, parameter: click.Parameter, wanted: bool)
 @debug_option
 def command(
     what: tuple[str, ...],
-    weights: str | None,
-    source: str | None,
-    classes: Path | None,
-    download: bool,
-    rename: Path | None,
-    mean: str | None,
-    std: str | None,
-    channels: str | None,
-    resize: int | None,
-    crop: int | None,
-    interpolation: str | None,
     data: str | None,
     on_bad: Literal["fail", "skip"],
     max_bad: float,
@@ -87,6 +76,7 @@ def command(
     protocol: str,
     mistakes: Path | None,
     as_json: bool,
+    **weights_flags: Any,
 ) -> None:
     """Top-1 and top-5 accuracy with 95 % intervals, results per class, and confused classes.
 
@@ -104,35 +94,20 @@ def command(
     convatlas evaluate exported/model.onnx --data new_photos/
     convatlas evaluate resnet20_cifar --weights own.pth --mean 0.5 --std 0.25 --classes names.txt --data photos/
     """
-    weights_flags: dict[str, Any] = {
-        "weights": weights,
-        "source": source,
-        "classes": classes,
-        "download": download,
-        "rename": rename,
-    }
-    preparation: dict[str, Any] = {
-        "mean": mean,
-        "std": std,
-        "channels": channels,
-        "resize": resize,
-        "crop": crop,
-        "interpolation": interpolation,
-    }
     if any(map(is_exported, what)):
         of_runs = {
             "part": None if part == "test" else part,
             "protocol": None if protocol == "centre" else protocol,
         }
         file = exported_alone(what)
-        refuse_flags(file, weights_flags | preparation | of_runs)
+        refuse_flags(file, weights_flags | of_runs)
         _evaluate_file(file, data, on_bad=on_bad, max_bad=max_bad, reading=reading, mistakes=mistakes, as_json=as_json)
         return
     from convatlas.runs.evaluate import evaluate
 
-    if len(what) > 1 and weights is not None:
+    if len(what) > 1 and weights_flags["weights"] is not None:
         raise UsageError("--weights belongs to one network; {n} were named. An ensemble is made of runs.", n=len(what))
-    subjects = [asked(each, **weights_flags, **preparation) for each in what]
+    subjects = [asked(each, **weights_flags) for each in what]
     first = subjects[0]
     found = evaluate(
         tuple(subjects) if len(subjects) > 1 else first,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -50,17 +50,6 @@ if TYPE_CHECKING:
 @debug_option
 def command(
     what: str,
-    weights: str | None,
-    source: str | None,
-    classes: Path | None,
-    download: bool,
-    rename: Path | None,
-    mean: str | None,
-    std: str | None,
-    channels: str | None,
-    resize: int | None,
-    crop: int | None,
-    interpolation: str | None,
     format_: str,
     precision: str,
     input_: str,
@@ -75,6 +64,7 @@ def command(
     max_bad: float,
     reading: ReadingOptions,
     as_json: bool,
+    **weights_flags: Any,
 ) -> None:
     """Write a file that other programs run, and check on images that it says the same as the network.
 
@@ -98,20 +88,7 @@ def command(
     elif precision != "fp32" or input_ != "pixels" or calibration is not None or check is not None:
         raise UsageError("--format hub holds the weights as they are: leave --precision, --input, --calibration and "
                          "--check out.")  # fmt: skip
-    subject = asked(
-        what,
-        weights,
-        source,
-        classes,
-        download,
-        rename,
-        mean=mean,
-        std=std,
-        channels=channels,
-        resize=resize,
-        crop=crop,
-        interpolation=interpolation,
-    )
+    subject = asked(what, **weights_flags)
     if format_ == "hub":
         write_hub_folder(subject, out, upload, licence, as_json)
         return

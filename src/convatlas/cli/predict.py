@@ -27,21 +27,11 @@ from convatlas.errors import UsageError
 @debug_option
 def command(
     what: str,
-    weights: str | None,
-    source: str | None,
-    classes: Path | None,
-    download: bool,
-    rename: Path | None,
-    mean: str | None,
-    std: str | None,
-    channels: str | None,
-    resize: int | None,
-    crop: int | None,
-    interpolation: str | None,
     images: tuple[str, ...],
     top: int,
     table: Path | None,
     as_json: bool,
+    **weights_flags: Any,
 ) -> None:
     """Labels for images, prepared as the run prepared its own, or as a NETWORK's --weights or an exported FILE need it.
 
@@ -59,33 +49,18 @@ def command(
 
     if top < 1:
         raise UsageError("--top {top}: at least 1 is needed.", top=top)
-    weights_flags: dict[str, Any] = {
-        "weights": weights,
-        "source": source,
-        "classes": classes,
-        "download": download,
-        "rename": rename,
-    }
-    preparation: dict[str, Any] = {
-        "mean": mean,
-        "std": std,
-        "channels": channels,
-        "resize": resize,
-        "crop": crop,
-        "interpolation": interpolation,
-    }
     paths = list(listed(images))
     if is_exported(what):
         from convatlas.deployed import predict as deployed
 
-        refuse_flags(what, weights_flags | preparation)
+        refuse_flags(what, weights_flags)
         model = opened(what)
         print_files_left_out(paths)
         predictions = deployed.predict(model, paths, top)
     else:
         from convatlas.runs.predict import predict
 
-        subject = asked(what, **weights_flags, **preparation)
+        subject = asked(what, **weights_flags)
         print_files_left_out(paths)
         predictions = predict(subject, paths, top=top)
     print_predictions(predictions, table, as_json)

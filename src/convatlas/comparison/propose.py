@@ -11,7 +11,7 @@ An error that is printed for another data set orders networks only roughly: the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,16 +98,19 @@ def propose_for(
         if model is None:
             training.apply(training.choose(threads=threads))
             model = latency_model(on_stage=on_stage)
-        suited = suited_networks(data, start_from)
+        with_weights = frozenset(name for each in start_from for name in networks_of_weights(each))
+        suited = suited_networks(data, with_weights)
         on_stage(Message("predicting the latency of {count} networks", count=len(suited)))
-        found = [considered(name, data, limits, model, recipe, changes or {}, start_from, download) for name in suited]
+        found = [
+            considered(name, data, limits, model, recipe, changes or {}, start_from, with_weights, download)
+            for name in suited
+        ]
     return chosen(found, limits, count, model, weights=bool(start_from))
 
 
-def suited_networks(data: Dataset, start_from: Sequence[str] = ()) -> list[str]:
-    """Names of the classifiers made for images of about the size of these; variants only if weights may be for them."""
+def suited_networks(data: Dataset, with_weights: Collection[str] = ()) -> list[str]:
+    """Names of the classifiers made for images of about the size of these; variants only if in ``with_weights``."""
     small = int(np.median(data.sizes.min(axis=1))) <= SMALL_SIDE
-    with_weights = {name for each in start_from for name in networks_of_weights(each)}
     entries = [models.entry(name) for name in models.list_models()]
     return [
         entry.full_name
@@ -126,9 +129,14 @@ def considered(
     recipe: str = "modern",
     changes: Mapping[str, object] | None = None,
     start_from: Sequence[str] = (),
+    with_weights: Collection[str] = (),
     download: bool = False,
 ) -> Considered:
-    """What is known of a network before its training; ``why`` has the exceeded limits, or that no weights fit."""
+    """What is known of a network before its training; ``why`` has the exceeded limits, or that no weights fit.
+
+    Args:
+        with_weights: names of the networks that ``start_from`` may be for.
+    """
     entry = models.entry(name)
     early = budget_of(budget, ("params", "macs", "size")).broken_by(
         {"params": entry.params // HEADLESS, "macs": entry.macs // HEADLESS, "size": 4 * entry.params // HEADLESS}
@@ -139,7 +147,7 @@ def considered(
         return _of_entry(entry, over(broken), start_from)
     settings = recipe_for(name, recipe).change(**(changes or {}))
     weights, side = None, settings.image_size or entry.input[1]
-    if start_from and name in {each for given in start_from for each in networks_of_weights(given)}:
+    if name in with_weights:
         weights, side = _start(name, settings, data, start_from, download) or (None, side)
     if side < entry.smallest_size:
         return _of_entry(entry, Message("too deep for images of {side} pixels", side=side), start_from)

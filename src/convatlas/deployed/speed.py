@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ import numpy as np
 from convatlas.errors import ConvAtlasError, UsageError
 from convatlas.exports.engines import available_threads, instruction_set
 from convatlas.exports.exported import ExportedModel, open_exported
+from convatlas.exports.own_process import peak_bytes
 
 START_UPS = 3  # processes; the last one goes on to measure the speed
 WARM_UP = 3  # batches that are not counted
@@ -165,19 +165,6 @@ def _images(model: ExportedModel, batch_size: int) -> np.ndarray:
     )
 
 
-def _peak_memory() -> int | None:
-    """The peak of the resident set in bytes. On Linux not by getrusage, which also counts the process before exec."""
-    with suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    with suppress(ImportError):  # not on Windows
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return None
-
-
 def main(file: str, engine: str, batch_size: str, threads: str, time_s: str) -> None:
     model = open_exported(file, engine, int(threads))
     label = model.classes[int(model.run(_images(model, 1))["probabilities"].argmax())]
@@ -193,7 +180,7 @@ def main(file: str, engine: str, batch_size: str, threads: str, time_s: str) -> 
             started = time.perf_counter()
             model.run(images)
             times.append(time.perf_counter() - started)
-    print(json.dumps({"times_s": times, "peak_memory_bytes": _peak_memory()}))
+    print(json.dumps({"times_s": times, "peak_memory_bytes": peak_bytes()}))
 
 
 if __name__ == "__main__":

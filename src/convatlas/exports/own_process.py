@@ -1,7 +1,7 @@
 """An exported file in a process of its own:  python -m convatlas.exports.own_process FILE PIXELS.npy ENGINE THREADS
 
-Prints two lines of JSON: {"label"} as soon as the first image is labelled, so that whoever started the process can time
-it, and then {"peak_bytes"}. Nothing is imported that the use of the file does not need.
+Prints two lines of JSON: {"label"} as soon as the first image is labelled, which the starting process waits for to
+measure the start-up, and then {"peak_bytes"}. Only what the use of the file needs is imported.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ def main(file: str, pixels: str, engine: str, threads: str) -> None:
 
 
 def peak_bytes() -> int | None:
-    """The peak resident set of this process, or None where the system does not report it."""
+    """The peak resident set of this process, or None where the system does not report it.
+
+    On Linux not by getrusage, which also counts the process before exec.
+    """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))

@@ -165,6 +165,11 @@ RELEASED_RULE = (
     "Gaussian, standard deviation sqrt(2/n), n = k^2 times the outputs; last layer uniform in +-1/sqrt(outputs) "
     "(released code; the paper does not say)"
 )
+UNSTATED = (
+    "the accuracies are printed; the errors here are 100 minus them",
+    "padding: TensorFlow's 'same'; batch norm: epsilon 0.001; dropout: all as in the released code",
+    "squeezed channels: a quarter of the block's input, as in the released code",
+)
 
 
 def network(scale: str) -> Network:
@@ -181,11 +186,7 @@ def network(scale: str) -> Network:
             *errors(top1, top5, "ILSVRC-2012 val, one crop", where=QUOTED),
             *errors(pycls, "", "ILSVRC-2012 val, one crop, mean of 5 runs", source=PYCLS),
         ),
-        unstated=(
-            "the accuracies are printed; the errors here are 100 minus them",
-            "padding: TensorFlow's 'same'; batch norm: epsilon 0.001; dropout: all as in the released code",
-            "squeezed channels: a quarter of the block's input, as in the released code",
-        ),
+        unstated=UNSTATED,
     )
     return Network(f"efficientnet_{scale}", partial(EfficientNet, scale), record, (3, size, size), smallest_size=17)
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from convatlas.models.blocks import Classifier, Residual
 from convatlas.models.cards import Card, Departure, Figure, Network, Paper, errors
-from convatlas.models.efficientnet import RELEASED_RULE, initialise_as_released
+from convatlas.models.efficientnet import RELEASED_RULE, UNSTATED, initialise_as_released
 from convatlas.models.mobile_blocks import (
     TENSORFLOW,
     TORCH,
@@ -178,11 +178,7 @@ def network(net: str) -> Network:
             Figure("macs", macs, unit=1_000_000_000, source=README, explanation=DIFFER.get(macs, "")),
             *errors(top1, "", "ILSVRC-2012 val, one crop", source=README),
         ),
-        unstated=(
-            "the accuracies are printed; the errors here are 100 minus them",
-            "padding: TensorFlow's 'same'; batch norm: epsilon 0.001; dropout: all as in the released code",
-            "squeezed channels: a quarter of the block's input, as in the released code",
-        ),
+        unstated=UNSTATED,
     )
     return Network(f"efficientnet_v2_{net}", partial(EfficientNetV2, net), record, (3, size, size), smallest_size=17)
 

@@ -16,7 +16,7 @@ from convatlas.experiments.networks import DenseAutoencoder, train_autoencoder
 def with_jpeg(trial: Trial) -> Outcome:
     """Each test image at the highest quality whose entropy-coded data is no longer than the code."""
     budget = trial.setting("code")
-    found = [smallest_jpeg(image, budget) for image in pixels_of(trial.data, test_images(trial))]
+    found = [jpeg_within(image, budget) for image in pixels_of(trial.data, test_images(trial))]
     return Outcome({
         "psnr": float(np.mean([psnr for _, psnr in found])),
         "bytes": float(np.mean([size for size, _ in found])),
@@ -24,7 +24,7 @@ def with_jpeg(trial: Trial) -> Outcome:
     })  # fmt: skip
 
 
-def smallest_jpeg(image: np.ndarray, budget: int) -> tuple[int, float]:
+def jpeg_within(image: np.ndarray, budget: int) -> tuple[int, float]:
     """Bytes and PSNR at the highest quality within the budget; at quality 1 where none is."""
     low, high = 1, 95
     while low < high:  # the size hardly ever falls as the quality rises
